@@ -1,0 +1,198 @@
+/**
+ * The adapter for Bun: `Bun.listen`.
+ *
+ * @module
+ */
+
+import { appendFile, readFile } from "node:fs/promises";
+import { LanePipe } from "../src/lane_streams.ts";
+import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+
+// The part of Bun that is used here, so that this file type-checks everywhere.
+
+interface BunSocket {
+  data: BunLane;
+  readonly localAddress?: string;
+  readonly localPort?: number;
+  readonly remoteAddress?: string;
+  readonly remotePort?: number;
+  write(data: Uint8Array): number;
+  end(): void;
+  pause(): void;
+  resume(): void;
+  terminate(): void;
+  timeout(seconds: number): void;
+  setNoDelay(noDelay: boolean): void;
+}
+
+interface BunSocketHandlers {
+  open(socket: BunSocket): void;
+  data(socket: BunSocket, chunk: Uint8Array): void;
+  drain(socket: BunSocket): void;
+  end(socket: BunSocket): void;
+  close(socket: BunSocket, error?: unknown): void;
+  error(socket: BunSocket, error: unknown): void;
+  handshake?(socket: BunSocket, success: boolean): void;
+  timeout(socket: BunSocket): void;
+}
+
+interface BunApi {
+  listen(options: {
+    hostname?: string;
+    port?: number;
+    unix?: string;
+    allowHalfOpen: boolean;
+    tls?: { cert: string; key: string };
+    socket: BunSocketHandlers;
+  }): { readonly port: number; readonly hostname: string; stop(closeConnections: boolean): void };
+}
+
+class BunLane implements Lane {
+  readonly #socket: BunSocket;
+  sink: LaneSink | undefined = undefined;
+  #rest: Uint8Array | undefined = undefined; // what the kernel did not take yet
+  #ended = false;
+  #peerEnded = false;
+  #closed = false;
+  #error: unknown = undefined;
+
+  constructor(socket: BunSocket) {
+    this.#socket = socket;
+  }
+
+  start(sink: LaneSink): void {
+    this.sink = sink;
+  }
+
+  write(chunk: Uint8Array, owned: boolean): boolean {
+    if (this.#closed) return false;
+    const count = Math.max(0, this.#socket.write(chunk)); // -1 when it is closed: onClose() follows
+    if (count === chunk.length) return true;
+    this.#rest = owned ? chunk.subarray(count) : chunk.slice(count);
+    return false;
+  }
+
+  onDrain(): void {
+    const rest = this.#rest;
+    if (rest === undefined) return;
+    const count = Math.max(0, this.#socket.write(rest));
+    if (count < rest.length) {
+      this.#rest = rest.subarray(count);
+    } else {
+      this.#rest = undefined;
+      this.sink?.onDrain();
+    }
+  }
+
+  pause(): void {
+    if (!this.#closed) this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#closed) this.#socket.resume();
+  }
+
+  end(): void {
+    if (this.#ended || this.#closed) return;
+    this.#ended = true;
+    this.#socket.end();
+  }
+
+  abort(): void {
+    if (!this.#closed) this.#socket.terminate();
+  }
+
+  onEnd(): void {
+    if (this.#peerEnded) return;
+    this.#peerEnded = true;
+    this.sink?.onEnd();
+  }
+
+  onError(error: unknown): void {
+    this.#error = error;
+  }
+
+  onClose(error?: unknown): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.sink?.onClose(error ?? this.#error);
+  }
+}
+
+/** A pipe whose addresses are made when somebody asks for them. */
+class BunPipe extends LanePipe {
+  readonly #socket: BunSocket;
+
+  constructor(socket: BunSocket, lane: BunLane) {
+    super(lane);
+    this.#socket = socket;
+  }
+
+  get localAddress(): Address | undefined {
+    return addressOf(this.#socket.localAddress, this.#socket.localPort);
+  }
+
+  get remoteAddress(): Address | undefined {
+    return addressOf(this.#socket.remoteAddress, this.#socket.remotePort);
+  }
+}
+
+function addressOf(hostname: string | undefined, port: number | undefined): Address {
+  if (hostname === undefined || port === undefined) return { transport: "unix", hostname: hostname ?? "", port: 0 };
+  return { transport: "tcp", hostname, port };
+}
+
+function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): BunSocketHandlers {
+  const begin = (socket: BunSocket) => accept(new BunPipe(socket, socket.data));
+  const shared: BunSocketHandlers = {
+    open(socket) {
+      socket.data = new BunLane(socket);
+      if (options.transport === "tcp" && !options.noDelay) socket.setNoDelay(false); // Bun's default is on
+      begin(socket);
+    },
+    data: (socket, chunk) => socket.data.sink?.onData(chunk),
+    drain: (socket) => socket.data.onDrain(),
+    end: (socket) => socket.data.onEnd(),
+    close: (socket, error) => socket.data.onClose(error),
+    error: (socket, error) => socket.data.onError(error),
+    timeout: (socket) => socket.terminate(),
+  };
+  if (options.tls === undefined) return shared;
+  // With a `handshake` handler `open` comes before the TLS handshake: the connection is shown once that is done.
+  return {
+    ...shared,
+    open(socket) {
+      socket.data = new BunLane(socket);
+      socket.timeout(Math.ceil(options.handshakeTimeout / 1000));
+    },
+    handshake(socket, success) {
+      if (!success) return socket.terminate();
+      socket.timeout(0);
+      begin(socket);
+    },
+  };
+}
+
+/** Bun as a runtime for servers. */
+export const runtime: Runtime = {
+  name: "bun",
+  // deno-lint-ignore require-await
+  async listen(options, accept): Promise<Listener> {
+    const { Bun } = globalThis as unknown as { Bun: BunApi };
+    const unix = options.transport === "unix";
+    const listener = Bun.listen({
+      ...(unix ? { unix: options.hostname } : { hostname: options.hostname, port: options.port }),
+      ...(options.tls === undefined ? {} : { tls: { cert: options.tls.cert, key: options.tls.key } }),
+      allowHalfOpen: true,
+      socket: handlers(options, accept),
+    });
+    return {
+      address: unix
+        ? { transport: "unix", hostname: options.hostname, port: 0 }
+        : { transport: "tcp", hostname: options.hostname, port: listener.port },
+      close: () => listener.stop(false),
+    };
+  },
+  readTextFile: (path) => readFile(path, "utf8"),
+  appendTextFile: (path, text) => appendFile(path, text),
+};

@@ -1,0 +1,180 @@
+/**
+ * The adapter for Deno: `Deno.listen`, `Deno.listenTls`.
+ *
+ * @module
+ */
+
+import { LanePipe } from "../src/lane_streams.ts";
+import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+
+/** The read buffer of an idle connection; it is most of what the connection costs. */
+const SMALL_READ = 512;
+/** The read buffer of a busy connection. */
+const LARGE_READ = 64 * 1024;
+
+/** How long to wait before accepting again when no descriptors are left, in milliseconds. */
+const ACCEPT_RETRY = 100;
+
+/** Octets through `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` know no half-close and hold 64 KiB each. */
+class DenoLane implements Lane {
+  readonly #conn: Deno.Conn;
+  #sink!: LaneSink;
+  #paused = false;
+  #resume: (() => void) | undefined = undefined;
+  #readDone = false;
+  #writeDone = false;
+  #closed = false;
+
+  constructor(conn: Deno.Conn) {
+    this.#conn = conn;
+  }
+
+  start(sink: LaneSink): void {
+    this.#sink = sink;
+    this.#read();
+  }
+
+  async #read(): Promise<void> {
+    try {
+      let buffer = new Uint8Array(SMALL_READ);
+      while (true) {
+        if (this.#paused) await new Promise<void>((resolve) => this.#resume = resolve);
+        const count = await this.#conn.read(buffer);
+        if (this.#closed) return;
+        if (count === null) break;
+        if (count === buffer.length) {
+          // Full: there is more. The buffer goes to the sink, the next one is large.
+          const chunk = buffer;
+          buffer = new Uint8Array(LARGE_READ);
+          this.#sink.onData(chunk);
+        } else {
+          const chunk = buffer.slice(0, count);
+          if (buffer.length > SMALL_READ && count <= SMALL_READ) buffer = new Uint8Array(SMALL_READ);
+          this.#sink.onData(chunk);
+        }
+      }
+    } catch (error) {
+      return this.#close(error);
+    }
+    this.#readDone = true;
+    this.#sink.onEnd();
+    if (this.#writeDone) this.#close();
+  }
+
+  write(chunk: Uint8Array, owned: boolean): boolean {
+    this.#write(owned ? chunk : chunk.slice());
+    return false;
+  }
+
+  async #write(chunk: Uint8Array): Promise<void> {
+    try {
+      let at = await this.#conn.write(chunk);
+      while (at < chunk.length) at += await this.#conn.write(chunk.subarray(at));
+    } catch (error) {
+      return this.#close(error);
+    }
+    if (!this.#closed) this.#sink.onDrain();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#resume?.();
+    this.#resume = undefined;
+  }
+
+  end(): void {
+    this.#conn.closeWrite().then(() => {
+      this.#writeDone = true;
+      if (this.#readDone) this.#close();
+    }, (error) => this.#close(error));
+  }
+
+  abort(): void {
+    this.#close();
+  }
+
+  #close(error?: unknown): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.resume();
+    try {
+      this.#conn.close();
+    } catch {
+      // It was closed already.
+    }
+    this.#sink?.onClose(error);
+  }
+}
+
+function addressOf(addr: Deno.Addr | undefined): Address | undefined {
+  if (addr === undefined) return undefined;
+  if (addr.transport === "tcp") return { transport: "tcp", hostname: addr.hostname, port: addr.port };
+  return { transport: "unix", hostname: "path" in addr ? addr.path ?? "" : "", port: 0 };
+}
+
+function open(options: ListenOptions): Deno.Listener {
+  const { hostname, port, backlog: tcpBacklog, tls } = options;
+  if (options.transport === "unix") return Deno.listen({ transport: "unix", path: hostname });
+  if (tls === undefined) return Deno.listen({ hostname, port, tcpBacklog });
+  return Deno.listenTls({ hostname, port, tcpBacklog, cert: tls.cert, key: tls.key });
+}
+
+async function acceptAll(
+  listener: Deno.Listener,
+  noDelay: boolean,
+  accept: (pipe: BytePipe) => void,
+  failed: (error: unknown) => void,
+): Promise<void> {
+  while (true) {
+    let conn: Deno.Conn;
+    try {
+      conn = await listener.accept();
+    } catch (error) {
+      if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) return; // the listener was closed
+      // Out of descriptors, or a client that left before it was accepted: go on, a little later.
+      failed(error);
+      await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY));
+      continue;
+    }
+    if (noDelay && "setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
+    accept(new DenoPipe(conn));
+  }
+}
+
+/** A pipe whose addresses are made when somebody asks for them. */
+class DenoPipe extends LanePipe {
+  readonly #conn: Deno.Conn;
+
+  constructor(conn: Deno.Conn) {
+    super(new DenoLane(conn));
+    this.#conn = conn;
+  }
+
+  get localAddress(): Address | undefined {
+    return addressOf(this.#conn.localAddr);
+  }
+
+  get remoteAddress(): Address | undefined {
+    return addressOf(this.#conn.remoteAddr);
+  }
+}
+
+/** Deno as a runtime for servers. */
+export const runtime: Runtime = {
+  name: "deno",
+  // deno-lint-ignore require-await
+  async listen(options, accept, failed): Promise<Listener> {
+    const listener = open(options);
+    acceptAll(listener, options.noDelay, accept, failed);
+    return {
+      address: addressOf(listener.addr)!,
+      close: () => listener.close(),
+    };
+  },
+  readTextFile: (path) => Deno.readTextFile(path),
+  appendTextFile: (path, text) => Deno.writeTextFile(path, text, { append: true }),
+};

@@ -1,0 +1,38 @@
+/**
+ * Sluice: a WebSocket and HTTP server with Swoole's interface, for Deno, Bun and Node.
+ *
+ * This is the event style: make a server, register handlers, start it. The same program runs unchanged in the three
+ * runtimes and behaves the same on the wire in all of them.
+ *
+ * @example An echo server
+ * ```ts
+ * import { WebSocketServer } from "@sluice/server";
+ *
+ * const server = new WebSocketServer("127.0.0.1", 0);
+ * server.on("message", (server, frame) => server.push(frame.fd, frame));
+ * await server.start();
+ * console.log(`ws://127.0.0.1:${server.port}/`);
+ * server.shutdown();
+ * await server.finished;
+ * ```
+ *
+ * @module
+ */
+
+import "./adapters/auto.ts";
+
+export * from "./src/constants.ts";
+export * from "./src/errors.ts";
+export { HttpRequest } from "./src/http/request.ts";
+export type { Fields } from "./src/http/request.ts";
+export { HttpResponse } from "./src/http/response.ts";
+export { setRuntime } from "./src/runtime.ts";
+export type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime, TlsOptions } from "./src/runtime.ts";
+export { ConnectionList } from "./src/server/connection_list.ts";
+export type { Handled, HttpServerEvents, ServerEvents, Spellings, WebSocketServerEvents } from "./src/server/events.ts";
+export { HttpServer } from "./src/server/http_server.ts";
+export type { ClientInfo, ServerStats } from "./src/server/info.ts";
+export { Server } from "./src/server/server.ts";
+export type { ServerSettings } from "./src/server/settings.ts";
+export { WebSocketServer } from "./src/server/websocket_server.ts";
+export { CloseFrame, Frame } from "./src/websocket/frame.ts";

@@ -1,0 +1,51 @@
+/**
+ * Octets in memory.
+ *
+ * @module
+ */
+
+/** Copies parts into one new array. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
+  let size = 0;
+  for (const part of parts) size += part.length;
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+const FIRST_ALLOCATION = 1024;
+
+/**
+ * Collects octets that arrive in pieces. Its memory grows with what has arrived, never with what was announced, and is at
+ * most twice as much.
+ */
+export class GrowingBuffer {
+  /** The memory; `length` octets of it are in use. */
+  memory: Uint8Array = new Uint8Array(0);
+  /** How many octets there are. */
+  length = 0;
+
+  /**
+   * Appends octets.
+   *
+   * @param bytes Where they are.
+   * @param start Index of the first one.
+   * @param end Index behind the last one.
+   * @param most The most octets that will ever be in here: no more memory than that is taken.
+   */
+  append(bytes: Uint8Array, start: number, end: number, most: number): void {
+    const needed = this.length + end - start;
+    if (needed > this.memory.length) {
+      const grown = Math.max(needed, this.memory.length * 2, FIRST_ALLOCATION);
+      const larger = new Uint8Array(Math.max(needed, Math.min(grown, most)));
+      larger.set(this.memory.subarray(0, this.length));
+      this.memory = larger;
+    }
+    this.memory.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), this.length);
+    this.length = needed;
+  }
+}

@@ -1,0 +1,381 @@
+/**
+ * The one place where a byte pipe meets a protocol.
+ *
+ * @module
+ */
+
+import type { ByteSink } from "./byte_sink.ts";
+import { joinBytes } from "./bytes.ts";
+import type { Address, BytePipe, Lane, LaneSink } from "./runtime.ts";
+import { StreamLane } from "./stream_lane.ts";
+
+/** What a connection feeds: HTTP, a WebSocket, raw octets. It is replaced when the connection changes its protocol. */
+export interface Protocol {
+  /** Octets arrived; their memory is the protocol's. They begin at `at`. */
+  receive(chunk: Uint8Array, at: number): void;
+  /** The peer will not send any more. */
+  receiveEnd(): void;
+  /** The connection's `deadline` has passed. */
+  onDeadline(now: number): void;
+  /** The send queue is empty again. */
+  onDrain?(): void;
+  /** The program failed on what arrived here: ends this connection, and tells the peer if that is still possible. */
+  onFault(): void;
+  /** The connection is gone, for whatever reason; called once, before the owner is told. */
+  onClosed(): void;
+}
+
+/** What all connections of a server share. */
+export interface ConnectionOwner {
+  /** The coarse clock: milliseconds since 1970, renewed a few times a second. */
+  readonly now: number;
+  /** The scratch memory in which a turn's output is gathered. */
+  readonly scratch: Scratch;
+  /** How long a connection that we ended may take to go away, in milliseconds. */
+  readonly lingerTimeout: number;
+  /** Send queue in octets from which on reading stops, and below which it goes on. */
+  readonly highWatermark: number;
+  /** See `highWatermark`. */
+  readonly lowWatermark: number;
+  /** Asks for `flush()` at the end of this turn. */
+  flushLater(connection: Connection): void;
+  /** The send queue has passed the high watermark. */
+  onBufferFull(connection: Connection): void;
+  /** The send queue has come down to the low watermark again. */
+  onBufferEmpty(connection: Connection): void;
+  /** The connection is over for the program: closed by either side. Its last octets may still be on the way. */
+  onClosed(connection: Connection, byServer: boolean): void;
+  /** The transport is gone too. */
+  onReleased(connection: Connection): void;
+}
+
+/** Output memory that the connection whose octets are being read writes into; it belongs to one connection at a time. */
+export class Scratch {
+  /** The memory. */
+  readonly memory: Uint8Array = new Uint8Array(128 * 1024);
+  /** The connection that writes into it. */
+  owner: Connection | undefined = undefined;
+  /** How much of it is in use. */
+  length = 0;
+}
+
+/** Small parts of a queue are joined to chunks of up to this many octets. */
+const JOIN_LIMIT = 64 * 1024;
+
+const OPEN = 0;
+/** Over for the program; output is flushed, then the transport ends. */
+const CLOSING = 1;
+/** Our FIN is out; what still arrives is dropped. */
+const ENDED = 2;
+/** The transport is gone. */
+const RELEASED = 3;
+
+/**
+ * A connection: a lane below, a protocol above, and between them the gathering of output, its limits, and the way to the end.
+ *
+ * Everything that is sent during one turn leaves as one chunk. While the octets of this connection are being read that
+ * happens in the owner's scratch memory, without an allocation; at other times parts are queued and flushed in a microtask.
+ */
+export class Connection implements LaneSink, ByteSink {
+  /** The number that the program knows the connection by. */
+  readonly fd: number;
+  /** The pipe it came with. */
+  readonly pipe: BytePipe;
+  /** What the octets go to. */
+  protocol: Protocol;
+  /** When `protocol.onDeadline()` is due, in milliseconds since 1970; 0 for never. */
+  deadline = 0;
+  /** When it was accepted. */
+  readonly connectTime: number;
+  /** When octets last arrived. */
+  lastReceived: number;
+  /** When octets were last handed to the transport. */
+  lastSent = 0;
+  /** How many octets arrived. */
+  receivedBytes = 0;
+  /** How many octets were sent or queued. */
+  sentBytes = 0;
+  /** What broke the connection, if something did. */
+  error: unknown = undefined;
+  /** The memory for `reserve()`. */
+  memory: Uint8Array;
+
+  readonly #owner: ConnectionOwner;
+  readonly #lane: Lane;
+  #state = OPEN;
+  #busy = false; // the lane has not taken the last chunk yet
+  #inFlight = 0; // size of that chunk
+  #parts: Uint8Array[] | undefined = undefined;
+  #partBytes = 0;
+  #flushing = false; // a flush at the end of this turn is asked for
+  #full = false;
+  #pausedByProtocol = false;
+  #peerEnded = false;
+
+  constructor(owner: ConnectionOwner, fd: number, pipe: BytePipe, protocol: (connection: Connection) => Protocol) {
+    this.#owner = owner;
+    this.fd = fd;
+    this.pipe = pipe;
+    this.connectTime = this.lastReceived = owner.now;
+    this.memory = owner.scratch.memory;
+    this.#lane = pipe.lane ?? new StreamLane(pipe);
+    this.protocol = protocol(this);
+  }
+
+  /** Begins to read. */
+  start(): void {
+    this.#lane.start(this);
+  }
+
+  /** Whether the program may still use it. */
+  get isOpen(): boolean {
+    return this.#state === OPEN;
+  }
+
+  /** Octets that wait to be sent. */
+  get queuedBytes(): number {
+    const { scratch } = this.#owner;
+    return this.#inFlight + this.#partBytes + (scratch.owner === this ? scratch.length : 0);
+  }
+
+  /** This side's address, where there is one. */
+  get localAddress(): Address | undefined {
+    return this.pipe.localAddress;
+  }
+
+  /** The peer's address, where there is one. */
+  get remoteAddress(): Address | undefined {
+    return this.pipe.remoteAddress;
+  }
+
+  // ---- ByteSink -----------------------------------------------------------------------------------------------------
+
+  reserve(size: number): number {
+    const { scratch } = this.#owner;
+    if (scratch.owner === this) {
+      if (scratch.length + size > scratch.memory.length) this.#spill();
+      if (size <= scratch.memory.length) {
+        this.memory = scratch.memory;
+        return scratch.length;
+      }
+    }
+    this.memory = new Uint8Array(size);
+    return 0;
+  }
+
+  commit(size: number): void {
+    this.sentBytes += size;
+    const { scratch } = this.#owner;
+    if (this.memory === scratch.memory) scratch.length += size;
+    else this.#enqueue(size * 2 > this.memory.length ? this.memory.subarray(0, size) : this.memory.slice(0, size));
+  }
+
+  append(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.sentBytes += bytes.length;
+    if (this.#owner.scratch.owner === this) this.#spill();
+    this.#enqueue(bytes);
+  }
+
+  #enqueue(part: Uint8Array): void {
+    this.memory = this.#owner.scratch.memory; // a private piece of memory is not kept
+    if (this.#state >= ENDED) return;
+    (this.#parts ??= []).push(part);
+    this.#partBytes += part.length;
+    if (!this.#flushing && !this.#busy && this.#owner.scratch.owner !== this) {
+      this.#flushing = true;
+      this.#owner.flushLater(this);
+    }
+    if (!this.#full) this.#checkFull();
+  }
+
+  /** Moves what is in the scratch memory on, to the lane if it is free. */
+  #spill(): void {
+    const { scratch } = this.#owner;
+    const length = scratch.length;
+    if (length === 0) return;
+    scratch.length = 0;
+    if (this.#state >= ENDED) return;
+    const chunk = scratch.memory.subarray(0, length);
+    if (!this.#busy && this.#parts === undefined) {
+      this.#write(chunk, false);
+    } else {
+      (this.#parts ??= []).push(chunk.slice());
+      this.#partBytes += length;
+    }
+    if (!this.#full) this.#checkFull();
+  }
+
+  #write(chunk: Uint8Array, owned: boolean): void {
+    this.lastSent = this.#owner.now;
+    this.#inFlight = chunk.length;
+    this.#busy = true; // a lane may drain before write() returns
+    if (this.#lane.write(chunk, owned)) {
+      this.#busy = false;
+      this.#inFlight = 0;
+    }
+  }
+
+  /** Hands queued parts to the lane, as far as it takes them. */
+  flush(): void {
+    this.#flushing = false;
+    while (this.#parts !== undefined && !this.#busy && this.#state < ENDED) {
+      const parts = this.#parts;
+      let count = 0;
+      let size = 0;
+      while (count < parts.length && (count === 0 || size + parts[count].length <= JOIN_LIMIT)) size += parts[count++].length;
+      const chunk = count === 1 ? parts[0] : joinBytes(count === parts.length ? parts : parts.slice(0, count));
+      if (count === parts.length) this.#parts = undefined;
+      else parts.splice(0, count);
+      this.#partBytes -= size;
+      this.#write(chunk, true);
+    }
+    this.#afterFlush();
+  }
+
+  #afterFlush(): void {
+    if (this.#full && this.queuedBytes <= this.#owner.lowWatermark) {
+      this.#full = false;
+      if (!this.#pausedByProtocol) this.#lane.resume();
+      if (this.#state === OPEN) this.#owner.onBufferEmpty(this);
+    }
+    if (this.#state === CLOSING && !this.#busy && this.#parts === undefined) this.#end();
+  }
+
+  /** A peer that does not read what we send is not read either, until it does. */
+  #checkFull(): void {
+    if (this.queuedBytes < this.#owner.highWatermark) return;
+    this.#full = true;
+    this.#lane.pause();
+    if (this.#state === OPEN) this.#owner.onBufferFull(this);
+  }
+
+  // ---- LaneSink -----------------------------------------------------------------------------------------------------
+
+  onData(chunk: Uint8Array): void {
+    const owner = this.#owner;
+    this.lastReceived = owner.now;
+    this.receivedBytes += chunk.length;
+    if (this.#state !== OPEN) return; // RFC 6455 section 7.1.1 and RFC 9112 section 9.6: read on, but drop it
+    if (!this.#beginTurn()) return this.protocol.receive(chunk, 0);
+    try {
+      this.protocol.receive(chunk, 0);
+    } finally {
+      this.#endTurn();
+    }
+  }
+
+  /** Runs a piece of work whose output leaves as one chunk. */
+  gather(work: () => void): void {
+    if (!this.#beginTurn()) return work();
+    try {
+      work();
+    } finally {
+      this.#endTurn();
+    }
+  }
+
+  /** Takes the scratch memory, unless it is in use. */
+  #beginTurn(): boolean {
+    const { scratch } = this.#owner;
+    if (scratch.owner !== undefined) return false;
+    scratch.owner = this;
+    return true;
+  }
+
+  #endTurn(): void {
+    this.#spill();
+    this.#owner.scratch.owner = undefined;
+    if (this.#parts !== undefined && !this.#busy) this.flush();
+    else if (this.#state === CLOSING) this.#afterFlush();
+  }
+
+  onEnd(): void {
+    this.#peerEnded = true;
+    if (this.#state === OPEN) this.gather(() => this.protocol.receiveEnd());
+  }
+
+  onDrain(): void {
+    this.#busy = false;
+    this.#inFlight = 0;
+    this.lastSent = this.#owner.now;
+    if (this.#state >= ENDED) return;
+    if (this.#state === CLOSING) this.deadline = this.#owner.now + this.#owner.lingerTimeout;
+    if (this.#parts !== undefined) this.flush();
+    else this.#afterFlush();
+    if (this.#state === OPEN && !this.#busy) this.protocol.onDrain?.();
+  }
+
+  onClose(error?: unknown): void {
+    if (this.#state === RELEASED) return;
+    this.error ??= error;
+    this.#leave(false);
+    this.#state = RELEASED;
+    this.#parts = undefined;
+    this.#partBytes = this.#inFlight = 0;
+    this.#owner.onReleased(this);
+  }
+
+  // ---- for protocols and servers ------------------------------------------------------------------------------------
+
+  /** Stops reading until `resume()`, because the protocol cannot take more now. */
+  pause(): void {
+    this.#pausedByProtocol = true;
+    this.#lane.pause();
+  }
+
+  /** Reads again. */
+  resume(): void {
+    this.#pausedByProtocol = false;
+    if (!this.#full) this.#lane.resume();
+  }
+
+  /**
+   * Ends the connection: what is queued is sent, then comes our FIN, and what the peer still sends is dropped until it ends
+   * too or the linger timeout has passed. So the peer gets our last octets and no reset (RFC 9112 section 9.6).
+   */
+  end(byServer = true): void {
+    if (this.#state !== OPEN) return;
+    this.#leave(byServer);
+    if (this.#isReleased()) return; // the program has dropped it meanwhile
+    this.deadline = this.#owner.now + this.#owner.lingerTimeout;
+    this.#lane.resume();
+    if (this.#owner.scratch.owner !== this) {
+      if (this.#parts !== undefined && !this.#busy) this.flush();
+      else this.#afterFlush();
+    }
+  }
+
+  /** Drops the connection at once, with what is queued. */
+  abort(byServer = true): void {
+    if (this.#state === RELEASED) return;
+    this.#leave(byServer);
+    this.#lane.abort();
+  }
+
+  /** Called by the owner's clock when `deadline` has passed. */
+  expire(now: number): void {
+    this.deadline = 0;
+    if (this.#state === OPEN) this.gather(() => this.protocol.onDeadline(now));
+    else this.abort();
+  }
+
+  /** The program's part of closing: once. */
+  #leave(byServer: boolean): void {
+    if (this.#state !== OPEN) return;
+    this.#state = CLOSING;
+    this.deadline = 0;
+    this.protocol.onClosed();
+    this.#owner.onClosed(this, byServer);
+  }
+
+  #isReleased(): boolean {
+    return this.#state === RELEASED;
+  }
+
+  #end(): void {
+    this.#state = ENDED;
+    this.#lane.end();
+    if (this.#peerEnded) this.deadline = Math.min(this.deadline, this.#owner.now + 1000);
+  }
+}

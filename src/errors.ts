@@ -1,0 +1,99 @@
+/**
+ * Last-error codes: what `getLastError()` tells after a method returned `false`,
+ * with Swoole's numbers and texts.
+ *
+ * @module
+ */
+
+/** An argument is outside its range. */
+export const SWOOLE_ERROR_INVALID_PARAMS = 505;
+/** The bytes given to `unpack` are no frame. */
+export const SWOOLE_ERROR_PROTOCOL_ERROR = 508;
+/** `send` was called with nothing to send. */
+export const SWOOLE_ERROR_NO_PAYLOAD = 550;
+/** The server closed the connection. */
+export const SWOOLE_ERROR_SESSION_CLOSED_BY_SERVER = 1001;
+/** The client closed the connection. */
+export const SWOOLE_ERROR_SESSION_CLOSED_BY_CLIENT = 1002;
+/** The connection is in its closing handshake. */
+export const SWOOLE_ERROR_SESSION_CLOSING = 1003;
+/** The connection has just been closed. */
+export const SWOOLE_ERROR_SESSION_CLOSED = 1004;
+/** No connection has this fd (any more). */
+export const SWOOLE_ERROR_SESSION_NOT_EXIST = 1005;
+/** The connection's send queue is full (`socket_buffer_size`). */
+export const SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW = 1009;
+/** A message is larger than `package_max_length`. */
+export const SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE = 1201;
+/** A package has no length. */
+export const SWOOLE_ERROR_PACKAGE_LENGTH_NOT_FOUND = 1202;
+/** A length field is malformed. */
+export const SWOOLE_ERROR_PACKAGE_MALFORMED_DATA = 1204;
+/** The client is not connected. */
+export const SWOOLE_ERROR_CLIENT_NO_CONNECTION = 5001;
+/** The peer does not speak HTTP. */
+export const SWOOLE_ERROR_HTTP_INVALID_PROTOCOL = 7102;
+/** The response has already ended. */
+export const SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE = 7106;
+/** The client is no WebSocket client. */
+export const SWOOLE_ERROR_WEBSOCKET_BAD_CLIENT = 8501;
+/** The opcode does not exist. */
+export const SWOOLE_ERROR_WEBSOCKET_BAD_OPCODE = 8502;
+/** The connection is no established WebSocket. */
+export const SWOOLE_ERROR_WEBSOCKET_UNCONNECTED = 8503;
+/** The opening handshake failed. */
+export const SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED = 8504;
+/** The frame cannot be packed: opcode, length or order. */
+export const SWOOLE_ERROR_WEBSOCKET_PACK_FAILED = 8505;
+/** The frame cannot be unpacked. */
+export const SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED = 8506;
+/** The frame is not complete. */
+export const SWOOLE_ERROR_WEBSOCKET_INCOMPLETE_PACKET = 8507;
+
+const TEXTS: ReadonlyMap<number, string> = new Map([
+  [9, "Bad file descriptor"],
+  [32, "Broken pipe"],
+  [104, "Connection reset by peer"],
+  [110, "Connection timed out"],
+  [111, "Connection refused"],
+  [505, "Invalid params"],
+  [508, "Protocol error"],
+  [550, "No payload"],
+  [1001, "Session closed by server"],
+  [1002, "Session closed by client"],
+  [1003, "Session closing"],
+  [1004, "Session closed"],
+  [1005, "Session not exist"],
+  [1009, "Output buffer overflow"],
+  [1201, "Package length too large"],
+  [1202, "Package length not found"],
+  [1204, "Package malformed data"],
+  [5001, "Client no connection"],
+  [7102, "Http invalid protocol"],
+  [7106, "Http context unavailable"],
+  [8501, "Websocket bad client"],
+  [8502, "Websocket bad opcode"],
+  [8503, "Websocket unconnected"],
+  [8504, "Websocket handshake failed"],
+  [8505, "Websocket pack failed"],
+  [8506, "Websocket unpack failed"],
+  [8507, "Websocket incomplete packet"],
+]);
+
+/**
+ * The text of a last-error code, as Swoole's `swoole_strerror()` words it.
+ *
+ * @param code A number that `getLastError()` returned.
+ * @returns The text; `Unknown error <code>` for a number without one.
+ *
+ * @example
+ * ```ts
+ * import { swooleStrerror } from "@sluice/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(swooleStrerror(1005), "Session not exist");
+ * ```
+ */
+export function swooleStrerror(code: number): string {
+  return TEXTS.get(code) ?? `Unknown error ${code}`;
+}

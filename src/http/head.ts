@@ -1,0 +1,160 @@
+/**
+ * The head of an HTTP/1.1 request: request line and header fields (RFC 9112 sections 2 to 5).
+ *
+ * The grammar is taken by its word: a parser that repairs what it reads is a parser that can be made to disagree with the proxy
+ * in front of it. Whatever is in doubt is refused with 400 and the connection ends.
+ *
+ * @module
+ */
+
+/** What a peer may send before it is refused. Sizes in octets. */
+export interface HeadLimits {
+  /** Request line and header fields together. */
+  readonly maxHeadSize: number;
+  /** Number of header fields. */
+  readonly maxHeaders: number;
+}
+
+/** A parsed head. */
+export interface RequestHead {
+  /** The method, as sent. */
+  readonly method: string;
+  /** The request target, as sent: path and query. */
+  readonly target: string;
+  /** `1.0` or `1.1`. */
+  readonly version: "1.0" | "1.1";
+  /** The header fields, names in lower case; repeated ones joined with a comma, as RFC 9110 section 5.3 allows. */
+  readonly header: Record<string, string>;
+  /** The length of the body, 0 for none, -1 for a chunked one. */
+  readonly bodyLength: number;
+}
+
+/** Why a request is refused. */
+export class HttpFailure {
+  /** The status of the answer. */
+  readonly status: number;
+  /** What was wrong, for people. */
+  readonly reason: string;
+
+  constructor(status: number, reason: string) {
+    this.status = status;
+    this.reason = reason;
+  }
+}
+
+const TOKEN = 1;
+const TARGET = 2;
+const VALUE = 4;
+
+/** Which octets may be part of a token (RFC 9110 section 5.6.2), a target, a field value (section 5.5). */
+const CLASSES: Uint8Array = (() => {
+  const classes = new Uint8Array(256);
+  for (let c = 0x21; c < 0x7f; c++) classes[c] = TARGET | VALUE;
+  for (let c = 0x80; c < 0x100; c++) classes[c] = VALUE;
+  classes[0x20] = classes[0x09] = VALUE;
+  for (const c of "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+    classes[c.charCodeAt(0)] |= TOKEN;
+  }
+  return classes;
+})();
+
+/** Octets as Latin-1, which is what header fields are (RFC 9110 section 5.5). */
+export function latin1(bytes: Uint8Array, start: number, end: number): string {
+  let text = "";
+  for (let at = start; at < end; at += 4096) {
+    text += String.fromCharCode.apply(null, bytes.subarray(at, Math.min(at + 4096, end)) as unknown as number[]);
+  }
+  return text;
+}
+
+/** Tells whether a text is a token, so that it may be a header name or a method. */
+export function isToken(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if ((CLASSES[text.charCodeAt(i)] & TOKEN) === 0) return false;
+  return text.length > 0;
+}
+
+/** Tells whether a text may be a header value: no control characters, nothing outside Latin-1. */
+export function isFieldValue(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if ((CLASSES[text.charCodeAt(i)] & VALUE) === 0) return false;
+  return true;
+}
+
+/**
+ * Parses a whole head.
+ *
+ * @param bytes Where it is.
+ * @param start Index of its first octet.
+ * @param end Index behind its last CRLF; the empty line is not part of it.
+ * @param limits What is accepted.
+ * @returns The head, or why it is refused.
+ */
+export function parseHead(bytes: Uint8Array, start: number, end: number, limits: HeadLimits): RequestHead | HttpFailure {
+  const text = latin1(bytes, start, end);
+  const lineEnd = text.indexOf("\r\n");
+
+  // Section 3: method SP request-target SP HTTP-version, with exactly one space each.
+  const line = text.slice(0, lineEnd);
+  const methodEnd = line.indexOf(" ");
+  const targetEnd = line.indexOf(" ", methodEnd + 1);
+  const method = line.slice(0, methodEnd);
+  const target = line.slice(methodEnd + 1, targetEnd);
+  const protocol = line.slice(targetEnd + 1);
+  if (methodEnd < 1 || targetEnd < 0 || !isToken(method)) return new HttpFailure(400, "the request line is malformed");
+  if (!/^HTTP\/[0-9]\.[0-9]$/.test(protocol)) return new HttpFailure(400, "the request line is malformed");
+  if (protocol !== "HTTP/1.1" && protocol !== "HTTP/1.0") return new HttpFailure(505, "only HTTP/1.1 is spoken here");
+  if (!isTarget(target, method)) return new HttpFailure(400, "the request target is malformed");
+  const version = protocol === "HTTP/1.1" ? "1.1" : "1.0";
+
+  const header: Record<string, string> = Object.create(null);
+  let count = 0;
+  let contentLength: string | undefined;
+  for (let at = lineEnd + 2; at < text.length;) {
+    const stop = text.indexOf("\r\n", at);
+    const field = text.slice(at, stop);
+    at = stop + 2;
+    if (++count > limits.maxHeaders) return new HttpFailure(431, "there are too many header fields");
+    const colon = field.indexOf(":");
+    // Section 5.1: no whitespace before the colon; section 5.2: no folded lines. Neither is a token.
+    if (colon < 0 || !isToken(field.slice(0, colon))) return new HttpFailure(400, "a header field is malformed");
+    const name = field.slice(0, colon).toLowerCase();
+    const value = trim(field.slice(colon + 1));
+    if (!isFieldValue(value)) return new HttpFailure(400, "a header value has a control character");
+    const before = header[name];
+    if (before === undefined) header[name] = value;
+    else if (name === "host") return new HttpFailure(400, "there are two Host fields"); // section 3.2
+    else if (name === "content-length") {
+      if (before !== value) return new HttpFailure(400, "Content-Length contradicts itself"); // section 6.3
+    } else header[name] = before + (name === "cookie" ? "; " : ", ") + value;
+    if (name === "content-length") contentLength = value;
+  }
+  // Section 3.2: HTTP/1.1 needs a Host.
+  if (version === "1.1" && !header["host"]) return new HttpFailure(400, "the Host field is missing");
+
+  let bodyLength = 0;
+  const encoding = header["transfer-encoding"];
+  if (encoding !== undefined) {
+    // Section 6.1 and 6.3: a length beside it, or HTTP/1.0, is how requests are smuggled.
+    if (contentLength !== undefined || version === "1.0") return new HttpFailure(400, "the body length is ambiguous");
+    if (encoding.toLowerCase() !== "chunked") return new HttpFailure(501, "only the transfer encoding chunked is known");
+    bodyLength = -1;
+  } else if (contentLength !== undefined) {
+    if (!/^[0-9]{1,15}$/.test(contentLength)) return new HttpFailure(400, "Content-Length is not a number");
+    bodyLength = Number(contentLength);
+  }
+  return { method, target, version, header, bodyLength };
+}
+
+function isTarget(target: string, method: string): boolean {
+  for (let i = 0; i < target.length; i++) if ((CLASSES[target.charCodeAt(i)] & TARGET) === 0) return false;
+  // Section 3.2: origin-form, absolute-form (for proxies, accepted), `*` for OPTIONS.
+  return target.startsWith("/") || /^https?:\/\/[^/]/i.test(target) || (target === "*" && method === "OPTIONS");
+}
+
+/** Section 5: optional whitespace around a value is not part of it. */
+function trim(value: string): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && (value[start] === " " || value[start] === "\t")) start++;
+  while (end > start && (value[end - 1] === " " || value[end - 1] === "\t")) end--;
+  return value.slice(start, end);
+}

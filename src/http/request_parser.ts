@@ -1,0 +1,171 @@
+/**
+ * Reads requests off a connection, one after the other (RFC 9112).
+ *
+ * @module
+ */
+
+import { GrowingBuffer } from "../bytes.ts";
+import { ChunkedDecoder } from "./chunked.ts";
+import { type HeadLimits, HttpFailure, parseHead, type RequestHead } from "./head.ts";
+
+/** What a peer may send before it is refused. Sizes in octets. */
+export interface RequestLimits extends HeadLimits {
+  /** The body, without the framing of chunks. */
+  readonly maxBodySize: number;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/**
+ * The parser of one connection. Give it octets until `head` is there, look at the head, go on until `complete`, take the body,
+ * and call `next()` for the next request.
+ */
+export class RequestParser {
+  /** The head, once it is complete. */
+  head: RequestHead | undefined = undefined;
+  /** Whether head and body are there. */
+  complete = false;
+  /** Why the request is refused. Nothing more is read then. */
+  failure: HttpFailure | undefined = undefined;
+
+  readonly #limits: RequestLimits;
+  #held: GrowingBuffer | undefined = undefined; // the head so far, when it came in pieces
+  #lineLength = 0; // of the line that is being read; an empty line ends the head
+  #sawCr = false;
+  #begun = false;
+  #body: GrowingBuffer | undefined = undefined;
+  #chunked: ChunkedDecoder | undefined = undefined;
+
+  constructor(limits: RequestLimits) {
+    this.#limits = limits;
+  }
+
+  /** Whether the first octet of a request has arrived. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  /** The body, when `complete`. */
+  get body(): Uint8Array {
+    return this.#body === undefined ? EMPTY : this.#body.memory.subarray(0, this.#body.length);
+  }
+
+  /** Octets of an unfinished request that are held in memory. */
+  get heldBytes(): number {
+    return (this.#held?.memory.length ?? 0) + (this.#body?.memory.length ?? 0);
+  }
+
+  /** Forgets the request; the next octets belong to the next one. */
+  next(): void {
+    this.head = this.#body = this.#chunked = undefined;
+    this.complete = this.#begun = false;
+  }
+
+  /**
+   * Takes octets. Stops behind the head, so that its owner can look at it before the body, and behind the body.
+   *
+   * @param chunk Where they are.
+   * @param at Index of the first one.
+   * @returns The index of the first octet that was not needed.
+   */
+  receive(chunk: Uint8Array, at: number): number {
+    if (this.failure !== undefined || at >= chunk.length) return at;
+    if (this.head === undefined) return this.#receiveHead(chunk, at);
+    return this.#receiveBody(chunk, at);
+  }
+
+  #receiveHead(chunk: Uint8Array, start: number): number {
+    const end = chunk.length;
+    let at = start;
+    if (!this.#begun && !this.#sawCr) {
+      // Section 2.2: empty lines in front of a request line are ignored.
+      while (at + 1 < end && chunk[at] === 0x0d && chunk[at + 1] === 0x0a) at += 2;
+      if (at === end) return end;
+      start = at;
+    }
+    this.#begun = true;
+    for (; at < end; at++) {
+      const octet = chunk[at];
+      if (this.#sawCr) {
+        this.#sawCr = false;
+        // Section 2.2: a bare CR or LF is no line end.
+        if (octet !== 0x0a) return this.#fail(400, "a line does not end in CRLF", end);
+        if (this.#lineLength === 0) return this.#endHead(chunk, start, at + 1);
+        this.#lineLength = 0;
+      } else if (octet === 0x0d) {
+        this.#sawCr = true;
+      } else if (octet === 0x0a) {
+        return this.#fail(400, "a line does not end in CRLF", end);
+      } else {
+        this.#lineLength++;
+      }
+    }
+    const held = this.#held ??= new GrowingBuffer();
+    held.append(chunk, start, end, Infinity);
+    if (held.length > this.#limits.maxHeadSize) return this.#fail(431, "the request head is too large", end);
+    return end;
+  }
+
+  #endHead(chunk: Uint8Array, start: number, end: number): number {
+    let bytes = chunk;
+    let from = start;
+    let to = end;
+    if (this.#held !== undefined) {
+      this.#held.append(chunk, start, end, Infinity);
+      bytes = this.#held.memory;
+      from = 0;
+      to = this.#held.length;
+      this.#held = undefined;
+    }
+    if (to - from === 2) {
+      // The other half of an empty line in front of a request line.
+      this.#begun = false;
+      return this.#receiveHead(chunk, end);
+    }
+    if (to - from > this.#limits.maxHeadSize) return this.#fail(431, "the request head is too large", end);
+    const head = parseHead(bytes, from, to - 2, this.#limits);
+    if (head instanceof HttpFailure) {
+      this.failure = head;
+      return end;
+    }
+    if (head.bodyLength > this.#limits.maxBodySize) return this.#fail(413, "the request body is too large", end);
+    this.head = head;
+    if (head.bodyLength === 0) this.complete = true;
+    else if (head.bodyLength < 0) this.#chunked = new ChunkedDecoder();
+    return end;
+  }
+
+  #receiveBody(chunk: Uint8Array, at: number): number {
+    if (this.#chunked === undefined) {
+      const { bodyLength } = this.head!;
+      const body = this.#body ??= new GrowingBuffer();
+      const stop = Math.min(at + bodyLength - body.length, chunk.length);
+      body.append(chunk, at, stop, bodyLength);
+      if (body.length === bodyLength) this.complete = true;
+      return stop;
+    }
+    const stop = this.#chunked.receive(chunk, at, (start, end) => this.#keepBody(chunk, start, end));
+    if (typeof stop !== "number") {
+      this.failure = stop;
+      return chunk.length;
+    }
+    if (this.#chunked.done) this.complete = true;
+    return stop;
+  }
+
+  #keepBody(chunk: Uint8Array, start: number, end: number): boolean {
+    const body = this.#body ??= new GrowingBuffer();
+    const { maxBodySize } = this.#limits;
+    if (body.length + end - start > maxBodySize) {
+      this.#fail(413, "the request body is too large", 0);
+      return false;
+    }
+    body.append(chunk, start, end, maxBodySize);
+    return true;
+  }
+
+  #fail(status: number, reason: string, at: number): number {
+    this.failure = new HttpFailure(status, reason);
+    return at;
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * The port: what a runtime has to provide. `adapters/` implement it, one file for each; nothing else knows a runtime.
+ *
+ * @module
+ */
+
+/** One end of a connection. */
+export interface Address {
+  /** `tcp` or `unix`. */
+  readonly transport: "tcp" | "unix";
+  /** The IP address; for `unix` the path, empty for an unnamed client. */
+  readonly hostname: string;
+  /** The port; 0 for `unix`. */
+  readonly port: number;
+}
+
+/**
+ * A connection as two byte streams: whatever has these two can be served, be it a TCP socket, TLS, a unix socket or two
+ * `TransformStream`s in a test.
+ *
+ * @example Serve a pair of streams, no network needed
+ * ```ts
+ * import { type BytePipe, HttpServer } from "@sluice/server";
+ * import { assert } from "@std/assert";
+ *
+ * const server = new HttpServer();
+ * server.on("request", (_request, response) => response.end("hello"));
+ *
+ * const up = new TransformStream<Uint8Array, Uint8Array>();
+ * const down = new TransformStream<Uint8Array, Uint8Array>();
+ * const pipe: BytePipe = { readable: up.readable, writable: down.writable, abort() {} };
+ * server.accept(pipe);
+ *
+ * const writer = up.writable.getWriter();
+ * writer.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+ * const answer = await new Response(down.readable).text();
+ * assert(answer.endsWith("hello"));
+ * writer.close();
+ * ```
+ */
+export interface BytePipe {
+  /** What the peer sends. */
+  readonly readable: ReadableStream<Uint8Array>;
+  /** What goes to the peer. */
+  readonly writable: WritableStream<Uint8Array>;
+  /** This side's address, where there is one. */
+  readonly localAddress?: Address | undefined;
+  /** The peer's address, where there is one. */
+  readonly remoteAddress?: Address | undefined;
+  /** A faster way to the same octets. Whoever uses it leaves the two streams alone. */
+  readonly lane?: Lane | undefined;
+  /** Drops the connection at once, both directions. */
+  abort(): void;
+}
+
+/** Receives what happens on a lane. */
+export interface LaneSink {
+  /** Octets arrived. Their memory is the sink's from now on. */
+  onData(chunk: Uint8Array): void;
+  /** The peer will not send any more (FIN); it may still read. */
+  onEnd(): void;
+  /** Everything written has been taken; after a `write()` that returned `false`. */
+  onDrain(): void;
+  /**
+   * The connection is gone. Called once, nothing follows.
+   *
+   * @param error What broke it, if something did.
+   */
+  onClose(error?: unknown): void;
+}
+
+/** How a connection moves octets. Made from any pair of streams by `StreamLane`, or natively by an adapter. */
+export interface Lane {
+  /** Begins to read. Nothing is called before. */
+  start(sink: LaneSink): void;
+  /**
+   * Sends octets, in order. Not called again between a `false` and the `onDrain()` that follows it.
+   *
+   * @param chunk The octets.
+   * @param owned Whether the lane may keep the memory. If not, it is only valid during the call.
+   * @returns `true` when all of it has been taken, `false` when the next write has to wait for `onDrain()`.
+   */
+  write(chunk: Uint8Array, owned: boolean): boolean;
+  /** Stops reading, so that the peer feels it. */
+  pause(): void;
+  /** Reads again. */
+  resume(): void;
+  /** Ends the sending side (FIN) after what was written; reading goes on. */
+  end(): void;
+  /** Drops the connection, with a reset where the runtime has one. `onClose()` follows. */
+  abort(): void;
+}
+
+/** Certificate and key for TLS, in PEM. */
+export interface TlsOptions {
+  /** The certificate chain. */
+  readonly cert: string;
+  /** The private key. */
+  readonly key: string;
+}
+
+/** Where and how to listen. */
+export interface ListenOptions {
+  /** `tcp` or `unix`. */
+  readonly transport: "tcp" | "unix";
+  /** The address to bind; for `unix` the path. */
+  readonly hostname: string;
+  /** The port; 0 picks a free one. */
+  readonly port: number;
+  /** How many connections may wait to be accepted, where the runtime lets one say. */
+  readonly backlog: number;
+  /** Send small chunks at once (TCP_NODELAY). */
+  readonly noDelay: boolean;
+  /** TLS, if wanted. */
+  readonly tls?: TlsOptions | undefined;
+  /** How long a TLS handshake may take, in milliseconds. */
+  readonly handshakeTimeout: number;
+}
+
+/** A listening socket. */
+export interface Listener {
+  /** Where it listens; with the real port. */
+  readonly address: Address;
+  /** Stops accepting. Open connections live on. */
+  close(): void;
+}
+
+/** What an adapter provides. */
+export interface Runtime {
+  /** The name, for people. */
+  readonly name: string;
+  /**
+   * Listens.
+   *
+   * @param options Where and how.
+   * @param accept Called for each new connection.
+   * @param failed Called when accepting fails later on, for example because no descriptors are left; accepting goes on.
+   * @throws What the runtime throws: a taken port, a bad certificate.
+   */
+  listen(options: ListenOptions, accept: (pipe: BytePipe) => void, failed: (error: unknown) => void): Promise<Listener>;
+  /** Reads a text file. */
+  readTextFile(path: string): Promise<string>;
+  /** Appends text to a file, which is made when it is missing. */
+  appendTextFile(path: string, text: string): Promise<void>;
+}
+
+let loader: (() => Promise<Runtime>) | undefined;
+let chosen: Runtime | undefined;
+
+/**
+ * Chooses the adapter that servers use, instead of the one of the runtime that the program is in.
+ *
+ * @param runtime The adapter, for example `runtime` of `@sluice/server/node`, which runs on `node:net` in all runtimes.
+ *
+ * @example
+ * ```ts
+ * import { setRuntime } from "@sluice/server";
+ * import { runtime } from "@sluice/server/node";
+ *
+ * setRuntime(runtime);
+ * ```
+ */
+export function setRuntime(runtime: Runtime | undefined): void {
+  chosen = runtime;
+}
+
+/** Tells how to find the adapter of the runtime that the program is in. Called by the entry points. @internal */
+export function setRuntimeLoader(load: () => Promise<Runtime>): void {
+  loader = load;
+}
+
+/** The adapter in use. @internal */
+export async function loadRuntime(): Promise<Runtime> {
+  if (chosen !== undefined) return chosen;
+  if (loader === undefined) throw new Error("Cannot find the runtime: import mod.ts, or call setRuntime()");
+  return await loader();
+}

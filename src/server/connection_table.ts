@@ -1,0 +1,206 @@
+/**
+ * The connections of a server and the clock that watches over them.
+ *
+ * @module
+ */
+
+import { Connection, type ConnectionOwner, type Protocol, Scratch } from "../connection.ts";
+import type { BytePipe } from "../runtime.ts";
+
+/** What a table needs to know. Times in milliseconds, sizes in octets. */
+export interface TableOptions {
+  /** The most connections at a time. */
+  readonly maxConnections: number;
+  /** The fd before the first. */
+  readonly firstFd: number;
+  /** See `ConnectionOwner`. */
+  readonly lingerTimeout: number;
+  /** See `ConnectionOwner`. */
+  readonly highWatermark: number;
+  /** See `ConnectionOwner`. */
+  readonly lowWatermark: number;
+}
+
+/** What a table tells its server. */
+export interface TableEvents {
+  /** Makes the first protocol of a connection. */
+  makeProtocol(connection: Connection): Protocol;
+  /** A connection was accepted; it has not been read yet. */
+  onAccepted(connection: Connection): void;
+  /** A connection is over. It is no longer in the table. */
+  onClosed(connection: Connection, byServer: boolean): void;
+  /** See `ConnectionOwner`. */
+  onBufferFull(connection: Connection): void;
+  /** See `ConnectionOwner`. */
+  onBufferEmpty(connection: Connection): void;
+}
+
+/** How often deadlines are looked at. Timeouts are exact to this many milliseconds. */
+const TICK = 250;
+
+/**
+ * All connections of a server by fd. It also owns what they share: the coarse clock, the scratch memory and the list of those
+ * that have something to flush at the end of the turn. There is one timer for all of them.
+ */
+export class ConnectionTable implements ConnectionOwner {
+  now: number;
+  readonly scratch: Scratch = new Scratch();
+  readonly lingerTimeout: number;
+  readonly highWatermark: number;
+  readonly lowWatermark: number;
+
+  /** How many connections were accepted. */
+  acceptCount = 0;
+  /** How many connections were closed. */
+  closeCount = 0;
+  /** How many connections were turned away because there were too many. */
+  abortCount = 0;
+
+  readonly #options: TableOptions;
+  readonly #events: TableEvents;
+  readonly #clock: () => number;
+  readonly #open: Map<number, Connection> = new Map();
+  readonly #leaving: Set<Connection> = new Set(); // over for the program, their transport is not
+  #lastFd: number;
+  #dirty: Connection[] = [];
+  #timer: ReturnType<typeof setInterval> | undefined = undefined;
+  #receivedBytes = 0; // of connections that are gone
+  #sentBytes = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(options: TableOptions, events: TableEvents, clock: () => number = Date.now) {
+    this.#options = options;
+    this.#events = events;
+    this.#clock = clock;
+    this.#lastFd = options.firstFd;
+    this.lingerTimeout = options.lingerTimeout;
+    this.highWatermark = options.highWatermark;
+    this.lowWatermark = options.lowWatermark;
+    this.now = clock();
+  }
+
+  /** How many connections are open. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** The last fd that was given out. */
+  get lastFd(): number {
+    return this.#lastFd;
+  }
+
+  /** Octets received since the start. */
+  get receivedBytes(): number {
+    let sum = this.#receivedBytes;
+    for (const connection of this.#open.values()) sum += connection.receivedBytes;
+    return sum;
+  }
+
+  /** Octets sent since the start. */
+  get sentBytes(): number {
+    let sum = this.#sentBytes;
+    for (const connection of this.#open.values()) sum += connection.sentBytes;
+    return sum;
+  }
+
+  /** The open connection with an fd. */
+  get(fd: number): Connection | undefined {
+    return this.#open.get(fd);
+  }
+
+  /** The fds of all open connections, oldest first. */
+  fds(): IterableIterator<number> {
+    return this.#open.keys();
+  }
+
+  /** All open connections, oldest first. */
+  connections(): IterableIterator<Connection> {
+    return this.#open.values();
+  }
+
+  /** Takes a connection in. Returns `undefined` when there are too many; it is dropped then. */
+  accept(pipe: BytePipe): Connection | undefined {
+    if (this.#open.size >= this.#options.maxConnections) {
+      this.abortCount++;
+      pipe.abort();
+      return undefined;
+    }
+    this.#startClock();
+    const connection = new Connection(this, ++this.#lastFd, pipe, (it) => this.#events.makeProtocol(it));
+    this.acceptCount++;
+    this.#open.set(connection.fd, connection);
+    this.#events.onAccepted(connection);
+    connection.start();
+    return connection;
+  }
+
+  /** Resolves when no connection is left, those that are on their way out included. */
+  whenEmpty(): Promise<void> {
+    if (this.#isEmpty) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Drops everything. */
+  abortAll(): void {
+    for (const connection of [...this.#open.values(), ...this.#leaving]) connection.abort();
+  }
+
+  /** Looks at all deadlines. Called by the table's own timer; the time comes from its clock. */
+  tick(): void {
+    const now = this.now = this.#clock();
+    for (const connection of this.#open.values()) {
+      if (connection.deadline !== 0 && connection.deadline <= now) connection.expire(now);
+    }
+    for (const connection of this.#leaving) {
+      if (connection.deadline !== 0 && connection.deadline <= now) connection.expire(now);
+    }
+  }
+
+  get #isEmpty(): boolean {
+    return this.#open.size === 0 && this.#leaving.size === 0;
+  }
+
+  #startClock(): void {
+    if (this.#timer !== undefined) return;
+    this.now = this.#clock();
+    this.#timer = setInterval(() => this.tick(), TICK);
+    // A connection keeps a process alive by itself where it is a socket; the clock alone does not.
+    (this.#timer as unknown as { unref?(): void }).unref?.();
+  }
+
+  // ---- ConnectionOwner ----------------------------------------------------------------------------------------------
+
+  flushLater(connection: Connection): void {
+    if (this.#dirty.push(connection) > 1) return;
+    queueMicrotask(() => {
+      const dirty = this.#dirty;
+      this.#dirty = [];
+      for (const one of dirty) one.flush();
+    });
+  }
+
+  onBufferFull(connection: Connection): void {
+    this.#events.onBufferFull(connection);
+  }
+
+  onBufferEmpty(connection: Connection): void {
+    this.#events.onBufferEmpty(connection);
+  }
+
+  onClosed(connection: Connection, byServer: boolean): void {
+    this.#open.delete(connection.fd);
+    this.#leaving.add(connection);
+    this.closeCount++;
+    this.#receivedBytes += connection.receivedBytes;
+    this.#sentBytes += connection.sentBytes;
+    this.#events.onClosed(connection, byServer);
+  }
+
+  onReleased(connection: Connection): void {
+    this.#leaving.delete(connection);
+    if (!this.#isEmpty) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+}

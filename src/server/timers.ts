@@ -1,0 +1,69 @@
+/**
+ * The timers of a server: `defer`, `tick`, `after`, `clearTimer`.
+ *
+ * @module
+ */
+
+/** Timers by number, so that they can be cleared one by one and all together. */
+export class Timers {
+  readonly #running: Map<number, { handle: ReturnType<typeof setTimeout>; repeats: boolean }> = new Map();
+  readonly #failed: (error: unknown) => void;
+  #last = 0;
+
+  /** @param failed Receives what a callback throws. */
+  constructor(failed: (error: unknown) => void) {
+    this.#failed = failed;
+  }
+
+  /** Runs `callback` every `ms` milliseconds; it receives the number of the timer, then `args`. */
+  tick<A extends unknown[]>(ms: number, callback: (id: number, ...args: A) => unknown, args: A): number {
+    const id = this.#next(ms);
+    const handle = setInterval(() => this.#run(() => callback(id, ...args)), ms);
+    this.#running.set(id, { handle, repeats: true });
+    return id;
+  }
+
+  /** Runs `callback` once, in `ms` milliseconds. */
+  after<A extends unknown[]>(ms: number, callback: (...args: A) => unknown, args: A): number {
+    const id = this.#next(ms);
+    const handle = setTimeout(() => {
+      this.#running.delete(id);
+      this.#run(() => callback(...args));
+    }, ms);
+    this.#running.set(id, { handle, repeats: false });
+    return id;
+  }
+
+  /** Runs `callback` at the end of this turn. */
+  defer(callback: () => unknown): void {
+    queueMicrotask(() => this.#run(callback));
+  }
+
+  /** Stops a timer. Returns whether there was one. */
+  clear(id: number): boolean {
+    const timer = this.#running.get(id);
+    if (timer === undefined) return false;
+    if (timer.repeats) clearInterval(timer.handle);
+    else clearTimeout(timer.handle);
+    return this.#running.delete(id);
+  }
+
+  /** Stops all. */
+  clearAll(): void {
+    for (const id of [...this.#running.keys()]) this.clear(id);
+  }
+
+  #next(ms: number): number {
+    if (!(ms >= 1 && ms <= 0x7fffffff)) throw new RangeError(`Cannot set a timer: ${ms} is not in the range 1 to 2147483647 ms`);
+    return ++this.#last;
+  }
+
+  #run(callback: () => unknown): void {
+    try {
+      const result = callback();
+      if (result instanceof Promise) result.catch(this.#failed);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * An open WebSocket on one connection: joins the protocol with the program's `message` handler.
+ *
+ * @module
+ */
+
+import type { Connection, Protocol } from "../connection.ts";
+import { WEBSOCKET_OPCODE_PING, WEBSOCKET_OPCODE_PONG } from "../constants.ts";
+import { encodeClose } from "../websocket/close_code.ts";
+import { type CloseFrame, Frame } from "../websocket/frame.ts";
+import { closeFrameOf } from "../websocket/pack.ts";
+import { type ProtocolEvents, type ProtocolOptions, WebSocketProtocol } from "../websocket/protocol.ts";
+
+/** What the sessions of one server share. Times in milliseconds; 0 turns one off. */
+export interface WebSocketHost {
+  /** How the protocol behaves. */
+  readonly protocolOptions: ProtocolOptions;
+  /** `websocket_close_timeout`. */
+  readonly closeTimeout: number;
+  /** `websocket_ping_interval`. */
+  readonly pingInterval: number;
+  /** `websocket_ping_timeout`. */
+  readonly pingTimeout: number;
+  /** Milliseconds since 1970, coarse. */
+  readonly now: number;
+  /** When an idle connection is to be closed, in milliseconds since 1970; 0 for never. */
+  idleDeadline(connection: Connection): number;
+  /** Hands a frame to the program. */
+  onMessage(connection: Connection, frame: Frame | CloseFrame): void;
+}
+
+/** `flags` of a message from a client: FIN and MASK. */
+const RECEIVED_FLAGS = 33;
+
+const NO_PAYLOAD = new Uint8Array(0);
+
+/** The WebSocket protocol of one connection of a server. */
+export class WebSocketSession implements Protocol, ProtocolEvents {
+  /** The protocol. */
+  readonly protocol: WebSocketProtocol;
+
+  readonly #connection: Connection;
+  readonly #host: WebSocketHost;
+  #pingSent = 0; // when, while its answer is awaited
+  #endedByServer = false;
+
+  constructor(connection: Connection, host: WebSocketHost) {
+    this.#connection = connection;
+    this.#host = host;
+    this.protocol = new WebSocketProtocol(host.protocolOptions, this, connection);
+    connection.deadline = this.#nextDeadline();
+  }
+
+  /**
+   * Starts the closing handshake (RFC 6455 section 7.1.2).
+   *
+   * @returns Whether the Close frame was sent.
+   */
+  close(payload: Uint8Array): boolean {
+    if (!this.protocol.sendClose(payload)) return false;
+    this.#endedByServer = true;
+    this.#connection.deadline = this.#host.now + this.#host.closeTimeout;
+    return true;
+  }
+
+  // ---- Protocol -----------------------------------------------------------------------------------------------------
+
+  receive(chunk: Uint8Array, at: number): void {
+    this.protocol.receive(chunk, at);
+  }
+
+  receiveEnd(): void {
+    this.protocol.abandon(); // section 7.1.5: the peer is gone without a Close, 1006
+    this.#connection.end(this.#endedByServer);
+  }
+
+  onDeadline(now: number): void {
+    const connection = this.#connection;
+    if (this.protocol.isClosing) return connection.abort(); // the peer does not answer our Close
+    const idle = this.#host.idleDeadline(connection);
+    if (idle !== 0 && idle <= now) return connection.end(false);
+    const heard = Math.max(connection.lastReceived, connection.lastSent > this.#pingSent ? connection.lastSent : 0);
+    if (this.#pingSent !== 0) {
+      if (connection.lastReceived >= this.#pingSent || heard > this.#pingSent) this.#pingSent = 0;
+      else if (now >= this.#pingSent + this.#host.pingTimeout) return connection.abort(false);
+    }
+    const { pingInterval } = this.#host;
+    if (this.#pingSent === 0 && pingInterval > 0 && now >= connection.lastReceived + pingInterval) {
+      this.#pingSent = now;
+      this.protocol.sendControl(WEBSOCKET_OPCODE_PING, NO_PAYLOAD); // section 5.5.2: a ping may serve as a keepalive
+    }
+    connection.deadline = this.#nextDeadline();
+  }
+
+  #nextDeadline(): number {
+    const { pingInterval, pingTimeout } = this.#host;
+    let deadline = this.#host.idleDeadline(this.#connection);
+    let ping = 0;
+    if (this.#pingSent !== 0) ping = this.#pingSent + pingTimeout;
+    else if (pingInterval > 0) ping = this.#connection.lastReceived + pingInterval;
+    if (ping !== 0 && (deadline === 0 || ping < deadline)) deadline = ping;
+    return deadline;
+  }
+
+  onFault(): void {
+    this.protocol.fail(1011, "");
+  }
+
+  onClosed(): void {
+    this.protocol.abandon();
+  }
+
+  // ---- ProtocolEvents -----------------------------------------------------------------------------------------------
+
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number): void {
+    const connection = this.#connection;
+    this.#host.onMessage(connection, Frame.received(connection.fd, opcode, RECEIVED_FLAGS, bytes, start, end));
+  }
+
+  onPing(bytes: Uint8Array, start: number, end: number): void {
+    this.onMessage(WEBSOCKET_OPCODE_PING, bytes, start, end);
+  }
+
+  onPong(bytes: Uint8Array, start: number, end: number): void {
+    this.onMessage(WEBSOCKET_OPCODE_PONG, bytes, start, end);
+  }
+
+  onClose(payload: Uint8Array): void {
+    const frame = closeFrameOf(payload);
+    frame.fd = this.#connection.fd;
+    frame.flags = RECEIVED_FLAGS;
+    frame.finish = true;
+    frame.data = payload;
+    this.#host.onMessage(this.#connection, frame);
+  }
+
+  onFinished(): void {
+    // A Close pushed from the `message` handler of the peer's Close is an answer, not our initiative.
+    this.#connection.end(this.#endedByServer);
+  }
+}
+
+/** The Close payload for a server that stops. */
+export function goingAway(): Uint8Array {
+  return encodeClose(1001, "")!;
+}

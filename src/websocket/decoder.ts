@@ -1,0 +1,267 @@
+/**
+ * Reads frames and joins them to messages (RFC 6455 sections 5.2 to 5.8 and 8.1).
+ *
+ * @module
+ */
+
+import { GrowingBuffer } from "../bytes.ts";
+import { isAscii, mask, rotateKey } from "./mask.ts";
+import { UTF8_ACCEPT, UTF8_REJECT, validateUtf8 } from "./utf8.ts";
+
+/** What a peer may send. One object is shared by all connections of a server. */
+export interface DecoderOptions {
+  /** Whether frames have to be masked (we are the server) or must not be (we are the client). */
+  readonly masked: boolean;
+  /** The most payload octets that a message may have, all its fragments together. */
+  readonly maxLength: number;
+}
+
+/**
+ * Receives what the decoder found. The octets of a message or a control frame belong to the receiver from then on; they lie
+ * in `bytes` from `start` to `end`.
+ */
+export interface DecoderEvents {
+  /** A whole text (opcode 1, checked to be UTF-8) or binary message (opcode 2). */
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number): void;
+  /** A whole Close, Ping or Pong frame (opcodes 8, 9, 10). */
+  onControl(opcode: number, bytes: Uint8Array, start: number, end: number): void;
+  /** The peer broke a rule: close code and reason. Nothing follows. */
+  onViolation(code: number, reason: string): void;
+}
+
+const MAX_HEADER = 14;
+const MAX_CONTROL_PAYLOAD = 125;
+
+/** The message type while no message has begun. */
+const NONE = 0;
+
+/**
+ * Turns the octets of one direction of a connection into messages and control frames, in whatever pieces they arrive.
+ *
+ * A message that lies whole in a chunk is unmasked where it is and handed out without a copy. The octets of any other are
+ * collected in one growing array: what a peer can make us hold is the message limit, however small its fragments are.
+ */
+export class MessageDecoder {
+  readonly #options: DecoderOptions;
+  readonly #events: DecoderEvents;
+  #stopped = false;
+
+  // A header that is cut by the end of a chunk.
+  #stash: Uint8Array | undefined = undefined;
+  #stashed = 0;
+
+  // The frame whose payload is being read; none while `#left` is negative.
+  #left = -1;
+  #fin = false;
+  #opcode = 0;
+  #key = 0;
+
+  // The message that is being collected. `#type` is its opcode, 0 when there is none.
+  #type: number = NONE;
+  #message: GrowingBuffer | undefined = undefined;
+  #utf8: number = UTF8_ACCEPT;
+
+  // The payload of a control frame that is cut by the end of a chunk.
+  #control: Uint8Array | undefined = undefined;
+  #controlLength = 0;
+
+  constructor(options: DecoderOptions, events: DecoderEvents) {
+    this.#options = options;
+    this.#events = events;
+  }
+
+  /** Octets of an unfinished message or frame that are held in memory. */
+  get heldBytes(): number {
+    return (this.#message?.memory.length ?? 0) + (this.#control?.length ?? 0) + (this.#stash?.length ?? 0);
+  }
+
+  /** Ends decoding: whatever comes from now on is thrown away. */
+  stop(): void {
+    this.#stopped = true;
+    this.#message = this.#control = this.#stash = undefined;
+  }
+
+  /**
+   * Takes the next octets. All frames in them are handed out before it returns.
+   *
+   * @param chunk The octets; their memory now belongs to the decoder, which changes it.
+   * @param at Index of the first one.
+   */
+  receive(chunk: Uint8Array, at = 0): void {
+    const end = chunk.length;
+    const view = new DataView(chunk.buffer, chunk.byteOffset, end);
+    while (!this.#stopped) {
+      if (this.#left < 0) {
+        if (at >= end) return;
+        at = this.#stashed === 0 ? this.#readHeader(chunk, at, end) : this.#completeHeader(chunk, at, end);
+        if (this.#left < 0) return; // cut, or a violation
+      }
+      const left = this.#left;
+      const opcode = this.#opcode;
+      if (end - at >= left) {
+        const stop = at + left;
+        if (this.#fin && this.#type === NONE && opcode < 8) {
+          // The usual case: a whole message in the chunk.
+          let plain: boolean;
+          if (this.#options.masked) plain = mask(chunk, view, at, stop, this.#key) === 0;
+          else plain = opcode !== 1 || isAscii(chunk, at, stop);
+          if (opcode === 1 && !plain && validateUtf8(chunk, at, stop, UTF8_ACCEPT) !== UTF8_ACCEPT) {
+            return void this.#violate(1007, "text is not UTF-8"); // section 8.1
+          }
+          this.#left = -1;
+          this.#events.onMessage(opcode, chunk, at, stop);
+          at = stop;
+          continue;
+        }
+        if (opcode >= 8 && this.#controlLength === 0) {
+          if (this.#options.masked) mask(chunk, view, at, stop, this.#key);
+          this.#left = -1;
+          this.#events.onControl(opcode, chunk, at, stop);
+          at = stop;
+          continue;
+        }
+      }
+      const count = Math.min(left, end - at);
+      if (opcode >= 8) this.#collectControl(chunk, view, at, at + count);
+      else this.#collectMessage(chunk, view, at, at + count);
+      at += count;
+      if (this.#left > 0) return; // the chunk is used up
+    }
+  }
+
+  /** Reads a header at `at`. Returns the index behind it; keeps the octets when the chunk ends before the header does. */
+  #readHeader(chunk: Uint8Array, at: number, end: number): number {
+    const size = this.#parseHeader(chunk, at, end);
+    if (size > 0) return at + size;
+    if (size === 0) {
+      const stash = this.#stash ??= new Uint8Array(MAX_HEADER);
+      for (let i = at; i < end; i++) stash[this.#stashed++] = chunk[i];
+    }
+    return end;
+  }
+
+  /** Goes on with a header whose first octets came in an earlier chunk. */
+  #completeHeader(chunk: Uint8Array, at: number, end: number): number {
+    const stash = this.#stash!;
+    while (at < end) {
+      stash[this.#stashed++] = chunk[at++];
+      const size = this.#parseHeader(stash, 0, this.#stashed);
+      if (size < 0) return end;
+      if (size > 0) {
+        this.#stashed = 0;
+        this.#stash = undefined;
+        break;
+      }
+    }
+    return at;
+  }
+
+  /** Parses a header. Returns its size; 0 when octets are missing; -1 after a violation. */
+  #parseHeader(bytes: Uint8Array, at: number, end: number): number {
+    if (end - at < 2) return 0;
+    const first = bytes[at];
+    const second = bytes[at + 1];
+    const opcode = first & 0x0f;
+    const fin = first > 0x7f;
+    const masked = second > 0x7f;
+    let length = second & 0x7f;
+
+    if ((first & 0x70) !== 0) return this.#violate(1002, "a reserved bit is set"); // section 5.2, RSV1-3
+    if (opcode > 10 || (opcode > 2 && opcode < 8)) return this.#violate(1002, "the opcode is reserved"); // section 5.2
+    if (masked !== this.#options.masked) {
+      return this.#violate(1002, masked ? "the frame is masked" : "the frame is not masked"); // section 5.1
+    }
+    if (opcode > 7) {
+      if (!fin) return this.#violate(1002, "a control frame is fragmented"); // section 5.5
+      if (length > MAX_CONTROL_PAYLOAD) return this.#violate(1002, "a control frame is longer than 125"); // section 5.5
+    } else if (opcode === 0) {
+      if (this.#type === NONE) return this.#violate(1002, "a continuation has nothing to continue"); // section 5.4
+    } else if (this.#type !== NONE) {
+      return this.#violate(1002, "a message begins inside another"); // section 5.4
+    }
+
+    let size = 2;
+    if (length === 126) {
+      if (end - at < 4) return 0;
+      length = (bytes[at + 2] << 8) | bytes[at + 3];
+      if (length < 126) return this.#violate(1002, "the length is not minimal"); // section 5.2
+      size = 4;
+    } else if (length === 127) {
+      if (end - at < 10) return 0;
+      if (bytes[at + 2] > 0x7f) return this.#violate(1002, "the length has its top bit set"); // section 5.2
+      length = 0;
+      for (let i = 2; i < 10; i++) length = length * 256 + bytes[at + i];
+      if (length < 65536) return this.#violate(1002, "the length is not minimal"); // section 5.2
+      size = 10;
+    }
+    if (opcode < 8 && length > this.#options.maxLength - (this.#message?.length ?? 0)) {
+      return this.#violate(1009, "the message is too big"); // section 7.4.1
+    }
+    if (masked) {
+      if (end - at < size + 4) return 0;
+      at += size;
+      this.#key = bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
+      size += 4;
+    }
+    this.#fin = fin;
+    this.#opcode = opcode;
+    this.#left = length;
+    return size;
+  }
+
+  /** Unmasks a piece of the current payload in place; returns whether it is pure ASCII. */
+  #unmask(chunk: Uint8Array, view: DataView, at: number, stop: number): boolean {
+    if (!this.#options.masked) return isAscii(chunk, at, stop);
+    const ascii = mask(chunk, view, at, stop, this.#key) === 0;
+    this.#key = rotateKey(this.#key, stop - at);
+    return ascii;
+  }
+
+  #collectMessage(chunk: Uint8Array, view: DataView, at: number, stop: number): void {
+    if (this.#type === NONE) this.#type = this.#opcode;
+    const ascii = this.#unmask(chunk, view, at, stop);
+    if (this.#type === 1 && !(ascii && this.#utf8 === UTF8_ACCEPT)) {
+      // Octet by octet as they arrive: a bad one fails the connection before the frame is complete (section 8.1).
+      this.#utf8 = validateUtf8(chunk, at, stop, this.#utf8);
+      if (this.#utf8 === UTF8_REJECT) return void this.#violate(1007, "text is not UTF-8");
+    }
+    const count = stop - at;
+    this.#left -= count;
+    if (count > 0) {
+      const message = this.#message ??= new GrowingBuffer();
+      const { maxLength } = this.#options;
+      message.append(chunk, at, stop, this.#fin ? Math.min(message.length + count + this.#left, maxLength) : maxLength);
+    }
+    if (this.#left > 0) return;
+    this.#left = -1;
+    if (!this.#fin) return;
+    if (this.#utf8 !== UTF8_ACCEPT) return void this.#violate(1007, "text ends inside a character");
+    const opcode = this.#type;
+    const message = this.#message;
+    this.#type = NONE;
+    this.#message = undefined;
+    if (message === undefined) this.#events.onMessage(opcode, new Uint8Array(0), 0, 0);
+    else this.#events.onMessage(opcode, message.memory, 0, message.length);
+  }
+
+  #collectControl(chunk: Uint8Array, view: DataView, at: number, stop: number): void {
+    this.#unmask(chunk, view, at, stop);
+    const control = this.#control ??= new Uint8Array(MAX_CONTROL_PAYLOAD);
+    control.set(chunk.subarray(at, stop), this.#controlLength);
+    this.#controlLength += stop - at;
+    this.#left -= stop - at;
+    if (this.#left > 0) return;
+    const length = this.#controlLength;
+    this.#left = -1;
+    this.#control = undefined;
+    this.#controlLength = 0;
+    this.#events.onControl(this.#opcode, control, 0, length);
+  }
+
+  #violate(code: number, reason: string): -1 {
+    this.stop();
+    this.#left = -1;
+    this.#events.onViolation(code, reason);
+    return -1;
+  }
+}

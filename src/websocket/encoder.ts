@@ -1,0 +1,134 @@
+/**
+ * Writes frames (RFC 6455 section 5.2).
+ *
+ * @module
+ */
+
+import type { ByteSink } from "../byte_sink.ts";
+import { mask } from "./mask.ts";
+
+const encoder = new TextEncoder();
+
+/** The longest header: 2 octets, 8 of length, 4 of masking key. */
+const MAX_HEADER = 14;
+
+/** Payloads up to this many octets are copied behind their header; larger ones travel by reference. */
+const COPY_LIMIT = 32 * 1024;
+
+/** Texts up to this many UTF-16 units are encoded in place, without a temporary array. */
+const IN_PLACE_LIMIT = 8 * 1024;
+
+/** Texts up to this many UTF-16 units are first tried character by character, which is faster than `encodeInto()`. */
+const SHORT_TEXT = 48;
+
+/** Writes the header; returns the index behind it. */
+function writeHeader(
+  memory: Uint8Array,
+  at: number,
+  first: number,
+  length: number,
+  maskingKey: number | undefined,
+): number {
+  const masked = maskingKey === undefined ? 0 : 0x80;
+  memory[at] = first;
+  if (length < 126) {
+    memory[at + 1] = masked | length;
+    at += 2;
+  } else if (length < 65536) {
+    memory[at + 1] = masked | 126;
+    memory[at + 2] = length >> 8;
+    memory[at + 3] = length;
+    at += 4;
+  } else {
+    memory[at + 1] = masked | 127;
+    const high = Math.floor(length / 0x100000000);
+    for (let i = 0; i < 4; i++) {
+      memory[at + 2 + i] = high >>> (24 - 8 * i);
+      memory[at + 6 + i] = length >>> (24 - 8 * i);
+    }
+    at += 10;
+  }
+  if (maskingKey !== undefined) {
+    for (let i = 0; i < 4; i++) memory[at + i] = maskingKey >>> (8 * i);
+    at += 4;
+  }
+  return at;
+}
+
+/**
+ * Writes a frame whose payload is octets.
+ *
+ * @param sink Where to.
+ * @param first The first octet: FIN, the reserved bits and the opcode.
+ * @param payload Where the payload is. Not changed; above 32 KiB it is kept by reference until it has been sent.
+ * @param start Index of its first octet.
+ * @param end Index behind its last octet.
+ * @param maskingKey The key to mask with, for a client; none for a server.
+ * @returns The size of the frame in octets.
+ */
+export function writeFrame(
+  sink: ByteSink,
+  first: number,
+  payload: Uint8Array,
+  start: number,
+  end: number,
+  maskingKey?: number,
+): number {
+  const length = end - start;
+  if (length <= COPY_LIMIT || maskingKey !== undefined) {
+    const at = sink.reserve(MAX_HEADER + length);
+    const memory = sink.memory;
+    const body = writeHeader(memory, at, first, length, maskingKey);
+    if (length < 24) { for (let i = 0; i < length; i++) memory[body + i] = payload[start + i]; }
+    else memory.set(start === 0 && end === payload.length ? payload : payload.subarray(start, end), body);
+    if (maskingKey !== undefined) maskRange(memory, body, body + length, maskingKey);
+    const size = body + length - at;
+    sink.commit(size);
+    return size;
+  }
+  const at = sink.reserve(MAX_HEADER);
+  const header = writeHeader(sink.memory, at, first, length, undefined) - at;
+  sink.commit(header);
+  sink.append(payload.subarray(start, end));
+  return header + length;
+}
+
+/**
+ * Writes a frame whose payload is a text.
+ *
+ * @param sink Where to.
+ * @param first The first octet: FIN, the reserved bits and the opcode.
+ * @param text The text. A lone surrogate becomes U+FFFD.
+ * @param maskingKey The key to mask with, for a client; none for a server.
+ * @returns The size of the frame in octets.
+ */
+export function writeTextFrame(sink: ByteSink, first: number, text: string, maskingKey?: number): number {
+  const units = text.length;
+  if (units > IN_PLACE_LIMIT) {
+    const payload = encoder.encode(text);
+    return writeFrame(sink, first, payload, 0, payload.length, maskingKey);
+  }
+  // UTF-8 never has fewer octets than UTF-16 has units: the header for `units` is right for ASCII, too short at worst.
+  const at = sink.reserve(MAX_HEADER + units * 3);
+  const memory = sink.memory;
+  const guess = at + (units < 126 ? 2 : 4) + (maskingKey === undefined ? 0 : 4);
+  let length = 0;
+  if (units <= SHORT_TEXT) {
+    while (length < units) {
+      const unit = text.charCodeAt(length);
+      if (unit > 0x7f) break;
+      memory[guess + length++] = unit;
+    }
+  }
+  if (length < units) length = encoder.encodeInto(text, memory.subarray(guess)).written;
+  if (length > 125 && units < 126) memory.copyWithin(guess + 2, guess, guess + length);
+  const body = writeHeader(memory, at, first, length, maskingKey);
+  if (maskingKey !== undefined) maskRange(memory, body, body + length, maskingKey);
+  const size = body + length - at;
+  sink.commit(size);
+  return size;
+}
+
+function maskRange(memory: Uint8Array, start: number, end: number, key: number): void {
+  mask(memory, new DataView(memory.buffer, memory.byteOffset, memory.byteLength), start, end, key);
+}

@@ -1,0 +1,190 @@
+/**
+ * `Frame` and `CloseFrame`, Swoole's picture of what travels over a WebSocket.
+ *
+ * @module
+ */
+
+import {
+  SWOOLE_WEBSOCKET_FLAG_FIN,
+  WEBSOCKET_CLOSE_NORMAL,
+  WEBSOCKET_OPCODE_CLOSE,
+  WEBSOCKET_OPCODE_TEXT,
+} from "../constants.ts";
+import { packFrame, unpackFrame } from "./pack.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const EMPTY = new Uint8Array(0);
+
+/**
+ * A frame: a message that arrived, or one to push (Swoole page "WebSocket\Server", `Swoole\WebSocket\Frame`).
+ *
+ * @example Answer a ping by hand
+ * ```ts
+ * import { Frame, WEBSOCKET_OPCODE_PONG } from "@sluice/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const pong = new Frame();
+ * pong.opcode = WEBSOCKET_OPCODE_PONG;
+ * assertEquals(Frame.pack(pong), new Uint8Array([0x8a, 0x00]));
+ * ```
+ */
+export class Frame {
+  /** The connection that the frame came from; 0 for a frame that a program made. Ignored by `push()`. */
+  fd = 0;
+  /** The frame type, one of the `WEBSOCKET_OPCODE_*` numbers. */
+  opcode: number = WEBSOCKET_OPCODE_TEXT;
+  /** A sum of `SWOOLE_WEBSOCKET_FLAG_*`: 33 (FIN and MASK) on a message from a client. */
+  flags: number = SWOOLE_WEBSOCKET_FLAG_FIN;
+  /**
+   * Whether the frame ends its message. Received messages are always whole (`true`); `null`, the default, leaves the decision
+   * to `flags`.
+   */
+  finish: boolean | null = null;
+
+  // The payload: octets, decoded text, or both once one was made from the other.
+  #text: string | undefined = "";
+  #bytes: Uint8Array | undefined = undefined;
+  #start = 0;
+  #end = 0;
+
+  /**
+   * The payload: a `string` for text, a `Uint8Array` for every other opcode. Text is decoded when it is first read.
+   */
+  get data(): string | Uint8Array {
+    const bytes = this.#bytes;
+    if (bytes === undefined || (this.opcode === WEBSOCKET_OPCODE_TEXT && this.#text !== undefined)) return this.#text!;
+    if (this.opcode === WEBSOCKET_OPCODE_TEXT) return this.#text = decodeText(bytes, this.#start, this.#end);
+    // A small payload does not keep the large chunk alive in which it arrived.
+    if (bytes.buffer.byteLength > 2 * (this.#end - this.#start)) this.#own(bytes.slice(this.#start, this.#end));
+    return this.bytes;
+  }
+
+  set data(data: string | Uint8Array) {
+    if (typeof data === "string") {
+      this.#text = data;
+      this.#bytes = undefined;
+    } else {
+      this.#text = undefined;
+      this.#own(data);
+    }
+  }
+
+  /** The payload's octets, whatever the opcode, without a copy: do not change them. */
+  get bytes(): Uint8Array {
+    let bytes = this.#bytes;
+    if (bytes === undefined) bytes = this.#text === "" ? EMPTY : encoder.encode(this.#text);
+    else if (this.#start !== 0 || this.#end !== bytes.length) bytes = bytes.subarray(this.#start, this.#end);
+    if (bytes !== this.#bytes) this.#own(bytes);
+    return bytes;
+  }
+
+  #own(bytes: Uint8Array): void {
+    this.#bytes = bytes;
+    this.#start = 0;
+    this.#end = bytes.length;
+  }
+
+  /** The frame as octets, as `pack()` makes them; in Swoole this is `(string) $frame`. */
+  toBytes(): Uint8Array {
+    const bytes = Frame.pack(this);
+    if (bytes === false) throw new RangeError(`Cannot pack the frame: opcode ${this.opcode} or its length is not allowed`);
+    return bytes;
+  }
+
+  /** What `JSON.stringify()` sees: the five properties, in Swoole's order. */
+  toJSON(): { fd: number; data: string | Uint8Array; opcode: number; flags: number; finish: boolean | null } {
+    return { fd: this.fd, data: this.data, opcode: this.opcode, flags: this.flags, finish: this.finish };
+  }
+
+  /**
+   * Packs a payload or a frame into octets. See {@linkcode WebSocketServer.pack}.
+   *
+   * @returns The octets, or `false` for an opcode, a length or a close code that cannot be sent.
+   *
+   * @example
+   * ```ts
+   * import { Frame } from "@sluice/server";
+   * import { assertEquals } from "@std/assert";
+   *
+   * assertEquals(Frame.pack("hi"), new Uint8Array([0x81, 0x02, 0x68, 0x69]));
+   * ```
+   */
+  static pack(data: string | Uint8Array | Frame, opcode?: number, flags?: number | boolean): Uint8Array | false {
+    return packFrame(data, opcode, flags);
+  }
+
+  /**
+   * Unpacks one frame from octets. See {@linkcode WebSocketServer.unpack}.
+   *
+   * @returns The frame, a `CloseFrame` for opcode 8, or `false` when the octets are no whole frame.
+   *
+   * @example
+   * ```ts
+   * import { Frame } from "@sluice/server";
+   * import { assert, assertEquals } from "@std/assert";
+   *
+   * const frame = Frame.unpack(new Uint8Array([0x81, 0x02, 0x68, 0x69]));
+   * assert(frame);
+   * assertEquals(frame.data, "hi");
+   * ```
+   */
+  static unpack(bytes: Uint8Array): Frame | CloseFrame | false {
+    return unpackFrame(bytes);
+  }
+
+  /** Makes the frame of a received message; the octets stay where they are. @internal */
+  static received(fd: number, opcode: number, flags: number, bytes: Uint8Array, start: number, end: number): Frame {
+    const frame = new Frame();
+    frame.fd = fd;
+    frame.opcode = opcode;
+    frame.flags = flags;
+    frame.finish = true;
+    frame.#text = undefined;
+    frame.#bytes = bytes;
+    frame.#start = start;
+    frame.#end = end;
+    return frame;
+  }
+
+  /** The payload for sending: the text as long as there are no octets. @internal */
+  static payload(frame: Frame): string | Uint8Array {
+    return frame.#bytes === undefined ? frame.#text! : frame.bytes;
+  }
+}
+
+/**
+ * A Close frame (Swoole page "WebSocket\Server", `Swoole\WebSocket\CloseFrame`).
+ *
+ * @example Close with a code and a reason of one's own
+ * ```ts
+ * import { CloseFrame } from "@sluice/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const frame = new CloseFrame();
+ * frame.code = 4000;
+ * frame.reason = "bye";
+ * assertEquals(CloseFrame.pack(frame), new Uint8Array([0x88, 0x05, 0x0f, 0xa0, 0x62, 0x79, 0x65]));
+ * ```
+ */
+export class CloseFrame extends Frame {
+  override opcode: number = WEBSOCKET_OPCODE_CLOSE;
+  /** The close code, 1000 unless set; 1000 too when the peer gave none. */
+  code: number = WEBSOCKET_CLOSE_NORMAL;
+  /** The reason: at most 123 octets of UTF-8. */
+  reason = "";
+}
+
+/** Decodes text that is known to be UTF-8. Short ASCII is faster by hand than through `TextDecoder`. */
+function decodeText(bytes: Uint8Array, start: number, end: number): string {
+  if (end - start <= 24) {
+    let text = "";
+    for (let at = start; at < end; at++) {
+      const octet = bytes[at];
+      if (octet > 0x7f) return decoder.decode(bytes.subarray(start, end));
+      text += String.fromCharCode(octet);
+    }
+    return text;
+  }
+  return decoder.decode(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
+}

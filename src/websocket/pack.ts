@@ -1,0 +1,136 @@
+/**
+ * `pack()` and `unpack()`: single frames as octets, outside of any connection (Swoole page "WebSocket\Server").
+ *
+ * @module
+ */
+
+import { MemorySink } from "../byte_sink.ts";
+import {
+  SWOOLE_WEBSOCKET_FLAG_FIN,
+  SWOOLE_WEBSOCKET_FLAG_MASK,
+  WEBSOCKET_CLOSE_NORMAL,
+  WEBSOCKET_OPCODE_CLOSE,
+  WEBSOCKET_OPCODE_PONG,
+  WEBSOCKET_OPCODE_TEXT,
+} from "../constants.ts";
+import { encodeClose, isSendableCloseCode } from "./close_code.ts";
+import { writeFrame, writeTextFrame } from "./encoder.ts";
+import { CloseFrame, Frame } from "./frame.ts";
+import { mask } from "./mask.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** What `push()` and `pack()` make of their arguments. */
+export interface Outgoing {
+  /** The opcode. */
+  opcode: number;
+  /** Whether the frame ends its message. */
+  fin: boolean;
+  /** The flags as given. */
+  flags: number;
+  /** The payload; of a Close frame with its code in front. */
+  payload: string | Uint8Array;
+}
+
+/**
+ * Reads the arguments of `push()` and `pack()` as Swoole does, and checks what RFC 6455 lets an endpoint send.
+ *
+ * @returns `undefined` when the frame cannot be sent: an opcode other than 0, 1, 2, 8, 9, 10, a control payload above 125
+ * octets, a close code that may not travel.
+ */
+export function readOutgoing(
+  data: string | Uint8Array | Frame,
+  opcode: number = WEBSOCKET_OPCODE_TEXT,
+  flags: number | boolean = SWOOLE_WEBSOCKET_FLAG_FIN,
+): Outgoing | undefined {
+  let payload: string | Uint8Array;
+  flags = Number(flags);
+  if (data instanceof Frame) {
+    // The other arguments are ignored; `finish`, when set, wins over the flag.
+    opcode = data.opcode;
+    flags = data.flags;
+    if (data.finish !== null) flags = data.finish ? flags | 1 : flags & ~1;
+    payload = Frame.payload(data);
+  } else if (typeof data === "string" || data instanceof Uint8Array) {
+    payload = data;
+  } else {
+    throw new TypeError(`Cannot send a value of type ${typeof data}: a string, a Uint8Array or a Frame is needed`);
+  }
+  const fin = (flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0;
+  if (opcode === 0 || opcode === 1 || opcode === 2) return { opcode, fin, flags, payload };
+  if (opcode < WEBSOCKET_OPCODE_CLOSE || opcode > WEBSOCKET_OPCODE_PONG || !Number.isInteger(opcode)) return undefined;
+  if (opcode === WEBSOCKET_OPCODE_CLOSE) {
+    let code = WEBSOCKET_CLOSE_NORMAL;
+    let reason = "";
+    if (data instanceof CloseFrame) ({ code, reason } = data);
+    else if (!(data instanceof Frame)) reason = typeof payload === "string" ? payload : decoder.decode(payload);
+    const body = isSendableCloseCode(code) ? encodeClose(code, reason) : undefined;
+    return body && { opcode, fin: true, flags, payload: body };
+  }
+  if (typeof payload === "string") payload = encoder.encode(payload);
+  return payload.length > 125 ? undefined : { opcode, fin: true, flags, payload };
+}
+
+/** See {@linkcode Frame.pack}. */
+export function packFrame(
+  data: string | Uint8Array | Frame,
+  opcode?: number,
+  flags?: number | boolean,
+): Uint8Array | false {
+  const frame = readOutgoing(data, opcode, flags);
+  if (frame === undefined) return false;
+  const sink = new MemorySink();
+  const first = (frame.fin ? 0x80 : 0) | frame.opcode;
+  let key: number | undefined;
+  if ((frame.flags & SWOOLE_WEBSOCKET_FLAG_MASK) !== 0) key = crypto.getRandomValues(new Int32Array(1))[0];
+  if (typeof frame.payload === "string") writeTextFrame(sink, first, frame.payload, key);
+  else writeFrame(sink, first, frame.payload, 0, frame.payload.length, key);
+  return sink.take().slice();
+}
+
+/** See {@linkcode Frame.unpack}. Octets behind the first frame are ignored; the octets given are not changed. */
+export function unpackFrame(bytes: Uint8Array): Frame | CloseFrame | false {
+  if (!(bytes instanceof Uint8Array)) {
+    throw new TypeError(`Cannot unpack a value of type ${typeof bytes}: a Uint8Array is needed`);
+  }
+  if (bytes.length < 2) return false;
+  const [first, second] = bytes;
+  let length = second & 0x7f;
+  let at = 2;
+  if (length > 125) {
+    const size = length === 126 ? 2 : 8;
+    if (bytes.length < at + size || (size === 8 && bytes[at] > 0x7f)) return false;
+    for (length = 0; at < 2 + size; at++) length = length * 256 + bytes[at];
+  }
+  const masked = second > 0x7f;
+  if (bytes.length < at + (masked ? 4 : 0) + length) return false;
+  let payload: Uint8Array;
+  if (masked) {
+    const key = new DataView(bytes.buffer, bytes.byteOffset + at, 4).getInt32(0, true);
+    payload = bytes.slice(at + 4, at + 4 + length);
+    mask(payload, new DataView(payload.buffer), 0, length, key);
+  } else {
+    payload = bytes.slice(at, at + length);
+  }
+  const fin = first > 0x7f;
+  // The reserved bits are flags 4, 8 and 16 here and 0x40, 0x20 and 0x10 on the wire.
+  const flags = (fin ? 1 : 0) | (first & 0x40 ? 4 : 0) | (first & 0x20 ? 8 : 0) | (first & 0x10 ? 16 : 0) |
+    (masked ? SWOOLE_WEBSOCKET_FLAG_MASK : 0);
+  const frame = (first & 0x0f) === WEBSOCKET_OPCODE_CLOSE ? closeFrameOf(payload) : new Frame();
+  frame.opcode = first & 0x0f;
+  frame.flags = flags;
+  frame.finish = fin;
+  frame.data = payload;
+  return frame;
+}
+
+/** A `CloseFrame` with the code and reason of a payload; 1000 and no reason when it is shorter than a code. */
+export function closeFrameOf(payload: Uint8Array): CloseFrame {
+  const frame = new CloseFrame();
+  if (payload.length > 1) {
+    frame.code = (payload[0] << 8) | payload[1];
+    frame.reason = decoder.decode(payload.subarray(2));
+  }
+  return frame;
+}

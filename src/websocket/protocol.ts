@@ -1,0 +1,202 @@
+/**
+ * One endpoint of a WebSocket connection, either role, as computation: octets in, events and octets out (RFC 6455).
+ *
+ * @module
+ */
+
+import type { ByteSink } from "../byte_sink.ts";
+import { WEBSOCKET_OPCODE_CLOSE, WEBSOCKET_OPCODE_PING, WEBSOCKET_OPCODE_PONG } from "../constants.ts";
+import { decodeClose, encodeClose } from "./close_code.ts";
+import { type DecoderEvents, type DecoderOptions, MessageDecoder } from "./decoder.ts";
+import { writeFrame, writeTextFrame } from "./encoder.ts";
+
+/** How a protocol behaves. One object is shared by all connections of a server. */
+export interface ProtocolOptions extends DecoderOptions {
+  /** Pings go to `onPing` and are not answered (`open_websocket_ping_frame`). */
+  readonly deliverPing: boolean;
+  /** Pongs go to `onPong` (`open_websocket_pong_frame`); otherwise they are dropped. */
+  readonly deliverPong: boolean;
+  /** A Close frame goes to `onClose` before it is answered (`open_websocket_close_frame`). */
+  readonly deliverClose: boolean;
+  /** Makes masking keys, for a client; absent for a server. */
+  readonly maskingKey?: () => number;
+}
+
+/** What a protocol tells its owner. Octets lie in `bytes` from `start` to `end` and belong to the receiver. */
+export interface ProtocolEvents {
+  /** A whole message: text that is valid UTF-8 (opcode 1), or binary (opcode 2). */
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number): void;
+  /** A Ping, with `deliverPing` only. */
+  onPing(bytes: Uint8Array, start: number, end: number): void;
+  /** A Pong, with `deliverPong` only. */
+  onPong(bytes: Uint8Array, start: number, end: number): void;
+  /**
+   * A valid Close frame, with `deliverClose` only, before it is answered. A Close sent from here replaces the answer.
+   */
+  onClose(payload: Uint8Array): void;
+  /**
+   * The WebSocket is over: everything to send has been handed to the sink, and the transport may be ended. Called once.
+   *
+   * @param code What the connection ended with: the peer's close code, 1005 for none, or the code it was failed with.
+   * @param reason The reason, for the program.
+   */
+  onFinished(code: number, reason: string): void;
+}
+
+/** Waiting for frames. */
+const OPEN = 0;
+/** Our Close is out; frames are still read, to find the peer's (RFC 6455 section 7.1.2). */
+const CLOSE_SENT = 1;
+/** Over. */
+const FINISHED = 2;
+
+/**
+ * The protocol of one connection after the opening handshake.
+ *
+ * It joins fragments, answers pings, runs the closing handshake and fails the connection with the right code when the peer
+ * breaks a rule. It owns no socket, clock or promise.
+ */
+export class WebSocketProtocol implements DecoderEvents {
+  readonly #options: ProtocolOptions;
+  readonly #events: ProtocolEvents;
+  readonly #sink: ByteSink;
+  readonly #decoder: MessageDecoder;
+  #state = OPEN;
+  #fragmenting = false;
+
+  constructor(options: ProtocolOptions, events: ProtocolEvents, sink: ByteSink) {
+    this.#options = options;
+    this.#events = events;
+    this.#sink = sink;
+    this.#decoder = new MessageDecoder(options, this);
+  }
+
+  /** Whether messages may still be sent. */
+  get isOpen(): boolean {
+    return this.#state === OPEN;
+  }
+
+  /** Whether our Close is out and the peer's is awaited. */
+  get isClosing(): boolean {
+    return this.#state === CLOSE_SENT;
+  }
+
+  /** Octets of an unfinished message that are held in memory. */
+  get heldBytes(): number {
+    return this.#decoder.heldBytes;
+  }
+
+  /**
+   * Takes octets from the peer.
+   *
+   * @param chunk The octets; their memory now belongs to the protocol.
+   * @param at Index of the first one.
+   */
+  receive(chunk: Uint8Array, at = 0): void {
+    this.#decoder.receive(chunk, at);
+  }
+
+  /**
+   * Sends a frame of a message.
+   *
+   * @param opcode 0, 1 or 2.
+   * @param payload The payload; octets above 32 KiB are kept by reference until they are sent.
+   * @param fin Whether it ends its message.
+   * @returns Whether it was sent: not after a Close, nor when a fragmented message would be mixed up (section 5.4).
+   */
+  sendData(opcode: number, payload: string | Uint8Array, fin: boolean): boolean {
+    if (this.#state !== OPEN || (opcode === 0) !== this.#fragmenting) return false;
+    this.#fragmenting = !fin;
+    this.#write(fin ? 0x80 | opcode : opcode, payload);
+    return true;
+  }
+
+  /**
+   * Sends a Ping or Pong.
+   *
+   * @param opcode 9 or 10.
+   * @param payload At most 125 octets.
+   * @returns Whether it was sent: not after a Close.
+   */
+  sendControl(opcode: number, payload: Uint8Array): boolean {
+    if (this.#state !== OPEN) return false;
+    this.#write(0x80 | opcode, payload);
+    return true;
+  }
+
+  /**
+   * Starts the closing handshake, or answers the peer's Close.
+   *
+   * @param payload The payload of the Close frame; see `encodeClose()`.
+   * @returns Whether it was sent: a Close goes out once.
+   */
+  sendClose(payload: Uint8Array): boolean {
+    if (this.#state !== OPEN) return false;
+    this.#state = CLOSE_SENT;
+    this.#write(0x80 | WEBSOCKET_OPCODE_CLOSE, payload);
+    return true;
+  }
+
+  /**
+   * Fails the connection (section 7.1.7): a Close with the code if none is out yet, then the end.
+   *
+   * @param code The close code to send.
+   * @param reason The reason to send; cut to what a Close frame holds by leaving it out when it is too long.
+   */
+  fail(code: number, reason: string): void {
+    if (this.#state === FINISHED) return;
+    this.sendClose(encodeClose(code, reason) ?? encodeClose(code, "")!);
+    this.#finish(code, reason);
+  }
+
+  /** Ends without sending anything: the transport is gone. */
+  abandon(): void {
+    this.#state = FINISHED;
+    this.#decoder.stop();
+  }
+
+  /** @internal */
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#state === OPEN) this.#events.onMessage(opcode, bytes, start, end);
+  }
+
+  /** @internal */
+  onControl(opcode: number, bytes: Uint8Array, start: number, end: number): void {
+    if (opcode === WEBSOCKET_OPCODE_CLOSE) {
+      this.#receiveClose(bytes.subarray(start, end));
+    } else if (this.#state === OPEN) {
+      if (opcode === WEBSOCKET_OPCODE_PING) {
+        if (this.#options.deliverPing) this.#events.onPing(bytes, start, end);
+        else this.#write(0x80 | WEBSOCKET_OPCODE_PONG, bytes, start, end); // section 5.5.2
+      } else if (this.#options.deliverPong) {
+        this.#events.onPong(bytes, start, end);
+      }
+    }
+  }
+
+  /** @internal */
+  onViolation(code: number, reason: string): void {
+    this.fail(code, reason);
+  }
+
+  #receiveClose(payload: Uint8Array): void {
+    const status = decodeClose(payload);
+    if (typeof status === "number") return this.fail(status, "the Close frame is not valid");
+    if (this.#options.deliverClose) this.#events.onClose(payload);
+    this.sendClose(payload); // section 5.5.1: the answer echoes the code; nothing if ours is out already
+    this.#finish(status.code, status.reason);
+  }
+
+  #finish(code: number, reason: string): void {
+    if (this.#state === FINISHED) return;
+    this.#state = FINISHED;
+    this.#decoder.stop();
+    this.#events.onFinished(code, reason);
+  }
+
+  #write(first: number, payload: string | Uint8Array, start = 0, end: number = payload.length): void {
+    const key = this.#options.maskingKey?.();
+    if (typeof payload === "string") writeTextFrame(this.#sink, first, payload, key);
+    else writeFrame(this.#sink, first, payload, start, end, key);
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * A connection without a network: two pairs of streams.
+ *
+ * @module
+ */
+
+import type { BytePipe } from "../../mod.ts";
+
+/** The two ends of a connection in memory. What one writes the other reads. */
+export function memoryPipes(): [server: BytePipe, client: BytePipe] {
+  const up = new TransformStream<Uint8Array, Uint8Array>();
+  const down = new TransformStream<Uint8Array, Uint8Array>();
+  const ends: BytePipe[] = [
+    { readable: up.readable, writable: down.writable, abort: () => {} },
+    { readable: down.readable, writable: up.writable, abort: () => {} },
+  ];
+  return [ends[0], ends[1]];
+}

@@ -1,0 +1,259 @@
+/**
+ * A client that says exactly what a test tells it to: octets over a real socket, frames taken apart by hand. It shares no code
+ * with what it tests.
+ *
+ * @module
+ */
+
+import net from "node:net";
+
+/** A frame as it came over the wire. */
+export interface RawFrame {
+  fin: boolean;
+  /** RSV1 to RSV3 as a number: RSV1 is 4. */
+  rsv: number;
+  opcode: number;
+  masked: boolean;
+  payload: Uint8Array;
+}
+
+/** The key and accept value of the example in RFC 6455 section 1.3. */
+export const SAMPLE_KEY = "dGhlIHNhbXBsZSBub25jZQ==";
+export const SAMPLE_ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+const MASK = [0x37, 0xfa, 0x21, 0x3d];
+
+/** Text or octets as octets. */
+export function octets(data: string | Uint8Array | readonly number[]): Uint8Array {
+  return typeof data === "string" ? new TextEncoder().encode(data) : Uint8Array.from(data);
+}
+
+/** Octets from hex; blanks are ignored. */
+export function hex(text: string): Uint8Array {
+  const digits = text.replace(/\s/g, "");
+  return Uint8Array.from({ length: digits.length / 2 }, (_, i) => parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+}
+
+/** How to build a frame; everything but the opcode has a default. */
+export interface FrameSpec {
+  opcode: number;
+  payload?: string | Uint8Array | readonly number[];
+  fin?: boolean;
+  /** RSV1 is 4, RSV2 is 2, RSV3 is 1. */
+  rsv?: number;
+  /** A client masks; `false` leaves it out. */
+  mask?: boolean;
+}
+
+/** The octets of a frame, as a client sends it. */
+export function frame({ opcode, payload = "", fin = true, rsv = 0, mask = true }: FrameSpec): Uint8Array {
+  const body = octets(payload);
+  const length = body.length < 126
+    ? [body.length]
+    : body.length < 65536
+    ? [126, body.length >> 8, body.length & 255]
+    : [127, 0, 0, 0, 0, (body.length >>> 24) & 255, (body.length >> 16) & 255, (body.length >> 8) & 255, body.length & 255];
+  length[0] |= mask ? 0x80 : 0;
+  const head = [(fin ? 0x80 : 0) | (rsv << 4) | opcode, ...length, ...(mask ? MASK : [])];
+  const bytes = new Uint8Array(head.length + body.length);
+  bytes.set(head);
+  if (mask) { for (let i = 0; i < body.length; i++) bytes[head.length + i] = body[i] ^ MASK[i & 3]; }
+  else bytes.set(body, head.length);
+  return bytes;
+}
+
+/** The octets of a Close frame. */
+export function closeFrame(code?: number, reason: string | Uint8Array = "", mask = true): Uint8Array {
+  const payload = code === undefined ? [] : [code >> 8, code & 255, ...octets(reason)];
+  return frame({ opcode: 8, payload, mask });
+}
+
+/** A handshake request. A header given as `null` is left out. */
+export function handshake(path = "/", headers: Record<string, string | null> = {}): string {
+  const all: Record<string, string | null> = {
+    Host: "127.0.0.1",
+    Upgrade: "websocket",
+    Connection: "Upgrade",
+    "Sec-WebSocket-Key": SAMPLE_KEY,
+    "Sec-WebSocket-Version": "13",
+    ...headers,
+  };
+  const lines = Object.entries(all).filter(([, value]) => value !== null).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `GET ${path} HTTP/1.1\r\n${lines.join("")}\r\n`;
+}
+
+/** Where to connect. */
+export type Target = number | net.NetConnectOpts;
+
+/** A TCP connection that gathers what arrives. */
+export class RawClient {
+  /** Whether the peer has ended its side, or the connection is gone. */
+  ended = false;
+  /** The error that broke the connection, if one did. */
+  error: (Error & { code?: string }) | undefined;
+  readonly socket: net.Socket;
+  #buffer: Uint8Array = new Uint8Array(0);
+  #wake: (() => void)[] = [];
+
+  constructor(socket: net.Socket) {
+    this.socket = socket;
+    socket.on("data", (chunk: Uint8Array) => {
+      const joined = new Uint8Array(this.#buffer.length + chunk.length);
+      joined.set(this.#buffer);
+      joined.set(chunk, this.#buffer.length);
+      this.#buffer = joined;
+      this.#notify();
+    });
+    const end = () => {
+      this.ended = true;
+      this.#notify();
+    };
+    socket.on("end", end);
+    socket.on("close", end);
+    socket.on("error", (error) => {
+      this.error = error;
+      end();
+    });
+  }
+
+  /** Connects; a number is a port of 127.0.0.1. */
+  static connect(target: Target): Promise<RawClient> {
+    const options: net.NetConnectOpts = typeof target === "number" ? { host: "127.0.0.1", port: target } : target;
+    return new Promise((resolve, reject) => {
+      const socket = net.connect({ ...options, allowHalfOpen: true } as net.NetConnectOpts);
+      socket.setNoDelay(true);
+      socket.once("error", reject);
+      socket.once("connect", () => {
+        socket.off("error", reject);
+        resolve(new RawClient(socket));
+      });
+    });
+  }
+
+  /** Connects and completes the opening handshake. */
+  static async open(target: Target, path = "/", headers: Record<string, string | null> = {}): Promise<RawClient> {
+    const client = await RawClient.connect(target);
+    client.send(handshake(path, headers));
+    const head = await client.readHead();
+    if (!head.startsWith("HTTP/1.1 101 ")) throw new Error(`The handshake failed: ${head}`);
+    return client;
+  }
+
+  send(data: string | Uint8Array): void {
+    this.socket.write(data);
+  }
+
+  /** Sends the parts one by one, each in a turn of its own, so that they arrive apart as a rule. */
+  async sendApart(parts: Iterable<Uint8Array>): Promise<void> {
+    for (const part of parts) {
+      await new Promise<void>((resolve) => this.socket.write(part, () => resolve()));
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Half-closes: sends FIN, goes on reading. */
+  end(): void {
+    this.socket.end();
+  }
+
+  /** Drops the connection. */
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  /** What has arrived and was not read yet. */
+  get pending(): Uint8Array {
+    return this.#buffer;
+  }
+
+  /** Reads exactly `count` octets. */
+  async read(count: number): Promise<Uint8Array> {
+    await this.#until(() => this.#buffer.length >= count);
+    return this.#take(count);
+  }
+
+  /** Reads up to the end of the connection. */
+  async readAll(): Promise<Uint8Array> {
+    await this.#until(() => this.ended, true);
+    return this.#take(this.#buffer.length);
+  }
+
+  /** Reads an HTTP head with its empty line. */
+  async readHead(): Promise<string> {
+    let end = -1;
+    await this.#until(() => (end = new TextDecoder("latin1").decode(this.#buffer).indexOf("\r\n\r\n")) >= 0);
+    return new TextDecoder("latin1").decode(this.#take(end + 4));
+  }
+
+  /** Reads an HTTP answer with a body of known length. */
+  async readAnswer(): Promise<{ status: number; head: string; body: string }> {
+    const head = await this.readHead();
+    const length = Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? 0);
+    return { status: Number(head.slice(9, 12)), head, body: new TextDecoder().decode(await this.read(length)) };
+  }
+
+  /** Reads a frame; `null` when the connection ends instead. */
+  async readFrame(): Promise<RawFrame | null> {
+    const parsed = () => parseFrame(this.#buffer);
+    await this.#until(() => parsed() !== undefined || this.ended, true);
+    const found = parsed();
+    if (found === undefined) {
+      if (this.#buffer.length > 0) throw new Error(`The connection ended inside a frame: ${this.#buffer}`);
+      return null;
+    }
+    this.#take(found.size);
+    return found.frame;
+  }
+
+  /** Reads frames until the connection ends. */
+  async readFrames(): Promise<RawFrame[]> {
+    const frames: RawFrame[] = [];
+    for (let next = await this.readFrame(); next !== null; next = await this.readFrame()) frames.push(next);
+    return frames;
+  }
+
+  /** Waits until the peer has ended its side. */
+  async whenEnded(): Promise<void> {
+    await this.#until(() => this.ended, true);
+  }
+
+  #take(count: number): Uint8Array {
+    const taken = this.#buffer.slice(0, count);
+    this.#buffer = this.#buffer.slice(count);
+    return taken;
+  }
+
+  async #until(done: () => boolean, endIsFine = false): Promise<void> {
+    while (!done()) {
+      if (this.ended && !endIsFine) {
+        throw new Error(`The connection ended early: ${new TextDecoder().decode(this.#buffer)} ${this.error ?? ""}`);
+      }
+      await new Promise<void>((resolve) => this.#wake.push(resolve));
+    }
+  }
+
+  #notify(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+}
+
+function parseFrame(bytes: Uint8Array): { frame: RawFrame; size: number } | undefined {
+  if (bytes.length < 2) return undefined;
+  let length = bytes[1] & 0x7f;
+  let at = 2;
+  if (length > 125) {
+    const size = length === 126 ? 2 : 8;
+    if (bytes.length < at + size) return undefined;
+    for (length = 0; at < 2 + size; at++) length = length * 256 + bytes[at];
+  }
+  const masked = bytes[1] > 0x7f;
+  const key = masked ? bytes.slice(at, at + 4) : undefined;
+  if (masked) at += 4;
+  if (bytes.length < at + length) return undefined;
+  const payload = bytes.slice(at, at + length);
+  if (key !== undefined) { for (let i = 0; i < length; i++) payload[i] ^= key[i & 3]; }
+  return {
+    frame: { fin: bytes[0] > 0x7f, rsv: (bytes[0] >> 4) & 7, opcode: bytes[0] & 15, masked, payload },
+    size: at + length,
+  };
+}

@@ -1,0 +1,81 @@
+// Runs every check of the project: `npm test`. Needs Node 20 or later; everything else is in tools/node_modules.
+//
+//   node tools/check.mjs [NAME …]     only the steps whose names contain one of the words
+//   node tools/check.mjs --list       what there is
+//
+// A browser is looked for under the usual names, or taken from CHROMIUM. Where there is none, `--without-browser` leaves that
+// step out and says so; otherwise it fails.
+
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const bin = (name) => `${root}tools/node_modules/${name}`;
+const deno = bin(".bin/deno");
+const bun = bin(".bin/bun");
+const offline = ["--import-map", "tests/offline/import_map.json"];
+const nodes = ["22", "24", "26"];
+
+/** All test files below a folder; the browser's are a step of their own. */
+function testFiles(folder) {
+  return readdirSync(root + folder, { recursive: true }).filter((name) => name.endsWith("_test.ts"))
+    .map((name) => `${folder}/${name}`).filter((name) => !name.includes("/browser/")).sort();
+}
+
+const tests = testFiles("tests");
+const sources = ["mod.ts", "adapters/auto.ts", "adapters/deno.ts", "adapters/bun.ts", "adapters/node.ts"];
+
+const steps = [
+  ["format", [deno, "fmt", "--check"]],
+  ["lint", [deno, "lint"]],
+  ["types", [deno, "check", ...offline, "mod.ts", "adapters/", "examples/", "tests/", "bench/"]],
+  ["types of src without a runtime", [deno, "check", "--config", "tests/offline/src_only.json", "src/"]],
+  ["house rules", [process.execPath, "tools/house_rules.mjs"]],
+  ["documentation", [deno, "doc", "--lint", ...sources]],
+  ["documentation examples", [deno, "test", "-A", "--doc", "--no-check=remote", ...offline, "mod.ts", "src/", "adapters/"]],
+  ["package", [deno, "publish", "--dry-run", "--allow-dirty"]],
+  ["tests in Deno", [deno, "test", "-A", ...offline, ...tests]],
+  ["tests in Bun", [bun, "test", "--timeout", "120000", ...tests.map((name) => `./${name}`)]],
+  ...nodes.map((version) => [
+    `tests in Node ${version}`,
+    [bin(`n${version}/bin/node`), "--import", "./tests/offline/register.mjs", "--test", ...tests],
+  ]),
+  ["browser", [bin("n24/bin/node"), "--import", "./tests/offline/register.mjs", "--test", "tests/browser/chat_test.ts"]],
+];
+
+const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
+const options = new Set(process.argv.slice(2).filter((word) => word.startsWith("--")));
+if (options.has("--list")) {
+  for (const [name] of steps) console.log(name);
+  process.exit();
+}
+
+const results = [];
+for (const [name, [command, ...args]] of steps) {
+  if (words.length > 0 && !words.some((word) => name.includes(word))) continue;
+  if (name === "browser" && options.has("--without-browser")) {
+    results.push([name, "LEFT OUT, as asked", 0]);
+    continue;
+  }
+  console.log(`\n=== ${name}`);
+  if (!existsSync(command)) {
+    console.error(`${command} is missing: run npm ci --prefix tools`);
+    results.push([name, "FAILED", 0]);
+    continue;
+  }
+  const start = Date.now();
+  const { status, signal } = spawnSync(command, args, {
+    cwd: root,
+    stdio: "inherit",
+    timeout: 15 * 60 * 1000,
+    env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+  });
+  if (signal !== null) console.error(`ended by ${signal}`);
+  results.push([name, status === 0 ? "ok" : "FAILED", (Date.now() - start) / 1000]);
+}
+
+console.log("\n=== summary");
+for (const [name, outcome, seconds] of results) console.log(`${outcome.padEnd(8)} ${name} (${seconds.toFixed(1)} s)`);
+if (results.length === 0) console.error("no step has that name");
+process.exitCode = results.length > 0 && results.every(([, outcome]) => outcome !== "FAILED") ? 0 : 1;
