@@ -4,10 +4,22 @@
  * @module
  */
 
-import type { Connection } from "../connection.ts";
+import type { Address } from "../runtime.ts";
 import type { RequestHead } from "./head.ts";
 
 const decoder = new TextDecoder();
+
+/** What a request needs to know of the connection that it came on. */
+export interface RequestSource {
+  /** The connection's number. */
+  readonly fd: number;
+  /** When the request arrived, milliseconds since 1970. */
+  readonly lastReceived: number;
+  /** This side's address. */
+  readonly localAddress: Address | undefined;
+  /** The peer's address. */
+  readonly remoteAddress: Address | undefined;
+}
 
 /** Values that a peer names, without a prototype. A key that is not there reads as `undefined`. */
 export type Fields = Record<string, string>;
@@ -37,19 +49,19 @@ export class HttpRequest {
 
   readonly #head: RequestHead;
   readonly #body: Uint8Array;
-  readonly #connection: Connection;
+  readonly #source: RequestSource;
   readonly #time: number;
   #server: Record<string, string | number> | undefined;
   #get: Fields | undefined;
   #cookie: Fields | undefined;
 
   /** Made by the server. */
-  constructor(head: RequestHead, body: Uint8Array, connection: Connection) {
+  constructor(head: RequestHead, body: Uint8Array, source: RequestSource) {
     this.#head = head;
     this.#body = body;
-    this.#connection = connection;
-    this.#time = Math.max(connection.lastReceived, connection.connectTime);
-    this.fd = connection.fd;
+    this.#source = source;
+    this.#time = source.lastReceived;
+    this.fd = source.fd;
     this.header = head.header;
   }
 
@@ -62,7 +74,7 @@ export class HttpRequest {
     if (this.#server !== undefined) return this.#server;
     const { target, method, version } = this.#head;
     const [path, query] = splitTarget(target);
-    const { localAddress, remoteAddress } = this.#connection;
+    const { localAddress, remoteAddress } = this.#source;
     const server: Record<string, string | number> = Object.create(null);
     if (query !== "") server.query_string = query;
     server.request_method = method;

@@ -20,54 +20,54 @@ export type Handled = any;
  */
 export interface ServerEvents<S> {
   /** The server accepts connections. */
-  start: (server: S) => Handled;
+  start(server: S): Handled;
   /** The worker is ready. There is one worker, number 0. */
-  workerStart: (server: S, workerId: number) => Handled;
+  workerStart(server: S, workerId: number): Handled;
   /** A connection was accepted. */
-  connect: (server: S, fd: number, reactorId: number) => Handled;
+  connect(server: S, fd: number, reactorId: number): Handled;
   /** Octets arrived on a connection of a plain `Server`. */
-  receive: (server: S, fd: number, reactorId: number, data: Uint8Array) => Handled;
+  receive(server: S, fd: number, reactorId: number, data: Uint8Array): Handled;
   /** A connection is over. On a `WebSocketServer`: a WebSocket, or another one when there is no `disconnect` handler. */
-  close: (server: S, fd: number, reactorId: number) => Handled;
+  close(server: S, fd: number, reactorId: number): Handled;
   /** The send queue of a connection passed `buffer_high_watermark`. */
-  bufferFull: (server: S, fd: number) => Handled;
+  bufferFull(server: S, fd: number): Handled;
   /** The send queue came down to `buffer_low_watermark` again. */
-  bufferEmpty: (server: S, fd: number) => Handled;
+  bufferEmpty(server: S, fd: number): Handled;
   /** Another name of `bufferEmpty`. */
-  drain: (server: S, fd: number) => Handled;
+  drain(server: S, fd: number): Handled;
   /**
    * A handler threw, or accepting failed. `fd` is 0 when no connection is concerned. Without a handler the error is logged.
    */
-  error: (server: S, error: unknown, fd: number) => Handled;
+  error(server: S, error: unknown, fd: number): Handled;
   /** `shutdown()` was called. */
-  beforeShutdown: (server: S) => Handled;
+  beforeShutdown(server: S): Handled;
   /** The worker stops. */
-  workerStop: (server: S, workerId: number) => Handled;
+  workerStop(server: S, workerId: number): Handled;
   /** The server has stopped. */
-  shutdown: (server: S) => Handled;
+  shutdown(server: S): Handled;
 }
 
 /** Events of an `HttpServer` (Swoole page "Http\Server"). */
 export interface HttpServerEvents<S> extends ServerEvents<S> {
   /** A request to answer. When the handler is done without an answer, and the response is not detached, it is a 500. */
-  request: (request: HttpRequest, response: HttpResponse) => Handled;
+  request(request: HttpRequest, response: HttpResponse): Handled;
 }
 
 /** Events of a `WebSocketServer` (Swoole page "WebSocket\Server", events). */
 export interface WebSocketServerEvents<S> extends HttpServerEvents<S> {
   /** A WebSocket is open; `request` is its handshake. Not called when there is a `handshake` handler. */
-  open: (server: S, request: HttpRequest) => Handled;
+  open(server: S, request: HttpRequest): Handled;
   /** A message arrived; or a control frame, where `open_websocket_*_frame` is set. Required. */
-  message: (server: S, frame: Frame | CloseFrame) => Handled;
+  message(server: S, frame: Frame | CloseFrame): Handled;
   /** Answers the handshake instead of the server: status 101 and the right headers, or a refusal. */
-  handshake: (request: HttpRequest, response: HttpResponse) => Handled;
+  handshake(request: HttpRequest, response: HttpResponse): Handled;
   /**
    * Called before the server answers a handshake: adds headers, or refuses by ending the response. The server is the last
    * argument, unlike in Swoole, whose page shows two arguments and which passes the server first.
    */
-  beforeHandshakeResponse: (request: HttpRequest, response: HttpResponse, server: S) => Handled;
+  beforeHandshakeResponse(request: HttpRequest, response: HttpResponse, server: S): Handled;
   /** A connection that was no WebSocket is over. */
-  disconnect: (server: S, fd: number, reactorId: number) => Handled;
+  disconnect(server: S, fd: number, reactorId: number): Handled;
 }
 
 /**
@@ -77,13 +77,14 @@ export interface WebSocketServerEvents<S> extends HttpServerEvents<S> {
 export type Spellings<Events> =
   & Events
   & {
-    [Name in keyof Events as Name extends string ? Lowercase<Name> | Capitalize<Name> | HandShake<Name> : never]: Events[Name];
+    [
+      Name in keyof Events as Name extends "handshake" ? "handShake" | "Handshake" | "HandShake"
+        : Name extends "beforeHandshakeResponse"
+          ? "beforehandshakeresponse" | "beforeHandShakeResponse" | "BeforeHandshakeResponse" | "BeforeHandShakeResponse"
+        : Name extends string ? Lowercase<Name> | Capitalize<Name>
+        : never
+    ]: Events[Name];
   };
-
-/** The pages write `onHandShake`. */
-type HandShake<Name extends string> = Name extends "handshake" ? "handShake" | "HandShake"
-  : Name extends "beforeHandshakeResponse" ? "beforeHandShakeResponse" | "BeforeHandShakeResponse"
-  : never;
 
 const SERVER_EVENTS = [
   "start",

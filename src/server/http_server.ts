@@ -4,12 +4,13 @@
  * @module
  */
 
-import type { Connection, Protocol } from "../connection.ts";
+import type { Protocol } from "../connection.ts";
 import type { HttpRequest } from "../http/request.ts";
 import type { HttpResponse } from "../http/response.ts";
+import type { ServerCore, Style } from "./core.ts";
 import { EVENT_NAMES, type HttpServerEvents, type Spellings } from "./events.ts";
 import { type HttpHost, HttpSession } from "./http_session.ts";
-import { Server } from "./server.ts";
+import { coreOf, Server } from "./server.ts";
 
 /**
  * An HTTP server (Swoole page "Http\Server").
@@ -28,9 +29,19 @@ import { Server } from "./server.ts";
  * ```
  */
 export class HttpServer extends Server {
-  #host: HttpHost | undefined = undefined;
-  #date = "";
-  #dateSecond = 0;
+  /**
+   * Makes a server; `start()` makes it listen. The arguments are those of `Server`.
+   *
+   * @param host The address to bind; the path for `SWOOLE_SOCK_UNIX_STREAM`.
+   * @param port The port; 0 picks a free one, see `port` after `start()`.
+   * @param mode `SWOOLE_BASE` or `SWOOLE_PROCESS`.
+   * @param sockType A `SWOOLE_SOCK_*` number, with `SWOOLE_SSL` added for TLS.
+   */
+  constructor(host?: string, port?: number, mode?: number, sockType?: number) {
+    super(host, port, mode, sockType);
+    const core = coreOf(this);
+    core.style = httpStyle(core);
+  }
 
   /**
    * Registers the handler of an event; a later one replaces it.
@@ -44,69 +55,70 @@ export class HttpServer extends Server {
     event: Name,
     handler: Spellings<HttpServerEvents<this>>[Name],
   ): boolean {
-    return this.register(EVENT_NAMES.http, event, handler);
+    return super.on(event as never, handler as never);
   }
+}
 
-  /** @internal */
-  protected override requiredEvents(): readonly string[] {
-    return ["request"];
-  }
+/** How an `HttpServer` treats its connections. */
+function httpStyle(core: ServerCore): Style {
+  let host: HttpHost | undefined;
+  return {
+    events: EVENT_NAMES.http,
+    required: ["request"],
+    makeProtocol: (connection) => new HttpSession(connection, host ??= new ProgramHttpHost(core)),
+    closeEvent: () => "close",
+    dismiss: (connection) => (connection.protocol as HttpSession).dismiss(),
+  };
+}
 
-  /** @internal */
-  protected override makeProtocol(connection: Connection): Protocol {
-    return new HttpSession(connection, this.#host ??= this.makeHttpHost());
-  }
+/** Hands requests to the program's `request` handler. */
+export class ProgramHttpHost implements HttpHost {
+  readonly requestLimits: HttpHost["requestLimits"];
+  readonly requestTimeout: number;
+  readonly keepAliveTimeout: number;
+  readonly takesUpgrades: boolean = false;
+  readonly #core: ServerCore;
+  #date = "";
+  #dateSecond = 0;
 
-  /** What the HTTP sessions of this server share. @internal */
-  protected makeHttpHost(): HttpHost {
-    const { settings } = this;
-    // deno-lint-ignore no-this-alias
-    const server = this;
-    return {
-      requestLimits: {
-        maxHeadSize: settings.http_max_header_size,
-        maxHeaders: settings.http_max_headers,
-        maxBodySize: settings.package_max_length,
-      },
-      requestTimeout: settings.http_request_timeout * 1000,
-      keepAliveTimeout: settings.http_keepalive_timeout * 1000,
-      get now() {
-        return server.now;
-      },
-      get date() {
-        return server.#dateNow();
-      },
-      takesUpgrades: false,
-      onRequest: (request, response) => this.onRequest(request, response),
-      onUpgrade: () => {},
-      onSwitch: () => {
-        throw new Error("An HttpServer does not switch protocols");
-      },
-      setError: (code) => void this.failed(code),
+  constructor(core: ServerCore) {
+    const { settings } = this.#core = core;
+    this.requestLimits = {
+      maxHeadSize: settings.http_max_header_size,
+      maxHeaders: settings.http_max_headers,
+      maxBodySize: settings.package_max_length,
     };
+    this.requestTimeout = settings.http_request_timeout * 1000;
+    this.keepAliveTimeout = settings.http_keepalive_timeout * 1000;
   }
 
-  /** Hands a request to the program. @internal */
-  protected onRequest(request: HttpRequest, response: HttpResponse): void | Promise<void> {
-    this.requestCount++;
-    const handler = this.getCallback("request") as (request: HttpRequest, response: HttpResponse) => unknown;
-    return this.run(this.connection(request.fd), () => handler(request, response));
+  get now(): number {
+    return this.#core.now;
   }
 
-  /** @internal */
-  protected override dismiss(connection: Connection): void {
-    const { protocol } = connection;
-    if (protocol instanceof HttpSession) protocol.dismiss();
-    else super.dismiss(connection);
-  }
-
-  /** The value for `Date` (RFC 9110 section 6.6.1), made once a second. */
-  #dateNow(): string {
-    const second = Math.floor(this.now / 1000);
+  /** RFC 9110 section 6.6.1; made once a second. */
+  get date(): string {
+    const second = Math.floor(this.#core.now / 1000);
     if (second !== this.#dateSecond) {
       this.#dateSecond = second;
       this.#date = new Date(second * 1000).toUTCString();
     }
     return this.#date;
+  }
+
+  onRequest(request: HttpRequest, response: HttpResponse): void | Promise<void> {
+    const core = this.#core;
+    core.requestCount++;
+    return core.run(core.connection(request.fd), () => core.handler("request")!(request, response));
+  }
+
+  onUpgrade(_session: HttpSession, _request: HttpRequest, _response: HttpResponse): void | Promise<void> {}
+
+  onSwitch(_session: HttpSession): Protocol {
+    throw new Error("Cannot switch protocols: this server speaks HTTP only");
+  }
+
+  setError(code: number): void {
+    this.#core.failed(code);
   }
 }

@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { Connection, Protocol } from "../connection.ts";
 import {
   SWOOLE_WEBSOCKET_CLOSE_NORMAL,
   SWOOLE_WEBSOCKET_FLAG_FIN,
@@ -13,7 +12,6 @@ import {
   WEBSOCKET_OPCODE_TEXT,
   WEBSOCKET_STATUS_ACTIVE,
   WEBSOCKET_STATUS_CLOSING,
-  WEBSOCKET_STATUS_HANDSHAKE,
 } from "../constants.ts";
 import {
   SWOOLE_ERROR_SESSION_CLOSING,
@@ -21,22 +19,17 @@ import {
   SWOOLE_ERROR_WEBSOCKET_PACK_FAILED,
   SWOOLE_ERROR_WEBSOCKET_UNCONNECTED,
 } from "../errors.ts";
-import type { HttpRequest } from "../http/request.ts";
-import type { HttpResponse } from "../http/response.ts";
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
-import { acceptFor, checkHandshake, chooseSubprotocol } from "../websocket/handshake.ts";
 import { packFrame, readOutgoing, unpackFrame } from "../websocket/pack.ts";
-import { EVENT_NAMES, type Spellings, type WebSocketServerEvents } from "./events.ts";
+import type { ServerCore } from "./core.ts";
+import type { Spellings, WebSocketServerEvents } from "./events.ts";
 import { HttpServer } from "./http_server.ts";
-import { type HttpHost, HttpSession, refuse } from "./http_session.ts";
+import { HttpSession } from "./http_session.ts";
 import type { ClientInfo } from "./info.ts";
-import { goingAway, type WebSocketHost, WebSocketSession } from "./websocket_session.ts";
-
-type MessageHandler = (server: unknown, frame: Frame | CloseFrame) => unknown;
-
-/** The page for plain HTTP where nothing answers it (Swoole page "WebSocket\Server", onRequest). */
-const BAD_REQUEST_PAGE = "<html><body><h2>HTTP 400 Bad Request</h2><hr><i>Powered by Sluice</i></body></html>";
+import { coreOf } from "./server.ts";
+import { WebSocketSession } from "./websocket_session.ts";
+import { webSocketStyle } from "./websocket_style.ts";
 
 /**
  * A WebSocket server in the event style, with HTTP beside it on the same port (Swoole page "WebSocket\Server").
@@ -56,8 +49,21 @@ const BAD_REQUEST_PAGE = "<html><body><h2>HTTP 400 Bad Request</h2><hr><i>Powere
  * ```
  */
 export class WebSocketServer extends HttpServer {
-  #webSocketHost: WebSocketHost | undefined = undefined;
-  #onMessage: MessageHandler | undefined = undefined;
+  readonly #core: ServerCore;
+
+  /**
+   * Makes a server; `start()` makes it listen. The arguments are those of `Server`.
+   *
+   * @param host The address to bind; the path for `SWOOLE_SOCK_UNIX_STREAM`.
+   * @param port The port; 0 picks a free one, see `port` after `start()`.
+   * @param mode `SWOOLE_BASE` or `SWOOLE_PROCESS`.
+   * @param sockType A `SWOOLE_SOCK_*` number, with `SWOOLE_SSL` added for TLS.
+   */
+  constructor(host?: string, port?: number, mode?: number, sockType?: number) {
+    super(host, port, mode, sockType);
+    this.#core = coreOf(this);
+    this.#core.style = webSocketStyle(this.#core, this);
+  }
 
   /**
    * Registers the handler of an event; a later one replaces it.
@@ -71,9 +77,7 @@ export class WebSocketServer extends HttpServer {
     event: Name,
     handler: Spellings<WebSocketServerEvents<this>>[Name],
   ): boolean {
-    this.register(EVENT_NAMES.websocket, event, handler);
-    this.#onMessage = this.getCallback("message") as MessageHandler | null ?? undefined;
-    return true;
+    return super.on(event as never, handler as never);
   }
 
   /**
@@ -97,18 +101,18 @@ export class WebSocketServer extends HttpServer {
     const session = this.#session(fd);
     if (session === undefined) return false;
     const frame = readOutgoing(data, opcode, flags);
-    if (frame === undefined) return this.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
+    if (frame === undefined) return this.#core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     return this.#send(fd, session, frame.opcode, frame.payload, frame.fin);
   }
 
   #send(fd: number, session: WebSocketSession, opcode: number, payload: string | Uint8Array, fin: boolean): boolean {
     if (opcode === WEBSOCKET_OPCODE_CLOSE) return session.close(payload as Uint8Array);
-    if (!this.hasRoom(this.connection(fd)!, payload.length)) return false;
+    if (!this.#core.hasRoom(this.#core.connection(fd)!, payload.length)) return false;
     const sent = opcode > WEBSOCKET_OPCODE_CLOSE
       ? session.protocol.sendControl(opcode, payload as Uint8Array)
       : session.protocol.sendData(opcode, payload, fin);
-    if (!sent) return this.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // fragments of two messages would be mixed up
-    this.responseCount++;
+    if (!sent) return this.#core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // fragments of two messages would be mixed up
+    this.#core.responseCount++;
     return true;
   }
 
@@ -137,21 +141,21 @@ export class WebSocketServer extends HttpServer {
     const session = this.#session(fd);
     if (session === undefined) return false;
     const payload = isSendableCloseCode(code) ? encodeClose(code, reason) : undefined;
-    if (payload === undefined) return this.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
+    if (payload === undefined) return this.#core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     return session.close(payload);
   }
 
   /** Tells whether a connection is an open WebSocket, so that `push()` reaches it. `exist()` is true for any connection. */
   isEstablished(fd: number): boolean {
-    const protocol = this.connection(fd)?.protocol;
+    const protocol = this.#core.connection(fd)?.protocol;
     return protocol instanceof WebSocketSession && protocol.protocol.isOpen;
   }
 
-  /** @inheritdoc */
+  /** What is known of a connection, with its `websocket_status`; `false` with 1005 for an unknown fd. */
   override getClientInfo(fd: number): ClientInfo | false {
     const info = super.getClientInfo(fd);
     if (info === false) return false;
-    const { protocol } = this.connection(fd)!;
+    const { protocol } = this.#core.connection(fd)!;
     if (protocol instanceof HttpSession) info.websocket_status = protocol.status;
     else if (protocol instanceof WebSocketSession) {
       info.websocket_status = protocol.protocol.isOpen ? WEBSOCKET_STATUS_ACTIVE : WEBSOCKET_STATUS_CLOSING;
@@ -206,141 +210,14 @@ export class WebSocketServer extends HttpServer {
 
   /** The session of an open WebSocket; notes why there is none. */
   #session(fd: number): WebSocketSession | undefined {
-    const connection = this.connection(fd);
+    const connection = this.#core.connection(fd);
     const protocol = connection?.protocol;
     if (protocol instanceof WebSocketSession) {
       if (protocol.protocol.isOpen) return protocol;
-      this.failed(SWOOLE_ERROR_SESSION_CLOSING);
+      this.#core.failed(SWOOLE_ERROR_SESSION_CLOSING);
     } else {
-      this.failed(connection === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : SWOOLE_ERROR_WEBSOCKET_UNCONNECTED);
+      this.#core.failed(connection === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : SWOOLE_ERROR_WEBSOCKET_UNCONNECTED);
     }
     return undefined;
-  }
-
-  // ---- for the machinery --------------------------------------------------------------------------------------------
-
-  /** @internal */
-  protected override requiredEvents(): readonly string[] {
-    return ["message"];
-  }
-
-  /** @internal */
-  protected override makeHttpHost(): HttpHost {
-    return Object.defineProperties(super.makeHttpHost(), {
-      takesUpgrades: { value: true },
-      onUpgrade: {
-        value: (session: HttpSession, request: HttpRequest, response: HttpResponse) =>
-          this.#onUpgrade(session, request, response),
-      },
-      onSwitch: { value: (session: HttpSession): Protocol => this.#onSwitch(session.connection) },
-    });
-  }
-
-  /** @internal */
-  protected override onRequest(request: HttpRequest, response: HttpResponse): void | Promise<void> {
-    if (this.getCallback("request") !== null) return super.onRequest(request, response);
-    response.status(400);
-    response.header("Connection", "close");
-    response.header("Content-Type", "text/html; charset=UTF-8");
-    response.header("Cache-Control", "must-revalidate,no-cache,no-store");
-    response.end(BAD_REQUEST_PAGE);
-  }
-
-  #onUpgrade(session: HttpSession, request: HttpRequest, response: HttpResponse): void | Promise<void> {
-    const { connection } = session;
-    const own = this.getCallback("handshake") as ((request: HttpRequest, response: HttpResponse) => unknown) | null;
-    if (own !== null) {
-      session.status = WEBSOCKET_STATUS_HANDSHAKE;
-      return this.run(connection, () => own(request, response));
-    }
-    const refusal = checkHandshake(
-      { method: request.getMethod(), version: request.version, header: request.header },
-      this.settings.websocket_origins,
-    );
-    if (refusal !== undefined) {
-      if (refusal.status === 426) {
-        response.header("Upgrade", "websocket"); // RFC 9110 section 15.5.22
-        response.header("Sec-WebSocket-Version", "13"); // RFC 6455 section 4.4
-      }
-      return refuse(response, refusal.status, refusal.reason);
-    }
-    response.header("Upgrade", "websocket");
-    response.header("Connection", "Upgrade");
-    response.header("Sec-WebSocket-Accept", acceptFor(request.header["sec-websocket-key"]));
-    response.header("Sec-WebSocket-Version", "13");
-    const spoken = this.settings.websocket_subprotocol;
-    const subprotocol = chooseSubprotocol(
-      request.header["sec-websocket-protocol"],
-      typeof spoken === "string" ? [spoken] : spoken,
-    );
-    if (subprotocol !== undefined) response.header("Sec-WebSocket-Protocol", subprotocol);
-    response.status(101);
-
-    const before = this.getCallback("beforehandshakeresponse");
-    if (before === null) return this.#open(connection, request, response);
-    const done = this.run(connection, () => before(...[request, response, this] as never[]));
-    if (done === undefined) return this.#open(connection, request, response);
-    return done.then(() => connection.gather(() => this.#open(connection, request, response)));
-  }
-
-  #open(connection: Connection, request: HttpRequest, response: HttpResponse): void {
-    if (!response.isWritable()) return; // beforeHandshakeResponse has refused
-    response.status(101);
-    response.end();
-    this.emitFor(connection, "open", this, request);
-  }
-
-  #onSwitch(connection: Connection): Protocol {
-    return new WebSocketSession(connection, this.#webSocketHost ??= this.#makeWebSocketHost());
-  }
-
-  #makeWebSocketHost(): WebSocketHost {
-    const { settings } = this;
-    // deno-lint-ignore no-this-alias
-    const server = this;
-    return {
-      protocolOptions: {
-        masked: true,
-        maxLength: settings.package_max_length,
-        deliverPing: settings.open_websocket_ping_frame,
-        deliverPong: settings.open_websocket_pong_frame,
-        deliverClose: settings.open_websocket_close_frame,
-      },
-      closeTimeout: settings.websocket_close_timeout * 1000,
-      pingInterval: settings.websocket_ping_interval * 1000,
-      pingTimeout: settings.websocket_ping_timeout * 1000,
-      get now() {
-        return server.now;
-      },
-      idleDeadline: (connection) => this.idleDeadline(connection),
-      onMessage: (connection, frame) => this.#deliver(connection, frame),
-    };
-  }
-
-  /** Messages of one connection start their handlers in order, without waiting for the last one to end. */
-  #deliver(connection: Connection, frame: Frame | CloseFrame): void {
-    this.requestCount++;
-    try {
-      const result = this.#onMessage!(this, frame) as { then?: unknown } | undefined;
-      if (typeof result === "object" && result !== null && typeof result.then === "function") {
-        (result as Promise<unknown>).then(undefined, (error) => this.fault(error, connection));
-      }
-    } catch (error) {
-      this.fault(error, connection);
-    }
-  }
-
-  /** @internal */
-  protected override onClosed(connection: Connection, byServer: boolean): void {
-    const wasWebSocket = connection.protocol instanceof WebSocketSession;
-    const event = !wasWebSocket && this.getCallback("disconnect") !== null ? "disconnect" : "close";
-    this.emitFor(connection, event, this, connection.fd, byServer ? -1 : 0);
-  }
-
-  /** @internal */
-  protected override dismiss(connection: Connection): void {
-    const { protocol } = connection;
-    if (!(protocol instanceof WebSocketSession)) super.dismiss(connection);
-    else if (protocol.protocol.isOpen) protocol.close(goingAway());
   }
 }

@@ -6,7 +6,6 @@
 
 import type { Connection, Protocol } from "../connection.ts";
 import { WEBSOCKET_OPCODE_PING, WEBSOCKET_OPCODE_PONG } from "../constants.ts";
-import { encodeClose } from "../websocket/close_code.ts";
 import { type CloseFrame, Frame } from "../websocket/frame.ts";
 import { closeFrameOf } from "../websocket/pack.ts";
 import { type ProtocolEvents, type ProtocolOptions, WebSocketProtocol } from "../websocket/protocol.ts";
@@ -138,9 +137,4 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
     // A Close pushed from the `message` handler of the peer's Close is an answer, not our initiative.
     this.#connection.end(this.#endedByServer);
   }
-}
-
-/** The Close payload for a server that stops. */
-export function goingAway(): Uint8Array {
-  return encodeClose(1001, "")!;
 }

@@ -168,6 +168,7 @@ export class Frame {
  * ```
  */
 export class CloseFrame extends Frame {
+  /** Always `WEBSOCKET_OPCODE_CLOSE`, unless the program changes it. */
   override opcode: number = WEBSOCKET_OPCODE_CLOSE;
   /** The close code, 1000 unless set; 1000 too when the peer gave none. */
   code: number = WEBSOCKET_CLOSE_NORMAL;
