@@ -25,7 +25,7 @@ const MASK = [0x37, 0xfa, 0x21, 0x3d];
 
 /** Text or octets as octets. */
 export function octets(data: string | Uint8Array | readonly number[]): Uint8Array {
-  return typeof data === "string" ? new TextEncoder().encode(data) : Uint8Array.from(data);
+  return typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data);
 }
 
 /** Octets from hex; blanks are ignored. */
@@ -43,10 +43,12 @@ export interface FrameSpec {
   rsv?: number;
   /** A client masks; `false` leaves it out. */
   mask?: boolean;
+  /** The masking key: four octets. */
+  key?: ArrayLike<number>;
 }
 
 /** The octets of a frame, as a client sends it. */
-export function frame({ opcode, payload = "", fin = true, rsv = 0, mask = true }: FrameSpec): Uint8Array {
+export function frame({ opcode, payload = "", fin = true, rsv = 0, mask = true, key = MASK }: FrameSpec): Uint8Array {
   const body = octets(payload);
   const length = body.length < 126
     ? [body.length]
@@ -54,10 +56,10 @@ export function frame({ opcode, payload = "", fin = true, rsv = 0, mask = true }
     ? [126, body.length >> 8, body.length & 255]
     : [127, 0, 0, 0, 0, (body.length >>> 24) & 255, (body.length >> 16) & 255, (body.length >> 8) & 255, body.length & 255];
   length[0] |= mask ? 0x80 : 0;
-  const head = [(fin ? 0x80 : 0) | (rsv << 4) | opcode, ...length, ...(mask ? MASK : [])];
+  const head = [(fin ? 0x80 : 0) | (rsv << 4) | opcode, ...length, ...(mask ? Array.from(key) : [])];
   const bytes = new Uint8Array(head.length + body.length);
   bytes.set(head);
-  if (mask) { for (let i = 0; i < body.length; i++) bytes[head.length + i] = body[i] ^ MASK[i & 3]; }
+  if (mask) { for (let i = 0; i < body.length; i++) bytes[head.length + i] = body[i] ^ key[i & 3]; }
   else bytes.set(body, head.length);
   return bytes;
 }
@@ -92,16 +94,16 @@ export class RawClient {
   /** The error that broke the connection, if one did. */
   error: (Error & { code?: string }) | undefined;
   readonly socket: net.Socket;
-  #buffer: Uint8Array = new Uint8Array(0);
+  // What has arrived and was not read yet lies in `#memory` from `#start` to `#end`.
+  #memory: Uint8Array = new Uint8Array(1024);
+  #start = 0;
+  #end = 0;
   #wake: (() => void)[] = [];
 
   constructor(socket: net.Socket) {
     this.socket = socket;
     socket.on("data", (chunk: Uint8Array) => {
-      const joined = new Uint8Array(this.#buffer.length + chunk.length);
-      joined.set(this.#buffer);
-      joined.set(chunk, this.#buffer.length);
-      this.#buffer = joined;
+      this.#append(chunk);
       this.#notify();
     });
     const end = () => {
@@ -163,25 +165,31 @@ export class RawClient {
 
   /** What has arrived and was not read yet. */
   get pending(): Uint8Array {
-    return this.#buffer;
+    return this.#view.slice();
   }
 
   /** Reads exactly `count` octets. */
   async read(count: number): Promise<Uint8Array> {
-    await this.#until(() => this.#buffer.length >= count);
+    await this.#until(() => this.#view.length >= count);
     return this.#take(count);
+  }
+
+  /** Reads what has arrived, at least one octet; `null` at the end of the connection. */
+  async readSome(): Promise<Uint8Array | null> {
+    await this.#until(() => this.#view.length > 0 || this.ended, true);
+    return this.#view.length > 0 ? this.#take(this.#view.length) : null;
   }
 
   /** Reads up to the end of the connection. */
   async readAll(): Promise<Uint8Array> {
     await this.#until(() => this.ended, true);
-    return this.#take(this.#buffer.length);
+    return this.#take(this.#view.length);
   }
 
   /** Reads an HTTP head with its empty line. */
   async readHead(): Promise<string> {
     let end = -1;
-    await this.#until(() => (end = new TextDecoder("latin1").decode(this.#buffer).indexOf("\r\n\r\n")) >= 0);
+    await this.#until(() => (end = new TextDecoder("latin1").decode(this.#view).indexOf("\r\n\r\n")) >= 0);
     return new TextDecoder("latin1").decode(this.#take(end + 4));
   }
 
@@ -194,11 +202,11 @@ export class RawClient {
 
   /** Reads a frame; `null` when the connection ends instead. */
   async readFrame(): Promise<RawFrame | null> {
-    const parsed = () => parseFrame(this.#buffer);
+    const parsed = () => parseFrame(this.#view);
     await this.#until(() => parsed() !== undefined || this.ended, true);
     const found = parsed();
     if (found === undefined) {
-      if (this.#buffer.length > 0) throw new Error(`The connection ended inside a frame: ${this.#buffer}`);
+      if (this.#view.length > 0) throw new Error(`The connection ended inside a frame: ${this.#view}`);
       return null;
     }
     this.#take(found.size);
@@ -217,16 +225,35 @@ export class RawClient {
     await this.#until(() => this.ended, true);
   }
 
+  get #view(): Uint8Array {
+    return this.#memory.subarray(this.#start, this.#end);
+  }
+
+  #append(chunk: Uint8Array): void {
+    if (this.#end + chunk.length > this.#memory.length) {
+      // Twice as much each time: a long message costs no more than its length.
+      const unread = this.#view;
+      const needed = unread.length + chunk.length;
+      if (needed > this.#memory.length / 2) this.#memory = new Uint8Array(needed * 2);
+      this.#memory.set(unread);
+      this.#start = 0;
+      this.#end = unread.length;
+    }
+    this.#memory.set(chunk, this.#end);
+    this.#end += chunk.length;
+  }
+
   #take(count: number): Uint8Array {
-    const taken = this.#buffer.slice(0, count);
-    this.#buffer = this.#buffer.slice(count);
+    const taken = this.#memory.slice(this.#start, this.#start + count);
+    this.#start += count;
+    if (this.#start === this.#end) this.#start = this.#end = 0;
     return taken;
   }
 
   async #until(done: () => boolean, endIsFine = false): Promise<void> {
     while (!done()) {
       if (this.ended && !endIsFine) {
-        throw new Error(`The connection ended early: ${new TextDecoder().decode(this.#buffer)} ${this.error ?? ""}`);
+        throw new Error(`The connection ended early: ${new TextDecoder().decode(this.#view)} ${this.error ?? ""}`);
       }
       await new Promise<void>((resolve) => this.#wake.push(resolve));
     }

@@ -1,0 +1,209 @@
+/**
+ * Carries a case out against an echo server, and judges what it did with the suite's labels.
+ *
+ * @module
+ */
+
+import { type Answer, type Case, expand, type Step } from "./case.ts";
+import { Endpoint, type Received } from "./endpoint.ts";
+
+/** The judgement on the answers, and the one on the close. */
+export interface Verdict {
+  readonly behavior: "OK" | "NON-STRICT" | "INFORMATIONAL" | "FAILED";
+  readonly behaviorClose: "OK" | "INFORMATIONAL" | "FAILED" | "UNCLEAN" | "WRONG CODE" | "FAILED BY CLIENT";
+}
+
+/** A verdict with what happened, for people. */
+export interface Result extends Verdict {
+  readonly story: string;
+}
+
+/**
+ * Runs one case.
+ *
+ * @param test The case.
+ * @param port Where the echo server listens on 127.0.0.1.
+ * @param patience How long the case may take altogether, in milliseconds. Only a server that fails the case uses it up.
+ */
+export async function runCase(test: Case, port: number, patience = 60_000): Promise<Result> {
+  const endpoint = await Endpoint.open(port);
+  const deadline = setTimeout(() => endpoint.drop(), patience);
+  const run = new Run(test, endpoint, port, patience);
+  try {
+    await run.send();
+    if (test.ending.by === "us") {
+      await endpoint.until(() => endpoint.closedBy !== undefined || endpoint.answers.length >= run.expected.length);
+      if (endpoint.closedBy === undefined) await endpoint.send([endpoint.close(new Uint8Array([1000 >> 8, 1000 & 255]))]);
+    }
+    await endpoint.whenEnded();
+  } finally {
+    clearTimeout(deadline);
+    endpoint.drop();
+  }
+  return judge(test, endpoint, run);
+}
+
+class Run {
+  /** The answers to all rounds. */
+  readonly expected: readonly Received[];
+  /** Whether the connection was closed where it had to stay open. */
+  tooEarly = false;
+  /** Whether the connection was still open where it had to be failed. */
+  tooLate = false;
+
+  readonly #test: Case;
+  readonly #endpoint: Endpoint;
+  readonly #port: number;
+  readonly #patience: number;
+
+  constructor(test: Case, endpoint: Endpoint, port: number, patience: number) {
+    this.#test = test;
+    this.#endpoint = endpoint;
+    this.#port = port;
+    this.#patience = patience;
+    const round = test.expect.map(withOctets);
+    this.expected = Array.from({ length: test.rounds ?? 1 }, () => round).flat();
+  }
+
+  async send(): Promise<void> {
+    const { steps, rounds = 1, expect } = this.#test;
+    for (let round = 1; round <= rounds && !this.#endpoint.over; round++) {
+      await this.#sendRound(steps);
+      if (rounds > 1) await this.#endpoint.until(() => this.#endpoint.answers.length >= round * expect.length);
+    }
+  }
+
+  /** Frames between two waits go out together, unless the case says otherwise. */
+  async #sendRound(steps: readonly Step[]): Promise<void> {
+    let batch: Step[] = [];
+    for (const step of steps) {
+      if ("answers" in step || "stillOpen" in step || "failedByNow" in step) {
+        await this.#write(batch);
+        batch = [];
+        await this.#wait(step);
+      } else {
+        batch.push(step);
+      }
+    }
+    await this.#write(batch);
+  }
+
+  async #write(steps: readonly Step[]): Promise<void> {
+    const { chop, apart } = this.#test;
+    if (chop !== undefined) await this.#endpoint.sendApart(inPieces(this.#frames(steps), chop));
+    else if (apart) await this.#endpoint.sendApart(this.#frames(steps));
+    else await this.#endpoint.send(this.#frames(steps));
+  }
+
+  *#frames(steps: readonly Step[]): Iterable<Uint8Array> {
+    for (const step of steps) {
+      if ("frame" in step) yield this.#endpoint.frame({ ...step.frame, payload: expand(step.frame.payload ?? "") });
+      else if ("close" in step) yield this.#endpoint.close(expand(step.close));
+      else if ("octets" in step) yield step.octets;
+      else if ("message" in step) {
+        const payload = expand(step.message);
+        const fragment = step.fragment ?? payload.length;
+        const one = payload.length <= fragment;
+        // When the payload is used up by full frames, an empty one ends the message.
+        const count = one ? 1 : Math.floor(payload.length / fragment) + 1;
+        for (let i = 0; i < count; i++) {
+          yield this.#endpoint.frame({
+            opcode: i === 0 ? step.opcode : 0,
+            fin: i === count - 1,
+            payload: payload.subarray(i * fragment, (i + 1) * fragment),
+          });
+        }
+      }
+    }
+  }
+
+  async #wait(step: Step): Promise<void> {
+    const endpoint = this.#endpoint;
+    if ("answers" in step) await endpoint.until(() => endpoint.answers.length >= step.answers);
+    else if ("stillOpen" in step) {
+      if (step.stillOpen === "here") await endpoint.probe();
+      else await roundTripElsewhere(this.#port);
+      if (endpoint.over) this.tooEarly = true;
+    } else {
+      // Nothing but the server's failing the connection can end this wait, so only a server that does not waits in vain.
+      const later = setTimeout(() => {
+        this.tooLate = true;
+        woken();
+      }, this.#patience / 12);
+      let woken = () => {};
+      await Promise.race([endpoint.until(() => false), new Promise<void>((resolve) => woken = resolve)]);
+      clearTimeout(later);
+    }
+  }
+}
+
+/** By the time that a later connection was served, what had arrived on an earlier one has been seen too. */
+async function roundTripElsewhere(port: number): Promise<void> {
+  const other = await Endpoint.open(port);
+  try {
+    for (let i = 0; i < 3; i++) await other.probe();
+    await other.send([other.close(new Uint8Array(0))]);
+    await other.whenEnded();
+  } finally {
+    other.drop();
+  }
+}
+
+function* inPieces(wholes: Iterable<Uint8Array>, size: number): Iterable<Uint8Array> {
+  for (const whole of wholes) {
+    for (let at = 0; at < whole.length; at += size) yield whole.subarray(at, at + size);
+  }
+}
+
+function withOctets(answer: Answer): Received {
+  return { type: answer.type, payload: expand(answer.payload) };
+}
+
+function judge(test: Case, endpoint: Endpoint, run: Run): Result {
+  const story = tell(endpoint, run);
+  if (test.informational) return { behavior: "INFORMATIONAL", behaviorClose: "INFORMATIONAL", story };
+  const behaviorClose = judgeClose(test, endpoint);
+  return { behavior: judgeAnswers(test, endpoint, run, behaviorClose), behaviorClose, story };
+}
+
+function judgeAnswers(test: Case, endpoint: Endpoint, run: Run, close: Verdict["behaviorClose"]): Verdict["behavior"] {
+  const { ending, tolerate } = test;
+  if (endpoint.violation !== undefined || run.tooEarly) return "FAILED";
+  if (ending.spoiledBy === "side" && endpoint.closedBy !== ending.by) return "FAILED";
+  if (ending.spoiledBy === "code" && close === "WRONG CODE") return "FAILED";
+  if (areEqual(endpoint.answers, run.expected)) return run.tooLate ? "NON-STRICT" : "OK";
+  return tolerate !== undefined && areEqual(endpoint.answers, tolerate.map(withOctets)) ? "NON-STRICT" : "FAILED";
+}
+
+function judgeClose({ ending }: Case, endpoint: Endpoint): Verdict["behaviorClose"] {
+  if (endpoint.violation !== undefined || endpoint.closedBy !== ending.by) return "FAILED";
+  const clean = endpoint.peerClose !== undefined && endpoint.error === undefined && !endpoint.dropped;
+  if (ending.clean && !clean) return "UNCLEAN";
+  const code = endpoint.peerClose?.code;
+  if (code !== undefined && !ending.codes.includes(code)) return "WRONG CODE";
+  return endpoint.dropped ? "FAILED BY CLIENT" : "OK";
+}
+
+function areEqual(some: readonly Received[], others: readonly Received[]): boolean {
+  return some.length === others.length && some.every(({ type, payload }, i) => {
+    const other = others[i];
+    if (type !== other.type || payload.length !== other.payload.length) return false;
+    for (let at = 0; at < payload.length; at++) if (payload[at] !== other.payload[at]) return false;
+    return true;
+  });
+}
+
+function tell(endpoint: Endpoint, run: Run): string {
+  const answers = endpoint.answers.slice(0, 12).map(({ type, payload }) => `${type} of ${payload.length}`);
+  const { peerClose, closedBy, violation, error } = endpoint;
+  return [
+    `${endpoint.answers.length} of ${run.expected.length} answers (${answers.join(", ")})`,
+    peerClose === undefined ? "no Close" : `Close ${peerClose.code ?? "without a code"}`,
+    `closed by ${closedBy ?? "nobody"}`,
+    ...(violation === undefined ? [] : [violation]),
+    ...(run.tooEarly ? ["closed too early"] : []),
+    ...(run.tooLate ? ["failed too late"] : []),
+    ...(endpoint.dropped ? ["TCP was not ended"] : []),
+    ...(error === undefined ? [] : [String(error)]),
+  ].join("; ");
+}
