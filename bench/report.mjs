@@ -1,0 +1,110 @@
+// Turns samples into tables.
+
+import { takesPart, unitOf } from "./rows.mjs";
+
+/** The middle value. */
+export function median(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+/** What is compared with what, where both were measured. */
+const PAIRS = [["sluice", "own"], ["streams", "own"], ["sluice", "raw"], ["sluice", "before"]];
+
+/** The column titles: what a server is called in the tables. */
+const TITLES = { sluice: "Sluice", streams: "Sluice, streams", own: "own", raw: "raw TCP", before: "before" };
+
+function figure(value, unit) {
+  if (unit === "messages/s" || unit === "deliveries/s") return `${Math.round(value / 1000).toLocaleString("en")}k`;
+  return Math.round(value).toLocaleString("en");
+}
+
+/** Ratios of two servers, round by round: the median, and the smallest and largest in brackets. */
+function ratio(a, b) {
+  const all = ratios(a, b);
+  const show = (value) => value.toFixed(2);
+  return `**${show(median(all))}** (${show(Math.min(...all))}–${show(Math.max(...all))})`;
+}
+
+function ratios(a, b) {
+  return a.map((value, round) => value / b[round]);
+}
+
+function tableOf(header, lines) {
+  const all = [header, header.map(() => "---"), ...lines];
+  return all.map((cells) => `| ${cells.join(" | ")} |`).join("\n") + "\n";
+}
+
+function speedTable(samples, rows, runtimes, servers) {
+  const pairs = PAIRS.filter(([a, b]) => servers.includes(a) && servers.includes(b));
+  const header = [
+    "row",
+    "in",
+    ...pairs.flatMap(([a, b]) => [`${TITLES[a]} / ${TITLES[b]}`, "by CPU"]),
+    ...servers.map((name) => TITLES[name]),
+  ];
+  let capped = false;
+  const lines = rows.flatMap((row) => {
+    const unit = unitOf(row);
+    return runtimes.map((runtime, index) => {
+      const mine = samples.filter((sample) => sample.row === row.name && sample.runtime === runtime)
+        .sort((a, b) => a.round - b.round);
+      // Work for each second of processor time that the server got: what is left of the noise of a shared machine is small.
+      const efficiency = (server) =>
+        mine.filter((sample) => sample.server === server).map(({ result }) => result.rate / result.server_cpu);
+      const values = (server) =>
+        mine.filter((sample) => sample.server === server).map(({ result }) => unit === "MiB/s" ? result.mib_s : result.rate);
+      const cells = servers.map((server) => {
+        if (!takesPart(server, row)) return "";
+        const cpu = (key) => median(mine.filter((sample) => sample.server === server).map(({ result }) => result[key]));
+        const atLimit = cpu("load_cpu") > 0.93 && cpu("server_cpu") < 0.93;
+        capped ||= atLimit;
+        return figure(median(values(server)), unit) + (atLimit ? "\\*" : "");
+      });
+      return [
+        index === 0 ? `${row.title}, ${unit}` : "",
+        runtime,
+        ...pairs.flatMap(([a, b]) => {
+          if (!takesPart(a, row) || !takesPart(b, row)) return ["", ""];
+          return [ratio(values(a), values(b)), median(ratios(efficiency(a), efficiency(b))).toFixed(2)];
+        }),
+        ...cells,
+      ];
+    });
+  });
+  return tableOf(header, lines) +
+    (capped ? "\n\\* The load generator's core was full and the server's was not: the server can do more.\n" : "");
+}
+
+function memoryTable(samples, row, runtimes, servers) {
+  const part = servers.filter((server) => takesPart(server, row));
+  const header = [`octets for each of ${row.conns.toLocaleString("en")}`, "in", ...part.map((name) => TITLES[name])];
+  const kinds = [["idle connection", false, "each"], ["idle connection, after garbage collection", true, "each"], [
+    "when all have gone, after garbage collection",
+    true,
+    "left",
+  ]];
+  const lines = kinds.flatMap(([title, gc, key]) =>
+    runtimes.map((runtime, index) => {
+      const cells = part.map((server) => {
+        const values = samples.filter((sample) =>
+          sample.row === row.name && sample.runtime === runtime && sample.server === server && sample.gc === gc
+        ).map(({ result }) => result[key]);
+        const spread = [Math.min(...values), Math.max(...values)].map((value) => value.toLocaleString("en")).join("–");
+        return `**${median(values).toLocaleString("en")}** (${spread})`;
+      });
+      return [index === 0 ? title : "", runtime, ...cells];
+    })
+  );
+  return tableOf(header, lines);
+}
+
+/** The tables for the samples of a run, in Markdown. */
+export function report(samples, rows, runtimes, servers) {
+  const speed = rows.filter((row) => row.mode !== "idle");
+  const parts = [];
+  if (speed.length > 0) parts.push(speedTable(samples, speed, runtimes, servers));
+  for (const row of rows.filter((row) => row.mode === "idle")) parts.push(memoryTable(samples, row, runtimes, servers));
+  return parts.join("\n");
+}

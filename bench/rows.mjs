@@ -1,0 +1,75 @@
+// What is measured: the rows, the runtimes, and the servers in each.
+
+import { fileURLToPath } from "node:url";
+
+/** The root of the repository. */
+export const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** The rows. `mode` and the numbers are what `wsload` is told. */
+export const rows = [
+  { name: "echo-64-1", title: "echo 64 B, 100 connections, 1 in flight", mode: "echo", conns: 100, payload: 64, pipeline: 1 },
+  { name: "echo-64-16", title: "echo 64 B, 100 connections, 16 in flight", mode: "echo", conns: 100, payload: 64, pipeline: 16 },
+  { name: "echo-16k-4", title: "echo 16 KiB, 20 connections, 4 in flight", mode: "echo", conns: 20, payload: 16384, pipeline: 4 },
+  {
+    name: "broadcast-1",
+    title: "broadcast 64 B to 1,000, 1 in flight",
+    mode: "broadcast",
+    conns: 1000,
+    payload: 64,
+    pipeline: 1,
+  },
+  {
+    name: "broadcast-16",
+    title: "broadcast 64 B to 1,000, 16 in flight",
+    mode: "broadcast",
+    conns: 1000,
+    payload: 64,
+    pipeline: 16,
+  },
+  { name: "handshakes", title: "handshakes", mode: "storm", conns: 64, payload: 1, pipeline: 1 },
+  { name: "memory", title: "idle connection", mode: "idle", conns: 5000, payload: 1, pipeline: 1 },
+];
+
+/** What the figures of a row are. Less is better for memory only. */
+export function unitOf(row) {
+  if (row.mode === "idle") return "octets";
+  if (row.mode === "storm") return "handshakes/s";
+  if (row.mode === "broadcast") return "deliveries/s";
+  return row.payload >= 4096 ? "MiB/s" : "messages/s";
+}
+
+const tools = `${root}tools/node_modules/`;
+
+/** The runtimes: how each starts a file, and how it is told to let a program collect garbage. */
+export function runtimesFor(nodeVersion) {
+  return {
+    deno: {
+      binary: `${tools}.bin/deno`,
+      version: ["eval", "console.log(Deno.version.deno)"],
+      run: ["run", "-A", "--quiet", "--no-lock"],
+      gc: ["--v8-flags=--expose-gc"],
+    },
+    bun: { binary: `${tools}.bin/bun`, version: ["--version"], run: ["run"], gc: [] },
+    node: { binary: `${tools}n${nodeVersion}/bin/node`, version: ["--version"], run: [], gc: ["--expose-gc"] },
+  };
+}
+
+/** The servers, in the order of the table. A file for each runtime, or one for all. */
+export const servers = {
+  sluice: "sluice.ts",
+  streams: "sluice_streams.ts",
+  own: { deno: "deno_own.ts", bun: "bun_own.ts", node: "ws_node.mjs" },
+  raw: { deno: "raw_deno.ts", bun: "raw_bun.ts", node: "raw_node.ts" },
+};
+
+/** The file of a server in a runtime. `before` is the first server of another checkout, to compare two versions of Sluice. */
+export function fileOf(server, runtime, before) {
+  if (server === "before") return `${before}/bench/servers/sluice.ts`;
+  const file = servers[server];
+  return `${root}bench/servers/${typeof file === "string" ? file : file[runtime]}`;
+}
+
+/** Raw TCP knows no handshakes and no rooms. */
+export function takesPart(server, row) {
+  return server !== "raw" || row.mode === "echo";
+}
