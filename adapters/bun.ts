@@ -16,8 +16,8 @@ interface BunSocket {
   readonly localPort?: number;
   readonly remoteAddress?: string;
   readonly remotePort?: number;
-  write(data: Uint8Array): number;
-  end(): void;
+  write(data: Uint8Array, start?: number, length?: number): number;
+  shutdown(): void;
   pause(): void;
   resume(): void;
   terminate(): void;
@@ -64,11 +64,11 @@ class BunLane implements Lane {
     this.sink = sink;
   }
 
-  write(chunk: Uint8Array, owned: boolean): boolean {
+  write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
     if (this.#closed) return false;
-    const count = Math.max(0, this.#socket.write(chunk)); // -1 when it is closed: onClose() follows
-    if (count === chunk.length) return true;
-    this.#rest = owned ? chunk.subarray(count) : chunk.slice(count);
+    const at = start + Math.max(0, this.#socket.write(bytes, start, end - start)); // -1 when it is closed: onClose() follows
+    if (at === end) return true;
+    this.#rest = owned ? bytes.subarray(at, end) : bytes.slice(at, end);
     return false;
   }
 
@@ -95,7 +95,7 @@ class BunLane implements Lane {
   end(): void {
     if (this.#ended || this.#closed) return;
     this.#ended = true;
-    this.#socket.end();
+    this.#socket.shutdown(); // end() would close both directions, and reset a peer that still sends
   }
 
   abort(): void {

@@ -1,9 +1,10 @@
 /**
- * The adapter for Deno: `Deno.listen`, `Deno.listenTls`.
+ * The adapter for Deno: `Deno.listen`, and `node:tls` where TLS is asked for.
  *
  * @module
  */
 
+import { copyBytes } from "../src/bytes.ts";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
 
@@ -48,7 +49,7 @@ class DenoLane implements Lane {
           buffer = new Uint8Array(LARGE_READ);
           this.#sink.onData(chunk);
         } else {
-          const chunk = buffer.slice(0, count);
+          const chunk = copyBytes(buffer, 0, count);
           if (buffer.length > SMALL_READ && count <= SMALL_READ) buffer = new Uint8Array(SMALL_READ);
           this.#sink.onData(chunk);
         }
@@ -61,8 +62,8 @@ class DenoLane implements Lane {
     if (this.#writeDone) this.#close();
   }
 
-  write(chunk: Uint8Array, owned: boolean): boolean {
-    this.#write(owned ? chunk : chunk.slice());
+  write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
+    this.#write(owned ? bytes.subarray(start, end) : copyBytes(bytes, start, end));
     return false;
   }
 
@@ -101,11 +102,7 @@ class DenoLane implements Lane {
     if (this.#closed) return;
     this.#closed = true;
     this.resume();
-    try {
-      this.#conn.close();
-    } catch {
-      // It was closed already.
-    }
+    close(this.#conn);
     this.#sink?.onClose(error);
   }
 }
@@ -117,12 +114,12 @@ function addressOf(addr: Deno.Addr | undefined): Address | undefined {
 }
 
 function open(options: ListenOptions): Deno.Listener {
-  const { hostname, port, backlog: tcpBacklog, tls } = options;
+  const { hostname, port, backlog: tcpBacklog } = options;
   if (options.transport === "unix") return Deno.listen({ transport: "unix", path: hostname });
-  if (tls === undefined) return Deno.listen({ hostname, port, tcpBacklog });
-  return Deno.listenTls({ hostname, port, tcpBacklog, cert: tls.cert, key: tls.key });
+  return Deno.listen({ hostname, port, tcpBacklog });
 }
 
+/** Accepts until the listener is closed. */
 async function acceptAll(
   listener: Deno.Listener,
   noDelay: boolean,
@@ -142,6 +139,14 @@ async function acceptAll(
     }
     if (noDelay && "setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
     accept(new DenoPipe(conn));
+  }
+}
+
+function close(conn: Deno.Conn): void {
+  try {
+    conn.close();
+  } catch {
+    // It was closed already.
   }
 }
 
@@ -166,13 +171,20 @@ class DenoPipe extends LanePipe {
 /** Deno as a runtime for servers. */
 export const runtime: Runtime = {
   name: "deno",
-  // deno-lint-ignore require-await
   async listen(options, accept, failed): Promise<Listener> {
+    if (options.tls !== undefined) {
+      // A TLS connection of Deno's own cannot be dropped before its handshake is done: a peer that never does it would keep
+      // the socket for ever. Through node:tls it can, and that is no slower.
+      return (await import("./node.ts")).runtime.listen(options, accept, failed);
+    }
     const listener = open(options);
-    acceptAll(listener, options.noDelay, accept, failed);
+    const done = acceptAll(listener, options.noDelay, accept, failed);
     return {
       address: addressOf(listener.addr)!,
-      close: () => listener.close(),
+      close: () => {
+        listener.close();
+        return done; // only then is the port free
+      },
     };
   },
   readTextFile: (path) => Deno.readTextFile(path),

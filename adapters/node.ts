@@ -4,11 +4,15 @@
  * @module
  */
 
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { existsSync } from "node:fs";
 import { appendFile, readFile } from "node:fs/promises";
 import net from "node:net";
+import { dirname } from "node:path";
 import tls from "node:tls";
+import { copyBytes } from "../src/bytes.ts";
 import { LanePipe } from "../src/lane_streams.ts";
-import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime, TlsOptions } from "../src/runtime.ts";
 
 /** Where a socket keeps its lane, so that all sockets share their listeners. */
 const LANE: unique symbol = Symbol("lane");
@@ -36,8 +40,8 @@ class NodeLane implements Lane {
     socket.on("data", onData);
   }
 
-  write(chunk: Uint8Array, owned: boolean): boolean {
-    return this.#socket.write(owned ? chunk : chunk.slice());
+  write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
+    return this.#socket.write(owned ? bytes.subarray(start, end) : copyBytes(bytes, start, end));
   }
 
   pause(): void {
@@ -103,23 +107,40 @@ function addressOf(hostname: string | undefined, port: number | undefined): Addr
   return { transport: "tcp", hostname, port };
 }
 
+/** Deno's `node:tls` takes any certificate and fails at the first handshake: bad ones are found here instead. */
+function checkTls({ cert, key }: TlsOptions): void {
+  const privateKey = createPrivateKey(key);
+  if (!new X509Certificate(cert).checkPrivateKey(privateKey)) {
+    throw new Error("the private key does not belong to the certificate");
+  }
+}
+
+/** Node says that it is not permitted to bind a path in a folder that does not exist. */
+function explain(error: NodeJS.ErrnoException, options: ListenOptions): Error {
+  if (options.transport === "tcp" || error.code !== "EACCES" || existsSync(dirname(options.hostname))) return error;
+  return Object.assign(new Error("there is no such folder", { cause: error }), { code: "ENOENT" });
+}
+
 /** Node as a runtime for servers. */
 export const runtime: Runtime = {
   name: "node",
   listen(options: ListenOptions, accept: (pipe: BytePipe) => void, failed: (error: unknown) => void): Promise<Listener> {
     return new Promise((resolve, reject) => {
+      if (options.tls !== undefined) checkTls(options.tls);
+      const refuse = (error: Error) => reject(explain(error, options));
       const shared = { allowHalfOpen: true, noDelay: options.noDelay && options.transport === "tcp" };
       const onConnection = (socket: net.Socket) => accept(new NodePipe(socket));
       const server = options.tls === undefined
         ? net.createServer(shared, onConnection)
-        : tls.createServer({ ...shared, ...options.tls, handshakeTimeout: options.handshakeTimeout }, onConnection);
-      server.once("error", reject);
+        : tls.createServer({ ...shared, ...options.tls, handshakeTimeout: options.handshakeTimeout }, onConnection)
+          .on("tlsClientError", (_error, socket) => socket.destroy()); // also when the handshake takes too long
+      server.once("error", refuse);
       server.listen(
         options.transport === "unix"
           ? { path: options.hostname, backlog: options.backlog }
           : { host: options.hostname, port: options.port, backlog: options.backlog },
         () => {
-          server.off("error", reject);
+          server.off("error", refuse);
           server.on("error", failed);
           const address = server.address();
           resolve({

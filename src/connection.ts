@@ -5,7 +5,7 @@
  */
 
 import type { ByteSink } from "./byte_sink.ts";
-import { joinBytes } from "./bytes.ts";
+import { copyBytes, joinBytes } from "./bytes.ts";
 import type { Address, BytePipe, Lane, LaneSink } from "./runtime.ts";
 import { StreamLane } from "./stream_lane.ts";
 
@@ -196,21 +196,20 @@ export class Connection implements LaneSink, ByteSink {
     if (length === 0) return;
     scratch.length = 0;
     if (this.#state >= ENDED) return;
-    const chunk = scratch.memory.subarray(0, length);
     if (!this.#busy && this.#parts === undefined) {
-      this.#write(chunk, false);
+      this.#write(scratch.memory, length, false);
     } else {
-      (this.#parts ??= []).push(chunk.slice());
+      (this.#parts ??= []).push(copyBytes(scratch.memory, 0, length));
       this.#partBytes += length;
     }
     if (!this.#full) this.#checkFull();
   }
 
-  #write(chunk: Uint8Array, owned: boolean): void {
+  #write(bytes: Uint8Array, length: number, owned: boolean): void {
     this.lastSent = this.#owner.now;
-    this.#inFlight = chunk.length;
+    this.#inFlight = length;
     this.#busy = true; // a lane may drain before write() returns
-    if (this.#lane.write(chunk, owned)) {
+    if (this.#lane.write(bytes, 0, length, owned)) {
       this.#busy = false;
       this.#inFlight = 0;
     }
@@ -228,7 +227,7 @@ export class Connection implements LaneSink, ByteSink {
       if (count === parts.length) this.#parts = undefined;
       else parts.splice(0, count);
       this.#partBytes -= size;
-      this.#write(chunk, true);
+      this.#write(chunk, size, true);
     }
     this.#afterFlush();
   }

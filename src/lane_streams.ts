@@ -46,12 +46,15 @@ class LaneStreams implements LaneSink {
     this.readable = new ReadableStream<Uint8Array>({
       start: (controller) => void (this.#input = controller),
       pull: () => lane.resume(),
-      cancel: () => lane.abort(),
+      cancel: () => {
+        this.#readDone = true; // what is still on its way has nowhere to go
+        lane.abort();
+      },
     }, { highWaterMark: 1 });
     this.writable = new WritableStream<Uint8Array>({
       start: (controller) => void (this.#output = controller),
       write: (chunk) => {
-        if (chunk.length === 0 || lane.write(chunk, true)) return;
+        if (chunk.length === 0 || lane.write(chunk, 0, chunk.length, true)) return;
         return new Promise<void>((resolve) => this.#drained = resolve);
       },
       close: () => lane.end(),
@@ -61,11 +64,13 @@ class LaneStreams implements LaneSink {
   }
 
   onData(chunk: Uint8Array): void {
+    if (this.#readDone) return;
     this.#input.enqueue(chunk);
     if ((this.#input.desiredSize ?? 0) <= 0) this.#lane.pause();
   }
 
   onEnd(): void {
+    if (this.#readDone) return;
     this.#readDone = true;
     this.#input.close();
   }

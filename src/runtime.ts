@@ -76,11 +76,13 @@ export interface Lane {
   /**
    * Sends octets, in order. Not called again between a `false` and the `onDrain()` that follows it.
    *
-   * @param chunk The octets.
+   * @param bytes Where the octets are.
+   * @param start Index of the first one.
+   * @param end Index behind the last one.
    * @param owned Whether the lane may keep the memory. If not, it is only valid during the call.
    * @returns `true` when all of it has been taken, `false` when the next write has to wait for `onDrain()`.
    */
-  write(chunk: Uint8Array, owned: boolean): boolean;
+  write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean;
   /** Stops reading, so that the peer feels it. */
   pause(): void;
   /** Reads again. */
@@ -121,8 +123,8 @@ export interface ListenOptions {
 export interface Listener {
   /** Where it listens; with the real port. */
   readonly address: Address;
-  /** Stops accepting. Open connections live on. */
-  close(): void;
+  /** Stops accepting. Open connections live on. A promise, if any, settles once the address is free. */
+  close(): void | Promise<void>;
 }
 
 /** What an adapter provides. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { copyBytes } from "./bytes.ts";
 import type { BytePipe, Lane, LaneSink } from "./runtime.ts";
 
 /** A lane over the two streams of a pipe. */
@@ -47,9 +48,9 @@ export class StreamLane implements Lane {
     if (this.#writeDone) this.#close();
   }
 
-  write(chunk: Uint8Array, owned: boolean): boolean {
+  write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
     if (this.#closed) return false;
-    this.#writer.write(owned ? chunk : chunk.slice()).then(() => {
+    this.#writer.write(owned ? bytes.subarray(start, end) : copyBytes(bytes, start, end)).then(() => {
       if (!this.#closed) this.#sink.onDrain();
     }, (error) => this.#close(error));
     return false;

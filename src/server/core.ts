@@ -223,12 +223,12 @@ export class ServerCore {
   }
 
   async #stop(table: ConnectionTable): Promise<void> {
-    this.#listener?.close();
+    const closed = this.#listener?.close();
     this.emit("beforeshutdown");
     this.timers.clearAll();
     for (const connection of [...table.connections()]) connection.gather(() => this.style.dismiss(connection));
     const late = setTimeout(() => table.abortAll(), this.settings.websocket_close_timeout * 1000);
-    await table.whenEmpty();
+    await Promise.all([closed, table.whenEmpty()]);
     clearTimeout(late);
     this.#state = "stopped";
     this.emit("workerstop", 0);

@@ -102,17 +102,15 @@ export class WebSocketServer extends HttpServer {
     if (session === undefined) return false;
     const frame = readOutgoing(data, opcode, flags);
     if (frame === undefined) return this.#core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
-    return this.#send(fd, session, frame.opcode, frame.payload, frame.fin);
-  }
-
-  #send(fd: number, session: WebSocketSession, opcode: number, payload: string | Uint8Array, fin: boolean): boolean {
-    if (opcode === WEBSOCKET_OPCODE_CLOSE) return session.close(payload as Uint8Array);
-    if (!this.#core.hasRoom(this.#core.connection(fd)!, payload.length)) return false;
-    const sent = opcode > WEBSOCKET_OPCODE_CLOSE
-      ? session.protocol.sendControl(opcode, payload as Uint8Array)
-      : session.protocol.sendData(opcode, payload, fin);
-    if (!sent) return this.#core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // fragments of two messages would be mixed up
-    this.#core.responseCount++;
+    const { payload, start, end } = frame;
+    if (frame.opcode === WEBSOCKET_OPCODE_CLOSE) return session.close(payload as Uint8Array);
+    const core = this.#core;
+    if (!core.hasRoom(session.connection, end - start)) return false;
+    const sent = frame.opcode > WEBSOCKET_OPCODE_CLOSE
+      ? session.protocol.sendControl(frame.opcode, payload as Uint8Array, start, end)
+      : session.protocol.sendData(frame.opcode, payload, (frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0, start, end);
+    if (!sent) return core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // fragments of two messages would be mixed up
+    core.responseCount++;
     return true;
   }
 

@@ -38,13 +38,15 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
   /** The protocol. */
   readonly protocol: WebSocketProtocol;
 
-  readonly #connection: Connection;
+  /** The connection. */
+  readonly connection: Connection;
+
   readonly #host: WebSocketHost;
   #pingSent = 0; // when, while its answer is awaited
   #endedByServer = false;
 
   constructor(connection: Connection, host: WebSocketHost) {
-    this.#connection = connection;
+    this.connection = connection;
     this.#host = host;
     this.protocol = new WebSocketProtocol(host.protocolOptions, this, connection);
     connection.deadline = this.#nextDeadline();
@@ -58,7 +60,7 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
   close(payload: Uint8Array): boolean {
     if (!this.protocol.sendClose(payload)) return false;
     this.#endedByServer = true;
-    this.#connection.deadline = this.#host.now + this.#host.closeTimeout;
+    this.connection.deadline = this.#host.now + this.#host.closeTimeout;
     return true;
   }
 
@@ -70,11 +72,11 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
 
   receiveEnd(): void {
     this.protocol.abandon(); // section 7.1.5: the peer is gone without a Close, 1006
-    this.#connection.end(this.#endedByServer);
+    this.connection.end(this.#endedByServer);
   }
 
   onDeadline(now: number): void {
-    const connection = this.#connection;
+    const connection = this.connection;
     if (this.protocol.isClosing) return connection.abort(); // the peer does not answer our Close
     const idle = this.#host.idleDeadline(connection);
     if (idle !== 0 && idle <= now) return connection.end(false);
@@ -93,10 +95,10 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
 
   #nextDeadline(): number {
     const { pingInterval, pingTimeout } = this.#host;
-    let deadline = this.#host.idleDeadline(this.#connection);
+    let deadline = this.#host.idleDeadline(this.connection);
     let ping = 0;
     if (this.#pingSent !== 0) ping = this.#pingSent + pingTimeout;
-    else if (pingInterval > 0) ping = this.#connection.lastReceived + pingInterval;
+    else if (pingInterval > 0) ping = this.connection.lastReceived + pingInterval;
     if (ping !== 0 && (deadline === 0 || ping < deadline)) deadline = ping;
     return deadline;
   }
@@ -112,7 +114,7 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
   // ---- ProtocolEvents -----------------------------------------------------------------------------------------------
 
   onMessage(opcode: number, bytes: Uint8Array, start: number, end: number): void {
-    const connection = this.#connection;
+    const connection = this.connection;
     this.#host.onMessage(connection, Frame.received(connection.fd, opcode, RECEIVED_FLAGS, bytes, start, end));
   }
 
@@ -126,15 +128,15 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
 
   onClose(payload: Uint8Array): void {
     const frame = closeFrameOf(payload);
-    frame.fd = this.#connection.fd;
+    frame.fd = this.connection.fd;
     frame.flags = RECEIVED_FLAGS;
     frame.finish = true;
     frame.data = payload;
-    this.#host.onMessage(this.#connection, frame);
+    this.#host.onMessage(this.connection, frame);
   }
 
   onFinished(): void {
     // A Close pushed from the `message` handler of the peer's Close is an answer, not our initiative.
-    this.#connection.end(this.#endedByServer);
+    this.connection.end(this.#endedByServer);
   }
 }

@@ -17,8 +17,8 @@ export const MAX_REASON_LENGTH = 123;
  * registry), 3000-4999 (section 7.4.2). The others are reserved or only ever reported locally.
  */
 export function isSendableCloseCode(code: number): boolean {
-  return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
-    (code >= 3000 && code <= 4999 && Number.isInteger(code));
+  return Number.isInteger(code) &&
+    ((code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999));
 }
 
 /**

@@ -89,7 +89,6 @@ export class MessageDecoder {
    */
   receive(chunk: Uint8Array, at = 0): void {
     const end = chunk.length;
-    const view = new DataView(chunk.buffer, chunk.byteOffset, end);
     while (!this.#stopped) {
       if (this.#left < 0) {
         if (at >= end) return;
@@ -103,7 +102,7 @@ export class MessageDecoder {
         if (this.#fin && this.#type === NONE && opcode < 8) {
           // The usual case: a whole message in the chunk.
           let plain: boolean;
-          if (this.#options.masked) plain = mask(chunk, view, at, stop, this.#key) === 0;
+          if (this.#options.masked) plain = mask(chunk, at, stop, this.#key) === 0;
           else plain = opcode !== 1 || isAscii(chunk, at, stop);
           if (opcode === 1 && !plain && validateUtf8(chunk, at, stop, UTF8_ACCEPT) !== UTF8_ACCEPT) {
             return void this.#violate(1007, "text is not UTF-8"); // section 8.1
@@ -114,7 +113,7 @@ export class MessageDecoder {
           continue;
         }
         if (opcode >= 8 && this.#controlLength === 0) {
-          if (this.#options.masked) mask(chunk, view, at, stop, this.#key);
+          if (this.#options.masked) mask(chunk, at, stop, this.#key);
           this.#left = -1;
           this.#events.onControl(opcode, chunk, at, stop);
           at = stop;
@@ -122,8 +121,8 @@ export class MessageDecoder {
         }
       }
       const count = Math.min(left, end - at);
-      if (opcode >= 8) this.#collectControl(chunk, view, at, at + count);
-      else this.#collectMessage(chunk, view, at, at + count);
+      if (opcode >= 8) this.#collectControl(chunk, at, at + count);
+      else this.#collectMessage(chunk, at, at + count);
       at += count;
       if (this.#left > 0) return; // the chunk is used up
     }
@@ -210,16 +209,16 @@ export class MessageDecoder {
   }
 
   /** Unmasks a piece of the current payload in place; returns whether it is pure ASCII. */
-  #unmask(chunk: Uint8Array, view: DataView, at: number, stop: number): boolean {
+  #unmask(chunk: Uint8Array, at: number, stop: number): boolean {
     if (!this.#options.masked) return isAscii(chunk, at, stop);
-    const ascii = mask(chunk, view, at, stop, this.#key) === 0;
+    const ascii = mask(chunk, at, stop, this.#key) === 0;
     this.#key = rotateKey(this.#key, stop - at);
     return ascii;
   }
 
-  #collectMessage(chunk: Uint8Array, view: DataView, at: number, stop: number): void {
+  #collectMessage(chunk: Uint8Array, at: number, stop: number): void {
     if (this.#type === NONE) this.#type = this.#opcode;
-    const ascii = this.#unmask(chunk, view, at, stop);
+    const ascii = this.#unmask(chunk, at, stop);
     if (this.#type === 1 && !(ascii && this.#utf8 === UTF8_ACCEPT)) {
       // Octet by octet as they arrive: a bad one fails the connection before the frame is complete (section 8.1).
       this.#utf8 = validateUtf8(chunk, at, stop, this.#utf8);
@@ -244,8 +243,8 @@ export class MessageDecoder {
     else this.#events.onMessage(opcode, message.memory, 0, message.length);
   }
 
-  #collectControl(chunk: Uint8Array, view: DataView, at: number, stop: number): void {
-    this.#unmask(chunk, view, at, stop);
+  #collectControl(chunk: Uint8Array, at: number, stop: number): void {
+    this.#unmask(chunk, at, stop);
     const control = this.#control ??= new Uint8Array(MAX_CONTROL_PAYLOAD);
     control.set(chunk.subarray(at, stop), this.#controlLength);
     this.#controlLength += stop - at;

@@ -18,8 +18,13 @@ const COPY_LIMIT = 32 * 1024;
 /** Texts up to this many UTF-16 units are encoded in place, without a temporary array. */
 const IN_PLACE_LIMIT = 8 * 1024;
 
-/** Texts up to this many UTF-16 units are first tried character by character, which is faster than `encodeInto()`. */
-const SHORT_TEXT = 48;
+/** Payloads up to this many octets are copied one by one, which is faster than to make a view for `set()`. */
+const SHORT_PAYLOAD = 128;
+
+/** Texts up to this many UTF-16 units are encoded aside, which is faster than to make a view of the right place. */
+const SHORT_TEXT = 128;
+
+const aside = new Uint8Array(SHORT_TEXT * 3);
 
 /** Writes the header; returns the index behind it. */
 function writeHeader(
@@ -79,9 +84,9 @@ export function writeFrame(
     const at = sink.reserve(MAX_HEADER + length);
     const memory = sink.memory;
     const body = writeHeader(memory, at, first, length, maskingKey);
-    if (length < 24) { for (let i = 0; i < length; i++) memory[body + i] = payload[start + i]; }
+    if (length <= SHORT_PAYLOAD) { for (let i = 0; i < length; i++) memory[body + i] = payload[start + i]; }
     else memory.set(start === 0 && end === payload.length ? payload : payload.subarray(start, end), body);
-    if (maskingKey !== undefined) maskRange(memory, body, body + length, maskingKey);
+    if (maskingKey !== undefined) mask(memory, body, body + length, maskingKey);
     const size = body + length - at;
     sink.commit(size);
     return size;
@@ -112,23 +117,17 @@ export function writeTextFrame(sink: ByteSink, first: number, text: string, mask
   const at = sink.reserve(MAX_HEADER + units * 3);
   const memory = sink.memory;
   const guess = at + (units < 126 ? 2 : 4) + (maskingKey === undefined ? 0 : 4);
-  let length = 0;
+  let length: number;
   if (units <= SHORT_TEXT) {
-    while (length < units) {
-      const unit = text.charCodeAt(length);
-      if (unit > 0x7f) break;
-      memory[guess + length++] = unit;
-    }
+    length = encoder.encodeInto(text, aside).written;
+    for (let i = 0; i < length; i++) memory[guess + i] = aside[i];
+  } else {
+    length = encoder.encodeInto(text, memory.subarray(guess)).written;
   }
-  if (length < units) length = encoder.encodeInto(text, memory.subarray(guess)).written;
   if (length > 125 && units < 126) memory.copyWithin(guess + 2, guess, guess + length);
   const body = writeHeader(memory, at, first, length, maskingKey);
-  if (maskingKey !== undefined) maskRange(memory, body, body + length, maskingKey);
+  if (maskingKey !== undefined) mask(memory, body, body + length, maskingKey);
   const size = body + length - at;
   sink.commit(size);
   return size;
-}
-
-function maskRange(memory: Uint8Array, start: number, end: number, key: number): void {
-  mask(memory, new DataView(memory.buffer, memory.byteOffset, memory.byteLength), start, end, key);
 }

@@ -10,7 +10,7 @@ import {
   WEBSOCKET_OPCODE_CLOSE,
   WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
-import { packFrame, unpackFrame } from "./pack.ts";
+import { type Outgoing, packFrame, unpackFrame } from "./pack.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -147,9 +147,13 @@ export class Frame {
     return frame;
   }
 
-  /** The payload for sending: the text as long as there are no octets. @internal */
-  static payload(frame: Frame): string | Uint8Array {
-    return frame.#bytes === undefined ? frame.#text! : frame.bytes;
+  /** What is sent of a frame: its text as long as there are no octets. @internal */
+  static outgoing(frame: Frame, flags: number): Outgoing {
+    const { opcode } = frame;
+    const text = frame.#text;
+    const bytes = frame.#bytes;
+    if (bytes === undefined) return { opcode, flags, payload: text!, start: 0, end: text!.length };
+    return { opcode, flags, payload: bytes, start: frame.#start, end: frame.#end };
   }
 }
 
@@ -176,16 +180,15 @@ export class CloseFrame extends Frame {
   reason = "";
 }
 
-/** Decodes text that is known to be UTF-8. Short ASCII is faster by hand than through `TextDecoder`. */
+/** Texts up to this many octets are decoded aside: no view of the received chunk is made, which would be garbage at once. */
+const SHORT_TEXT = 128;
+
+const aside = new Uint8Array(SHORT_TEXT);
+const asideViews: Uint8Array[] = Array.from({ length: SHORT_TEXT + 1 }, (_, length) => aside.subarray(0, length));
+
 function decodeText(bytes: Uint8Array, start: number, end: number): string {
-  if (end - start <= 24) {
-    let text = "";
-    for (let at = start; at < end; at++) {
-      const octet = bytes[at];
-      if (octet > 0x7f) return decoder.decode(bytes.subarray(start, end));
-      text += String.fromCharCode(octet);
-    }
-    return text;
-  }
-  return decoder.decode(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
+  const length = end - start;
+  if (length > SHORT_TEXT) return decoder.decode(bytes.subarray(start, end));
+  for (let i = 0; i < length; i++) aside[i] = bytes[start + i];
+  return decoder.decode(asideViews[length]);
 }

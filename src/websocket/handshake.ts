@@ -108,7 +108,7 @@ function withoutPort(authority: string, port: string): string {
  */
 export function chooseSubprotocol(offered: string | undefined, supported: readonly string[]): string | undefined {
   if (offered === undefined) return undefined;
-  return offered.split(",").map((name) => name.trim()).find((name) => supported.includes(name));
+  return offered.split(",").map((name) => name.trim()).find((name) => name !== "" && supported.includes(name));
 }
 
 /** The parts of a server's answer that a client checks. Header names are in lower case. */

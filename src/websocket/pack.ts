@@ -10,6 +10,7 @@ import {
   SWOOLE_WEBSOCKET_FLAG_MASK,
   WEBSOCKET_CLOSE_NORMAL,
   WEBSOCKET_OPCODE_CLOSE,
+  WEBSOCKET_OPCODE_PING,
   WEBSOCKET_OPCODE_PONG,
   WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
@@ -25,12 +26,14 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export interface Outgoing {
   /** The opcode. */
   opcode: number;
-  /** Whether the frame ends its message. */
-  fin: boolean;
-  /** The flags as given. */
+  /** The flags; FIN tells whether the frame ends its message. */
   flags: number;
-  /** The payload; of a Close frame with its code in front. */
+  /** The payload; of a Close frame with its code in front. Octets for a control frame. */
   payload: string | Uint8Array;
+  /** Index of the first octet, or 0 for a text. */
+  start: number;
+  /** Index behind the last octet, or the length of a text. */
+  end: number;
 }
 
 /**
@@ -38,38 +41,49 @@ export interface Outgoing {
  *
  * @returns `undefined` when the frame cannot be sent: an opcode other than 0, 1, 2, 8, 9, 10, a control payload above 125
  * octets, a close code that may not travel.
+ * @throws {TypeError} If `data` is no text, octets or frame.
  */
 export function readOutgoing(
   data: string | Uint8Array | Frame,
   opcode: number = WEBSOCKET_OPCODE_TEXT,
   flags: number | boolean = SWOOLE_WEBSOCKET_FLAG_FIN,
 ): Outgoing | undefined {
-  let payload: string | Uint8Array;
-  flags = Number(flags);
+  let frame: Outgoing;
   if (data instanceof Frame) {
     // The other arguments are ignored; `finish`, when set, wins over the flag.
-    opcode = data.opcode;
-    flags = data.flags;
-    if (data.finish !== null) flags = data.finish ? flags | 1 : flags & ~1;
-    payload = Frame.payload(data);
+    const { finish } = data;
+    frame = Frame.outgoing(data, finish === null ? data.flags : finish ? data.flags | 1 : data.flags & ~1);
   } else if (typeof data === "string" || data instanceof Uint8Array) {
-    payload = data;
+    frame = { opcode, flags: Number(flags), payload: data, start: 0, end: data.length };
   } else {
     throw new TypeError(`Cannot send a value of type ${typeof data}: a string, a Uint8Array or a Frame is needed`);
   }
-  const fin = (flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0;
-  if (opcode === 0 || opcode === 1 || opcode === 2) return { opcode, fin, flags, payload };
-  if (opcode < WEBSOCKET_OPCODE_CLOSE || opcode > WEBSOCKET_OPCODE_PONG || !Number.isInteger(opcode)) return undefined;
-  if (opcode === WEBSOCKET_OPCODE_CLOSE) {
-    let code = WEBSOCKET_CLOSE_NORMAL;
-    let reason = "";
-    if (data instanceof CloseFrame) ({ code, reason } = data);
-    else if (!(data instanceof Frame)) reason = typeof payload === "string" ? payload : decoder.decode(payload);
-    const body = isSendableCloseCode(code) ? encodeClose(code, reason) : undefined;
-    return body && { opcode, fin: true, flags, payload: body };
-  }
-  if (typeof payload === "string") payload = encoder.encode(payload);
-  return payload.length > 125 ? undefined : { opcode, fin: true, flags, payload };
+  const type = frame.opcode;
+  if (type === 1 || type === 2 || type === 0) return frame;
+  if (type === WEBSOCKET_OPCODE_CLOSE) return readClose(frame, data);
+  if (type !== WEBSOCKET_OPCODE_PING && type !== WEBSOCKET_OPCODE_PONG) return undefined;
+  if (typeof frame.payload === "string") setPayload(frame, encoder.encode(frame.payload));
+  frame.flags |= SWOOLE_WEBSOCKET_FLAG_FIN; // RFC 6455 section 5.5: control frames are not fragmented
+  return frame.end - frame.start > 125 ? undefined : frame;
+}
+
+function readClose(frame: Outgoing, data: string | Uint8Array | Frame): Outgoing | undefined {
+  let code = WEBSOCKET_CLOSE_NORMAL;
+  let reason = "";
+  if (data instanceof CloseFrame) ({ code, reason } = data);
+  else if (typeof data === "string") reason = data;
+  else if (data instanceof Uint8Array) reason = decoder.decode(data);
+  const payload = isSendableCloseCode(code) ? encodeClose(code, reason) : undefined;
+  if (payload === undefined) return undefined;
+  setPayload(frame, payload);
+  frame.flags |= SWOOLE_WEBSOCKET_FLAG_FIN;
+  return frame;
+}
+
+function setPayload(frame: Outgoing, payload: Uint8Array): void {
+  frame.payload = payload;
+  frame.start = 0;
+  frame.end = payload.length;
 }
 
 /** See {@linkcode Frame.pack}. */
@@ -81,11 +95,11 @@ export function packFrame(
   const frame = readOutgoing(data, opcode, flags);
   if (frame === undefined) return false;
   const sink = new MemorySink();
-  const first = (frame.fin ? 0x80 : 0) | frame.opcode;
+  const first = ((frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) << 7) | frame.opcode;
   let key: number | undefined;
   if ((frame.flags & SWOOLE_WEBSOCKET_FLAG_MASK) !== 0) key = crypto.getRandomValues(new Int32Array(1))[0];
   if (typeof frame.payload === "string") writeTextFrame(sink, first, frame.payload, key);
-  else writeFrame(sink, first, frame.payload, 0, frame.payload.length, key);
+  else writeFrame(sink, first, frame.payload, frame.start, frame.end, key);
   return sink.take().slice();
 }
 
@@ -109,7 +123,7 @@ export function unpackFrame(bytes: Uint8Array): Frame | CloseFrame | false {
   if (masked) {
     const key = new DataView(bytes.buffer, bytes.byteOffset + at, 4).getInt32(0, true);
     payload = bytes.slice(at + 4, at + 4 + length);
-    mask(payload, new DataView(payload.buffer), 0, length, key);
+    mask(payload, 0, length, key);
   } else {
     payload = bytes.slice(at, at + length);
   }

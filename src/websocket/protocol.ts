@@ -102,12 +102,20 @@ export class WebSocketProtocol implements DecoderEvents {
    * @param opcode 0, 1 or 2.
    * @param payload The payload; octets above 32 KiB are kept by reference until they are sent.
    * @param fin Whether it ends its message.
+   * @param start Index of the first octet of the payload, if it is octets.
+   * @param end Index behind the last one.
    * @returns Whether it was sent: not after a Close, nor when a fragmented message would be mixed up (section 5.4).
    */
-  sendData(opcode: number, payload: string | Uint8Array, fin: boolean): boolean {
+  sendData(
+    opcode: number,
+    payload: string | Uint8Array,
+    fin: boolean,
+    start: number = 0,
+    end: number = payload.length,
+  ): boolean {
     if (this.#state !== OPEN || (opcode === 0) !== this.#fragmenting) return false;
     this.#fragmenting = !fin;
-    this.#write(fin ? 0x80 | opcode : opcode, payload);
+    this.#write(fin ? 0x80 | opcode : opcode, payload, start, end);
     return true;
   }
 
@@ -115,12 +123,14 @@ export class WebSocketProtocol implements DecoderEvents {
    * Sends a Ping or Pong.
    *
    * @param opcode 9 or 10.
-   * @param payload At most 125 octets.
+   * @param payload Where the payload is.
+   * @param start Index of its first octet.
+   * @param end Index behind the last one; at most 125 octets.
    * @returns Whether it was sent: not after a Close.
    */
-  sendControl(opcode: number, payload: Uint8Array): boolean {
+  sendControl(opcode: number, payload: Uint8Array, start = 0, end: number = payload.length): boolean {
     if (this.#state !== OPEN) return false;
-    this.#write(0x80 | opcode, payload);
+    this.#write(0x80 | opcode, payload, start, end);
     return true;
   }
 
@@ -164,13 +174,12 @@ export class WebSocketProtocol implements DecoderEvents {
   onControl(opcode: number, bytes: Uint8Array, start: number, end: number): void {
     if (opcode === WEBSOCKET_OPCODE_CLOSE) {
       this.#receiveClose(bytes.subarray(start, end));
+    } else if (opcode === WEBSOCKET_OPCODE_PING && !this.#options.deliverPing) {
+      // Section 5.5.2: behind our own Close too, as long as the peer's has not come.
+      this.#write(0x80 | WEBSOCKET_OPCODE_PONG, bytes, start, end);
     } else if (this.#state === OPEN) {
-      if (opcode === WEBSOCKET_OPCODE_PING) {
-        if (this.#options.deliverPing) this.#events.onPing(bytes, start, end);
-        else this.#write(0x80 | WEBSOCKET_OPCODE_PONG, bytes, start, end); // section 5.5.2
-      } else if (this.#options.deliverPong) {
-        this.#events.onPong(bytes, start, end);
-      }
+      if (opcode === WEBSOCKET_OPCODE_PING) this.#events.onPing(bytes, start, end);
+      else if (this.#options.deliverPong) this.#events.onPong(bytes, start, end);
     }
   }
 
