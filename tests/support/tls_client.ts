@@ -1,0 +1,33 @@
+/**
+ * TLS for tests: the certificate of `tests/tls/`, and a client that trusts its authority and nothing else.
+ *
+ * @module
+ */
+
+import { readFileSync } from "node:fs";
+import tls from "node:tls";
+import { fileURLToPath } from "node:url";
+import { RawClient } from "./raw_client.ts";
+
+const path = (name: string) => fileURLToPath(new URL(`../tls/${name}`, import.meta.url));
+
+/** The settings of a server that speaks TLS. */
+export const tlsSettings: { ssl_cert_file: string; ssl_key_file: string } = {
+  ssl_cert_file: path("cert.pem"),
+  ssl_key_file: path("key.pem"),
+};
+
+/** The authority, PEM. */
+export const authority: string = readFileSync(path("ca.pem"), "utf8");
+
+/** Connects over TLS to 127.0.0.1 and checks that the certificate is for `localhost`. */
+export function connectTls(port: number): Promise<RawClient> {
+  return new Promise((resolve, reject) => {
+    const options = { host: "127.0.0.1", port, servername: "localhost", ca: authority, allowHalfOpen: true };
+    const socket = tls.connect(options as tls.ConnectionOptions, () => {
+      socket.off("error", reject);
+      resolve(new RawClient(socket));
+    });
+    socket.once("error", reject);
+  });
+}
