@@ -91,6 +91,8 @@ export class Connection implements LaneSink, ByteSink {
   lastReceived: number;
   /** When octets were last handed to the transport. */
   lastSent = 0;
+  /** When the peer last took something while more was waiting: a sign of life of one that is slow. */
+  lastProgress = 0;
   /** How many octets arrived. */
   receivedBytes = 0;
   /** How many octets were sent or queued. */
@@ -300,8 +302,12 @@ export class Connection implements LaneSink, ByteSink {
     this.lastSent = this.#owner.now;
     if (this.#state >= ENDED) return;
     if (this.#state === CLOSING) this.deadline = this.#owner.now + this.#owner.lingerTimeout;
-    if (this.#parts !== undefined) this.flush();
-    else this.#afterFlush();
+    if (this.#parts !== undefined) {
+      this.lastProgress = this.#owner.now;
+      this.flush();
+    } else {
+      this.#afterFlush();
+    }
     if (this.#state === OPEN && !this.#busy) this.protocol.onDrain?.();
   }
 

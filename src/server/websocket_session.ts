@@ -80,17 +80,22 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
     if (this.protocol.isClosing) return connection.abort(); // the peer does not answer our Close
     const idle = this.#host.idleDeadline(connection);
     if (idle !== 0 && idle <= now) return connection.end(false);
-    const heard = Math.max(connection.lastReceived, connection.lastSent > this.#pingSent ? connection.lastSent : 0);
+    const heard = this.#lastHeard;
     if (this.#pingSent !== 0) {
-      if (connection.lastReceived >= this.#pingSent || heard > this.#pingSent) this.#pingSent = 0;
+      if (heard >= this.#pingSent) this.#pingSent = 0;
       else if (now >= this.#pingSent + this.#host.pingTimeout) return connection.abort(false);
     }
     const { pingInterval } = this.#host;
-    if (this.#pingSent === 0 && pingInterval > 0 && now >= connection.lastReceived + pingInterval) {
+    if (this.#pingSent === 0 && pingInterval > 0 && now >= heard + pingInterval) {
       this.#pingSent = now;
       this.protocol.sendControl(WEBSOCKET_OPCODE_PING, NO_PAYLOAD); // section 5.5.2: a ping may serve as a keepalive
     }
     connection.deadline = this.#nextDeadline();
+  }
+
+  /** The last sign of life: octets, or progress through a queue behind which an answer to our ping is still to come. */
+  get #lastHeard(): number {
+    return Math.max(this.connection.lastReceived, this.connection.lastProgress);
   }
 
   #nextDeadline(): number {
@@ -98,7 +103,7 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
     let deadline = this.#host.idleDeadline(this.connection);
     let ping = 0;
     if (this.#pingSent !== 0) ping = this.#pingSent + pingTimeout;
-    else if (pingInterval > 0) ping = this.connection.lastReceived + pingInterval;
+    else if (pingInterval > 0) ping = this.#lastHeard + pingInterval;
     if (ping !== 0 && (deadline === 0 || ping < deadline)) deadline = ping;
     return deadline;
   }
