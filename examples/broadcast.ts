@@ -1,0 +1,34 @@
+/**
+ * HTTP and WebSocket on one port: what comes in by an HTTP request goes out to every WebSocket.
+ *
+ * Start it with `deno run -A examples/broadcast.ts`, `bun run examples/broadcast.ts` or `node examples/broadcast.ts`, connect some
+ * WebSockets, then: `curl "http://localhost:9501/?message=hello"`
+ *
+ * @module
+ */
+
+import { WebSocketServer } from "../mod.ts";
+import { giveUp, PORT } from "./environment.ts";
+
+const server = new WebSocketServer("0.0.0.0", PORT);
+
+server.on("request", (request, response) => {
+  const { message } = request.get;
+  response.header("Content-Type", "text/plain; charset=utf-8");
+  if (message === undefined) {
+    response.status(400);
+    response.end("Say what: /?message=hello\n");
+    return;
+  }
+  let count = 0;
+  for (const fd of server.connections) {
+    // The connections of plain HTTP requests, such as this one, are in the list too.
+    if (server.isEstablished(fd) && server.push(fd, message)) count++;
+  }
+  response.end(`Sent to ${count}\n`);
+});
+
+server.on("message", (server, frame) => server.push(frame.fd, "This server only speaks, it does not listen"));
+
+await server.start().catch(giveUp);
+console.log(`Send with http://localhost:${server.port}/?message=hello, listen at ws://localhost:${server.port}/`);

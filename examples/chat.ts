@@ -1,0 +1,86 @@
+/**
+ * A chat room. One port serves its page over HTTP and carries the conversation over WebSockets.
+ *
+ * ```sh
+ * deno run -A examples/chat.ts
+ * bun run examples/chat.ts
+ * node examples/chat.ts
+ * ```
+ *
+ * Open the address that it prints in two windows, or on two devices. `PORT` chooses another port than 9501; with 0 the system
+ * picks a free one.
+ *
+ * The parts: `chat/protocol.ts` says what travels between page and server, `chat/room.ts` is the room, `chat/page.ts` puts the
+ * page together.
+ *
+ * @module
+ */
+
+import { WebSocketServer } from "../mod.ts";
+import { makePage } from "./chat/page.ts";
+import { problem, readMessage } from "./chat/protocol.ts";
+import { RateLimit } from "./chat/rate_limit.ts";
+import { Room } from "./chat/room.ts";
+import { giveUp, PORT } from "./environment.ts";
+
+const server = new WebSocketServer("0.0.0.0", PORT);
+const room = new Room(server);
+const page = await makePage();
+const rateLimits: Map<number, RateLimit> = new Map();
+
+// The longest message of this chat fits well; whoever sends a longer one is disconnected before it has arrived.
+server.set({ package_max_length: 16 * 1024 });
+
+// ---- HTTP: the page -------------------------------------------------------------------------------------------------
+
+server.on("request", (request, response) => {
+  const method = request.getMethod();
+  if (request.server.path_info !== "/") {
+    response.status(404);
+    response.header("Content-Type", "text/plain; charset=utf-8");
+    response.end("There is only one page here: /\n");
+  } else if (method !== "GET" && method !== "HEAD") {
+    response.status(405);
+    response.header("Allow", "GET, HEAD");
+    response.end();
+  } else {
+    for (const [name, value] of Object.entries(page.headers)) response.header(name, value);
+    response.end(page.html); // of the answer to HEAD only the head is sent
+  }
+});
+
+// ---- WebSocket: the conversation ------------------------------------------------------------------------------------
+
+server.on("open", (_server, request) => {
+  rateLimits.set(request.fd, new RateLimit());
+});
+
+server.on("message", (server, frame) => {
+  const { fd } = frame;
+  const rateLimit = rateLimits.get(fd)!;
+  const message = readMessage(frame.data);
+  const retryAfter = rateLimit.take(Date.now());
+
+  if (rateLimit.isExhausted) {
+    server.disconnect(fd, 1008, "too many messages"); // 1008: policy violation
+  } else if (retryAfter > 0) {
+    const id = message.type === "say" ? message.id : undefined;
+    room.tell(fd, { ...problem("too_fast", "Slow down a little"), id, retryAfter });
+  } else if (message.type === "error") {
+    room.tell(fd, message);
+  } else {
+    room.handle(fd, message);
+  }
+});
+
+// Called once for every connection, whoever closed it. Those that are dead without having said so are found by the server's own
+// pings (the setting `websocket_ping_interval`) and end up here too.
+server.on("close", (_server, fd) => {
+  rateLimits.delete(fd);
+  room.leave(fd);
+});
+
+// ---- and off we go --------------------------------------------------------------------------------------------------
+
+await server.start().catch(giveUp);
+console.log(`The chat is open at http://localhost:${server.port}/`);

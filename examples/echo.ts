@@ -1,0 +1,19 @@
+/**
+ * The smallest WebSocket server: whatever a client sends comes back.
+ *
+ * Start it with `deno run -A examples/echo.ts`, `bun run examples/echo.ts` or `node examples/echo.ts`.
+ *
+ * @module
+ */
+
+import { WebSocketServer } from "../mod.ts";
+import { giveUp, PORT } from "./environment.ts";
+
+const server = new WebSocketServer("0.0.0.0", PORT);
+
+server.on("message", (server, frame) => {
+  server.push(frame.fd, frame); // a frame that was received is sent as it is, text or binary
+});
+
+await server.start().catch(giveUp);
+console.log(`The echo is at ws://localhost:${server.port}/`);

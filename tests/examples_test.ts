@@ -1,0 +1,433 @@
+import { assert, assertEquals, assertFalse, assertMatch, assertNotEquals, assertStringIncludes } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { test } from "node:test";
+import type { ChatMessage, ClientMessage, ServerMessage } from "../examples/chat/protocol.ts";
+import { runExample, startExample } from "./browser/start_example.ts";
+import { closeFrame, frame, handshake, RawClient } from "./support/raw_client.ts";
+
+/** Runs a test against an example. */
+async function withExample(name: string, test: (port: number) => Promise<void>): Promise<void> {
+  const example = await startExample(name);
+  try {
+    await test(example.port);
+  } finally {
+    await example.kill();
+  }
+}
+
+const withChat = (test: (port: number) => Promise<void>): Promise<void> => withExample("chat.ts", test);
+
+type Received<Type extends ServerMessage["type"]> = Extract<ServerMessage, { type: Type }>;
+
+let sessions = 0;
+
+/** Somebody in the chat. */
+class ChatClient {
+  readonly raw: RawClient;
+  readonly session: string;
+  welcome!: Received<"welcome">;
+
+  constructor(raw: RawClient, session = `session-of-test-${sessions++}`.padEnd(20, "-")) {
+    this.raw = raw;
+    this.session = session;
+  }
+
+  static async join(port: number, name: string, session?: string): Promise<ChatClient> {
+    const client = new ChatClient(await RawClient.open(port), session);
+    client.send({ type: "join", name, session: client.session });
+    client.welcome = await client.next("welcome");
+    return client;
+  }
+
+  send(message: ClientMessage): void {
+    this.raw.send(frame({ opcode: 1, payload: JSON.stringify(message) }));
+  }
+
+  say(text: string, id: string = newId()): string {
+    this.send({ type: "say", id, text });
+    return id;
+  }
+
+  /** The next message. */
+  async any(): Promise<ServerMessage> {
+    const received = await this.raw.readFrame();
+    assertEquals(received?.opcode, 1);
+    return JSON.parse(new TextDecoder().decode(received!.payload));
+  }
+
+  /** The next message, which has to be of a certain type. */
+  async next<Type extends ServerMessage["type"]>(type: Type): Promise<Received<Type>> {
+    const message = await this.any();
+    assertEquals(message.type, type, JSON.stringify(message));
+    return message as Received<Type>;
+  }
+
+  /** The next message, which has to be something said. */
+  async hears(): Promise<ChatMessage> {
+    return (await this.next("said")).message;
+  }
+
+  /** The next frame has to be a Close frame with this code. */
+  async isClosedWith(code: number): Promise<void> {
+    let received = await this.raw.readFrame();
+    while (received?.opcode === 1) received = await this.raw.readFrame();
+    assertEquals(received?.opcode, 8);
+    assertEquals(received!.payload[0] * 256 + received!.payload[1], code);
+    this.raw.send(closeFrame(code));
+    await this.raw.whenEnded();
+    this.raw.end();
+  }
+}
+
+let ids = 0;
+
+function newId(): string {
+  return `message-of-test-${ids++}`;
+}
+
+async function request(port: number, method: string, path: string): Promise<{ status: number; head: string; body: string }> {
+  const client = await RawClient.connect(port);
+  client.send(`${method} ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+  const [head, body] = new TextDecoder().decode(await client.readAll()).split("\r\n\r\n", 2);
+  client.end();
+  return { status: Number(head.slice(9, 12)), head, body };
+}
+
+function header(head: string, name: string): string | undefined {
+  return new RegExp(`^${name}: (.*)$`, "im").exec(head)?.[1].trim();
+}
+
+// ---- the page -------------------------------------------------------------------------------------------------------
+
+test("The chat serves its page, which needs nothing from elsewhere", async () => {
+  await withChat(async (port) => {
+    const { status, head, body } = await request(port, "GET", "/");
+    assertEquals(status, 200);
+    assertEquals(header(head, "Content-Type"), "text/html; charset=utf-8");
+    assertEquals(header(head, "X-Content-Type-Options"), "nosniff");
+    assertEquals(Number(header(head, "Content-Length")), new TextEncoder().encode(body).length);
+    assert(body.startsWith("<!doctype html>") && body.endsWith("</html>\n"));
+    assertFalse(/\ssrc=|@import|url\((?!#|%23)|<link(?! rel="icon" href="data:)/.test(body));
+
+    // What the policy lets run and apply is exactly what is there.
+    const policy = header(head, "Content-Security-Policy")!;
+    assertStringIncludes(policy, "default-src 'none'");
+    for (const [element, directive] of [["script", "script-src"], ["style", "style-src"]]) {
+      const found = [...body.matchAll(new RegExp(`<${element}[^>]*>([\\s\\S]*?)</${element}>`, "g"))];
+      assertEquals(found.length, 1);
+      const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(found[0][1]));
+      const hash = btoa(String.fromCharCode(...new Uint8Array(digest)));
+      assertStringIncludes(policy, `${directive} 'sha256-${hash}'`);
+    }
+    assertFalse(/\son\w+=|\sstyle=/.test(body.replace(/<(script|style)>[\s\S]*?<\/\1>/g, "")));
+  });
+});
+
+test("The chat answers HEAD like GET without the page, other paths with 404, other methods with 405", async () => {
+  await withChat(async (port) => {
+    const get = await request(port, "GET", "/?from=link");
+    const head = await request(port, "HEAD", "/");
+    assertEquals([get.status, head.status, head.body], [200, 200, ""]);
+    for (const name of ["Content-Length", "Content-Type", "Content-Security-Policy"]) {
+      assertEquals(header(head.head, name), header(get.head, name));
+    }
+    assertEquals((await request(port, "GET", "/favicon.ico")).status, 404);
+    assertEquals((await request(port, "GET", "/%2e%2e/chat.ts")).status, 404);
+    const post = await request(port, "POST", "/");
+    assertEquals([post.status, header(post.head, "Allow")], [405, "GET, HEAD"]);
+  });
+});
+
+test("The chat says in one line that its port is taken or is none", async () => {
+  await withChat(async (port) => {
+    const { code, out, err } = await runExample("chat.ts", String(port));
+    assertNotEquals(code, 0);
+    assertEquals(out, "");
+    assertMatch(err, new RegExp(`^[^\n]*${port}[^\n]*in use[^\n]*\n$`));
+  });
+  const { code, err } = await runExample("chat.ts", "http");
+  assertNotEquals(code, 0);
+  assertEquals(err, "PORT is no port number: http\n");
+});
+
+// ---- the conversation -----------------------------------------------------------------------------------------------
+
+test("The chat passes on who comes, speaks, types, is renamed and leaves", async () => {
+  await withChat(async (port) => {
+    const ada = await ChatClient.join(port, "Ada");
+    assertEquals(ada.welcome.people, [ada.welcome.you]);
+    assertEquals(ada.welcome.history, []);
+    const grace = await ChatClient.join(port, "  Grace\u00a0  Hopper ");
+    assertEquals(grace.welcome.you.name, "Grace Hopper");
+    assertEquals(grace.welcome.people, [ada.welcome.you, grace.welcome.you]);
+    assertEquals((await ada.next("joined")).person, grace.welcome.you);
+
+    const text = "Tschüß 👩🏽‍🚀 שלום\r\n\tsecond line \u0007<b>";
+    const before = Date.now();
+    const id = ada.say(text);
+    const heard = await grace.hears();
+    assertEquals({ ...heard, at: 0 }, { id, at: 0, from: ada.welcome.you, text: "Tschüß 👩🏽‍🚀 שלום\n\tsecond line <b>" });
+    assert(heard.at >= before && heard.at <= Date.now());
+    assertEquals(await ada.hears(), heard);
+
+    grace.send({ type: "typing" });
+    assertEquals((await ada.next("typing")).person, grace.welcome.you);
+
+    grace.send({ type: "rename", name: "Grace" });
+    const renamed = await ada.next("renamed");
+    assertEquals([renamed.was, renamed.person], ["Grace Hopper", { ...grace.welcome.you, name: "Grace" }]);
+    assertEquals((await grace.next("renamed")).person.name, "Grace"); // and no typing of her own before it
+
+    grace.raw.send(closeFrame(1001));
+    assertEquals((await ada.next("left")).person.name, "Grace");
+    const late = await ChatClient.join(port, "Late");
+    assertEquals(late.welcome.history, [heard]);
+    assertEquals(late.welcome.people.map(({ name }) => name), ["Ada", "Late"]);
+    for (const { raw } of [ada, grace, late]) raw.destroy();
+  });
+});
+
+test("The chat gives nobody a name that somebody has", async () => {
+  await withChat(async (port) => {
+    const longest = "\u{1f30a}".repeat(12); // 24 code units
+    const clients: ChatClient[] = [];
+    for (const name of ["Ada", "ada", "Ａｄａ", longest, longest, "Ada 2"]) clients.push(await ChatClient.join(port, name));
+    assertEquals(
+      clients.map(({ welcome }) => welcome.you.name),
+      ["Ada", "ada 2", "Ａｄａ 3", longest, `${"\u{1f30a}".repeat(11)} 2`, "Ada 2 2"],
+    );
+    // A name that one has already is free for oneself.
+    clients[5].send({ type: "rename", name: "ADA 2 2" });
+    assertEquals((await clients[5].next("renamed")).person.name, "ADA 2 2");
+    for (const { raw } of clients) raw.destroy();
+  });
+});
+
+/** Sends payloads, each of which has to be answered with an error of this code. */
+async function areRefused(client: ChatClient, code: string, payloads: readonly string[]): Promise<void> {
+  for (const payload of payloads) {
+    client.raw.send(frame({ opcode: 1, payload }));
+    const error = await client.next("error");
+    assertEquals(error.code, code, payload);
+    assert(error.reason.length > 0);
+  }
+}
+
+test("The chat answers nonsense with an error and goes on", async () => {
+  await withChat(async (port) => {
+    const client = await ChatClient.join(port, "Ada");
+    await areRefused(client, "bad_message", [
+      "",
+      "hello",
+      "null",
+      "[]",
+      "17",
+      "{}",
+      '{"type":"toString"}',
+      '{"type":"__proto__"}',
+      '{"type":["typing"]}',
+      '{"type":"say"}',
+      '{"type":"say","id":"message-of-test-x","text":1}',
+      '{"type":"say","id":"message-of-test-x","text":"x","more":"y"}',
+      '{"type":"say","id":"short","text":"x"}',
+      `{"type":"say","id":"${"x".repeat(65)}","text":"x"}`,
+      '{"type":"typing","text":"x"}',
+      '{"type":"join","name":"Ada","session":"session-of-test-x"}', // a second time
+    ]);
+    client.raw.send(frame({ opcode: 2, payload: '{"type":"typing"}' }));
+    assertEquals((await client.next("error")).code, "bad_message");
+    client.say("still here");
+    assertEquals((await client.hears()).text, "still here");
+    client.raw.destroy();
+  });
+});
+
+test("The chat listens to nobody who has not joined, and takes no name that cannot be read", async () => {
+  await withChat(async (port) => {
+    const client = new ChatClient(await RawClient.open(port));
+    const { session } = client;
+    await areRefused(client, "not_joined", [
+      '{"type":"typing"}',
+      '{"type":"rename","name":"Ada"}',
+      '{"type":"say","id":"message-of-test-x","text":"x"}',
+    ]);
+    const names = ["", " ", "x".repeat(25), "a\nb", "a\u0000", "a\u202eb", "a\u2028b", "\ud83c"];
+    await areRefused(client, "bad_name", names.map((name) => JSON.stringify({ type: "join", name, session })));
+    await areRefused(client, "bad_message", ['{"type":"join","name":"Ada","session":"short"}']);
+    client.send({ type: "join", name: "x".repeat(24), session });
+    assertEquals((await client.next("welcome")).history, []);
+    client.raw.destroy();
+  });
+});
+
+test("The chat takes texts up to its limit and drops who sends far more", async () => {
+  await withChat(async (port) => {
+    const client = await ChatClient.join(port, "Ada");
+    for (const text of ["", " \n\t ", "x".repeat(2001)]) {
+      const id = client.say(text);
+      const error = await client.next("error");
+      assertEquals([error.code, error.id], ["bad_text", id]);
+    }
+    const longest = "\u{1f30a}".repeat(1000);
+    client.say(longest);
+    assertEquals((await client.hears()).text, longest);
+    client.say("x".repeat(16 * 1024));
+    await client.isClosedWith(1009);
+  });
+});
+
+test("The chat slows down who is too fast, and hangs up on who does not listen", async () => {
+  await withChat(async (port) => {
+    const start = Date.now();
+    const client = await ChatClient.join(port, "Ada");
+    const say = (id: string) => frame({ opcode: 1, payload: JSON.stringify({ type: "say", id, text: id }) });
+    const ids = Array.from({ length: 60 }, newId);
+    client.raw.send(Buffer.concat(ids.map(say)));
+    const passed: string[] = [];
+    const refused: string[] = [];
+    let retryAfter = 0;
+    while (passed.length + refused.length < ids.length) {
+      const answer = await client.any();
+      if (answer.type === "said") {
+        passed.push(answer.message.id);
+      } else {
+        assert(answer.type === "error" && answer.code === "too_fast" && answer.id !== undefined);
+        refused.push(answer.id);
+        retryAfter = answer.retryAfter!;
+        assert(retryAfter > 0 && retryAfter <= 200, `${retryAfter}`);
+      }
+    }
+    // 20 at once, of which joining was one, and 5 in each second since.
+    assert(passed.length >= 19 && passed.length <= 20 + 5 * (Date.now() - start) / 1000, `${passed.length} passed`);
+    assertEquals([...passed, ...refused].sort(), ids.sort());
+
+    // Who waits as long as asked gets through.
+    let answer: ServerMessage;
+    do {
+      await new Promise((resolve) => setTimeout(resolve, retryAfter));
+      client.raw.send(say(refused[0]));
+      answer = await client.any();
+      if (answer.type === "error") retryAfter = answer.retryAfter!;
+    } while (answer.type === "error");
+    assert(answer.type === "said" && answer.message.id === refused[0]);
+
+    for (let i = 0; i < 1000; i++) client.raw.send(say(newId()));
+    await client.isClosedWith(1008);
+  });
+});
+
+test("The chat remembers the last 200 messages for who comes in", async () => {
+  await withChat(async (port) => {
+    const listener = await ChatClient.join(port, "Listener");
+    const texts: string[] = [];
+    const speakers: ChatClient[] = [];
+    while (texts.length < 215) {
+      // Every speaker may say 19 things at once.
+      const speaker = await ChatClient.join(port, "Speaker");
+      speakers.push(speaker);
+      await listener.next("joined");
+      for (let i = 0; i < 19; i++) {
+        texts.push(`number ${texts.length}`);
+        speaker.say(texts.at(-1)!);
+        assertEquals((await listener.hears()).text, texts.at(-1));
+      }
+    }
+    const late = await ChatClient.join(port, "Late");
+    assertEquals(late.welcome.history.map(({ text }) => text), texts.slice(-200));
+    for (const { raw } of [listener, late, ...speakers]) raw.destroy();
+  });
+});
+
+test("The chat takes a message that is sent again for the one that it is", async () => {
+  await withChat(async (port) => {
+    const ada = await ChatClient.join(port, "Ada");
+    const grace = await ChatClient.join(port, "Grace");
+    await ada.next("joined");
+    const id = ada.say("once");
+    ada.say("once", id);
+    ada.say("next");
+    assertEquals((await grace.hears()).text, "once");
+    assertEquals((await grace.hears()).text, "next");
+    // Who sends it again wants to know that it has arrived.
+    const heard = [await ada.hears(), await ada.hears(), await ada.hears()];
+    assertEquals(heard.map(({ text }) => text), ["once", "once", "next"]);
+    assertEquals(heard[0], heard[1]);
+    for (const { raw } of [ada, grace]) raw.destroy();
+  });
+});
+
+test("The chat gives a place to the newest connection of a session", async () => {
+  await withChat(async (port) => {
+    const grace = await ChatClient.join(port, "Grace");
+    const old = await ChatClient.join(port, "Ada");
+    await grace.next("joined");
+    const ada = await ChatClient.join(port, "Ada", old.session);
+    assertEquals(ada.welcome.you, old.welcome.you);
+    assertEquals(ada.welcome.people.length, 2);
+    await old.isClosedWith(4000);
+    ada.say("here again");
+    assertEquals((await grace.hears()).from, old.welcome.you); // nobody left or joined
+    for (const { raw } of [ada, grace]) raw.destroy();
+  });
+});
+
+test("The chat keeps a place for a while, but not the name", async () => {
+  await withChat(async (port) => {
+    const grace = await ChatClient.join(port, "Grace");
+    const [ada, bob] = [await ChatClient.join(port, "Ada"), await ChatClient.join(port, "Bob")];
+    for (let i = 0; i < 2; i++) await grace.next("joined");
+    for (const { raw } of [ada, bob]) {
+      raw.send(closeFrame(1001));
+      await raw.whenEnded();
+      raw.end();
+    }
+    const back = await ChatClient.join(port, "Ada", ada.session);
+    assertEquals(back.welcome.you, ada.welcome.you);
+    assertEquals(back.welcome.people.length, 3);
+    const other = await ChatClient.join(port, "Bob");
+    assertEquals((await grace.next("joined")).person, other.welcome.you);
+    assertEquals(other.welcome.you.name, "Bob");
+    assertEquals((await grace.next("left")).person, bob.welcome.you); // whose connection went after that of Ada
+    for (const { raw } of [grace, back, other]) raw.destroy();
+  });
+});
+
+test("The chat is closed to the pages of others", async () => {
+  await withChat(async (port) => {
+    const client = await RawClient.connect(port);
+    client.send(handshake("/", { Host: `localhost:${port}`, Origin: "https://elsewhere.example" }));
+    assertMatch(await client.readHead(), /^HTTP\/1\.1 403 /);
+    client.destroy();
+    (await RawClient.open(port, "/", { Host: `localhost:${port}`, Origin: `http://localhost:${port}` })).destroy();
+  });
+});
+
+// ---- the other examples ---------------------------------------------------------------------------------------------
+
+test("The echo sends back what it gets", async () => {
+  await withExample("echo.ts", async (port) => {
+    const client = await RawClient.open(port);
+    client.send(frame({ opcode: 1, payload: "Grüße" }));
+    client.send(frame({ opcode: 2, payload: [0, 255, 7] }));
+    const [text, binary] = [await client.readFrame(), await client.readFrame()];
+    assertEquals([text?.opcode, new TextDecoder().decode(text!.payload)], [1, "Grüße"]);
+    assertEquals([binary?.opcode, ...binary!.payload], [2, 0, 255, 7]);
+    client.destroy();
+    const { code, err } = await runExample("echo.ts", String(port));
+    assertNotEquals(code, 0);
+    assertMatch(err, /^[^\n]*in use[^\n]*\n$/);
+  });
+});
+
+test("The broadcast sends what comes by HTTP to every WebSocket", async () => {
+  await withExample("broadcast.ts", async (port) => {
+    const clients = await Promise.all([1, 2, 3].map(() => RawClient.open(port)));
+    const answer = await request(port, "GET", "/?message=Gr%C3%BC%C3%9Fe%20an%20alle");
+    assertEquals([answer.status, answer.body], [200, "Sent to 3\n"]);
+    for (const client of clients) {
+      assertEquals(new TextDecoder().decode((await client.readFrame())!.payload), "Grüße an alle");
+    }
+    assertEquals((await request(port, "GET", "/")).status, 400);
+    for (const client of clients) client.destroy();
+  });
+});
