@@ -140,9 +140,15 @@ export const SWOOLE_BASE = 1;
 export const SWOOLE_PROCESS = 2;
 /** TCP over IPv4. */
 export const SWOOLE_SOCK_TCP = 1;
+/** UDP over IPv4. No server takes it here. */
+export const SWOOLE_SOCK_UDP = 2;
 /** TCP over IPv6. */
 export const SWOOLE_SOCK_TCP6 = 3;
+/** UDP over IPv6. No server takes it here. */
+export const SWOOLE_SOCK_UDP6 = 4;
 /** Unix domain stream socket; the host is its path. */
 export const SWOOLE_SOCK_UNIX_STREAM = 5;
+/** Unix domain datagram socket. No server takes it here. */
+export const SWOOLE_SOCK_UNIX_DGRAM = 6;
 /** Added to a socket type: TLS with `ssl_cert_file` and `ssl_key_file`. */
 export const SWOOLE_SSL = 512;

@@ -71,7 +71,7 @@ export interface LaneSink {
 
 /** How a connection moves octets. Made from any pair of streams by `StreamLane`, or natively by an adapter. */
 export interface Lane {
-  /** Begins to read. Nothing is called before. */
+  /** Begins to read. Nothing is called before, and nothing from inside of it. */
   start(sink: LaneSink): void;
   /**
    * Sends octets, in order. Not called again between a `false` and the `onDrain()` that follows it.

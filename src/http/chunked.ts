@@ -4,28 +4,45 @@
  * @module
  */
 
-import { HttpFailure } from "./head.ts";
+import { HttpFailure, isTokenOctet, isValueOctet } from "./head.ts";
 
 const MAX_SIZE_DIGITS = 8;
-const MAX_LINE = 4096;
+
+/** The most octets of extensions and trailers in one body. */
+const MAX_EXTRA = 16 * 1024;
 
 const SIZE = 0;
-const EXTENSION = 1;
-const SIZE_LF = 2;
-const DATA = 3;
-const DATA_CR = 4;
-const DATA_LF = 5;
-const TRAILER_START = 6;
-const TRAILER = 7;
-const TRAILER_LF = 8;
-const END_LF = 9;
+const SIZE_LF = 1;
+const DATA = 2;
+const DATA_CR = 3;
+const DATA_LF = 4;
+const TRAILER_START = 5;
+const TRAILER_LF = 6;
+const END_LF = 7;
+// From here on octets count as extra.
+const NAME_START = 8;
+const NAME = 9;
+const NAME_END = 10;
+const VALUE_START = 11;
+const VALUE = 12;
+const QUOTED = 13;
+const QUOTED_PAIR = 14;
+const VALUE_END = 15;
+const TRAILER_NAME = 16;
+const TRAILER_VALUE = 17;
 
-/** Takes a chunked body apart, in whatever pieces it arrives. Extensions and trailers are checked, counted and dropped. */
+const CR = 0x0d;
+const LF = 0x0a;
+
+/**
+ * Takes a chunked body apart, in whatever pieces it arrives. Extensions and trailers are checked, counted and dropped: a parser
+ * that skips over what it does not understand can be made to see other chunks than the proxy in front of it.
+ */
 export class ChunkedDecoder {
   #state = SIZE;
   #digits = 0;
   #left = 0;
-  #line = 0;
+  #extra = 0;
 
   /** Whether the end of the body was read. */
   done = false;
@@ -41,67 +58,84 @@ export class ChunkedDecoder {
   receive(chunk: Uint8Array, at: number, onData: (start: number, end: number) => boolean): number | HttpFailure {
     const end = chunk.length;
     while (at < end && !this.done) {
-      const octet = chunk[at];
-      switch (this.#state) {
-        case SIZE: {
-          const digit = hexDigit(octet);
-          if (digit >= 0) {
-            if (++this.#digits > MAX_SIZE_DIGITS) return new HttpFailure(400, "a chunk size is too long");
-            this.#left = this.#left * 16 + digit;
-          } else {
-            if (this.#digits === 0) return new HttpFailure(400, "a chunk size is missing");
-            if (octet === 0x0d) this.#state = SIZE_LF;
-            else if (octet === 0x3b) this.#state = EXTENSION;
-            else return new HttpFailure(400, "a chunk size is malformed");
-          }
-          break;
-        }
-        case EXTENSION: // section 7.1.1: unknown extensions are ignored
-          if (octet === 0x0d) this.#state = SIZE_LF;
-          else if (octet === 0x0a || ++this.#line > MAX_LINE) return new HttpFailure(400, "a chunk extension is malformed");
-          break;
-        case SIZE_LF:
-          if (octet !== 0x0a) return new HttpFailure(400, "a chunk size does not end in CRLF");
-          this.#digits = this.#line = 0;
-          this.#state = this.#left > 0 ? DATA : TRAILER_START;
-          break;
-        case DATA: {
-          const count = Math.min(this.#left, end - at);
-          if (!onData(at, at + count)) return at;
-          at += count;
-          this.#left -= count;
-          if (this.#left === 0) this.#state = DATA_CR;
-          continue;
-        }
-        case DATA_CR:
-          if (octet !== 0x0d) return new HttpFailure(400, "a chunk does not end in CRLF");
-          this.#state = DATA_LF;
-          break;
-        case DATA_LF:
-          if (octet !== 0x0a) return new HttpFailure(400, "a chunk does not end in CRLF");
-          this.#state = SIZE;
-          break;
-        case TRAILER_START:
-          this.#state = octet === 0x0d ? END_LF : TRAILER;
-          if (this.#state === TRAILER) continue;
-          break;
-        case TRAILER:
-          if (octet === 0x0d) this.#state = TRAILER_LF;
-          else if (octet === 0x0a || ++this.#line > MAX_LINE) return new HttpFailure(400, "a trailer is malformed");
-          break;
-        case TRAILER_LF:
-          if (octet !== 0x0a) return new HttpFailure(400, "a trailer does not end in CRLF");
-          this.#state = TRAILER_START;
-          break;
-        case END_LF:
-          if (octet !== 0x0a) return new HttpFailure(400, "the last chunk does not end in CRLF");
-          this.done = true;
-          break;
+      if (this.#state === DATA) {
+        const count = Math.min(this.#left, end - at);
+        if (!onData(at, at + count)) return at;
+        at += count;
+        this.#left -= count;
+        if (this.#left === 0) this.#state = DATA_CR;
+        continue;
       }
-      at++;
+      const state = this.#state;
+      if (state >= NAME_START && ++this.#extra > MAX_EXTRA) return new HttpFailure(431, "there is too much beside the chunks");
+      const octet = chunk[at++];
+      const next = state >= TRAILER_NAME
+        ? nextOfTrailer(state, octet)
+        : state >= NAME_START
+        ? nextOfExtension(state, octet)
+        : this.#next(octet);
+      if (next < 0) return new HttpFailure(400, "the chunked body is malformed");
+      this.#state = next;
     }
     return at;
   }
+
+  /** The state behind an octet of the frame around the chunks; -1 for one that may not be there. */
+  #next(octet: number): number {
+    switch (this.#state) {
+      case SIZE: {
+        const digit = hexDigit(octet);
+        if (digit < 0) return this.#digits === 0 ? -1 : octet === CR ? SIZE_LF : octet === 0x3b ? NAME_START : -1;
+        if (++this.#digits > MAX_SIZE_DIGITS) return -1;
+        this.#left = this.#left * 16 + digit;
+        return SIZE;
+      }
+      case SIZE_LF:
+        this.#digits = 0;
+        return octet !== LF ? -1 : this.#left > 0 ? DATA : TRAILER_START;
+      case DATA_CR:
+        return octet === CR ? DATA_LF : -1;
+      case DATA_LF:
+        return octet === LF ? SIZE : -1;
+      case TRAILER_START:
+        return octet === CR ? END_LF : isTokenOctet(octet) ? TRAILER_NAME : -1;
+      case TRAILER_LF:
+        return octet === LF ? TRAILER_START : -1;
+      default: // END_LF
+        this.done = octet === LF;
+        return this.done ? END_LF : -1;
+    }
+  }
+}
+
+/** Section 7.1.1: `;name`, `;name=value` or `;name="value"`, with blanks around the signs for the sake of old programs. */
+function nextOfExtension(state: number, octet: number): number {
+  const isBlank = octet === 0x20 || octet === 0x09;
+  switch (state) {
+    case NAME_START:
+      return isTokenOctet(octet) ? NAME : isBlank ? state : -1;
+    case NAME:
+    case NAME_END:
+      if (isBlank) return NAME_END;
+      if (state === NAME && isTokenOctet(octet)) return NAME;
+      return octet === CR ? SIZE_LF : octet === 0x3d ? VALUE_START : octet === 0x3b ? NAME_START : -1;
+    case VALUE_START:
+      return isTokenOctet(octet) ? VALUE : octet === 0x22 ? QUOTED : isBlank ? state : -1;
+    case QUOTED:
+      return octet === 0x22 ? VALUE_END : octet === 0x5c ? QUOTED_PAIR : isValueOctet(octet) ? QUOTED : -1;
+    case QUOTED_PAIR:
+      return isValueOctet(octet) ? QUOTED : -1;
+    default: // VALUE, VALUE_END
+      if (isBlank) return VALUE_END;
+      if (state === VALUE && isTokenOctet(octet)) return VALUE;
+      return octet === CR ? SIZE_LF : octet === 0x3b ? NAME_START : -1;
+  }
+}
+
+/** Section 7.1.2: the grammar of header fields. */
+function nextOfTrailer(state: number, octet: number): number {
+  if (state === TRAILER_NAME) return isTokenOctet(octet) ? state : octet === 0x3a ? TRAILER_VALUE : -1;
+  return octet === CR ? TRAILER_LF : isValueOctet(octet) ? state : -1;
 }
 
 function hexDigit(octet: number): number {

@@ -67,6 +67,16 @@ export function latin1(bytes: Uint8Array, start: number, end: number): string {
   return text;
 }
 
+/** Tells whether an octet may be part of a token. */
+export function isTokenOctet(octet: number): boolean {
+  return (CLASSES[octet] & TOKEN) !== 0;
+}
+
+/** Tells whether an octet may be part of a field value. */
+export function isValueOctet(octet: number): boolean {
+  return (CLASSES[octet] & VALUE) !== 0;
+}
+
 /** Tells whether a text is a token, so that it may be a header name or a method. */
 export function isToken(text: string): boolean {
   for (let i = 0; i < text.length; i++) if ((CLASSES[text.charCodeAt(i)] & TOKEN) === 0) return false;
@@ -127,15 +137,20 @@ export function parseHead(bytes: Uint8Array, start: number, end: number, limits:
     } else header[name] = before + (name === "cookie" ? "; " : ", ") + value;
     if (name === "content-length") contentLength = value;
   }
-  // Section 3.2: HTTP/1.1 needs a Host.
-  if (version === "1.1" && !header["host"]) return new HttpFailure(400, "the Host field is missing");
+  // Section 3.2: HTTP/1.1 needs a Host, and what is there has to be one.
+  const host = header["host"];
+  if (host === undefined ? version === "1.1" : !isHost(host)) {
+    return new HttpFailure(400, "the Host field is missing or malformed");
+  }
 
   let bodyLength = 0;
   const encoding = header["transfer-encoding"];
   if (encoding !== undefined) {
-    // Section 6.1 and 6.3: a length beside it, or HTTP/1.0, is how requests are smuggled.
+    // Sections 6.1 and 6.3: a length beside it, or HTTP/1.0, is how requests are smuggled.
     if (contentLength !== undefined || version === "1.0") return new HttpFailure(400, "the body length is ambiguous");
-    if (encoding.toLowerCase() !== "chunked") return new HttpFailure(501, "only the transfer encoding chunked is known");
+    const codings = encoding.toLowerCase().split(",").map(trim);
+    if (codings.indexOf("chunked") !== codings.length - 1) return new HttpFailure(400, "chunked is not the last coding, once");
+    if (codings.length > 1) return new HttpFailure(501, "only the transfer coding chunked is known");
     bodyLength = -1;
   } else if (contentLength !== undefined) {
     if (!/^[0-9]{1,15}$/.test(contentLength)) return new HttpFailure(400, "Content-Length is not a number");
@@ -144,8 +159,14 @@ export function parseHead(bytes: Uint8Array, start: number, end: number, limits:
   return { method, target, version, header, bodyLength };
 }
 
+/** RFC 9110 section 7.2: a name, an IPv4 address or an IPv6 one in brackets, and a port, if any. */
+function isHost(host: string): boolean {
+  return /^(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?$/i.test(host);
+}
+
 function isTarget(target: string, method: string): boolean {
   for (let i = 0; i < target.length; i++) if ((CLASSES[target.charCodeAt(i)] & TARGET) === 0) return false;
+  if (target.includes("#")) return false; // a fragment is never sent
   // Section 3.2: origin-form, absolute-form (for proxies, accepted), `*` for OPTIONS.
   return target.startsWith("/") || /^https?:\/\/[^/]/i.test(target) || (target === "*" && method === "OPTIONS");
 }

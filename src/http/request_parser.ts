@@ -30,9 +30,11 @@ export class RequestParser {
 
   readonly #limits: RequestLimits;
   #held: GrowingBuffer | undefined = undefined; // the head so far, when it came in pieces
+  #headSize = 0; // of the head so far, with the empty lines in front of it
   #lineLength = 0; // of the line that is being read; an empty line ends the head
   #sawCr = false;
   #begun = false;
+  #inFields = false; // behind the request line
   #body: GrowingBuffer | undefined = undefined;
   #chunked: ChunkedDecoder | undefined = undefined;
 
@@ -58,7 +60,8 @@ export class RequestParser {
   /** Forgets the request; the next octets belong to the next one. */
   next(): void {
     this.head = this.#body = this.#chunked = undefined;
-    this.complete = this.#begun = false;
+    this.complete = this.#begun = this.#inFields = false;
+    this.#headSize = 0;
   }
 
   /**
@@ -74,35 +77,39 @@ export class RequestParser {
     return this.#receiveBody(chunk, at);
   }
 
-  #receiveHead(chunk: Uint8Array, start: number): number {
-    const end = chunk.length;
-    let at = start;
-    if (!this.#begun && !this.#sawCr) {
-      // Section 2.2: empty lines in front of a request line are ignored.
-      while (at + 1 < end && chunk[at] === 0x0d && chunk[at + 1] === 0x0a) at += 2;
-      if (at === end) return end;
-      start = at;
-    }
-    this.#begun = true;
+  #receiveHead(chunk: Uint8Array, at: number): number {
+    const { maxHeadSize } = this.#limits;
+    const end = Math.min(chunk.length, at + maxHeadSize - this.#headSize);
+    this.#headSize += end - at;
+    let start = at;
     for (; at < end; at++) {
       const octet = chunk[at];
       if (this.#sawCr) {
         this.#sawCr = false;
         // Section 2.2: a bare CR or LF is no line end.
-        if (octet !== 0x0a) return this.#fail(400, "a line does not end in CRLF", end);
+        if (octet !== 0x0a) return this.#fail(400, "a line does not end in CRLF", at);
+        if (!this.#begun) { // section 2.2: empty lines in front of a request line are ignored
+          start = at + 1;
+          continue;
+        }
         if (this.#lineLength === 0) return this.#endHead(chunk, start, at + 1);
         this.#lineLength = 0;
+        this.#inFields = true;
       } else if (octet === 0x0d) {
         this.#sawCr = true;
       } else if (octet === 0x0a) {
-        return this.#fail(400, "a line does not end in CRLF", end);
+        return this.#fail(400, "a line does not end in CRLF", at);
       } else {
+        this.#begun = true;
         this.#lineLength++;
       }
     }
-    const held = this.#held ??= new GrowingBuffer();
-    held.append(chunk, start, end, Infinity);
-    if (held.length > this.#limits.maxHeadSize) return this.#fail(431, "the request head is too large", end);
+    if (end < chunk.length) {
+      return this.#begun && !this.#inFields
+        ? this.#fail(414, "the request line is too long", end)
+        : this.#fail(431, "the request head is too large", end);
+    }
+    if (this.#begun) (this.#held ??= new GrowingBuffer()).append(chunk, start, end, maxHeadSize);
     return end;
   }
 
@@ -111,18 +118,12 @@ export class RequestParser {
     let from = start;
     let to = end;
     if (this.#held !== undefined) {
-      this.#held.append(chunk, start, end, Infinity);
+      this.#held.append(chunk, start, end, this.#limits.maxHeadSize);
       bytes = this.#held.memory;
       from = 0;
       to = this.#held.length;
       this.#held = undefined;
     }
-    if (to - from === 2) {
-      // The other half of an empty line in front of a request line.
-      this.#begun = false;
-      return this.#receiveHead(chunk, end);
-    }
-    if (to - from > this.#limits.maxHeadSize) return this.#fail(431, "the request head is too large", end);
     const head = parseHead(bytes, from, to - 2, this.#limits);
     if (head instanceof HttpFailure) {
       this.failure = head;

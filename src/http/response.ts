@@ -202,6 +202,17 @@ export class HttpResponse {
     return this.#target.close();
   }
 
+  /** Ends with 101. What the program has set comes behind these headers, or in their place. @internal */
+  switchProtocols(headers: readonly (readonly [name: string, value: string])[]): void {
+    const own = this.#fields;
+    this.#fields = [];
+    this.status(101);
+    for (const [name, value] of headers) this.header(name, value);
+    for (const [name] of own) this.#fields = this.#fields.filter(([other]) => other.toLowerCase() !== name.toLowerCase());
+    this.#fields.push(...own);
+    this.end();
+  }
+
   #begun(): boolean {
     if (!this.#ended && !this.#headSent) return false;
     this.#target.onMisuse();
@@ -226,27 +237,50 @@ export class HttpResponse {
   #keepAlive(): boolean {
     if (!this.#target.keepAlive || (this.#streamed && !this.#chunked && this.#hasBody())) return false;
     // A program that says `Connection: close` means it (RFC 9112 section 9.6).
-    return !this.#fields.some(([name, value]) => name.toLowerCase() === "connection" && value.toLowerCase() === "close");
+    return !this.#has("connection") || !this.#connectionOptions().some((option) => option.toLowerCase() === "close");
+  }
+
+  /** The values of the program's `Connection`. */
+  #connectionOptions(): string[] {
+    const options = this.#fields.filter(([name]) => name.toLowerCase() === "connection").map(([, value]) => value).join();
+    return options.split(",").map((option) => option.trim()).filter((option) => option !== "");
+  }
+
+  /** The value of `Connection`: what will be, whatever the program thinks. */
+  #connectionField(): string {
+    const options = this.#connectionOptions().filter((option) => !/^(?:close|keep-alive)$/i.test(option));
+    // RFC 9110 section 7.8: who sends Upgrade names it here, so that no proxy passes it on.
+    if (this.#has("upgrade") && !options.some((option) => option.toLowerCase() === "upgrade")) options.push("Upgrade");
+    if (this.#status !== 101) options.push(this.#keepAlive() ? "keep-alive" : "close");
+    return options.join(", ");
   }
 
   /** @param length The length of the whole body; `undefined` when parts follow. */
   #sendHead(length: number | undefined): void {
     const status = this.#status;
     let text = `HTTP/1.1 ${status} ${this.#reason ?? reasonPhrase(status)}\r\n`;
+    let connection = false;
     for (const [name, value] of this.#fields) {
       const lower = name.toLowerCase();
       if (value === "" && (lower === "server" || lower === "date")) continue;
-      // The length of what is sent is known better here; a program's own only counts where nothing is sent.
-      if (lower === "content-length" && this.#hasBody()) continue;
-      text += `${name}: ${value}\r\n`;
+      // The length of what is sent is known better here; a program's own only counts where it stands for what is not sent
+      // (RFC 9110 section 8.6).
+      if (lower === "content-length" && (this.#hasBody() || status === 101 || status === 204)) continue;
+      if (lower !== "connection") text += `${name}: ${value}\r\n`;
+      else if (!connection) text += `${name}: ${this.#connectionField()}\r\n`;
+      connection ||= lower === "connection";
     }
     if (!this.#has("server")) text += "Server: sluice\r\n";
     if (!this.#has("date")) text += `Date: ${this.#target.date}\r\n`;
-    if (status !== 101 && !this.#has("connection")) text += `Connection: ${this.#keepAlive() ? "keep-alive" : "close"}\r\n`;
+    if (!connection) {
+      if (this.#has("upgrade")) text += `Connection: ${this.#connectionField()}\r\n`;
+      else if (status !== 101) text += `Connection: ${this.#keepAlive() ? "keep-alive" : "close"}\r\n`;
+    }
     if (!isBodiless(status)) {
       if (!this.#has("content-type")) text += "Content-Type: text/html\r\n";
-      if (this.#chunked) text += "Transfer-Encoding: chunked\r\n";
-      else if (length !== undefined && (this.#hasBody() || !this.#has("content-length"))) text += `Content-Length: ${length}\r\n`;
+      if (!this.#hasBody() && this.#has("content-length")) { /* the program's own was sent */ }
+      else if (this.#chunked) text += "Transfer-Encoding: chunked\r\n";
+      else if (length !== undefined) text += `Content-Length: ${length}\r\n`;
     }
     this.#headSent = true;
     this.#target.sendHead(text + "\r\n");

@@ -129,8 +129,8 @@ export class ConnectionTable implements ConnectionOwner {
     const connection = new Connection(this, ++this.#lastFd, pipe, (it) => this.#events.makeProtocol(it));
     this.acceptCount++;
     this.#open.set(connection.fd, connection);
-    this.#events.onAccepted(connection);
     connection.start();
+    this.#events.onAccepted(connection);
     return connection;
   }
 

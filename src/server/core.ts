@@ -66,6 +66,7 @@ export class ServerCore {
   #table: ConnectionTable | undefined = undefined;
   #runtime: Runtime | undefined = undefined;
   #listener: Listener | undefined = undefined;
+  #leaving: Connection | undefined = undefined;
   #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
   #finish!: () => void;
 
@@ -130,8 +131,7 @@ export class ServerCore {
     }, {
       makeProtocol: (connection) => this.style.makeProtocol(connection),
       onAccepted: (connection) => this.emitFor(connection, "connect", connection.fd, 0),
-      onClosed: (connection, byServer) =>
-        this.emitFor(connection, this.style.closeEvent(connection), connection.fd, byServer ? -1 : 0),
+      onClosed: (connection, byServer) => this.#onClosed(connection, byServer),
       onBufferFull: (connection) => this.emitFor(connection, "bufferfull", connection.fd),
       onBufferEmpty: (connection) => {
         this.emitFor(connection, "bufferempty", connection.fd);
@@ -241,6 +241,18 @@ export class ServerCore {
   /** An open connection. */
   connection(fd: number): Connection | undefined {
     return this.#table?.get(fd);
+  }
+
+  /** An open connection, or the one whose end is being handled. */
+  connectionOrLeaving(fd: number): Connection | undefined {
+    return this.connection(fd) ?? (this.#leaving?.fd === fd ? this.#leaving : undefined);
+  }
+
+  #onClosed(connection: Connection, byServer: boolean): void {
+    const outer = this.#leaving;
+    this.#leaving = connection;
+    this.emitFor(connection, this.style.closeEvent(connection), connection.fd, byServer ? -1 : 0);
+    this.#leaving = outer;
   }
 
   /** When an idle connection is to be closed; 0 for never. */

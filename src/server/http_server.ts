@@ -118,6 +118,10 @@ export class ProgramHttpHost implements HttpHost {
     throw new Error("Cannot switch protocols: this server speaks HTTP only");
   }
 
+  onAnswered(): void {
+    this.#core.responseCount++;
+  }
+
   setError(code: number): void {
     this.#core.failed(code);
   }

@@ -32,6 +32,8 @@ export interface HttpHost {
   onUpgrade(session: HttpSession, request: HttpRequest, response: HttpResponse): void | Promise<void>;
   /** A handshake was answered with 101: makes the protocol that the connection speaks from now on. */
   onSwitch(session: HttpSession): Protocol;
+  /** A request was answered. */
+  onAnswered(): void;
   /** Notes a last-error code. */
   setError(code: number): void;
 }
@@ -113,6 +115,7 @@ export class HttpSession implements Protocol, ResponseTarget {
   }
 
   onFault(): void {
+    this.#dismissed = true; // this connection ends, here or after the answer
     const response = this.#response;
     if (response === undefined || response.headSent) return this.connection.abort(); // the peer sees that it was cut off
     response.status(500);
@@ -178,7 +181,9 @@ export class HttpSession implements Protocol, ResponseTarget {
 
   #afterHandler(response: HttpResponse): void {
     if (response.isSettled || this.#over) return;
-    this.onFault();
+    if (response.headSent) return this.connection.abort(); // what was sent is not the whole, and the peer has to see that
+    response.status(500);
+    response.end();
   }
 
   /** Turns the connection into another protocol. What has arrived behind the handshake goes there, after this turn. */
@@ -258,6 +263,7 @@ export class HttpSession implements Protocol, ResponseTarget {
   onEnd(status: number, keepAlive: boolean): void {
     if (status === 101) return this.#switch();
     this.#response = undefined;
+    this.#host.onAnswered();
     if (this.isUpgrade) this.status = 5;
     if (!keepAlive || this.#over) return this.connection.end(true);
     this.connection.deadline = this.#host.now + this.#host.keepAliveTimeout;

@@ -209,9 +209,9 @@ export class Server {
     return this.exist(fd);
   }
 
-  /** What is known of a connection; `false` with 1005 for an unknown fd. */
+  /** What is known of a connection, also while its end is being handled; `false` with 1005 for an unknown fd. */
   getClientInfo(fd: number): ClientInfo | false {
-    const connection = this.#core.connection(fd);
+    const connection = this.#core.connectionOrLeaving(fd);
     if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
     const { remoteAddress } = connection;
     return {

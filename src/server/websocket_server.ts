@@ -153,10 +153,10 @@ export class WebSocketServer extends HttpServer {
   override getClientInfo(fd: number): ClientInfo | false {
     const info = super.getClientInfo(fd);
     if (info === false) return false;
-    const { protocol } = this.#core.connection(fd)!;
+    const { protocol } = this.#core.connectionOrLeaving(fd)!;
     if (protocol instanceof HttpSession) info.websocket_status = protocol.status;
     else if (protocol instanceof WebSocketSession) {
-      info.websocket_status = protocol.protocol.isOpen ? WEBSOCKET_STATUS_ACTIVE : WEBSOCKET_STATUS_CLOSING;
+      info.websocket_status = protocol.protocol.isClosing ? WEBSOCKET_STATUS_CLOSING : WEBSOCKET_STATUS_ACTIVE;
       info.recv_queued_bytes = protocol.protocol.heldBytes;
     }
     return info;
@@ -168,7 +168,8 @@ export class WebSocketServer extends HttpServer {
    * @param data A text, octets, or a `Frame`, for which the other arguments are ignored.
    * @param opcode The frame type, text unless given.
    * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`. MASK masks with a random key, as a client has to.
-   * @returns The octets, or `false` for what may not be sent: see `push()`.
+   * @returns The octets.
+   * @throws {RangeError} For an opcode, a length or a close code that may not be sent: see `push()`.
    *
    * @example
    * ```ts
@@ -182,7 +183,7 @@ export class WebSocketServer extends HttpServer {
     data: string | Uint8Array | Frame,
     opcode: number = WEBSOCKET_OPCODE_TEXT,
     flags: number | boolean = SWOOLE_WEBSOCKET_FLAG_FIN,
-  ): Uint8Array | false {
+  ): Uint8Array {
     return packFrame(data, opcode, flags);
   }
 

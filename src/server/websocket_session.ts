@@ -136,7 +136,6 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
     frame.fd = this.connection.fd;
     frame.flags = RECEIVED_FLAGS;
     frame.finish = true;
-    frame.data = payload;
     this.#host.onMessage(this.connection, frame);
   }
 

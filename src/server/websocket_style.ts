@@ -79,28 +79,26 @@ class HandshakeHost extends ProgramHttpHost {
       }
       return refuse(response, refusal.status, refusal.reason);
     }
-    response.status(101);
-    response.header("Upgrade", "websocket");
-    response.header("Connection", "Upgrade");
-    response.header("Sec-WebSocket-Accept", acceptFor(request.header["sec-websocket-key"]));
-    response.header("Sec-WebSocket-Version", "13");
-    const spoken = core.settings.websocket_subprotocol;
-    const subprotocol = chooseSubprotocol(
-      request.header["sec-websocket-protocol"],
-      typeof spoken === "string" ? [spoken] : spoken,
-    );
-    if (subprotocol !== undefined) response.header("Sec-WebSocket-Protocol", subprotocol);
-
     const before = core.handler("beforehandshakeresponse");
     const done = before && core.run(connection, () => before(request, response, this.#server));
     if (done === undefined) return this.#open(connection, request, response);
     return done.then(() => connection.gather(() => this.#open(connection, request, response)));
   }
 
+  /** Accepts a handshake (RFC 6455 section 4.2.2), unless `beforeHandshakeResponse` has refused it. */
   #open(connection: Connection, request: HttpRequest, response: HttpResponse): void {
-    if (!response.isWritable()) return; // beforeHandshakeResponse has refused
-    response.status(101);
-    response.end();
+    if (!response.isWritable()) return;
+    const headers: [string, string][] = [
+      ["Upgrade", "websocket"],
+      ["Connection", "Upgrade"],
+      ["Sec-WebSocket-Accept", acceptFor(request.header["sec-websocket-key"])],
+      ["Sec-WebSocket-Version", "13"],
+    ];
+    const spoken = this.#core.settings.websocket_subprotocol;
+    const offered = request.header["sec-websocket-protocol"];
+    const subprotocol = chooseSubprotocol(offered, typeof spoken === "string" ? [spoken] : spoken);
+    if (subprotocol !== undefined) headers.push(["Sec-WebSocket-Protocol", subprotocol]);
+    response.switchProtocols(headers);
     this.#core.emitFor(connection, "open", request);
   }
 

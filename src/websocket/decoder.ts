@@ -234,7 +234,7 @@ export class MessageDecoder {
     if (this.#left > 0) return;
     this.#left = -1;
     if (!this.#fin) return;
-    if (this.#utf8 !== UTF8_ACCEPT) return void this.#violate(1007, "text ends inside a character");
+    if (this.#utf8 !== UTF8_ACCEPT) return void this.#violate(1007, "text is not UTF-8");
     const opcode = this.#type;
     const message = this.#message;
     this.#type = NONE;

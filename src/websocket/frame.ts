@@ -85,11 +85,13 @@ export class Frame {
     this.#end = bytes.length;
   }
 
-  /** The frame as octets, as `pack()` makes them; in Swoole this is `(string) $frame`. */
+  /**
+   * The frame as octets, as `pack()` makes them; in Swoole this is `(string) $frame`.
+   *
+   * @throws {RangeError} As `pack()`.
+   */
   toBytes(): Uint8Array {
-    const bytes = Frame.pack(this);
-    if (bytes === false) throw new RangeError(`Cannot pack the frame: opcode ${this.opcode} or its length is not allowed`);
-    return bytes;
+    return Frame.pack(this);
   }
 
   /** What `JSON.stringify()` sees: the five properties, in Swoole's order. */
@@ -100,7 +102,8 @@ export class Frame {
   /**
    * Packs a payload or a frame into octets. See {@linkcode WebSocketServer.pack}.
    *
-   * @returns The octets, or `false` for an opcode, a length or a close code that cannot be sent.
+   * @returns The octets.
+   * @throws {RangeError} For an opcode, a length or a close code that may not be sent.
    *
    * @example
    * ```ts
@@ -110,7 +113,7 @@ export class Frame {
    * assertEquals(Frame.pack("hi"), new Uint8Array([0x81, 0x02, 0x68, 0x69]));
    * ```
    */
-  static pack(data: string | Uint8Array | Frame, opcode?: number, flags?: number | boolean): Uint8Array | false {
+  static pack(data: string | Uint8Array | Frame, opcode?: number, flags?: number | boolean): Uint8Array {
     return packFrame(data, opcode, flags);
   }
 

@@ -91,9 +91,15 @@ export function packFrame(
   data: string | Uint8Array | Frame,
   opcode?: number,
   flags?: number | boolean,
-): Uint8Array | false {
+): Uint8Array {
   const frame = readOutgoing(data, opcode, flags);
-  if (frame === undefined) return false;
+  if (frame === undefined) {
+    throw new RangeError(
+      `Cannot pack the frame: opcode ${
+        data instanceof Frame ? data.opcode : opcode
+      }, its length or its close code may not be sent`,
+    );
+  }
   const sink = new MemorySink();
   const first = ((frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) << 7) | frame.opcode;
   let key: number | undefined;

@@ -200,10 +200,7 @@ test("MessageDecoder fails text that ends inside a character", () => {
   ];
   for (const masked of [true, false]) {
     for (const specs of cutShort) {
-      for (const chunks of everyCut(frames(masked, specs))) {
-        const notes = decode(masked, chunks);
-        assertEquals(notes.map(({ what, number }) => [what, number]), [["violation", 1007]]);
-      }
+      for (const chunks of everyCut(frames(masked, specs))) assertEquals(decode(masked, chunks), [NOT_UTF8]);
     }
     // The next message begins anew.
     assertEquals(decode(masked, [frames(masked, [[1, "é"], [1, "é"]])]), [message(1, "c3a9"), message(1, "c3a9")]);

@@ -177,7 +177,7 @@ test("WebSocketProtocol fails the connection on what the peer may not send: a Cl
     [[[0, "x"]], 1002, "a continuation has nothing to continue"],
     [[[9, "x", false]], 1002, "a control frame is fragmented"],
     [[[1, hex("ff")]], 1007, "text is not UTF-8"],
-    [[[1, hex("c3"), false], [0]], 1007, "text ends inside a character"],
+    [[[1, hex("c3"), false], [0]], 1007, "text is not UTF-8"],
     [[[2, new Uint8Array(65), false], [0, new Uint8Array(36)]], 1009, "the message is too big"],
   ];
   for (const [role, masked] of ROLES) {
