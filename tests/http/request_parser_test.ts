@@ -1,0 +1,126 @@
+import { assertEquals } from "@std/assert";
+import { test } from "node:test";
+import { RequestParser } from "../../src/http/request_parser.ts";
+import { bytes, oneByOne, type Outcome, parse, splits, WIDE } from "../support/http_parsing.ts";
+
+/** What RequestParser makes of well-formed input, however it arrives. */
+const cases: [name: string, text: string, requests: Partial<Outcome["requests"][0]>[]][] = [
+  ["a request without a body", "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n", [
+    { method: "GET", target: "/a?b=c", version: "1.1", header: { host: "x" }, body: "" },
+  ]],
+  ["HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", [{ version: "1.0", header: {} }]],
+  [
+    "header names in lower case, values without the blanks around them",
+    "GET / HTTP/1.1\r\nHOST:x\r\nX-Long-NAME: \t a  b\t \r\n\r\n",
+    [
+      { header: { host: "x", "x-long-name": "a  b" } },
+    ],
+  ],
+  [
+    "repeated fields joined, cookies with a semicolon",
+    "GET / HTTP/1.1\r\nHost: x\r\nA: 1\r\na: 2\r\nCookie: b=1\r\nCookie: c=2\r\n\r\n",
+    [
+      { header: { host: "x", a: "1, 2", cookie: "b=1; c=2" } },
+    ],
+  ],
+  [
+    "names that mean something to JavaScript",
+    "GET / HTTP/1.1\r\nHost: x\r\n__proto__: a\r\nconstructor: b\r\ntoString: c\r\n\r\n",
+    [
+      { header: { host: "x", ["__proto__"]: "a", constructor: "b", tostring: "c" } as unknown as Record<string, string> },
+    ],
+  ],
+  ["octets above 0x7f as Latin-1", "GET / HTTP/1.1\r\nHost: x\r\nA: \xe4\xff\r\n\r\n", [{
+    header: { host: "x", a: "\xe4\xff" },
+  }]],
+  ["a body with a length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n\r\n\r\n!", [{ body: "\r\n\r\n!" }]],
+  ["a body of no length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", [{ body: "" }]],
+  ["a chunked body", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n", [
+    { body: "abc0123456789" },
+  ]],
+  ["an empty chunked body", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", [{ body: "" }]],
+  [
+    "requests one after the other",
+    "POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /2 HTTP/1.1\r\nHost: x\r\n\r\n\r\n" +
+    "POST /3 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nd\r\n0\r\n\r\nGET /4 HTTP/1.0\r\n\r\n",
+    [{ target: "/1", body: "abc" }, { target: "/2", body: "" }, { target: "/3", body: "d" }, { target: "/4" }],
+  ],
+];
+
+for (const [name, text, expected] of cases) {
+  test(`RequestParser reads ${name}`, () => {
+    const all = bytes(text);
+    const whole = parse([all]);
+    assertEquals([whole.status, whole.open], [0, false]);
+    const picked = whole.requests.map((request, i) =>
+      Object.fromEntries(Object.keys(expected[i] ?? {}).map((key) => [key, request[key as keyof typeof request]]))
+    );
+    assertEquals(picked.map((request) => JSON.stringify(request)), expected.map((request) => JSON.stringify(request)));
+    assertEquals(parse(oneByOne(all)), whole);
+    for (const two of splits(all)) assertEquals(parse(two), whole);
+  });
+}
+
+test("RequestParser stops behind the head and behind the body", () => {
+  const parser = new RequestParser(WIDE);
+  const chunk = bytes("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET");
+  const head = parser.receive(chunk, 0);
+  assertEquals([head, parser.head?.bodyLength, parser.complete], [chunk.length - 6, 3, false]);
+  const body = parser.receive(chunk, head);
+  assertEquals([body, parser.complete], [chunk.length - 3, true]);
+  parser.next();
+  assertEquals([parser.head, parser.complete, parser.begun], [undefined, false, false]);
+});
+
+test("RequestParser says how long the body will be", () => {
+  for (const [fields, length] of [["", 0], ["Content-Length: 7\r\n", 7], ["Transfer-Encoding: chunked\r\n", -1]] as const) {
+    const parser = new RequestParser(WIDE);
+    parser.receive(bytes(`POST / HTTP/1.1\r\nHost: x\r\n${fields}\r\n`), 0);
+    assertEquals(parser.head?.bodyLength, length);
+    assertEquals(parser.complete, length === 0);
+  }
+});
+
+test("RequestParser has not begun before the first octet of a request, whatever empty lines there are", () => {
+  const parser = new RequestParser(WIDE);
+  for (const piece of ["\r", "\n", "\r\n", "\r\n\r", "\n"]) {
+    parser.receive(bytes(piece), 0);
+    assertEquals([parser.begun, parser.heldBytes, parser.failure], [false, 0, undefined]);
+  }
+  parser.receive(bytes("G"), 0);
+  assertEquals(parser.begun, true);
+});
+
+test("RequestParser reads nothing behind a failure", () => {
+  const parser = new RequestParser(WIDE);
+  parser.receive(bytes("GET /\n"), 0);
+  assertEquals(parser.failure?.status, 400);
+  const good = bytes("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  assertEquals(parser.receive(good, 0), 0);
+  assertEquals([parser.head, parser.complete], [undefined, false]);
+});
+
+test("RequestParser holds memory for what has arrived, not for what was announced", () => {
+  const parser = new RequestParser({ ...WIDE, maxBodySize: 1 << 30 });
+  const head = bytes("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
+  assertEquals(parser.receive(head, 0), head.length);
+  parser.receive(new Uint8Array(10_000), 0);
+  assertEquals(parser.heldBytes <= 20_000, true);
+  const chunked = new RequestParser({ ...WIDE, maxBodySize: 1 << 30 });
+  const text = bytes("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3fffffff\r\nabc");
+  chunked.receive(text, chunked.receive(text, 0));
+  assertEquals(chunked.heldBytes <= 1024, true);
+});
+
+test("RequestParser gives each request a body of its own", () => {
+  const parser = new RequestParser(WIDE);
+  const bodies: Uint8Array[] = [];
+  for (const letter of ["a", "b"]) {
+    const text = bytes(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n${letter.repeat(3)}`);
+    parser.receive(text, parser.receive(text, 0));
+    bodies.push(parser.body);
+    parser.next();
+    text.fill(0);
+  }
+  assertEquals(bodies.map((body) => new TextDecoder().decode(body)), ["aaa", "bbb"]);
+});

@@ -1,0 +1,319 @@
+import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { test } from "node:test";
+import { type HttpRequest, type HttpResponse, HttpServer } from "../../mod.ts";
+import { HttpResponse as Response, type ResponseTarget } from "../../src/http/response.ts";
+import { MemoryClient, settle } from "../support/memory_client.ts";
+import { signal } from "../support/serving.ts";
+
+type Handler = (request: HttpRequest, response: HttpResponse, server: HttpServer) => unknown;
+
+const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/** Runs a test against a server with this handler, over memory, and stops it. */
+async function over(
+  handler: Handler,
+  work: (client: MemoryClient, server: HttpServer, errors: unknown[]) => Promise<void>,
+): Promise<void> {
+  const server = new HttpServer();
+  const errors: unknown[] = [];
+  server.on("request", (request, response) => handler(request, response, server));
+  server.on("error", (_server, error) => void errors.push(error));
+  server.set({ websocket_close_timeout: 0.3 });
+  const client = new MemoryClient(server);
+  try {
+    await work(client, server, errors);
+  } finally {
+    client.drop();
+    server.shutdown();
+    await server.finished;
+  }
+}
+
+const failing: [name: string, handler: Handler, reported: number][] = [
+  ["throws", () => {
+    throw new Error("on purpose");
+  }, 1],
+  ["rejects", () => Promise.reject(new Error("on purpose")), 1],
+  ["throws later", async () => {
+    await settle();
+    throw new Error("on purpose");
+  }, 1],
+  ["throws something that is no error", () => {
+    throw "on purpose";
+  }, 1],
+  ["returns without an answer", () => {}, 0],
+  ["settles without an answer", async () => {
+    await settle();
+  }, 0],
+  ["sets status and headers, but never ends", (_request, response) => {
+    response.status(201);
+    response.header("X-A", "b");
+  }, 0],
+];
+
+for (const [name, handler, reported] of failing) {
+  test(`a handler that ${name}: 500 with an empty body`, () =>
+    over(handler, async (client, _server, errors) => {
+      client.send(GET);
+      const { status, body } = await client.readAnswer();
+      assertEquals([status, body, errors.length], [500, "", reported]);
+    }));
+}
+
+test("the connection is kept behind a 500", () =>
+  over((request, response) => request.get.good === undefined ? undefined : response.end("good"), async (client) => {
+    client.send(GET + "GET /?good HTTP/1.1\r\nHost: x\r\n\r\n");
+    assertEquals((await client.readAnswer()).status, 500);
+    assertEquals((await client.readAnswer()).body, "good");
+  }));
+
+test("a handler that throws after it has answered: the answer stands, the error is reported", () =>
+  over((_request, response) => {
+    response.end("fine");
+    throw new Error("too late");
+  }, async (client, _server, errors) => {
+    client.send(GET);
+    const { status, body } = await client.readAnswer();
+    assertEquals([status, body], [200, "fine"]);
+    await settle();
+    assertEquals(errors.length, 1);
+  }));
+
+test("a handler that throws in the middle of a body: the client sees that it is cut off", () =>
+  over((_request, response) => {
+    response.write("half");
+    throw new Error("on purpose");
+  }, async (client, _server, errors) => {
+    client.send(GET);
+    await client.readAll();
+    assertEquals([client.dropped, errors.length], [true, 1]);
+  }));
+
+test("a handler that returns in the middle of a body: the client sees that it is cut off", () =>
+  over((_request, response) => void response.write("half"), async (client) => {
+    client.send(GET);
+    const all = await client.readAll();
+    assertFalse(all.endsWith("0\r\n\r\n"));
+    assert(client.dropped);
+  }));
+
+test("detach(): the answer may come after the handler", async () => {
+  const detached = signal<HttpResponse>();
+  await over((_request, response) => {
+    assert(response.detach());
+    detached.resolve(response);
+  }, async (client) => {
+    client.send(GET + GET);
+    const response = await detached.promise;
+    await settle();
+    assertEquals(client.pending, "");
+    assert(response.isWritable());
+    assert(response.end("at last"));
+    assertEquals((await client.readAnswer()).body, "at last");
+  });
+});
+
+test("detach() behind end() gives false", () =>
+  over((_request, response) => {
+    response.end();
+    assertFalse(response.detach());
+  }, async (client, _server, errors) => {
+    client.send(GET);
+    await client.readAnswer();
+    assertEquals(errors, []);
+  }));
+
+test("behind end() everything gives false and 7106", () =>
+  over((_request, response, server) => {
+    assert(response.isWritable());
+    assert(response.end("once"));
+    assertFalse(response.isWritable());
+    const uses: [string, () => boolean][] = [
+      ["end", () => response.end("twice")],
+      ["write", () => response.write("more")],
+      ["status", () => response.status(201)],
+      ["header", () => response.header("A", "b")],
+      ["redirect", () => response.redirect("/")],
+    ];
+    for (const [name, use] of uses) {
+      assertEquals([name, use(), server.getLastError()], [name, false, 7106]);
+    }
+  }, async (client, _server, errors) => {
+    client.send(GET + GET);
+    for (let i = 0; i < 2; i++) assertEquals((await client.readAnswer()).body, "once");
+    assertEquals(errors, []);
+    assertEquals(client.pending, "");
+  }));
+
+test("behind write() the head is settled: header() and status() give false and 7106", () =>
+  over((_request, response, server) => {
+    response.write("begun");
+    assertEquals([response.header("A", "b"), server.getLastError()], [false, 7106]);
+    assertEquals([response.status(404), server.getLastError()], [false, 7106]);
+    assert(response.isWritable());
+    response.end();
+  }, async (client, _server, errors) => {
+    client.send(GET);
+    const { status, header } = await client.readAnswer();
+    assertEquals([status, header["a"], errors], [200, undefined, []]);
+  }));
+
+test("redirect()", () =>
+  over((request, response) => {
+    const { to, code } = request.get;
+    if (code === undefined) response.redirect(to);
+    else response.redirect(to, Number(code));
+  }, async (client) => {
+    client.send("GET /?to=/there HTTP/1.1\r\nHost: x\r\n\r\nGET /?to=https://x/&code=308 HTTP/1.1\r\nHost: x\r\n\r\n");
+    const first = await client.readAnswer();
+    assertEquals([first.status, first.header["location"], first.body], [302, "/there", ""]);
+    const second = await client.readAnswer();
+    assertEquals([second.status, second.header["location"]], [308, "https://x/"]);
+  }));
+
+test("redirect() to what would split the answer: 500, nothing of it is sent", () =>
+  over((request, response) => response.redirect(request.get.to), async (client, _server, errors) => {
+    client.send("GET /?to=/%0d%0aSet-Cookie:a=b%0d%0a%0d%0abody HTTP/1.1\r\nHost: x\r\n\r\n");
+    const { status, head } = await client.readAnswer();
+    assertEquals([status, errors.length], [500, 1]);
+    assertFalse(/set-cookie/i.test(head));
+  }));
+
+test("headers: set again, set several times, replaced and left out", () =>
+  over((_request, response) => {
+    response.header("X-A", "1");
+    response.header("x-a", "2");
+    response.header("Set-Cookie", ["a=1", "b=2"]);
+    response.header("X-Number", 7);
+    response.header("Server", "");
+    response.header("Date", "");
+    response.header("Content-Type", "text/plain");
+    response.status(299, "Fine enough");
+    response.end("ok");
+  }, async (client) => {
+    client.send(GET);
+    const { head } = await client.readAnswer();
+    assertEquals(head.trimEnd().split("\r\n").sort(), [
+      "Connection: keep-alive",
+      "Content-Length: 2",
+      "Content-Type: text/plain",
+      "HTTP/1.1 299 Fine enough",
+      "Set-Cookie: a=1",
+      "Set-Cookie: b=2",
+      "X-Number: 7",
+      "x-a: 2",
+    ]);
+  }));
+
+test("answering after the client has gone: false, no error", async () => {
+  const asked = signal<HttpResponse>();
+  await over((_request, response) => {
+    response.detach();
+    asked.resolve(response);
+  }, async (client, server, errors) => {
+    client.send(GET);
+    const response = await asked.promise;
+    client.drop();
+    while (response.isWritable()) await settle();
+    assertEquals([response.write("x"), response.end("y")], [false, false]);
+    await settle();
+    assertEquals([errors, server.connections.size], [[], 0]);
+  });
+});
+
+test("close() ends the connection without an answer", () =>
+  over((_request, response) => {
+    assert(response.close());
+    assertFalse(response.isWritable());
+    assertFalse(response.end("never"));
+  }, async (client, _server, errors) => {
+    client.send(GET + GET);
+    assertEquals(await client.readAll(), "");
+    assertEquals(errors, []);
+  }));
+
+/** A response that writes into a text. */
+function written(work: (response: Response) => void, target: Partial<ResponseTarget> = {}): string {
+  let text = "";
+  const sink: ResponseTarget = {
+    isOpen: true,
+    keepAlive: true,
+    isHead: false,
+    takesChunks: true,
+    isUpgrade: false,
+    date: "D",
+    send: (bytes) => void (text += new TextDecoder().decode(bytes)),
+    sendHead: (head) => void (text += head),
+    onEnd: () => {},
+    onMisuse: () => {},
+    close: () => true,
+    ...target,
+  };
+  work(new Response(1, sink));
+  return text;
+}
+
+test("what would split the answer is refused", () => {
+  written((response) => {
+    for (const name of ["", "a b", "a:b", "a\r\nb", "a\n", "\0", "ä", "a\u010a"]) {
+      assertThrows(() => response.header(name, "x"), TypeError);
+    }
+    for (const value of ["a\r\nb", "a\n", "\r", "a\0", "\x7f", "\u010a", "\u560a", "\ud83d\ude00"]) {
+      assertThrows(() => response.header("A", value), TypeError);
+      assertThrows(() => response.header("A", ["fine", value]), TypeError);
+      assertThrows(() => response.status(200, value), TypeError);
+      assertThrows(() => response.redirect(value), TypeError);
+    }
+    assertThrows(() => response.header("Transfer-Encoding", "chunked"), TypeError);
+    for (const status of [100, 101, 199, 0, -1, 1000, 200.5, NaN]) assertThrows(() => response.status(status), RangeError);
+  });
+});
+
+test("whatever header() and status() take, the answer has one head with as many lines", () => {
+  const texts = fc.oneof(
+    fc.string(),
+    fc.string({ unit: "binary" }),
+    fc.constantFrom("a\r\nb", "\n", "\r", "close", "keep-alive", "5"),
+  );
+  const names = fc.oneof(texts, fc.constantFrom("Connection", "Content-Length", "Upgrade", "Server", "Date", "Set-Cookie"));
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(names, texts), { maxLength: 5 }),
+      fc.integer({ min: 200, max: 999 }),
+      texts,
+      (fields, status, reason) => {
+        const attempt = (work: () => void) => {
+          try {
+            work();
+          } catch (error) {
+            assert(error instanceof TypeError);
+          }
+        };
+        const text = written((response) => {
+          attempt(() => response.status(status, reason));
+          for (const [name, value] of fields) attempt(() => response.header(name, value));
+          response.end();
+        });
+        assert(text.endsWith("\r\n\r\n"));
+        const lines = text.slice(0, -4).split("\r\n");
+        assert(/^HTTP\/1\.1 [2-9]\d\d /.test(lines[0]));
+        assert(lines.length <= 1 + fields.length + 5);
+        // deno-lint-ignore no-control-regex
+        for (const line of lines.slice(1)) assert(/^[!-9;-~]+: [^\x00-\x08\x0a-\x1f\x7f]*$/.test(line), JSON.stringify(line));
+        assertEquals(lines.filter((line) => /^connection:/i.test(line)).length, 1);
+        assert(lines.filter((line) => /^content-length:/i.test(line)).length <= 1);
+      },
+    ),
+    { numRuns: 3000 },
+  );
+});
+
+test("Upgrade is named in Connection (RFC 9110 section 7.8)", () => {
+  const head = written((response) => {
+    response.status(426);
+    response.header("Upgrade", "websocket");
+    response.end();
+  }, { keepAlive: false });
+  assertEquals(head.match(/^connection: .*$/gim), ["Connection: Upgrade, close"]);
+});
