@@ -142,9 +142,9 @@ test("A lone surrogate becomes U+FFFD, so that what is sent is UTF-8", () => {
 });
 
 const anyPayload = fc.oneof(
-  fc.string({ unit: "binary", maxLength: 300 }).map((text) => text.toWellFormed()),
-  fc.string({ maxLength: 140 }),
-  fc.uint8Array({ maxLength: 300 }),
+  fc.string({ unit: "binary", maxLength: 300, size: "max" }).map((text) => text.toWellFormed()),
+  fc.string({ maxLength: 140, size: "max" }),
+  fc.uint8Array({ maxLength: 300, size: "max" }),
   // Around the borders of the forms of the length, and of what is copied.
   fc.tuple(fc.constantFrom(126, 65536, 32 * 1024, 8192), fc.integer({ min: -3, max: 3 }), fc.boolean()).map((
     [border, more, text],
@@ -153,7 +153,7 @@ const anyPayload = fc.oneof(
 const anyKey = fc.oneof(fc.constant(undefined), fc.integer({ min: -0x80000000, max: 0x7fffffff }));
 
 test("MessageDecoder reads what writeFrame and writeTextFrame wrote: both roles, any key, all forms of the length", () => {
-  const anyFrames = fc.array(fc.tuple(anyPayload, anyKey), { minLength: 1, maxLength: 4 });
+  const anyFrames = fc.array(fc.tuple(anyPayload, anyKey), { minLength: 1, maxLength: 4, size: "max" });
   fc.assert(
     fc.property(anyFrames, fc.boolean(), fc.nat({ max: 9 }), (list, masked, at) => {
       const sink = new SharedSink(1 << 20, at);

@@ -52,7 +52,7 @@ test("mask tells whether all octets are ASCII afterwards, wherever one is not", 
 
 test("mask and rotateKey: any cut gives what one pass gives, and twice gives the original", () => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 400 }), anyKey, fc.nat({ max: 400 }), (bytes, key, place) => {
+    fc.property(fc.uint8Array({ maxLength: 400, size: "max" }), anyKey, fc.nat({ max: 400 }), (bytes, key, place) => {
       const at = Math.min(place, bytes.length);
       const whole = reference(bytes, 0, bytes.length, key);
       const cut = bytes.slice();

@@ -27,6 +27,10 @@ test("sha1 agrees with the runtime's at every length around the block size", () 
 });
 
 test("sha1 agrees with the runtime's on any ASCII text", () => {
-  const ascii = fc.string({ unit: fc.integer({ min: 0, max: 127 }).map((c) => String.fromCharCode(c)), maxLength: 600 });
+  const ascii = fc.string({
+    unit: fc.integer({ min: 0, max: 127 }).map((c) => String.fromCharCode(c)),
+    maxLength: 600,
+    size: "max",
+  });
   fc.assert(fc.property(ascii, (text) => assertEquals(sha1(text), reference(text))), { numRuns: 300 });
 });
