@@ -40,13 +40,13 @@ export function assertExists<T>(actual: T, message = "The value is null or undef
 }
 
 /** Fails unless a value is an instance of a class. */
-export function assertInstanceOf<E extends Error>(
+// deno-lint-ignore no-explicit-any
+export function assertInstanceOf<T extends abstract new (...args: any[]) => any>(
   actual: unknown,
-  // deno-lint-ignore no-explicit-any
-  type: abstract new (...args: any[]) => E,
+  expectedType: T,
   message?: string,
-): asserts actual is E {
-  assert(actual instanceof type, message ?? `The value is no ${type.name}: ${actual}`);
+): asserts actual is InstanceType<T> {
+  assert(actual instanceof expectedType, message ?? `The value is no ${expectedType.name}: ${actual}`);
 }
 
 /** Fails unless a text contains another. */

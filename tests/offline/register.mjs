@@ -1,18 +1,17 @@
 // Node resolves the names of the import map through this hook: `node --import ./tests/offline/register.mjs --test`.
 // npm packages come from tools/node_modules.
 import { readFileSync } from "node:fs";
-import { createRequire, registerHooks } from "node:module";
-import { pathToFileURL } from "node:url";
+import { registerHooks } from "node:module";
 
 const at = new URL("./import_map.json", import.meta.url);
 const { imports } = JSON.parse(readFileSync(at, "utf8"));
-const tools = createRequire(new URL("../../tools/package.json", import.meta.url));
+const tools = new URL("../../tools/package.json", import.meta.url).href;
 
 registerHooks({
   resolve(specifier, context, next) {
     const target = imports[specifier];
     if (target === undefined) return next(specifier, context);
-    if (target.startsWith("npm:")) return next(pathToFileURL(tools.resolve(specifier)).href, context);
+    if (target.startsWith("npm:")) return next(specifier, { ...context, parentURL: tools });
     return next(new URL(target, at).href, context);
   },
 });
