@@ -85,6 +85,7 @@ class LaneStreams implements LaneSink {
     if (this.#closed) return;
     this.#closed = true;
     if (!this.#readDone) this.#input.error(error ?? new Error("The connection is closed"));
+    this.#readDone = true;
     this.#output.error(error ?? new Error("The connection is closed"));
     this.onDrain();
   }

@@ -36,6 +36,11 @@ const runtimes = own.name === "node" ? [named] : [own, named];
 export const lanes: readonly (readonly [name: string, runtime: Runtime])[] = [...runtimes, ...runtimes.map(withoutLanes)]
   .map((runtime) => [runtime.name, runtime]);
 
+/** The ways of this runtime's own adapter, for tests that take their time. */
+export const ownLanes: readonly (readonly [name: string, runtime: Runtime])[] = lanes.filter(([name]) =>
+  own.name === "node" || name.startsWith(own.name)
+);
+
 /** Starts a server on a runtime. */
 export async function startOn(runtime: Runtime, server: Server): Promise<void> {
   setRuntime(runtime);

@@ -1,0 +1,281 @@
+// Peers that keep a server waiting. Each is cut off after its deadline, which settings make short here, while another client is
+// served all the time.
+
+import { assert, assertEquals } from "@std/assert";
+import { test } from "node:test";
+import { type Runtime, Server, type ServerSettings, WebSocketServer } from "../../mod.ts";
+import { ownLanes, servingOn } from "../support/lanes.ts";
+import { closeFrame, frame, handshake, RawClient } from "../support/raw_client.ts";
+import { signal } from "../support/serving.ts";
+
+/** What a peer does, and what it is told before it is cut off. */
+interface Case {
+  name: string;
+  settings: ServerSettings;
+  /** Brings the client to the point from which on it keeps the server waiting. */
+  begin?: (client: RawClient, server: WebSocketServer, fd: number) => Promise<void> | void;
+  /** Sent over and over, a little at a time. */
+  drip?: string | Uint8Array;
+  /** Checks what has arrived when the connection is over. */
+  check?: (arrived: Uint8Array) => void;
+  /** The `reactorId` of `close` or `disconnect`: -1 when the server is said to have closed. */
+  by: 0 | -1;
+}
+
+const text = (bytes: Uint8Array) => new TextDecoder("latin1").decode(bytes);
+const nothing = (arrived: Uint8Array) => assertEquals(text(arrived), "");
+const timedOut = (arrived: Uint8Array) => {
+  assert(text(arrived).startsWith("HTTP/1.1 408 Request Timeout\r\n"), text(arrived));
+  assert(/\r\nConnection: close\r\n/i.test(text(arrived)));
+};
+const open = async (client: RawClient) => {
+  client.send(handshake());
+  await client.readHead();
+};
+const pings = (arrived: Uint8Array) => assertEquals(arrived, Uint8Array.of(0x89, 0));
+
+const cases: Case[] = [
+  { name: "sends nothing", settings: { http_request_timeout: 0.3 }, check: nothing, by: -1 },
+  {
+    name: "sends half a handshake",
+    settings: { http_request_timeout: 0.3 },
+    begin: (client) => client.send(handshake().slice(0, 60)),
+    check: timedOut,
+    by: -1,
+  },
+  {
+    name: "sends a header field that never ends",
+    settings: { http_request_timeout: 0.3 },
+    begin: (client) => client.send("GET / HTTP/1.1\r\nHost: x\r\nA: "),
+    drip: "b",
+    check: timedOut,
+    by: -1,
+  },
+  { name: "sends empty lines and no request", settings: { http_request_timeout: 0.3 }, drip: "\r\n", check: nothing, by: -1 },
+  {
+    name: "sends half a body",
+    settings: { http_request_timeout: 0.3 },
+    begin: (client) => client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"),
+    check: timedOut,
+    by: -1,
+  },
+  {
+    name: "sends a chunked body that never ends",
+    settings: { http_request_timeout: 0.3 },
+    begin: (client) => client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    drip: "1\r\na\r\n",
+    check: timedOut,
+    by: -1,
+  },
+  {
+    name: "asks once and stays",
+    settings: { http_keepalive_timeout: 0.3 },
+    begin: async (client) => {
+      client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      await client.readAnswer();
+    },
+    check: nothing,
+    by: -1,
+  },
+  {
+    name: "asks once, then sends empty lines",
+    settings: { http_keepalive_timeout: 0.3 },
+    begin: async (client) => {
+      client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      await client.readAnswer();
+    },
+    drip: "\r\n",
+    check: nothing,
+    by: -1,
+  },
+  {
+    name: "asks once, then sends half a request",
+    settings: { http_request_timeout: 0.3 },
+    begin: async (client) => {
+      client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      await client.readAnswer();
+      client.send("GET /2 HT");
+    },
+    check: timedOut,
+    by: -1,
+  },
+  {
+    name: "never answers a ping",
+    settings: { websocket_ping_interval: 0.3, websocket_ping_timeout: 0.3 },
+    begin: open,
+    check: pings,
+    by: 0,
+  },
+  {
+    name: "never answers our Close",
+    settings: { websocket_close_timeout: 0.3 },
+    begin: async (client, server, fd) => {
+      await open(client);
+      assert(server.disconnect(fd, 1000, "bye"));
+    },
+    check: (arrived) => assertEquals(arrived, closeFrame(1000, "bye", false)),
+    by: -1,
+  },
+  {
+    name: "answers our Close with other frames",
+    settings: { websocket_close_timeout: 0.3 },
+    begin: async (client, server, fd) => {
+      await open(client);
+      assert(server.disconnect(fd, 1000, "bye"));
+    },
+    drip: frame({ opcode: 1, payload: "not yet" }),
+    check: (arrived) => assertEquals(arrived, closeFrame(1000, "bye", false)),
+    by: -1,
+  },
+  {
+    name: "is quiet for longer than heartbeat_idle_time, although it is spoken to",
+    settings: { heartbeat_idle_time: 0.6, websocket_ping_interval: 0 },
+    begin: async (client, server, fd) => {
+      await open(client);
+      server.tick(100, (timer) => void (server.push(fd, "hello?") || server.clearTimer(timer)));
+    },
+    by: 0,
+  },
+  {
+    name: "is idle for longer than max_idle_time",
+    settings: { max_idle_time: 0.5, websocket_ping_interval: 0 },
+    begin: open,
+    check: nothing,
+    by: 0,
+  },
+];
+
+async function drip(client: RawClient, bytes: string | Uint8Array): Promise<void> {
+  while (!client.ended) {
+    client.send(bytes);
+    await new Promise((resolve) => setTimeout(resolve, 15));
+  }
+}
+
+/** Runs all of them at once, when the first is waited for: what takes long here is waiting. */
+function together(works: readonly (() => Promise<void>)[]): (index: number) => Promise<void> {
+  let running: Promise<void>[] | undefined;
+  return (index) => {
+    running ??= works.map((work) => {
+      const result = work();
+      result.catch(() => {}); // it is looked at when its turn comes
+      return result;
+    });
+    return running[index];
+  };
+}
+
+async function checkCase(runtime: Runtime, { settings, begin, drip: drops, check, by }: Case): Promise<void> {
+  const server = new WebSocketServer("127.0.0.1", 0);
+  server.set(settings);
+  const accepted: number[] = [];
+  const over: [fd: number, reactorId: number][] = [];
+  const errors: unknown[] = [];
+  server.on("connect", (_server, fd) => void accepted.push(fd));
+  server.on("message", (server, { fd, data }) => server.push(fd, data));
+  server.on("request", (_request, response) => response.end("answer"));
+  const end = (_server: unknown, fd: number, reactorId: number) => void over.push([fd, reactorId]);
+  server.on("close", end);
+  server.on("disconnect", end);
+  server.on("error", (_server, error) => void errors.push(error));
+  await servingOn(runtime, server, async (server, port) => {
+    const steady = await RawClient.open(port);
+    const served = async () => {
+      steady.send(frame({ opcode: 1, payload: "served" }));
+      let answer = await steady.readFrame();
+      while (answer?.opcode === 9) answer = await steady.readFrame();
+      assertEquals(text(answer!.payload), "served");
+    };
+    await served();
+    const client = await RawClient.connect(port);
+    while (accepted.length < 2) await served();
+    const fd = accepted[1];
+    await begin?.(client, server, fd);
+    const dripping = drops === undefined ? undefined : drip(client, drops);
+    while (over.length === 0) await served();
+    const arrived = await client.readAll();
+    await dripping;
+    check?.(arrived);
+    await served();
+    assertEquals([over, errors], [[[fd, by]], []]);
+    assertEquals(server.exist(fd), false);
+    client.destroy();
+    steady.destroy();
+  });
+}
+
+for (const [lane, runtime] of ownLanes) {
+  const run = together(cases.map((one) => () => checkCase(runtime, one)));
+  for (const [index, { name }] of cases.entries()) test(`a peer that ${name} is cut off (${lane})`, () => run(index));
+
+  test(`a peer that answers pings stays (${lane})`, async () => {
+    const server = new WebSocketServer("127.0.0.1", 0);
+    server.set({ websocket_ping_interval: 0.25, websocket_ping_timeout: 0.25 });
+    let closed = false;
+    server.on("message", (server, { fd, data }) => server.push(fd, data));
+    server.on("close", () => closed = true);
+    await servingOn(runtime, server, async (_server, port) => {
+      const client = await RawClient.open(port);
+      for (let count = 0; count < 4; count++) {
+        const ping = await client.readFrame();
+        assertEquals([ping?.opcode, ping?.payload.length, closed], [9, 0, false]);
+        client.send(frame({ opcode: 10, payload: ping!.payload }));
+      }
+      client.send(frame({ opcode: 1, payload: "alive" }));
+      assertEquals(text((await client.readFrame())!.payload), "alive");
+      client.destroy();
+    });
+  });
+
+  test(`a peer that never ends its side after our FIN is dropped (${lane})`, async () => {
+    const server = new Server("127.0.0.1", 0);
+    server.set({ websocket_close_timeout: 0.3 });
+    server.on("receive", (server, fd) => {
+      server.send(fd, "bye");
+      server.close(fd);
+      server.shutdown();
+    });
+    await servingOn(runtime, server, async (server, port) => {
+      const client = await RawClient.connect(port);
+      client.send("now");
+      assertEquals(text(await client.readAll()), "bye");
+      await server.finished; // it does not wait for the client's FIN for ever
+      client.destroy();
+    });
+  });
+
+  test(`a peer that never reads is cut off while messages wait for it (${lane})`, async () => {
+    const server = new WebSocketServer("127.0.0.1", 0);
+    server.set({ websocket_ping_interval: 0.3, websocket_ping_timeout: 0.3, socket_buffer_size: 1024 * 1024 });
+    const opened = signal<number>();
+    const closed = signal<number>();
+    server.on("open", (_server, { fd }) => opened.resolve(fd));
+    server.on("message", () => {});
+    server.on("close", (_server, _fd, reactorId) => closed.resolve(reactorId));
+    await servingOn(runtime, server, async (server, port) => {
+      const client = await RawClient.open(port);
+      client.socket.pause();
+      const fd = await opened.promise;
+      const keepFull = () => {
+        while (server.push(fd, "x".repeat(64 * 1024)));
+      };
+      keepFull();
+      server.on("drain", keepFull);
+      assertEquals(await closed.promise, 0);
+      client.destroy();
+    });
+  });
+
+  test(`a plain Server closes idle connections (${lane})`, async () => {
+    const server = new Server("127.0.0.1", 0);
+    server.set({ heartbeat_check_interval: 0.2 }); // idle for twice as long
+    server.on("receive", (server, fd, _reactorId, data) => server.send(fd, data));
+    await servingOn(runtime, server, async (_server, port) => {
+      const client = await RawClient.connect(port);
+      client.send("hello");
+      assertEquals(text(await client.readAll()), "hello");
+      assertEquals(client.error, undefined);
+      client.end();
+    });
+  });
+}
