@@ -21,12 +21,16 @@ export class Program {
   #wake: (() => void)[] = [];
   #over = false;
 
-  /** @param command The program with its arguments. */
-  constructor(command: readonly string[]) {
+  /**
+   * @param command The program with its arguments.
+   * @param env Environment variables beside those of the tests.
+   */
+  constructor(command: readonly string[], env: Record<string, string> = {}) {
     this.process = spawn(command[0], command.slice(1), {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NO_COLOR: "1" },
+      env: { ...process.env, NO_COLOR: "1", ...env },
     });
+    this.process.on("error", (error) => this.errors += `${error}`);
     this.process.stdout!.setEncoding("utf8").on("data", (text: string) => {
       const lines = (this.#rest + text).split("\n");
       this.#rest = lines.pop()!;
@@ -56,6 +60,17 @@ export class Program {
     for (const wake of this.#wake.splice(0)) wake();
   }
 }
+
+const tool = (path: string) => fileURLToPath(new URL(`../../tools/node_modules/${path}`, import.meta.url));
+
+/** How to run a file in each runtime, installed by `npm ci --prefix tools`. */
+export const runners: readonly (readonly [name: string, ...command: string[]])[] = [
+  ["Deno", tool(".bin/deno"), "run", "-A"],
+  ["Bun", tool(".bin/bun"), "run"],
+  ["Node 22", tool("n22/bin/node")],
+  ["Node 24", tool("n24/bin/node")],
+  ["Node 26", tool("n26/bin/node")],
+];
 
 /** The command that runs a TypeScript file in the runtime that the tests are in. */
 export function inThisRuntime(file: URL, ...args: string[]): string[] {
