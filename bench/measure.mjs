@@ -101,9 +101,9 @@ const DISTURBED = 0.08;
 /** How often a disturbed run is repeated before the least disturbed one is taken. */
 const ATTEMPTS = 4;
 
-/** Waits until other programs leave both cores alone for a moment; not for ever. */
-async function untilQuiet(cores) {
-  for (let tries = 0, calm = 0; calm < 2 && tries < 120; tries++) {
+/** Waits until other programs leave both cores alone for a moment, `patience` seconds at most. */
+async function untilQuiet(cores, patience) {
+  for (let tries = 0, calm = 0; calm < 2 && tries < patience * 4; tries++) {
     const busy = cores.map(busyOf);
     await sleep(250);
     calm = cores.every((core, index) => busyOf(core) - busy[index] <= DISTURBED * 0.25) ? calm + 1 : 0;
@@ -113,8 +113,8 @@ async function untilQuiet(cores) {
 /** One run of a row that is about speed, undisturbed by other programs if that can be had. */
 export async function measureSpeed(what) {
   let best;
-  for (let attempt = 0; attempt < ATTEMPTS && !(best?.others <= DISTURBED); attempt++) {
-    await untilQuiet(what.cores);
+  for (let attempt = 0; attempt < (what.patience > 0 ? ATTEMPTS : 1) && !(best?.others <= DISTURBED); attempt++) {
+    await untilQuiet(what.cores, what.patience);
     const result = await measureOnce(what);
     if (best === undefined || result.others < best.others) best = result;
   }

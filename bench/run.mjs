@@ -1,7 +1,7 @@
 // The benchmark: Sluice and its peers in one run, in every runtime. See bench/README.md.
 //
 //   node bench/run.mjs [--rows LIST] [--runtimes LIST] [--servers LIST] [--rounds N] [--seconds N] [--warmup N]
-//                      [--node VERSION] [--cores SERVER,LOAD] [--before DIRECTORY] [--list]
+//                      [--node VERSION] [--cores SERVER,LOAD] [--patience N] [--before DIRECTORY] [--list]
 
 import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -22,6 +22,7 @@ const { values: options } = parseArgs({
     warmup: { type: "string", default: "1" },
     node: { type: "string", default: "24" },
     cores: { type: "string", default: "0,1" },
+    patience: { type: "string", default: "20" },
     before: { type: "string" },
     list: { type: "boolean", default: false },
   },
@@ -36,9 +37,9 @@ function pick(option, known) {
   return known.filter((name) => names.includes(name));
 }
 
-function numberOf(option) {
+function numberOf(option, least = 0.1) {
   const value = Number(options[option]);
-  if (!(value > 0)) throw new Error(`Cannot use --${option} ${options[option]}: a number above 0 is needed`);
+  if (!(value >= least)) throw new Error(`Cannot use --${option} ${options[option]}: a number from ${least} on is needed`);
   return value;
 }
 
@@ -51,6 +52,7 @@ const runtimes = runtimesFor(options.node);
 const rounds = numberOf("rounds");
 const seconds = numberOf("seconds");
 const warmup = numberOf("warmup");
+const patience = numberOf("patience", 0);
 const cores = options.cores.split(",");
 const chosenRows = pick("rows", rows.map((row) => row.name)).map((name) => rows.find((row) => row.name === name));
 const chosenRuntimes = pick("runtimes", Object.keys(runtimes));
@@ -92,7 +94,7 @@ for (const row of chosenRows) {
         const about = { row: row.name, runtime, server, round };
         const common = { cores, runtime: runtimes[runtime], file, row };
         if (!idle) {
-          keep({ ...about, result: await measureSpeed({ ...common, isRaw: server === "raw", seconds, warmup }) });
+          keep({ ...about, result: await measureSpeed({ ...common, isRaw: server === "raw", seconds, warmup, patience }) });
         } else {
           for (const gc of [false, true]) keep({ ...about, gc, result: await measureMemory({ ...common, gc }) });
         }
