@@ -17,7 +17,7 @@ export interface Protocol {
   receiveEnd(): void;
   /** The connection's `deadline` has passed. */
   onDeadline(now: number): void;
-  /** The send queue is empty again. */
+  /** The send queue has come down to the low watermark: `isFull` is false again. */
   onDrain?(): void;
   /** The program failed on what arrived here: ends this connection, and tells the peer if that is still possible. */
   onFault(): void;
@@ -59,8 +59,11 @@ export class Scratch {
   length = 0;
 }
 
-/** Small parts of a queue are joined to chunks of up to this many octets. */
+/** Parts of a queue are joined to chunks of up to this many octets. */
 const JOIN_LIMIT = 64 * 1024;
+
+/** The memory that small parts behind the first are gathered in. */
+const SHARED_PART = 4096;
 
 const OPEN = 0;
 /** Over for the program; output is flushed, then the transport ends. */
@@ -97,8 +100,6 @@ export class Connection implements LaneSink, ByteSink {
   receivedBytes = 0;
   /** How many octets were sent or queued. */
   sentBytes = 0;
-  /** What broke the connection, if something did. */
-  error: unknown = undefined;
   /** The memory for `reserve()`. */
   memory: Uint8Array;
 
@@ -107,8 +108,10 @@ export class Connection implements LaneSink, ByteSink {
   #state = OPEN;
   #busy = false; // the lane has not taken the last chunk yet
   #inFlight = 0; // size of that chunk
-  #parts: Uint8Array[] | undefined = undefined;
-  #partBytes = 0;
+  #parts: Uint8Array[] | undefined = undefined; // what waits, oldest first
+  #tail: Uint8Array | undefined = undefined; // what waits behind that: memory that small parts are gathered in
+  #tailUsed = 0;
+  #partBytes = 0; // all that waits
   #flushing = false; // a flush at the end of this turn is asked for
   #full = false;
   #pausedByProtocol = false;
@@ -140,6 +143,11 @@ export class Connection implements LaneSink, ByteSink {
     return this.#inFlight + this.#partBytes + (scratch.owner === this ? scratch.length : 0);
   }
 
+  /** Whether so much waits to be sent that nothing more is read. */
+  get isFull(): boolean {
+    return this.#full;
+  }
+
   /** This side's address, where there is one. */
   get localAddress(): Address | undefined {
     return this.pipe.localAddress;
@@ -161,29 +169,56 @@ export class Connection implements LaneSink, ByteSink {
         return scratch.length;
       }
     }
-    this.memory = new Uint8Array(size);
-    return 0;
+    if (this.#tail === undefined || this.#tail.length - this.#tailUsed < size) {
+      // The first part gets what it needs. If more wait behind it, they share memory: a queue of small parts is no larger
+      // than what is in it.
+      const first = !this.#isWaiting;
+      this.#sealTail();
+      this.#tail = new Uint8Array(first ? size : Math.max(size, SHARED_PART));
+    }
+    this.memory = this.#tail;
+    return this.#tailUsed;
   }
 
   commit(size: number): void {
     this.sentBytes += size;
     const { scratch } = this.#owner;
-    if (this.memory === scratch.memory) scratch.length += size;
-    else this.#enqueue(size * 2 > this.memory.length ? this.memory.subarray(0, size) : this.memory.slice(0, size));
+    if (this.memory === scratch.memory) {
+      scratch.length += size;
+      return;
+    }
+    this.#tailUsed += size;
+    this.memory = scratch.memory; // a piece of the queue is not kept longer than it has to
+    this.#onQueued(size);
   }
 
   append(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.sentBytes += bytes.length;
     if (this.#owner.scratch.owner === this) this.#spill();
-    this.#enqueue(bytes);
+    this.#sealTail();
+    (this.#parts ??= []).push(bytes);
+    this.#onQueued(bytes.length);
   }
 
-  #enqueue(part: Uint8Array): void {
-    this.memory = this.#owner.scratch.memory; // a private piece of memory is not kept
-    if (this.#state >= ENDED) return;
-    (this.#parts ??= []).push(part);
-    this.#partBytes += part.length;
+  /** Whether something waits to be handed to the lane. */
+  get #isWaiting(): boolean {
+    return this.#partBytes > 0;
+  }
+
+  /** Nothing more is gathered in the tail. */
+  #sealTail(): void {
+    const tail = this.#tail;
+    if (tail === undefined) return;
+    const used = this.#tailUsed;
+    this.#tail = undefined;
+    this.#tailUsed = 0;
+    if (used > 0) (this.#parts ??= []).push(used * 2 > tail.length ? tail.subarray(0, used) : tail.slice(0, used));
+  }
+
+  #onQueued(size: number): void {
+    if (this.#state >= ENDED) return this.#dropQueue();
+    this.#partBytes += size;
     if (!this.#flushing && !this.#busy && this.#owner.scratch.owner !== this) {
       this.#flushing = true;
       this.#owner.flushLater(this);
@@ -198,9 +233,10 @@ export class Connection implements LaneSink, ByteSink {
     if (length === 0) return;
     scratch.length = 0;
     if (this.#state >= ENDED) return;
-    if (!this.#busy && this.#parts === undefined) {
+    if (!this.#busy && !this.#isWaiting) {
       this.#write(scratch.memory, length, false);
     } else {
+      this.#sealTail();
       (this.#parts ??= []).push(copyBytes(scratch.memory, 0, length));
       this.#partBytes += length;
     }
@@ -220,6 +256,7 @@ export class Connection implements LaneSink, ByteSink {
   /** Hands queued parts to the lane, as far as it takes them. */
   flush(): void {
     this.#flushing = false;
+    if (!this.#busy) this.#sealTail();
     while (this.#parts !== undefined && !this.#busy && this.#state < ENDED) {
       const parts = this.#parts;
       let count = 0;
@@ -239,8 +276,9 @@ export class Connection implements LaneSink, ByteSink {
       this.#full = false;
       if (!this.#pausedByProtocol) this.#lane.resume();
       if (this.#state === OPEN) this.#owner.onBufferEmpty(this);
+      if (this.#state === OPEN) this.protocol.onDrain?.();
     }
-    if (this.#state === CLOSING && !this.#busy && this.#parts === undefined) this.#end();
+    if (this.#state === CLOSING && !this.#busy && !this.#isWaiting) this.#end();
   }
 
   /** A peer that does not read what we send is not read either, until it does. */
@@ -287,7 +325,7 @@ export class Connection implements LaneSink, ByteSink {
   #endTurn(): void {
     this.#spill();
     this.#owner.scratch.owner = undefined;
-    if (this.#parts !== undefined && !this.#busy) this.flush();
+    if (this.#isWaiting && !this.#busy) this.flush();
     else if (this.#state === CLOSING) this.#afterFlush();
   }
 
@@ -302,22 +340,20 @@ export class Connection implements LaneSink, ByteSink {
     this.lastSent = this.#owner.now;
     if (this.#state >= ENDED) return;
     if (this.#state === CLOSING) this.deadline = this.#owner.now + this.#owner.lingerTimeout;
-    if (this.#parts !== undefined) {
+    if (this.#isWaiting) {
       this.lastProgress = this.#owner.now;
       this.flush();
     } else {
       this.#afterFlush();
     }
-    if (this.#state === OPEN && !this.#busy) this.protocol.onDrain?.();
   }
 
-  onClose(error?: unknown): void {
+  onClose(): void {
     if (this.#state === RELEASED) return;
-    this.error ??= error;
     this.#leave(false);
     this.#state = RELEASED;
-    this.#parts = undefined;
-    this.#partBytes = this.#inFlight = 0;
+    this.#dropQueue();
+    this.#inFlight = 0;
     this.#owner.onReleased(this);
   }
 
@@ -346,7 +382,7 @@ export class Connection implements LaneSink, ByteSink {
     this.deadline = this.#owner.now + this.#owner.lingerTimeout;
     this.#lane.resume();
     if (this.#owner.scratch.owner !== this) {
-      if (this.#parts !== undefined && !this.#busy) this.flush();
+      if (this.#isWaiting && !this.#busy) this.flush();
       else this.#afterFlush();
     }
   }
@@ -372,6 +408,11 @@ export class Connection implements LaneSink, ByteSink {
     this.deadline = 0;
     this.protocol.onClosed();
     this.#owner.onClosed(this, byServer);
+  }
+
+  #dropQueue(): void {
+    this.#parts = this.#tail = undefined;
+    this.#tailUsed = this.#partBytes = 0;
   }
 
   #isReleased(): boolean {

@@ -69,7 +69,7 @@ export class HttpSession implements Protocol, ResponseTarget {
   // ---- Protocol -----------------------------------------------------------------------------------------------------
 
   receive(chunk: Uint8Array, at: number): void {
-    if (this.#response !== undefined) return this.#hold(chunk, at);
+    if (this.#response !== undefined || this.#held !== undefined) return this.#hold(chunk, at);
     this.#reading = true;
     while (at < chunk.length && !this.#over) {
       const begun = this.#parser.begun;
@@ -85,27 +85,28 @@ export class HttpSession implements Protocol, ResponseTarget {
           this.#beginUpgrade(this.#parser.head, chunk, at);
           break;
         }
-        const expect = this.#parser.head.header["expect"];
+        const { header, version } = this.#parser.head;
         // RFC 9110 section 10.1.1: the client waits for this before it sends the body.
-        if (hasToken(expect, "100-continue") && !this.#parser.complete && at === chunk.length) {
+        if (version === "1.1" && hasToken(header["expect"], "100-continue") && !this.#parser.complete && at === chunk.length) {
           this.sendHead("HTTP/1.1 100 Continue\r\n\r\n");
         }
       }
       if (!this.#parser.complete) continue;
       this.#answer();
-      if (this.#response !== undefined) {
+      // One request is answered at a time; and none while the client does not read the answers.
+      if (this.#response !== undefined || this.connection.isFull) {
         this.#hold(chunk, at);
         break;
       }
     }
     this.#reading = false;
-    if (this.#peerEnded && this.#response === undefined && !this.#over) this.connection.end(false);
+    if (this.#peerEnded && this.#response === undefined && this.#held === undefined && !this.#over) this.connection.end(false);
   }
 
   receiveEnd(): void {
     // A client may half-close after its request and wait for the answer.
     this.#peerEnded = true;
-    if (this.#response === undefined) this.connection.end(false);
+    if (this.#response === undefined && this.#held === undefined) this.connection.end(false);
   }
 
   onDeadline(_now: number): void {
@@ -117,7 +118,8 @@ export class HttpSession implements Protocol, ResponseTarget {
   onFault(): void {
     this.#dismissed = true; // this connection ends, here or after the answer
     const response = this.#response;
-    if (response === undefined || response.headSent) return this.connection.abort(); // the peer sees that it was cut off
+    if (response === undefined) return this.connection.end(true); // it has answered before it failed
+    if (response.headSent) return this.connection.abort(); // the peer sees that the answer was cut off
     response.status(500);
     response.end();
   }
@@ -150,6 +152,23 @@ export class HttpSession implements Protocol, ResponseTarget {
       this.#heldAt = 0;
     }
     this.connection.pause();
+  }
+
+  /** Reads what was held back. */
+  #goOn(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    this.connection.resume();
+    if (held !== undefined) this.connection.gather(() => this.receive(held, this.#heldAt));
+    else if (this.#peerEnded) this.connection.end(false);
+  }
+
+  onDrain(): void {
+    // Not from inside of a flush, which this may have been called from.
+    if (this.#held === undefined || this.#response !== undefined) return;
+    queueMicrotask(() => {
+      if (this.#response === undefined && !this.#over && !this.connection.isFull) this.#goOn();
+    });
   }
 
   #answer(): void {
@@ -267,12 +286,7 @@ export class HttpSession implements Protocol, ResponseTarget {
     if (this.isUpgrade) this.status = 5;
     if (!keepAlive || this.#over) return this.connection.end(true);
     this.connection.deadline = this.#host.now + this.#host.keepAliveTimeout;
-    if (this.#reading) return;
-    const held = this.#held;
-    this.#held = undefined;
-    this.connection.resume();
-    if (held !== undefined) this.connection.gather(() => this.receive(held, this.#heldAt));
-    else if (this.#peerEnded) this.connection.end(false);
+    if (!this.#reading && !this.connection.isFull) this.#goOn();
   }
 
   onMisuse(): void {

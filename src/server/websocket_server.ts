@@ -10,8 +10,6 @@ import {
   WEBSOCKET_OPCODE_CLOSE,
   WEBSOCKET_OPCODE_PING,
   WEBSOCKET_OPCODE_TEXT,
-  WEBSOCKET_STATUS_ACTIVE,
-  WEBSOCKET_STATUS_CLOSING,
 } from "../constants.ts";
 import {
   SWOOLE_ERROR_SESSION_CLOSING,
@@ -156,7 +154,7 @@ export class WebSocketServer extends HttpServer {
     const { protocol } = this.#core.connectionOrLeaving(fd)!;
     if (protocol instanceof HttpSession) info.websocket_status = protocol.status;
     else if (protocol instanceof WebSocketSession) {
-      info.websocket_status = protocol.protocol.isClosing ? WEBSOCKET_STATUS_CLOSING : WEBSOCKET_STATUS_ACTIVE;
+      info.websocket_status = protocol.status;
       info.recv_queued_bytes = protocol.protocol.heldBytes;
     }
     return info;

@@ -5,7 +5,7 @@
  */
 
 import type { Connection, Protocol } from "../connection.ts";
-import { WEBSOCKET_OPCODE_PING, WEBSOCKET_OPCODE_PONG } from "../constants.ts";
+import { WEBSOCKET_OPCODE_PING, WEBSOCKET_OPCODE_PONG, WEBSOCKET_STATUS_ACTIVE, WEBSOCKET_STATUS_CLOSING } from "../constants.ts";
 import { type CloseFrame, Frame } from "../websocket/frame.ts";
 import { closeFrameOf } from "../websocket/pack.ts";
 import { type ProtocolEvents, type ProtocolOptions, WebSocketProtocol } from "../websocket/protocol.ts";
@@ -43,6 +43,7 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
 
   readonly #host: WebSocketHost;
   #pingSent = 0; // when, while its answer is awaited
+  #peerClosing = false; // its Close is being delivered: one of ours is the answer
   #endedByServer = false;
 
   constructor(connection: Connection, host: WebSocketHost) {
@@ -52,6 +53,11 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
     connection.deadline = this.#nextDeadline();
   }
 
+  /** Swoole's `websocket_status`: 3, or 4 when we have sent a Close. */
+  get status(): number {
+    return this.protocol.isClosing || this.#endedByServer ? WEBSOCKET_STATUS_CLOSING : WEBSOCKET_STATUS_ACTIVE;
+  }
+
   /**
    * Starts the closing handshake (RFC 6455 section 7.1.2).
    *
@@ -59,7 +65,7 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
    */
   close(payload: Uint8Array): boolean {
     if (!this.protocol.sendClose(payload)) return false;
-    this.#endedByServer = true;
+    this.#endedByServer = !this.#peerClosing;
     this.connection.deadline = this.#host.now + this.#host.closeTimeout;
     return true;
   }
@@ -136,11 +142,11 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
     frame.fd = this.connection.fd;
     frame.flags = RECEIVED_FLAGS;
     frame.finish = true;
+    this.#peerClosing = true;
     this.#host.onMessage(this.connection, frame);
   }
 
   onFinished(): void {
-    // A Close pushed from the `message` handler of the peer's Close is an answer, not our initiative.
     this.connection.end(this.#endedByServer);
   }
 }
