@@ -17,6 +17,19 @@ export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
+// What a runtime hands over may be a subclass of Uint8Array whose slice() does not copy. Whatever reaches a program goes through
+// one of these two.
+
+/** A range of octets as a plain `Uint8Array` over the same memory. */
+export function viewBytes(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
+}
+
+/** A copy of a range of octets, as a plain `Uint8Array` with memory of its own. */
+export function sliceBytes(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return new Uint8Array(viewBytes(bytes, start, end));
+}
+
 /** Copies up to this many octets share a slab. */
 const SLAB_COPY_LIMIT = 4096;
 const SLAB_SIZE = 16 * 1024;
@@ -34,7 +47,7 @@ let slabUsed = 0;
  */
 export function copyBytes(bytes: Uint8Array, start: number, end: number): Uint8Array {
   const length = end - start;
-  if (length > SLAB_COPY_LIMIT) return bytes.slice(start, end);
+  if (length > SLAB_COPY_LIMIT) return sliceBytes(bytes, start, end);
   if (slabUsed + length > slab.length) {
     slab = new Uint8Array(SLAB_SIZE);
     slabUsed = 0;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { viewBytes } from "../bytes.ts";
 import type { Connection, Protocol } from "../connection.ts";
 
 /** Where the octets of raw connections go. */
@@ -26,7 +27,7 @@ export class RawSession implements Protocol {
   }
 
   receive(chunk: Uint8Array): void {
-    this.#host.onReceive(this.#connection, chunk);
+    this.#host.onReceive(this.#connection, viewBytes(chunk, 0, chunk.length));
   }
 
   receiveEnd(): void {

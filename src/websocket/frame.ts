@@ -4,6 +4,7 @@
  * @module
  */
 
+import { sliceBytes, viewBytes } from "../bytes.ts";
 import {
   SWOOLE_WEBSOCKET_FLAG_FIN,
   WEBSOCKET_CLOSE_NORMAL,
@@ -56,7 +57,7 @@ export class Frame {
     if (bytes === undefined || (this.opcode === WEBSOCKET_OPCODE_TEXT && this.#text !== undefined)) return this.#text!;
     if (this.opcode === WEBSOCKET_OPCODE_TEXT) return this.#text = decodeText(bytes, this.#start, this.#end);
     // A small payload does not keep the large chunk alive in which it arrived.
-    if (bytes.buffer.byteLength > 2 * (this.#end - this.#start)) this.#own(bytes.slice(this.#start, this.#end));
+    if (bytes.buffer.byteLength > 2 * (this.#end - this.#start)) this.#own(sliceBytes(bytes, this.#start, this.#end));
     return this.bytes;
   }
 
@@ -74,7 +75,7 @@ export class Frame {
   get bytes(): Uint8Array {
     let bytes = this.#bytes;
     if (bytes === undefined) bytes = this.#text === "" ? EMPTY : encoder.encode(this.#text);
-    else if (this.#start !== 0 || this.#end !== bytes.length) bytes = bytes.subarray(this.#start, this.#end);
+    else if (this.#start !== 0 || this.#end !== bytes.length) bytes = viewBytes(bytes, this.#start, this.#end);
     if (bytes !== this.#bytes) this.#own(bytes);
     return bytes;
   }

@@ -5,6 +5,7 @@
  */
 
 import { MemorySink } from "../byte_sink.ts";
+import { sliceBytes } from "../bytes.ts";
 import {
   SWOOLE_WEBSOCKET_FLAG_FIN,
   SWOOLE_WEBSOCKET_FLAG_MASK,
@@ -128,10 +129,10 @@ export function unpackFrame(bytes: Uint8Array): Frame | CloseFrame | false {
   let payload: Uint8Array;
   if (masked) {
     const key = new DataView(bytes.buffer, bytes.byteOffset + at, 4).getInt32(0, true);
-    payload = bytes.slice(at + 4, at + 4 + length);
+    payload = sliceBytes(bytes, at + 4, at + 4 + length);
     mask(payload, 0, length, key);
   } else {
-    payload = bytes.slice(at, at + length);
+    payload = sliceBytes(bytes, at, at + length);
   }
   const fin = first > 0x7f;
   // The reserved bits are flags 4, 8 and 16 here and 0x40, 0x20 and 0x10 on the wire.
