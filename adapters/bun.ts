@@ -18,6 +18,7 @@ interface BunSocket {
   readonly remotePort?: number;
   write(data: Uint8Array, start?: number, length?: number): number;
   shutdown(): void;
+  end(): void;
   pause(): void;
   resume(): void;
   terminate(): void;
@@ -99,7 +100,9 @@ class BunLane implements Lane {
   }
 
   abort(): void {
-    if (!this.#closed) this.#socket.terminate();
+    if (this.#closed) return;
+    if (this.#ended) this.#socket.end(); // our FIN is out: what the kernel still holds of our output is not taken back
+    else this.#socket.terminate();
   }
 
   onEnd(): void {

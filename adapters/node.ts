@@ -59,7 +59,8 @@ class NodeLane implements Lane {
   abort(): void {
     const socket = this.#socket;
     if (socket.destroyed) return;
-    if (socket instanceof tls.TLSSocket) socket.destroy();
+    // When our FIN is out, what the kernel still holds of our output is not taken back.
+    if (socket instanceof tls.TLSSocket || socket.writableFinished) socket.destroy();
     else socket.resetAndDestroy();
   }
 }

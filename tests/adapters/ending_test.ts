@@ -159,6 +159,26 @@ testLanes("close(fd, true) does not wait for the client", async (runtime) => {
   });
 });
 
+testLanes("a client that has not read yet when the server gives up on it still finds everything", async (runtime) => {
+  const server = new Server("127.0.0.1", 0);
+  server.set({ websocket_close_timeout: 0.3 });
+  server.on("receive", (server, fd) => {
+    server.send(fd, new Uint8Array(MIB).fill(7));
+    server.close(fd);
+    server.shutdown();
+  });
+  await servingOn(runtime, server, async (server, port) => {
+    const client = await RawClient.connect(port);
+    client.socket.pause();
+    client.send("now");
+    await server.finished; // the kernel has it all, and goes on without us
+    client.socket.resume();
+    assertEquals((await client.readAll()).length, MIB);
+    assertEquals(client.error, undefined);
+    client.destroy();
+  });
+});
+
 testLanes("writing after the peer has gone: no error, close once, then 1005", async (runtime) => {
   const server = new WebSocketServer("127.0.0.1", 0);
   const opened = signal<number>();

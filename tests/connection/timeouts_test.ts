@@ -7,6 +7,7 @@ import { type Runtime, Server, type ServerSettings, WebSocketServer } from "../.
 import { ownLanes, servingOn } from "../support/lanes.ts";
 import { closeFrame, frame, handshake, RawClient } from "../support/raw_client.ts";
 import { signal } from "../support/serving.ts";
+import { together } from "../support/together.ts";
 
 /** What a peer does, and what it is told before it is cut off. */
 interface Case {
@@ -150,19 +151,6 @@ async function drip(client: RawClient, bytes: string | Uint8Array): Promise<void
     client.send(bytes);
     await new Promise((resolve) => setTimeout(resolve, 15));
   }
-}
-
-/** Runs all of them at once, when the first is waited for: what takes long here is waiting. */
-function together(works: readonly (() => Promise<void>)[]): (index: number) => Promise<void> {
-  let running: Promise<void>[] | undefined;
-  return (index) => {
-    running ??= works.map((work) => {
-      const result = work();
-      result.catch(() => {}); // it is looked at when its turn comes
-      return result;
-    });
-    return running[index];
-  };
 }
 
 async function checkCase(runtime: Runtime, { settings, begin, drip: drops, check, by }: Case): Promise<void> {
