@@ -122,21 +122,20 @@ class BunLane implements Lane {
   }
 }
 
-/** A pipe whose addresses are made when somebody asks for them. */
+/** A pipe over a socket. */
 class BunPipe extends LanePipe {
   readonly #socket: BunSocket;
+  /** Kept, since a socket that was reset does not know it any more, and `close` handlers ask. */
+  readonly remoteAddress: Address;
 
   constructor(socket: BunSocket, lane: BunLane) {
     super(lane);
     this.#socket = socket;
+    this.remoteAddress = addressOf(socket.remoteAddress, socket.remotePort);
   }
 
   get localAddress(): Address | undefined {
     return addressOf(this.#socket.localAddress, this.#socket.localPort);
-  }
-
-  get remoteAddress(): Address | undefined {
-    return addressOf(this.#socket.remoteAddress, this.#socket.remotePort);
   }
 }
 

@@ -268,9 +268,11 @@ export class ServerCore {
   }
 
   /** Whether a connection's queue takes more; notes 1009 if not. Something of any size is taken when nothing waits. */
-  hasRoom(connection: Connection, size: number): boolean {
+  hasRoom(connection: Connection, data: string | Uint8Array, size: number): boolean {
     const queued = connection.queuedBytes;
-    if (queued === 0 || queued + size <= this.settings.socket_buffer_size) return true;
+    if (queued === 0) return true;
+    const room = this.settings.socket_buffer_size - queued;
+    if (size <= room && (typeof data !== "string" || size * 3 <= room || utf8Length(data) <= room)) return true;
     return this.failed(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
   }
 
@@ -330,6 +332,16 @@ export class ServerCore {
 /** Whether a handler returned something to wait for. */
 export function isPromise(value: unknown): value is Promise<unknown> {
   return value !== null && typeof value === "object" && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** How many octets a text has in UTF-8. */
+function utf8Length(text: string): number {
+  let length = 0;
+  for (const character of text) {
+    const point = character.codePointAt(0)!;
+    length += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+  }
+  return length;
 }
 
 function explain(error: unknown, code?: unknown): string {

@@ -112,7 +112,7 @@ export class HttpSession implements Protocol, ResponseTarget {
   onDeadline(_now: number): void {
     if (this.#response !== undefined) return; // the program may take its time
     if (this.#parser.begun) this.#refuseWith(408, "the request took too long");
-    this.connection.end(true);
+    this.connection.end(false);
   }
 
   onFault(): void {
@@ -224,7 +224,7 @@ export class HttpSession implements Protocol, ResponseTarget {
 
   #refuse(failure: HttpFailure): void {
     this.#refuseWith(failure.status, failure.reason);
-    this.connection.end(true);
+    this.connection.end(false);
   }
 
   /** Answers what is no request for a handler, and ends: after a doubt nothing is read any more (RFC 9112 section 9.6). */

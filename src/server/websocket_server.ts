@@ -103,7 +103,7 @@ export class WebSocketServer extends HttpServer {
     const { payload, start, end } = frame;
     if (frame.opcode === WEBSOCKET_OPCODE_CLOSE) return session.close(payload as Uint8Array);
     const core = this.#core;
-    if (!core.hasRoom(session.connection, end - start)) return false;
+    if (!core.hasRoom(session.connection, payload, end - start)) return false;
     const sent = frame.opcode > WEBSOCKET_OPCODE_CLOSE
       ? session.protocol.sendControl(frame.opcode, payload as Uint8Array, start, end)
       : session.protocol.sendData(frame.opcode, payload, (frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0, start, end);

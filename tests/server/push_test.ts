@@ -281,3 +281,22 @@ test("success leaves the last error alone", async () => {
     client.destroy();
   });
 });
+
+test("push() counts the octets of a text against the queue, not its characters", async () => {
+  const results: unknown[] = [];
+  const server = new WebSocketServer("127.0.0.1", 0);
+  server.set({ socket_buffer_size: 1000 });
+  server.on("open", (server, request) => {
+    results.push(server.push(request.fd, "x"));
+    results.push(server.push(request.fd, "世".repeat(300)), server.getLastError()); // 900 octets beside the head
+    results.push(server.push(request.fd, "世".repeat(200)));
+  });
+  server.on("message", () => {});
+  await serving(server, async (_server, port) => {
+    const client = await RawClient.open(port);
+    assertEquals((await client.readFrame())?.payload.length, 1);
+    assertEquals((await client.readFrame())?.payload.length, 600);
+    client.destroy();
+  });
+  assertEquals(results, [true, false, 1009, true]);
+});
