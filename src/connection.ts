@@ -5,7 +5,7 @@
  */
 
 import type { ByteSink } from "./byte_sink.ts";
-import { copyBytes, joinBytes } from "./bytes.ts";
+import { allocateBytes, copyBytes, joinBytes } from "./bytes.ts";
 import type { Address, BytePipe, Lane, LaneSink } from "./runtime.ts";
 import { StreamLane } from "./stream_lane.ts";
 
@@ -63,7 +63,7 @@ export class Scratch {
 const JOIN_LIMIT = 64 * 1024;
 
 /** The memory that small parts behind the first are gathered in. */
-const SHARED_PART = 4096;
+const SHARED_PART = 1024;
 
 const OPEN = 0;
 /** Over for the program; output is flushed, then the transport ends. */
@@ -170,11 +170,11 @@ export class Connection implements LaneSink, ByteSink {
       }
     }
     if (this.#tail === undefined || this.#tail.length - this.#tailUsed < size) {
-      // The first part gets what it needs. If more wait behind it, they share memory: a queue of small parts is no larger
-      // than what is in it.
-      const first = !this.#isWaiting;
+      // The first part gets what it needs. More of them share memory: a queue of small parts is no larger than what is in it.
+      const room = this.#isWaiting ? Math.max(size, SHARED_PART) : size;
       this.#sealTail();
-      this.#tail = new Uint8Array(first ? size : Math.max(size, SHARED_PART));
+      // What is flushed at the end of this turn may lie in a slab; what has to wait for the peer may not keep one alive.
+      this.#tail = this.#busy ? new Uint8Array(room) : allocateBytes(room);
     }
     this.memory = this.#tail;
     return this.#tailUsed;

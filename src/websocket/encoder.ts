@@ -113,19 +113,16 @@ export function writeTextFrame(sink: ByteSink, first: number, text: string, mask
     const payload = encoder.encode(text);
     return writeFrame(sink, first, payload, 0, payload.length, maskingKey);
   }
-  // UTF-8 never has fewer octets than UTF-16 has units: the header for `units` is right for ASCII, too short at worst.
+  if (units <= SHORT_TEXT) {
+    const { written } = encoder.encodeInto(text, aside);
+    return writeFrame(sink, first, aside, 0, written, maskingKey);
+  }
+  // Between 129 and 24,576 octets in UTF-8: the header has a length of 16 bits.
   const at = sink.reserve(MAX_HEADER + units * 3);
   const memory = sink.memory;
-  const guess = at + (units < 126 ? 2 : 4) + (maskingKey === undefined ? 0 : 4);
-  let length: number;
-  if (units <= SHORT_TEXT) {
-    length = encoder.encodeInto(text, aside).written;
-    for (let i = 0; i < length; i++) memory[guess + i] = aside[i];
-  } else {
-    length = encoder.encodeInto(text, memory.subarray(guess)).written;
-  }
-  if (length > 125 && units < 126) memory.copyWithin(guess + 2, guess, guess + length);
-  const body = writeHeader(memory, at, first, length, maskingKey);
+  const body = at + (maskingKey === undefined ? 4 : 8);
+  const length = encoder.encodeInto(text, memory.subarray(body)).written;
+  writeHeader(memory, at, first, length, maskingKey);
   if (maskingKey !== undefined) mask(memory, body, body + length, maskingKey);
   const size = body + length - at;
   sink.commit(size);
