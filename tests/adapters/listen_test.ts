@@ -14,7 +14,7 @@ import {
   SWOOLE_SSL,
   WebSocketServer,
 } from "../../mod.ts";
-import type { ClientInfo } from "../../mod.ts";
+import type { ClientInfo, Listener, Runtime } from "../../mod.ts";
 import { servingOn, startOn, testLanes } from "../support/lanes.ts";
 import { closeFrame, frame, RawClient, type Target } from "../support/raw_client.ts";
 import { signal } from "../support/serving.ts";
@@ -55,7 +55,7 @@ async function inFolder(work: (folder: string) => Promise<void>): Promise<void> 
 }
 
 /** What the server knows of a client that has just connected, and the client's own view. */
-async function meet(server: Server, runtime: Parameters<typeof startOn>[0], target: (port: number) => Target) {
+async function meet(server: Server, runtime: Runtime, target: (port: number) => Target) {
   const info = signal<ClientInfo | false>();
   server.on("receive", (server, fd) => info.resolve(server.getClientInfo(fd)));
   let seen: ClientInfo | false = false;
@@ -188,6 +188,42 @@ testLanes("a port in use: start() rejects with EADDRINUSE, and works once the po
     const client = await RawClient.connect(port);
     client.destroy();
   });
+});
+
+testLanes("a server can start again on its port at once, although it has ended connections there", async (runtime) => {
+  let port = 0;
+  for (let round = 0; round < 3; round++) {
+    const server = new Server("127.0.0.1", port);
+    server.on("receive", (server, fd) => void server.close(fd)); // who closes first keeps the port in TIME_WAIT
+    await servingOn(runtime, server, async () => {
+      port = server.port;
+      const client = await RawClient.connect(port);
+      client.send("bye");
+      assertEquals((await client.readAll()).length, 0);
+      client.end();
+    });
+  }
+});
+
+testLanes("shutdown() while start() is under way: nothing listens in the end", async (runtime) => {
+  const server = new Server("127.0.0.1", 0);
+  server.on("receive", () => {});
+  let listener: Listener | undefined;
+  const noted: Runtime = {
+    ...runtime,
+    listen: async (...args) => listener = await runtime.listen(...args),
+  };
+  const starting = startOn(noted, server);
+  server.shutdown();
+  await Promise.allSettled([starting, server.finished]);
+  try {
+    if (listener === undefined) return; // it has never listened
+    const outcome = await RawClient.connect(listener.address.port).catch((error) => error.code);
+    if (outcome instanceof RawClient) outcome.destroy();
+    assertEquals(outcome, "ECONNREFUSED");
+  } finally {
+    await listener?.close();
+  }
 });
 
 testLanes("a port taken by another program: EADDRINUSE", async (runtime) => {

@@ -19,7 +19,7 @@ interface Case {
   drip?: string | Uint8Array;
   /** Checks what has arrived when the connection is over. */
   check?: (arrived: Uint8Array) => void;
-  /** The `reactorId` of `close` or `disconnect`: -1 when the server is said to have closed. */
+  /** The `reactorId` of `close` or `disconnect`: -1 when the program has closed. */
   by: 0 | -1;
 }
 
@@ -36,13 +36,13 @@ const open = async (client: RawClient) => {
 const pings = (arrived: Uint8Array) => assertEquals(arrived, Uint8Array.of(0x89, 0));
 
 const cases: Case[] = [
-  { name: "sends nothing", settings: { http_request_timeout: 0.3 }, check: nothing, by: -1 },
+  { name: "sends nothing", settings: { http_request_timeout: 0.3 }, check: nothing, by: 0 },
   {
     name: "sends half a handshake",
     settings: { http_request_timeout: 0.3 },
     begin: (client) => client.send(handshake().slice(0, 60)),
     check: timedOut,
-    by: -1,
+    by: 0,
   },
   {
     name: "sends a header field that never ends",
@@ -50,15 +50,15 @@ const cases: Case[] = [
     begin: (client) => client.send("GET / HTTP/1.1\r\nHost: x\r\nA: "),
     drip: "b",
     check: timedOut,
-    by: -1,
+    by: 0,
   },
-  { name: "sends empty lines and no request", settings: { http_request_timeout: 0.3 }, drip: "\r\n", check: nothing, by: -1 },
+  { name: "sends empty lines and no request", settings: { http_request_timeout: 0.3 }, drip: "\r\n", check: nothing, by: 0 },
   {
     name: "sends half a body",
     settings: { http_request_timeout: 0.3 },
     begin: (client) => client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"),
     check: timedOut,
-    by: -1,
+    by: 0,
   },
   {
     name: "sends a chunked body that never ends",
@@ -66,7 +66,7 @@ const cases: Case[] = [
     begin: (client) => client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
     drip: "1\r\na\r\n",
     check: timedOut,
-    by: -1,
+    by: 0,
   },
   {
     name: "asks once and stays",
@@ -76,7 +76,7 @@ const cases: Case[] = [
       await client.readAnswer();
     },
     check: nothing,
-    by: -1,
+    by: 0,
   },
   {
     name: "asks once, then sends empty lines",
@@ -87,7 +87,7 @@ const cases: Case[] = [
     },
     drip: "\r\n",
     check: nothing,
-    by: -1,
+    by: 0,
   },
   {
     name: "asks once, then sends half a request",
@@ -98,7 +98,7 @@ const cases: Case[] = [
       client.send("GET /2 HT");
     },
     check: timedOut,
-    by: -1,
+    by: 0,
   },
   {
     name: "never answers a ping",
@@ -250,6 +250,24 @@ for (const [lane, runtime] of ownLanes) {
       keepFull();
       server.on("drain", keepFull);
       assertEquals(await closed.promise, 0);
+      client.destroy();
+    });
+  });
+
+  test(`a peer that asks for much and never reads it is cut off (${lane})`, async () => {
+    const server = new WebSocketServer("127.0.0.1", 0);
+    server.set({ http_keepalive_timeout: 0.3, websocket_close_timeout: 0.3 });
+    const closed = signal<number>();
+    server.on("message", () => {});
+    server.on("request", (_request, response) => response.end(new Uint8Array(64 * 1024 * 1024)));
+    server.on("disconnect", (_server, _fd, reactorId) => closed.resolve(reactorId));
+    await servingOn(runtime, server, async (server, port) => {
+      const client = await RawClient.connect(port);
+      client.socket.pause();
+      client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      assertEquals(await closed.promise, 0);
+      server.shutdown();
+      await server.finished;
       client.destroy();
     });
   });
