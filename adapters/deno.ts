@@ -179,10 +179,12 @@ export const runtime: Runtime = {
     }
     const listener = open(options);
     const done = acceptAll(listener, options.noDelay, accept, failed);
+    let closed = false;
     return {
       address: addressOf(listener.addr)!,
       close: () => {
-        listener.close();
+        if (!closed) listener.close();
+        closed = true;
         return done; // only then is the port free
       },
     };
