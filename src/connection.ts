@@ -62,6 +62,9 @@ export class Scratch {
 /** Parts of a queue are joined to chunks of up to this many octets. */
 const JOIN_LIMIT = 64 * 1024;
 
+/** The lane gets at most this much at a time, so that it can be seen how a slow peer takes it. */
+const WRITE_LIMIT = 256 * 1024;
+
 /** The memory that small parts behind the first are gathered in. */
 const SHARED_PART = 1024;
 
@@ -109,6 +112,7 @@ export class Connection implements LaneSink, ByteSink {
   #busy = false; // the lane has not taken the last chunk yet
   #inFlight = 0; // size of that chunk
   #parts: Uint8Array[] | undefined = undefined; // what waits, oldest first
+  #partStart = 0; // how much of the first part is gone
   #tail: Uint8Array | undefined = undefined; // what waits behind that: memory that small parts are gathered in
   #tailUsed = 0;
   #partBytes = 0; // all that waits
@@ -234,7 +238,7 @@ export class Connection implements LaneSink, ByteSink {
     scratch.length = 0;
     if (this.#state >= ENDED) return;
     if (!this.#busy && !this.#isWaiting) {
-      this.#write(scratch.memory, length, false);
+      this.#write(scratch.memory, 0, length, false);
     } else {
       this.#sealTail();
       (this.#parts ??= []).push(copyBytes(scratch.memory, 0, length));
@@ -243,11 +247,11 @@ export class Connection implements LaneSink, ByteSink {
     if (!this.#full) this.#checkFull();
   }
 
-  #write(bytes: Uint8Array, length: number, owned: boolean): void {
+  #write(bytes: Uint8Array, start: number, end: number, owned: boolean): void {
     this.lastSent = this.#owner.now;
-    this.#inFlight = length;
+    this.#inFlight = end - start;
     this.#busy = true; // a lane may drain before write() returns
-    if (this.#lane.write(bytes, 0, length, owned)) {
+    if (this.#lane.write(bytes, start, end, owned)) {
       this.#busy = false;
       this.#inFlight = 0;
     }
@@ -259,6 +263,17 @@ export class Connection implements LaneSink, ByteSink {
     if (!this.#busy) this.#sealTail();
     while (this.#parts !== undefined && !this.#busy && this.#state < ENDED) {
       const parts = this.#parts;
+      if (parts[0].length - this.#partStart > WRITE_LIMIT) {
+        const start = this.#partStart;
+        this.#partStart += WRITE_LIMIT;
+        this.#partBytes -= WRITE_LIMIT;
+        this.#write(parts[0], start, this.#partStart, true);
+        continue;
+      }
+      if (this.#partStart > 0) {
+        parts[0] = parts[0].subarray(this.#partStart);
+        this.#partStart = 0;
+      }
       let count = 0;
       let size = 0;
       while (count < parts.length && (count === 0 || size + parts[count].length <= JOIN_LIMIT)) size += parts[count++].length;
@@ -266,7 +281,7 @@ export class Connection implements LaneSink, ByteSink {
       if (count === parts.length) this.#parts = undefined;
       else parts.splice(0, count);
       this.#partBytes -= size;
-      this.#write(chunk, size, true);
+      this.#write(chunk, 0, size, true);
     }
     this.#afterFlush();
   }
@@ -412,7 +427,7 @@ export class Connection implements LaneSink, ByteSink {
 
   #dropQueue(): void {
     this.#parts = this.#tail = undefined;
-    this.#tailUsed = this.#partBytes = 0;
+    this.#tailUsed = this.#partStart = this.#partBytes = 0;
   }
 
   #isReleased(): boolean {
