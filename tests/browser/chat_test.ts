@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { findFaults, findPaleText } from "./accessibility.ts";
 import { type Browser, type Context, type ContextOptions, launchBrowser, type Page } from "./browser.ts";
-import { type Example, startExample } from "./start_example.ts";
+import { type Example, lastingPort, startExample } from "./start_example.ts";
 
 const tool = (name: string): string => fileURLToPath(new URL(`../../tools/node_modules/${name}`, import.meta.url));
 
@@ -37,7 +37,7 @@ class Chat {
 
   /** Starts the server, after a kill on the same port as before. */
   async start(): Promise<void> {
-    this.server = await startExample("chat.ts", this.server?.port ?? 0, this.#command);
+    this.server = await startExample("chat.ts", this.server?.port ?? await lastingPort(), this.#command);
   }
 
   /** Opens the page in a browser of its own. */

@@ -5,6 +5,7 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -55,6 +56,22 @@ function launch(
     });
   });
   return { child, output, ended };
+}
+
+/**
+ * A free port to which a server can come back after it was killed: below those that the system gives to clients, one of which
+ * could have taken it meanwhile.
+ */
+export async function lastingPort(): Promise<number> {
+  while (true) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const free = await new Promise<boolean>((resolve) => {
+      const probe = createServer();
+      probe.once("error", () => resolve(false));
+      probe.listen(port, "0.0.0.0", () => probe.close(() => resolve(true)));
+    });
+    if (free) return port;
+  }
 }
 
 /** Starts an example and waits until it has printed its address. */
