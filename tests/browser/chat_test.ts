@@ -44,7 +44,7 @@ class Chat {
   async open(options: ContextOptions = { viewport: { width: 1280, height: 800 } }): Promise<Page> {
     const context = await browser.newContext(options);
     this.#contexts.push(context);
-    context.setDefaultTimeout(20_000);
+    context.setDefaultTimeout(60_000);
     return this.openIn(context);
   }
 
@@ -285,6 +285,7 @@ testInAll("everything can be done with the keyboard", async (chat) => {
 
   // The focus does not get lost with the button that had it.
   await chat.server.kill();
+  await page.locator("[data-state=waiting] #retry").waitFor(); // a button that is not shown yet takes no focus
   await page.locator("#retry").focus();
   await chat.start();
   await keyboard.press("Enter");
