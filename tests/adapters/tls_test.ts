@@ -119,7 +119,7 @@ testLanes("TLS: clients that leave in the middle of the handshake harm nobody", 
 
 testLanes("TLS: a peer that does not shake hands is cut off, others are served", async (runtime) => {
   const server = echoServer();
-  server.set({ http_request_timeout: 0.3 });
+  server.set({ http_request_timeout: 1 });
   await servingOn(runtime, server, async (_server, port) => {
     const steady = await openTls(port);
     const silent = await RawClient.connect(port);

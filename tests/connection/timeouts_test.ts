@@ -36,33 +36,33 @@ const open = async (client: RawClient) => {
 const pings = (arrived: Uint8Array) => assertEquals(arrived, Uint8Array.of(0x89, 0));
 
 const cases: Case[] = [
-  { name: "sends nothing", settings: { http_request_timeout: 0.3 }, check: nothing, by: 0 },
+  { name: "sends nothing", settings: { http_request_timeout: 0.6 }, check: nothing, by: 0 },
   {
     name: "sends half a handshake",
-    settings: { http_request_timeout: 0.3 },
+    settings: { http_request_timeout: 0.6 },
     begin: (client) => client.send(handshake().slice(0, 60)),
     check: timedOut,
     by: 0,
   },
   {
     name: "sends a header field that never ends",
-    settings: { http_request_timeout: 0.3 },
+    settings: { http_request_timeout: 0.6 },
     begin: (client) => client.send("GET / HTTP/1.1\r\nHost: x\r\nA: "),
     drip: "b",
     check: timedOut,
     by: 0,
   },
-  { name: "sends empty lines and no request", settings: { http_request_timeout: 0.3 }, drip: "\r\n", check: nothing, by: 0 },
+  { name: "sends empty lines and no request", settings: { http_request_timeout: 0.6 }, drip: "\r\n", check: nothing, by: 0 },
   {
     name: "sends half a body",
-    settings: { http_request_timeout: 0.3 },
+    settings: { http_request_timeout: 0.6 },
     begin: (client) => client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"),
     check: timedOut,
     by: 0,
   },
   {
     name: "sends a chunked body that never ends",
-    settings: { http_request_timeout: 0.3 },
+    settings: { http_request_timeout: 0.6 },
     begin: (client) => client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
     drip: "1\r\na\r\n",
     check: timedOut,
@@ -91,7 +91,7 @@ const cases: Case[] = [
   },
   {
     name: "asks once, then sends half a request",
-    settings: { http_request_timeout: 0.3 },
+    settings: { http_request_timeout: 0.6 },
     begin: async (client) => {
       client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
       await client.readAnswer();
@@ -198,7 +198,7 @@ for (const [lane, runtime] of ownLanes) {
 
   test(`a peer that answers pings stays (${lane})`, async () => {
     const server = new WebSocketServer("127.0.0.1", 0);
-    server.set({ websocket_ping_interval: 0.25, websocket_ping_timeout: 0.25 });
+    server.set({ websocket_ping_interval: 0.25, websocket_ping_timeout: 3 });
     let closed = false;
     server.on("message", (server, { fd, data }) => server.push(fd, data));
     server.on("close", () => closed = true);
