@@ -19,8 +19,12 @@ export interface Protocol {
   onDeadline(now: number): void;
   /** The send queue has come down to the low watermark: `isFull` is false again. */
   onDrain?(): void;
-  /** The program failed on what arrived here: ends this connection, and tells the peer if that is still possible. */
-  onFault(): void;
+  /**
+   * The program failed on what arrived here: ends this connection, and tells the peer if that is still possible.
+   *
+   * @param cause What the program was working for, if the protocol has told it apart: the response.
+   */
+  onFault(cause?: unknown): void;
   /** The connection is gone, for whatever reason; called once, before the owner is told. */
   onClosed(): void;
 }

@@ -41,7 +41,7 @@ const steps = [
     `tests in Node ${version}`,
     [bin(`n${version}/bin/node`), "--import", "./tests/offline/register.mjs", "--test", ...tests],
   ]),
-  ["browser", [bin("n24/bin/node"), "--import", "./tests/offline/register.mjs", "--test", "tests/browser/chat_test.ts"]],
+  ["browser", [bin("n24/bin/node"), "--import", "./tests/offline/register.mjs", "--test", "tests/browser/chat_in_browser.ts"]],
 ];
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));

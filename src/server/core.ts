@@ -154,8 +154,12 @@ export class ServerCore {
     try {
       const runtime = this.#runtime = await loadRuntime();
       this.#listener = await this.#listen(runtime, place);
+      if (this.#isStopping) {
+        await this.#listener.close();
+        throw new Error("Cannot start the server: it was shut down meanwhile");
+      }
     } catch (error) {
-      this.#state = "new";
+      if (!this.#isStopping) this.#state = "new";
       if (this.#table?.size === 0) this.#table = this.#settings = undefined;
       throw error;
     }
@@ -207,7 +211,7 @@ export class ServerCore {
 
   /** See `Server.accept()`. */
   accept(pipe: BytePipe): number {
-    if (this.#state === "stopping" || this.#state === "stopped") {
+    if (this.#isStopping) {
       pipe.abort();
       return 0;
     }
@@ -216,10 +220,14 @@ export class ServerCore {
 
   /** See `Server.shutdown()`. */
   shutdown(): boolean {
-    if (this.#state === "stopping" || this.#state === "stopped" || this.#table === undefined) return false;
+    if (this.#isStopping || this.#table === undefined) return false;
     this.#state = "stopping";
     this.#stop(this.#table);
     return true;
+  }
+
+  get #isStopping(): boolean {
+    return this.#state === "stopping" || this.#state === "stopped";
   }
 
   async #stop(table: ConnectionTable): Promise<void> {
@@ -296,19 +304,23 @@ export class ServerCore {
     if (handler !== undefined) this.run(connection, () => handler(this.#server, ...args));
   }
 
-  /** Runs a handler; what it throws or rejects with ends the connection and nothing else. */
-  run(connection: Connection | undefined, work: () => unknown): void | Promise<void> {
+  /**
+   * Runs a handler; what it throws or rejects with ends the connection and nothing else.
+   *
+   * @param cause What on the connection the handler works for, see `Protocol.onFault()`.
+   */
+  run(connection: Connection | undefined, work: () => unknown, cause?: unknown): void | Promise<void> {
     try {
       const result = work();
-      if (isPromise(result)) return result.then(() => {}, (error) => this.fault(error, connection));
+      if (isPromise(result)) return result.then(() => {}, (error) => this.fault(error, connection, cause));
     } catch (error) {
-      this.fault(error, connection);
+      this.fault(error, connection, cause);
     }
   }
 
   /** Reports a fault of the program once, and ends the connection it concerns. */
-  fault(error: unknown, connection?: Connection): void {
-    if (connection?.isOpen) connection.gather(() => connection.protocol.onFault());
+  fault(error: unknown, connection?: Connection, cause?: unknown): void {
+    if (connection?.isOpen) connection.gather(() => connection.protocol.onFault(cause));
     const handler = this.#handlers.get("error");
     if (handler === undefined) return this.#log(error, connection);
     try {

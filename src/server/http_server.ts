@@ -109,7 +109,7 @@ export class ProgramHttpHost implements HttpHost {
   onRequest(request: HttpRequest, response: HttpResponse): void | Promise<void> {
     const core = this.#core;
     core.requestCount++;
-    return core.run(core.connection(request.fd), () => core.handler("request")!(request, response));
+    return core.run(core.connection(request.fd), () => core.handler("request")!(request, response), response);
   }
 
   onUpgrade(_session: HttpSession, _request: HttpRequest, _response: HttpResponse): void | Promise<void> {}

@@ -12,7 +12,7 @@ import { HttpResponse, type ResponseTarget } from "../http/response.ts";
 import { reasonPhrase } from "../http/status.ts";
 import { hasToken, isUpgrade } from "../websocket/handshake.ts";
 
-/** What the sessions of one server share. Times in milliseconds. */
+/** What the sessions of one server share. Times in milliseconds; 0 turns one off. */
 export interface HttpHost {
   /** What a peer may send. */
   readonly requestLimits: RequestLimits;
@@ -63,7 +63,7 @@ export class HttpSession implements Protocol, ResponseTarget {
     this.connection = connection;
     this.#host = host;
     this.#parser = new RequestParser(host.requestLimits);
-    connection.deadline = host.now + host.requestTimeout;
+    connection.deadline = deadlineIn(host.requestTimeout, host.now);
   }
 
   // ---- Protocol -----------------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ export class HttpSession implements Protocol, ResponseTarget {
     while (at < chunk.length && !this.#over) {
       const begun = this.#parser.begun;
       at = this.#parser.receive(chunk, at);
-      if (!begun && this.#parser.begun) this.connection.deadline = this.#host.now + this.#host.requestTimeout;
+      if (!begun && this.#parser.begun) this.connection.deadline = deadlineIn(this.#host.requestTimeout, this.#host.now);
       if (this.#parser.failure !== undefined) {
         this.#refuse(this.#parser.failure);
         break;
@@ -115,9 +115,10 @@ export class HttpSession implements Protocol, ResponseTarget {
     this.connection.end(false);
   }
 
-  onFault(): void {
+  onFault(cause?: unknown): void {
     this.#dismissed = true; // this connection ends, here or after the answer
     const response = this.#response;
+    if (response !== undefined && cause instanceof HttpResponse && cause !== response) return; // a late failure of an earlier one
     if (response === undefined) return this.connection.end(true); // it has answered before it failed
     if (response.headSent) return this.connection.abort(); // the peer sees that the answer was cut off
     response.status(500);
@@ -186,7 +187,7 @@ export class HttpSession implements Protocol, ResponseTarget {
     this.status = 1;
     const request = new HttpRequest(head, NO_BODY, this.connection);
     const response = this.#response = new HttpResponse(this.connection.fd, this);
-    this.connection.deadline = this.#host.now + this.#host.requestTimeout;
+    this.connection.deadline = deadlineIn(this.#host.requestTimeout, this.#host.now);
     if (head.bodyLength !== 0) return refuse(response, 400, "a WebSocket handshake has no body");
     this.#hold(chunk, at);
     this.#settle(response, this.#host.onUpgrade(this, request, response));
@@ -285,7 +286,7 @@ export class HttpSession implements Protocol, ResponseTarget {
     this.#host.onAnswered();
     if (this.isUpgrade) this.status = 5;
     if (!keepAlive || this.#over) return this.connection.end(true);
-    this.connection.deadline = this.#host.now + this.#host.keepAliveTimeout;
+    this.connection.deadline = deadlineIn(this.#host.keepAliveTimeout, this.#host.now);
     if (!this.#reading && !this.connection.isFull) this.#goOn();
   }
 
@@ -298,6 +299,11 @@ export class HttpSession implements Protocol, ResponseTarget {
     this.connection.end(true);
     return true;
   }
+}
+
+/** When a timeout is up; 0, for never, when there is none. */
+function deadlineIn(timeout: number, now: number): number {
+  return timeout === 0 ? 0 : now + timeout;
 }
 
 /** Refuses a request with a status and a line that says why. */

@@ -56,9 +56,9 @@ export interface ServerSettings {
   http_max_header_size?: number;
   /** The most header fields of a request; else 431. 128. */
   http_max_headers?: number;
-  /** How long a request, a handshake or a TLS handshake may take to arrive; else 408 or the end. 10 s. */
+  /** How long a request, a handshake or a TLS handshake may take to arrive; else 408 or the end. 10 s; 0 for ever. */
   http_request_timeout?: number;
-  /** How long a connection may wait for its next request. 60 s. */
+  /** How long a connection may wait for its next request. 60 s; 0 for ever. */
   http_keepalive_timeout?: number;
 
   // ---- idle connections
