@@ -6,7 +6,7 @@
 
 import type { Protocol } from "../connection.ts";
 import type { HttpRequest } from "../http/request.ts";
-import type { HttpResponse } from "../http/response.ts";
+import { HttpResponse } from "../http/response.ts";
 import type { ServerCore, Style } from "./core.ts";
 import { EVENT_NAMES, type HttpServerEvents, type Spellings } from "./events.ts";
 import { type HttpHost, HttpSession } from "./http_session.ts";
@@ -104,6 +104,10 @@ export class ProgramHttpHost implements HttpHost {
       this.#date = new Date(second * 1000).toUTCString();
     }
     return this.#date;
+  }
+
+  makeResponse(session: HttpSession, _request: HttpRequest): HttpResponse {
+    return new HttpResponse(session.connection.fd, session);
   }
 
   onRequest(request: HttpRequest, response: HttpResponse): void | Promise<void> {

@@ -10,7 +10,7 @@ import { HttpRequest } from "../http/request.ts";
 import { type RequestLimits, RequestParser } from "../http/request_parser.ts";
 import { HttpResponse, type ResponseTarget } from "../http/response.ts";
 import { reasonPhrase } from "../http/status.ts";
-import { hasToken, isUpgrade } from "../websocket/handshake.ts";
+import { hasToken, isUpgrade, type Refusal } from "../websocket/handshake.ts";
 
 /** What the sessions of one server share. Times in milliseconds; 0 turns one off. */
 export interface HttpHost {
@@ -26,6 +26,8 @@ export interface HttpHost {
   readonly date: string;
   /** Whether upgrade requests are handshakes here. */
   readonly takesUpgrades: boolean;
+  /** Makes the response object of a request. */
+  makeResponse(session: HttpSession, request: HttpRequest): HttpResponse;
   /** Answers a request. The promise, if any, settles when the handler is done. */
   onRequest(request: HttpRequest, response: HttpResponse): void | Promise<void>;
   /** Answers a handshake. */
@@ -175,7 +177,7 @@ export class HttpSession implements Protocol, ResponseTarget {
   #answer(): void {
     const head = this.#head = this.#parser.head!;
     const request = new HttpRequest(head, this.#parser.body, this.connection);
-    const response = this.#response = new HttpResponse(this.connection.fd, this);
+    const response = this.#response = this.#host.makeResponse(this, request);
     this.#parser.next();
     this.#headChecked = false;
     this.connection.deadline = 0;
@@ -186,9 +188,9 @@ export class HttpSession implements Protocol, ResponseTarget {
     this.#head = head;
     this.status = 1;
     const request = new HttpRequest(head, NO_BODY, this.connection);
-    const response = this.#response = new HttpResponse(this.connection.fd, this);
+    const response = this.#response = this.#host.makeResponse(this, request);
     this.connection.deadline = deadlineIn(this.#host.requestTimeout, this.#host.now);
-    if (head.bodyLength !== 0) return refuse(response, 400, "a WebSocket handshake has no body");
+    if (head.bodyLength !== 0) return refuse(response, { status: 400, reason: "a WebSocket handshake has no body" });
     this.#hold(chunk, at);
     this.#settle(response, this.#host.onUpgrade(this, request, response));
   }
@@ -307,7 +309,11 @@ function deadlineIn(timeout: number, now: number): number {
 }
 
 /** Refuses a request with a status and a line that says why. */
-export function refuse(response: HttpResponse, status: number, reason: string): void {
+export function refuse(response: HttpResponse, { status, reason }: Refusal): void {
+  if (status === 426) {
+    response.header("Upgrade", "websocket"); // RFC 9110 section 15.5.22
+    response.header("Sec-WebSocket-Version", "13"); // RFC 6455 section 4.4
+  }
   response.status(status);
   response.header("Content-Type", "text/plain");
   response.end(reason);

@@ -100,14 +100,10 @@ export class WebSocketServer extends HttpServer {
     if (session === undefined) return false;
     const frame = readOutgoing(data, opcode, flags);
     if (frame === undefined) return this.#core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
-    const { payload, start, end } = frame;
-    if (frame.opcode === WEBSOCKET_OPCODE_CLOSE) return session.close(payload as Uint8Array);
     const core = this.#core;
-    if (!core.hasRoom(session.connection, payload, end - start)) return false;
-    const sent = frame.opcode > WEBSOCKET_OPCODE_CLOSE
-      ? session.protocol.sendControl(frame.opcode, payload as Uint8Array, start, end)
-      : session.protocol.sendData(frame.opcode, payload, (frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0, start, end);
-    if (!sent) return core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // fragments of two messages would be mixed up
+    const isClose = frame.opcode === WEBSOCKET_OPCODE_CLOSE;
+    if (!isClose && !core.hasRoom(session.connection, frame.payload, frame.end - frame.start)) return false;
+    if (!session.send(frame)) return core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // fragments of two messages would be mixed up
     core.responseCount++;
     return true;
   }
@@ -138,7 +134,7 @@ export class WebSocketServer extends HttpServer {
     if (session === undefined) return false;
     const payload = isSendableCloseCode(code) ? encodeClose(code, reason) : undefined;
     if (payload === undefined) return this.#core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
-    return session.close(payload);
+    return session.startClose(payload);
   }
 
   /** Tells whether a connection is an open WebSocket, so that `push()` reaches it. `exist()` is true for any connection. */

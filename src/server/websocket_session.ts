@@ -1,16 +1,25 @@
 /**
- * An open WebSocket on one connection: joins the protocol with the program's `message` handler.
+ * An open WebSocket on one connection: joins the protocol with the connection and its deadlines. What becomes of a message is
+ * the matter of the style: it goes to a handler, or waits for `recv()`.
  *
  * @module
  */
 
 import type { Connection, Protocol } from "../connection.ts";
-import { WEBSOCKET_OPCODE_PING, WEBSOCKET_OPCODE_PONG, WEBSOCKET_STATUS_ACTIVE, WEBSOCKET_STATUS_CLOSING } from "../constants.ts";
+import {
+  SWOOLE_WEBSOCKET_FLAG_FIN,
+  SWOOLE_WEBSOCKET_FLAG_MASK,
+  WEBSOCKET_OPCODE_CLOSE,
+  WEBSOCKET_OPCODE_PING,
+  WEBSOCKET_OPCODE_PONG,
+  WEBSOCKET_STATUS_ACTIVE,
+  WEBSOCKET_STATUS_CLOSING,
+} from "../constants.ts";
 import { type CloseFrame, Frame } from "../websocket/frame.ts";
-import { closeFrameOf } from "../websocket/pack.ts";
+import { closeFrameOf, type Outgoing } from "../websocket/pack.ts";
 import { type ProtocolEvents, type ProtocolOptions, WebSocketProtocol } from "../websocket/protocol.ts";
 
-/** What the sessions of one server share. Times in milliseconds; 0 turns one off. */
+/** What the sessions of one server, or of one client, share. Times in milliseconds; 0 turns one off. */
 export interface WebSocketHost {
   /** How the protocol behaves. */
   readonly protocolOptions: ProtocolOptions;
@@ -24,31 +33,32 @@ export interface WebSocketHost {
   readonly now: number;
   /** When an idle connection is to be closed, in milliseconds since 1970; 0 for never. */
   idleDeadline(connection: Connection): number;
-  /** Hands a frame to the program. */
-  onMessage(connection: Connection, frame: Frame | CloseFrame): void;
 }
 
-/** `flags` of a message from a client: FIN and MASK. */
-const RECEIVED_FLAGS = 33;
+/** `flags` of a message from a server, and from a client. */
+const UNMASKED = SWOOLE_WEBSOCKET_FLAG_FIN;
+const MASKED = SWOOLE_WEBSOCKET_FLAG_FIN | SWOOLE_WEBSOCKET_FLAG_MASK;
 
 const NO_PAYLOAD = new Uint8Array(0);
 
-/** The WebSocket protocol of one connection of a server. */
-export class WebSocketSession implements Protocol, ProtocolEvents {
+/** The WebSocket protocol of one connection, either role. */
+export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   /** The protocol. */
   readonly protocol: WebSocketProtocol;
 
   /** The connection. */
   readonly connection: Connection;
 
-  readonly #host: WebSocketHost;
+  /** What it shares with others. */
+  protected readonly host: WebSocketHost;
+
   #pingSent = 0; // when, while its answer is awaited
   #peerClosing = false; // its Close is being delivered: one of ours is the answer
   #endedByServer = false;
 
   constructor(connection: Connection, host: WebSocketHost) {
     this.connection = connection;
-    this.#host = host;
+    this.host = host;
     this.protocol = new WebSocketProtocol(host.protocolOptions, this, connection);
     connection.deadline = this.#nextDeadline();
   }
@@ -58,15 +68,31 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
     return this.protocol.isClosing || this.#endedByServer ? WEBSOCKET_STATUS_CLOSING : WEBSOCKET_STATUS_ACTIVE;
   }
 
+  /** Hands a frame to the program. */
+  protected abstract deliver(frame: Frame | CloseFrame): void;
+
   /**
-   * Starts the closing handshake (RFC 6455 section 7.1.2).
+   * Sends a frame.
+   *
+   * @returns Whether it was sent: not behind a Close, nor when fragments of two messages would be mixed up.
+   */
+  send(frame: Outgoing): boolean {
+    const { opcode, payload, start, end } = frame;
+    if (opcode === WEBSOCKET_OPCODE_CLOSE) return this.startClose(payload as Uint8Array);
+    if (opcode > WEBSOCKET_OPCODE_CLOSE) return this.protocol.sendControl(opcode, payload as Uint8Array, start, end);
+    return this.protocol.sendData(opcode, payload, (frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0, start, end);
+  }
+
+  /**
+   * Starts the closing handshake (RFC 6455 section 7.1.2), or answers the peer's Close.
    *
    * @returns Whether the Close frame was sent.
    */
-  close(payload: Uint8Array): boolean {
+  startClose(payload: Uint8Array): boolean {
+    const first = this.protocol.isOpen && !this.#peerClosing;
     if (!this.protocol.sendClose(payload)) return false;
-    this.#endedByServer = !this.#peerClosing;
-    this.connection.deadline = this.#host.now + this.#host.closeTimeout;
+    this.#endedByServer = first;
+    if (this.connection.isOpen) this.connection.deadline = this.host.now + this.host.closeTimeout;
     return true;
   }
 
@@ -84,14 +110,15 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
   onDeadline(now: number): void {
     const connection = this.connection;
     if (this.protocol.isClosing) return connection.abort(); // the peer does not answer our Close
-    const idle = this.#host.idleDeadline(connection);
+    if (this.protocol.owesClose) return this.protocol.answerClose(); // nor does the program the peer's
+    const idle = this.host.idleDeadline(connection);
     if (idle !== 0 && idle <= now) return connection.end(false);
-    const heard = this.#lastHeard;
+    const heard = this.lastHeard;
     if (this.#pingSent !== 0) {
       if (heard >= this.#pingSent) this.#pingSent = 0;
-      else if (now >= this.#pingSent + this.#host.pingTimeout) return connection.abort(false);
+      else if (now >= this.#pingSent + this.host.pingTimeout) return connection.abort(false);
     }
-    const { pingInterval } = this.#host;
+    const { pingInterval } = this.host;
     if (this.#pingSent === 0 && pingInterval > 0 && now >= heard + pingInterval) {
       this.#pingSent = now;
       this.protocol.sendControl(WEBSOCKET_OPCODE_PING, NO_PAYLOAD); // section 5.5.2: a ping may serve as a keepalive
@@ -100,16 +127,16 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
   }
 
   /** The last sign of life: octets, or progress through a queue behind which an answer to our ping is still to come. */
-  get #lastHeard(): number {
+  protected get lastHeard(): number {
     return Math.max(this.connection.lastReceived, this.connection.lastProgress);
   }
 
   #nextDeadline(): number {
-    const { pingInterval, pingTimeout } = this.#host;
-    let deadline = this.#host.idleDeadline(this.connection);
+    const { pingInterval, pingTimeout } = this.host;
+    let deadline = this.host.idleDeadline(this.connection);
     let ping = 0;
     if (this.#pingSent !== 0) ping = this.#pingSent + pingTimeout;
-    else if (pingInterval > 0) ping = this.#lastHeard + pingInterval;
+    else if (pingInterval > 0) ping = this.lastHeard + pingInterval;
     if (ping !== 0 && (deadline === 0 || ping < deadline)) deadline = ping;
     return deadline;
   }
@@ -125,8 +152,8 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
   // ---- ProtocolEvents -----------------------------------------------------------------------------------------------
 
   onMessage(opcode: number, bytes: Uint8Array, start: number, end: number): void {
-    const connection = this.connection;
-    this.#host.onMessage(connection, Frame.received(connection.fd, opcode, RECEIVED_FLAGS, bytes, start, end));
+    const flags = this.host.protocolOptions.masked ? MASKED : UNMASKED;
+    this.deliver(Frame.received(this.connection.fd, opcode, flags, bytes, start, end));
   }
 
   onPing(bytes: Uint8Array, start: number, end: number): void {
@@ -140,13 +167,13 @@ export class WebSocketSession implements Protocol, ProtocolEvents {
   onClose(payload: Uint8Array): void {
     const frame = closeFrameOf(payload);
     frame.fd = this.connection.fd;
-    frame.flags = RECEIVED_FLAGS;
+    frame.flags = this.host.protocolOptions.masked ? MASKED : UNMASKED;
     frame.finish = true;
     this.#peerClosing = true;
-    this.#host.onMessage(this.connection, frame);
+    this.deliver(frame);
   }
 
-  onFinished(): void {
+  onFinished(_code: number, _reason: string): void {
     this.connection.end(this.#endedByServer);
   }
 }

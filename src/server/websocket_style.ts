@@ -10,13 +10,13 @@ import type { HttpRequest } from "../http/request.ts";
 import type { HttpResponse } from "../http/response.ts";
 import { encodeClose } from "../websocket/close_code.ts";
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
-import { acceptFor, checkHandshake, chooseSubprotocol } from "../websocket/handshake.ts";
-import type { ProtocolOptions } from "../websocket/protocol.ts";
+import { answerFields, checkHandshake } from "../websocket/handshake.ts";
 import { isPromise, type ServerCore, type Style } from "./core.ts";
 import { EVENT_NAMES } from "./events.ts";
 import { ProgramHttpHost } from "./http_server.ts";
 import { HttpSession, refuse } from "./http_session.ts";
-import { type WebSocketHost, WebSocketSession } from "./websocket_session.ts";
+import { ServerWebSocketHost } from "./websocket_host.ts";
+import { WebSocketSession } from "./websocket_session.ts";
 
 /** The page for plain HTTP where nothing answers it (Swoole page "WebSocket\Server", onRequest). */
 const BAD_REQUEST_PAGE = "<html><body><h2>HTTP 400 Bad Request</h2><hr><i>Powered by Sluice</i></body></html>";
@@ -31,7 +31,7 @@ export function webSocketStyle(core: ServerCore, server: unknown): Style {
     closeEvent: ({ protocol }) =>
       !(protocol instanceof WebSocketSession) && core.handler("disconnect") !== undefined ? "disconnect" : "close",
     dismiss: ({ protocol }) => {
-      if (protocol instanceof WebSocketSession) protocol.close(encodeClose(1001, "")!);
+      if (protocol instanceof WebSocketSession) protocol.startClose(encodeClose(1001, "")!);
       else (protocol as HttpSession).dismiss();
     },
   };
@@ -42,13 +42,13 @@ class HandshakeHost extends ProgramHttpHost {
   override readonly takesUpgrades = true;
   readonly #core: ServerCore;
   readonly #server: unknown;
-  readonly #frames: WebSocketHost;
+  readonly #frames: HandlerHost;
 
   constructor(core: ServerCore, server: unknown) {
     super(core);
     this.#core = core;
     this.#server = server;
-    this.#frames = new ProgramWebSocketHost(core, server);
+    this.#frames = new HandlerHost(core, server);
   }
 
   override onRequest(request: HttpRequest, response: HttpResponse): void | Promise<void> {
@@ -72,13 +72,7 @@ class HandshakeHost extends ProgramHttpHost {
       { method: request.getMethod(), version: request.version, header: request.header },
       core.settings.websocket_origins,
     );
-    if (refusal !== undefined) {
-      if (refusal.status === 426) {
-        response.header("Upgrade", "websocket"); // RFC 9110 section 15.5.22
-        response.header("Sec-WebSocket-Version", "13"); // RFC 6455 section 4.4
-      }
-      return refuse(response, refusal.status, refusal.reason);
-    }
+    if (refusal !== undefined) return refuse(response, refusal);
     const before = core.handler("beforehandshakeresponse");
     const done = before && core.run(connection, () => before(request, response, this.#server));
     if (done === undefined) return this.#open(connection, request, response);
@@ -88,59 +82,28 @@ class HandshakeHost extends ProgramHttpHost {
   /** Accepts a handshake (RFC 6455 section 4.2.2), unless `beforeHandshakeResponse` has refused it. */
   #open(connection: Connection, request: HttpRequest, response: HttpResponse): void {
     if (!response.isWritable()) return;
-    const headers: [string, string][] = [
-      ["Upgrade", "websocket"],
-      ["Connection", "Upgrade"],
-      ["Sec-WebSocket-Accept", acceptFor(request.header["sec-websocket-key"])],
-      ["Sec-WebSocket-Version", "13"],
-    ];
-    const spoken = this.#core.settings.websocket_subprotocol;
-    const offered = request.header["sec-websocket-protocol"];
-    const subprotocol = chooseSubprotocol(offered, typeof spoken === "string" ? [spoken] : spoken);
-    if (subprotocol !== undefined) headers.push(["Sec-WebSocket-Protocol", subprotocol]);
-    response.switchProtocols(headers);
+    response.switchProtocols(answerFields(request.header, this.#core.settings.websocket_subprotocol));
     this.#core.emitFor(connection, "open", request);
   }
 
   override onSwitch({ connection }: HttpSession): Protocol {
-    return new WebSocketSession(connection, this.#frames);
+    return new HandledWebSocket(connection, this.#frames);
   }
 }
 
 /** Hands frames to the program's `message` handler. */
-class ProgramWebSocketHost implements WebSocketHost {
-  readonly protocolOptions: ProtocolOptions;
-  readonly closeTimeout: number;
-  readonly pingInterval: number;
-  readonly pingTimeout: number;
+class HandlerHost extends ServerWebSocketHost {
   readonly #core: ServerCore;
   readonly #server: unknown;
 
   constructor(core: ServerCore, server: unknown) {
-    const { settings } = this.#core = core;
+    super(core, { deliverClose: core.settings.open_websocket_close_frame, answerClose: true });
+    this.#core = core;
     this.#server = server;
-    this.protocolOptions = {
-      masked: true,
-      maxLength: settings.package_max_length,
-      deliverPing: settings.open_websocket_ping_frame,
-      deliverPong: settings.open_websocket_pong_frame,
-      deliverClose: settings.open_websocket_close_frame,
-    };
-    this.closeTimeout = settings.websocket_close_timeout * 1000;
-    this.pingInterval = settings.websocket_ping_interval * 1000;
-    this.pingTimeout = settings.websocket_ping_timeout * 1000;
-  }
-
-  get now(): number {
-    return this.#core.now;
-  }
-
-  idleDeadline(connection: Connection): number {
-    return this.#core.idleDeadline(connection);
   }
 
   /** Messages of one connection start their handlers in order, without waiting for the last one to end. */
-  onMessage(connection: Connection, frame: Frame | CloseFrame): void {
+  handle(connection: Connection, frame: Frame | CloseFrame): void {
     const core = this.#core;
     core.requestCount++;
     try {
@@ -149,5 +112,14 @@ class ProgramWebSocketHost implements WebSocketHost {
     } catch (error) {
       core.fault(error, connection);
     }
+  }
+}
+
+/** A WebSocket whose messages go to a handler. */
+class HandledWebSocket extends WebSocketSession {
+  declare protected readonly host: HandlerHost;
+
+  protected override deliver(frame: Frame | CloseFrame): void {
+    this.host.handle(this.connection, frame);
   }
 }

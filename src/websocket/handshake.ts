@@ -111,6 +111,28 @@ export function chooseSubprotocol(offered: string | undefined, supported: readon
   return offered.split(",").map((name) => name.trim()).find((name) => name !== "" && supported.includes(name));
 }
 
+/**
+ * The header fields of a server's answer with 101 (RFC 6455 section 4.2.2, step 5).
+ *
+ * @param header The header fields of a request that `checkHandshake()` found right.
+ * @param subprotocols What the server speaks: the answer names one of them, or none.
+ */
+export function answerFields(
+  header: Readonly<Record<string, string>>,
+  subprotocols: string | readonly string[],
+): [name: string, value: string][] {
+  const fields: [string, string][] = [
+    ["Upgrade", "websocket"],
+    ["Connection", "Upgrade"],
+    ["Sec-WebSocket-Accept", acceptFor(header["sec-websocket-key"])],
+    ["Sec-WebSocket-Version", "13"],
+  ];
+  const spoken = typeof subprotocols === "string" ? [subprotocols] : subprotocols;
+  const subprotocol = chooseSubprotocol(header["sec-websocket-protocol"], spoken);
+  if (subprotocol !== undefined) fields.push(["Sec-WebSocket-Protocol", subprotocol]);
+  return fields;
+}
+
 /** The parts of a server's answer that a client checks. Header names are in lower case. */
 export interface HandshakeAnswer {
   /** The status. */

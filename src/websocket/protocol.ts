@@ -6,7 +6,7 @@
 
 import type { ByteSink } from "../byte_sink.ts";
 import { WEBSOCKET_OPCODE_CLOSE, WEBSOCKET_OPCODE_PING, WEBSOCKET_OPCODE_PONG } from "../constants.ts";
-import { decodeClose, encodeClose } from "./close_code.ts";
+import { type CloseStatus, decodeClose, encodeClose } from "./close_code.ts";
 import { type DecoderEvents, type DecoderOptions, MessageDecoder } from "./decoder.ts";
 import { writeFrame, writeTextFrame } from "./encoder.ts";
 
@@ -18,6 +18,8 @@ export interface ProtocolOptions extends DecoderOptions {
   readonly deliverPong: boolean;
   /** A Close frame goes to `onClose` before it is answered (`open_websocket_close_frame`). */
   readonly deliverClose: boolean;
+  /** A Close frame is answered at once. Otherwise the owner does it, with `sendClose()` or `answerClose()`. */
+  readonly answerClose: boolean;
   /** Makes masking keys, for a client; absent for a server. */
   readonly maskingKey?: () => number;
 }
@@ -47,8 +49,10 @@ export interface ProtocolEvents {
 const OPEN = 0;
 /** Our Close is out; frames are still read, to find the peer's (RFC 6455 section 7.1.2). */
 const CLOSE_SENT = 1;
+/** The peer's Close is here and its answer is left to the owner; nothing is read any more. */
+const CLOSE_RECEIVED = 2;
 /** Over. */
-const FINISHED = 2;
+const FINISHED = 3;
 
 /**
  * The protocol of one connection after the opening handshake.
@@ -63,6 +67,7 @@ export class WebSocketProtocol implements DecoderEvents {
   readonly #decoder: MessageDecoder;
   #state = OPEN;
   #fragmenting = false;
+  #peerClose: Uint8Array | undefined = undefined; // payload of the peer's Close, while it is not answered
 
   constructor(options: ProtocolOptions, events: ProtocolEvents, sink: ByteSink) {
     this.#options = options;
@@ -79,6 +84,11 @@ export class WebSocketProtocol implements DecoderEvents {
   /** Whether our Close is out and the peer's is awaited. */
   get isClosing(): boolean {
     return this.#state === CLOSE_SENT;
+  }
+
+  /** Whether the peer's Close waits for an answer. */
+  get owesClose(): boolean {
+    return this.#state === CLOSE_RECEIVED;
   }
 
   /** Octets of an unfinished message that are held in memory. */
@@ -141,10 +151,17 @@ export class WebSocketProtocol implements DecoderEvents {
    * @returns Whether it was sent: a Close goes out once.
    */
   sendClose(payload: Uint8Array): boolean {
-    if (this.#state !== OPEN) return false;
+    const owed = this.#peerClose;
+    if (this.#state !== OPEN && owed === undefined) return false;
     this.#state = CLOSE_SENT;
     this.#write(0x80 | WEBSOCKET_OPCODE_CLOSE, payload);
+    if (owed !== undefined) this.#finishWith(owed);
     return true;
+  }
+
+  /** Answers the peer's Close as the protocol would have done (section 5.5.1), if that was left to the owner. */
+  answerClose(): void {
+    if (this.#peerClose !== undefined) this.sendClose(this.#peerClose);
   }
 
   /**
@@ -162,6 +179,7 @@ export class WebSocketProtocol implements DecoderEvents {
   /** Ends without sending anything: the transport is gone. */
   abandon(): void {
     this.#state = FINISHED;
+    this.#peerClose = undefined;
     this.#decoder.stop();
   }
 
@@ -192,13 +210,24 @@ export class WebSocketProtocol implements DecoderEvents {
     const status = decodeClose(payload);
     if (typeof status === "number") return this.fail(status, "the Close frame is not valid");
     if (this.#options.deliverClose) this.#events.onClose(payload);
+    if (this.#state === OPEN && !this.#options.answerClose) {
+      this.#state = CLOSE_RECEIVED;
+      this.#peerClose = payload;
+      return this.#decoder.stop();
+    }
     this.sendClose(payload); // section 5.5.1: the answer echoes the code; nothing if ours is out already
     this.#finish(status.code, status.reason);
+  }
+
+  #finishWith(payload: Uint8Array): void {
+    const { code, reason } = decodeClose(payload) as CloseStatus;
+    this.#finish(code, reason);
   }
 
   #finish(code: number, reason: string): void {
     if (this.#state === FINISHED) return;
     this.#state = FINISHED;
+    this.#peerClose = undefined;
     this.#decoder.stop();
     this.#events.onFinished(code, reason);
   }

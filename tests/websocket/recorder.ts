@@ -85,6 +85,7 @@ export const SERVER: ProtocolOptions = {
   deliverPing: false,
   deliverPong: false,
   deliverClose: false,
+  answerClose: true,
 };
 
 /** The client's side of `SERVER`: it masks, with the key of the examples in RFC 6455, and its peer does not. */
