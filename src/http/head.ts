@@ -1,5 +1,5 @@
 /**
- * The head of an HTTP/1.1 request: request line and header fields (RFC 9112 sections 2 to 5).
+ * The head of an HTTP/1.1 message: request line, header fields, how long the body is (RFC 9112 sections 2 to 6).
  *
  * The grammar is taken by its word: a parser that repairs what it reads is a parser that can be made to disagree with the proxy
  * in front of it. Whatever is in doubt is refused with 400 and the connection ends.
@@ -9,7 +9,7 @@
 
 /** What a peer may send before it is refused. Sizes in octets. */
 export interface HeadLimits {
-  /** Request line and header fields together. */
+  /** Start line and header fields together. */
   readonly maxHeadSize: number;
   /** Number of header fields. */
   readonly maxHeaders: number;
@@ -29,9 +29,9 @@ export interface RequestHead {
   readonly bodyLength: number;
 }
 
-/** Why a request is refused. */
+/** Why a message is refused. */
 export class HttpFailure {
-  /** The status of the answer. */
+  /** The status that answers such a request; for a message of a server it tells the kinds of failure apart. */
   readonly status: number;
   /** What was wrong, for people. */
   readonly reason: string;
@@ -115,48 +115,75 @@ export function parseHead(bytes: Uint8Array, start: number, end: number, limits:
   if (!isTarget(target, method)) return new HttpFailure(400, "the request target is malformed");
   const version = protocol === "HTTP/1.1" ? "1.1" : "1.0";
 
+  const header = parseFields(text, lineEnd + 2, limits.maxHeaders);
+  if (header instanceof HttpFailure) return header;
+  // Section 3.2: HTTP/1.1 needs a Host, and what is there has to be one.
+  const host = header["host"];
+  if (host === undefined ? version === "1.1" : !isHost(host)) {
+    return new HttpFailure(400, "the Host field is missing or malformed");
+  }
+  const bodyLength = parseBodyLength(header, version);
+  if (bodyLength instanceof HttpFailure) return bodyLength;
+  return { method, target, version, header, bodyLength: bodyLength ?? 0 };
+}
+
+/**
+ * Parses header fields (RFC 9112 section 5).
+ *
+ * @param text A head as Latin-1.
+ * @param at Index of the first field. Each one ends in CRLF, the last one at the end of the text.
+ * @param maxHeaders How many are accepted.
+ * @param setCookie Takes the values of Set-Cookie, which cannot be told apart once they are joined (RFC 9110 section 5.3).
+ * @returns The fields, names in lower case and repeated ones joined, or why they are refused.
+ */
+export function parseFields(
+  text: string,
+  at: number,
+  maxHeaders: number,
+  setCookie?: string[],
+): Record<string, string> | HttpFailure {
   const header: Record<string, string> = Object.create(null);
-  let count = 0;
-  let contentLength: string | undefined;
-  for (let at = lineEnd + 2; at < text.length;) {
+  for (let count = 1; at < text.length; count++) {
     const stop = text.indexOf("\r\n", at);
     const field = text.slice(at, stop);
     at = stop + 2;
-    if (++count > limits.maxHeaders) return new HttpFailure(431, "there are too many header fields");
+    if (count > maxHeaders) return new HttpFailure(431, "there are too many header fields");
     const colon = field.indexOf(":");
     // Section 5.1: no whitespace before the colon; section 5.2: no folded lines. Neither is a token.
     if (colon < 0 || !isToken(field.slice(0, colon))) return new HttpFailure(400, "a header field is malformed");
     const name = field.slice(0, colon).toLowerCase();
     const value = trim(field.slice(colon + 1));
     if (!isFieldValue(value)) return new HttpFailure(400, "a header value has a control character");
+    if (setCookie !== undefined && name === "set-cookie") setCookie.push(value);
     const before = header[name];
     if (before === undefined) header[name] = value;
     else if (name === "host") return new HttpFailure(400, "there are two Host fields"); // section 3.2
     else if (name === "content-length") {
       if (before !== value) return new HttpFailure(400, "Content-Length contradicts itself"); // section 6.3
     } else header[name] = before + (name === "cookie" ? "; " : ", ") + value;
-    if (name === "content-length") contentLength = value;
   }
-  // Section 3.2: HTTP/1.1 needs a Host, and what is there has to be one.
-  const host = header["host"];
-  if (host === undefined ? version === "1.1" : !isHost(host)) {
-    return new HttpFailure(400, "the Host field is missing or malformed");
-  }
+  return header;
+}
 
-  let bodyLength = 0;
+/**
+ * What header fields say about the length of the body (RFC 9112 section 6).
+ *
+ * @returns The length in octets, -1 for a chunked body, `undefined` if they say nothing, or why they are refused.
+ */
+export function parseBodyLength(header: Record<string, string>, version: "1.0" | "1.1"): number | undefined | HttpFailure {
   const encoding = header["transfer-encoding"];
+  const contentLength = header["content-length"];
   if (encoding !== undefined) {
-    // Sections 6.1 and 6.3: a length beside it, or HTTP/1.0, is how requests are smuggled.
+    // Sections 6.1 and 6.3: a length beside it, or HTTP/1.0, is how messages are smuggled.
     if (contentLength !== undefined || version === "1.0") return new HttpFailure(400, "the body length is ambiguous");
     const codings = encoding.toLowerCase().split(",").map(trim);
     if (codings.indexOf("chunked") !== codings.length - 1) return new HttpFailure(400, "chunked is not the last coding, once");
     if (codings.length > 1) return new HttpFailure(501, "only the transfer coding chunked is known");
-    bodyLength = -1;
-  } else if (contentLength !== undefined) {
-    if (!/^[0-9]{1,15}$/.test(contentLength)) return new HttpFailure(400, "Content-Length is not a number");
-    bodyLength = Number(contentLength);
+    return -1;
   }
-  return { method, target, version, header, bodyLength };
+  if (contentLength === undefined) return undefined;
+  if (!/^[0-9]{1,15}$/.test(contentLength)) return new HttpFailure(400, "Content-Length is not a number");
+  return Number(contentLength);
 }
 
 /** RFC 9110 section 7.2: a name, an IPv4 address or an IPv6 one in brackets, and a port, if any. */
@@ -171,8 +198,8 @@ function isTarget(target: string, method: string): boolean {
   return target.startsWith("/") || /^https?:\/\/[^/]/i.test(target) || (target === "*" && method === "OPTIONS");
 }
 
-/** Section 5: optional whitespace around a value is not part of it. */
-function trim(value: string): string {
+/** Takes off the blanks and tabs around a text, which are not part of a value (section 5). */
+export function trim(value: string): string {
   let start = 0;
   let end = value.length;
   while (start < end && (value[start] === " " || value[start] === "\t")) start++;
