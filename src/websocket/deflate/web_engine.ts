@@ -1,0 +1,146 @@
+/**
+ * An engine of `CompressionStream` and `DecompressionStream`, which every runtime has. They know neither flushing nor limits; the
+ * walker makes up for that.
+ *
+ * @module
+ */
+
+import { joinBytes } from "../../bytes.ts";
+import type { DeflateEngine, Deflater, InflateFailure, Inflater } from "./engine.ts";
+import { failureOf, measure, toPayload, windowSize } from "./walker.ts";
+
+/** How many `DecompressionStream`s without a message wait for the next one. Each holds up to 60 KiB. */
+const MAX_IDLE = 4;
+
+/**
+ * The engine of web APIs. It sends without takeover and with a window of 15 bits, and receives anything. A message is compressed by
+ * a stream of its own, as the stream says what it has only when it ends.
+ */
+export const webEngine: DeflateEngine = {
+  name: "web",
+  sendTakeover: false,
+  minSendWindowBits: 15,
+  deflater: (): Deflater => new WebDeflater(),
+  inflater: (windowBits: number, takeover: boolean): Inflater =>
+    takeover ? new ContextInflater(windowSize(windowBits)) : new SharedInflater(windowSize(windowBits)),
+};
+
+/** Whatever a stream says of its failure, the reading side says it too. */
+function ignore(): void {}
+
+class WebDeflater implements Deflater {
+  deflate(message: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    return message.length === 0 ? new Uint8Array(1) : compress(message); // RFC 7692 section 7.2.3.6
+  }
+
+  close(): void {}
+}
+
+async function compress(message: Uint8Array): Promise<Uint8Array> {
+  const { readable, writable } = new CompressionStream("deflate-raw");
+  const writer = writable.getWriter(), reader = readable.getReader();
+  writer.write(message as Uint8Array<ArrayBuffer>).catch(ignore);
+  writer.close().catch(ignore);
+  const parts: Uint8Array[] = [];
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return toPayload(parts.length === 1 ? parts[0] : joinBytes(parts));
+    parts.push(value);
+  }
+}
+
+/**
+ * A `DecompressionStream` that takes message after message and is never closed. What goes in has been measured: it is right, and
+ * so much comes out.
+ */
+class Decompressor {
+  #writer: WritableStreamDefaultWriter<BufferSource>;
+  #reader: ReadableStreamDefaultReader<Uint8Array>;
+
+  constructor() {
+    const { readable, writable } = new DecompressionStream("deflate-raw");
+    this.#writer = writable.getWriter();
+    this.#reader = readable.getReader();
+  }
+
+  /** Inflates blocks to exactly `size` octets. If that should fail all the same, this object is of no more use. */
+  async inflate(blocks: Uint8Array, size: number): Promise<Uint8Array | InflateFailure> {
+    // In Node, this promise says nothing about the output; elsewhere it waits until the output has been taken.
+    this.#writer.write(blocks as Uint8Array<ArrayBuffer>).catch(ignore);
+    let message: Uint8Array | undefined;
+    let length = 0;
+    try {
+      for (;;) {
+        const { done, value } = await this.#reader.read();
+        if (done || length + value.length > size) return 1007;
+        if (value.length === size && value.buffer.byteLength === size && value.constructor === Uint8Array) return value;
+        message ??= new Uint8Array(size);
+        message.set(value, length);
+        length += value.length;
+        if (length === size) return message;
+      }
+    } catch {
+      return 1007;
+    }
+  }
+
+  close(): void {
+    this.#reader.cancel().catch(ignore);
+    this.#writer.abort().catch(ignore);
+  }
+}
+
+/** Inflates messages of any connections that refer to nothing before them, each through whatever stream is idle. */
+class SharedInflater implements Inflater {
+  #window: number;
+  #idle: Decompressor[] = [];
+  #closed = false;
+
+  constructor(window: number) {
+    this.#window = window;
+  }
+
+  inflate(payload: Uint8Array, limit: number): Uint8Array | InflateFailure | Promise<Uint8Array | InflateFailure> {
+    const measured = measure(payload, limit, 0, this.#window);
+    if (typeof measured === "number") return failureOf(measured);
+    return measured.size === 0 ? new Uint8Array(0) : this.#inflate(measured.blocks(), measured.size);
+  }
+
+  async #inflate(blocks: Uint8Array, size: number): Promise<Uint8Array | InflateFailure> {
+    const decompressor = this.#idle.pop() ?? new Decompressor();
+    const message = await decompressor.inflate(blocks, size);
+    if (typeof message === "number" || this.#closed || this.#idle.length >= MAX_IDLE) decompressor.close();
+    else this.#idle.push(decompressor);
+    return message;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const decompressor of this.#idle.splice(0)) decompressor.close();
+  }
+}
+
+/** Inflates the messages of one connection, through a stream that remembers the ones before. */
+class ContextInflater implements Inflater {
+  #window: number;
+  #history = 0;
+  #decompressor: Decompressor | undefined;
+
+  constructor(window: number) {
+    this.#window = window;
+  }
+
+  inflate(payload: Uint8Array, limit: number): Uint8Array | InflateFailure | Promise<Uint8Array | InflateFailure> {
+    const measured = measure(payload, limit, this.#history, this.#window);
+    if (typeof measured === "number") return failureOf(measured);
+    if (measured.size === 0) return new Uint8Array(0);
+    this.#history = Math.min(this.#window, this.#history + measured.size);
+    this.#decompressor ??= new Decompressor(); // many clients never send anything compressed
+    return this.#decompressor.inflate(measured.blocks(), measured.size);
+  }
+
+  close(): void {
+    this.#decompressor?.close();
+    this.#decompressor = undefined;
+  }
+}
