@@ -107,6 +107,8 @@ export class Connection implements LaneSink, ByteSink {
   receivedBytes = 0;
   /** How many octets were sent or queued. */
   sentBytes = 0;
+  /** What broke it, if something did. */
+  error: unknown = undefined;
   /** The memory for `reserve()`. */
   memory: Uint8Array;
 
@@ -367,8 +369,9 @@ export class Connection implements LaneSink, ByteSink {
     }
   }
 
-  onClose(): void {
+  onClose(error?: unknown): void {
     if (this.#state === RELEASED) return;
+    this.error = error;
     this.#leave(false);
     this.#state = RELEASED;
     this.#dropQueue();

@@ -132,6 +132,17 @@ export const WEBSOCKET_CLOSE_TLS = 1015;
 /** The TLS handshake failed. Never sent, only reported. */
 export const SWOOLE_WEBSOCKET_CLOSE_TLS = 1015;
 
+// What `statusCode` of an `HttpClient` tells when there was no answer (Swoole page "Coroutine\\Http\\Client").
+
+/** The connection could not be established. */
+export const SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED = -1;
+/** The answer took too long. */
+export const SWOOLE_HTTP_CLIENT_ESTATUS_REQUEST_TIMEOUT = -2;
+/** The server ended the connection. */
+export const SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET = -3;
+/** The request could not be sent. */
+export const SWOOLE_HTTP_CLIENT_ESTATUS_SEND_FAILED = -4;
+
 // Server modes and socket types (Swoole page "Server", constructor).
 
 /** Every worker accepts and serves its own connections. */

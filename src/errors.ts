@@ -5,12 +5,25 @@
  * @module
  */
 
+/** The connection was closed by this side before. */
+export const EBADF = 9;
+/** The peer is gone. */
+export const EPIPE = 32;
+/** The peer dropped the connection. */
+export const ECONNRESET = 104;
+/** It took too long. */
+export const ETIMEDOUT = 110;
+/** Nobody listens there. */
+export const ECONNREFUSED = 111;
+
 /** An argument is outside its range. */
 export const SWOOLE_ERROR_INVALID_PARAMS = 505;
 /** The bytes given to `unpack` are no frame. */
 export const SWOOLE_ERROR_PROTOCOL_ERROR = 508;
 /** `send` was called with nothing to send. */
 export const SWOOLE_ERROR_NO_PAYLOAD = 550;
+/** No address was found for the host. */
+export const SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED = 711;
 /** The server closed the connection. */
 export const SWOOLE_ERROR_SESSION_CLOSED_BY_SERVER = 1001;
 /** The client closed the connection. */
@@ -23,6 +36,10 @@ export const SWOOLE_ERROR_SESSION_CLOSED = 1004;
 export const SWOOLE_ERROR_SESSION_NOT_EXIST = 1005;
 /** The connection's send queue is full (`socket_buffer_size`). */
 export const SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW = 1009;
+/** The peer's certificate is not trusted, or not for this host. */
+export const SWOOLE_ERROR_SSL_VERIFY_FAILED = 1014;
+/** The TLS handshake failed. */
+export const SWOOLE_ERROR_SSL_HANDSHAKE_FAILED = 1018;
 /** A message is larger than `package_max_length`. */
 export const SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE = 1201;
 /** A package has no length. */
@@ -51,20 +68,28 @@ export const SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED = 8506;
 export const SWOOLE_ERROR_WEBSOCKET_INCOMPLETE_PACKET = 8507;
 
 const TEXTS: ReadonlyMap<number, string> = new Map([
+  [2, "No such file or directory"],
   [9, "Bad file descriptor"],
+  [13, "Permission denied"],
   [32, "Broken pipe"],
+  [99, "Cannot assign requested address"],
+  [101, "Network is unreachable"],
   [104, "Connection reset by peer"],
   [110, "Connection timed out"],
   [111, "Connection refused"],
+  [113, "No route to host"],
   [505, "Invalid params"],
   [508, "Protocol error"],
   [550, "No payload"],
+  [711, "DNS Lookup resolve failed"],
   [1001, "Session closed by server"],
   [1002, "Session closed by client"],
   [1003, "Session closing"],
   [1004, "Session closed"],
   [1005, "Session not exist"],
   [1009, "Output buffer overflow"],
+  [1014, "SSL verify failed"],
+  [1018, "SSL handshake failed"],
   [1201, "Package length too large"],
   [1202, "Package length not found"],
   [1204, "Package malformed data"],

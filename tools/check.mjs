@@ -24,7 +24,7 @@ function testFiles(folder) {
 }
 
 const tests = testFiles("tests");
-const sources = ["mod.ts", "adapters/auto.ts", "adapters/deno.ts", "adapters/bun.ts", "adapters/node.ts"];
+const sources = ["mod.ts", "src/coroutine/mod.ts", "adapters/auto.ts", "adapters/deno.ts", "adapters/bun.ts", "adapters/node.ts"];
 
 const steps = [
   ["format", [deno, "fmt", "--check"]],

@@ -89,6 +89,11 @@ export class HttpResponse {
     return this.#ended || this.#detached;
   }
 
+  /** Whether the program took the answer over with `detach()`. @internal */
+  get isDetached(): boolean {
+    return this.#detached;
+  }
+
   /** Whether the head has been sent. @internal */
   get headSent(): boolean {
     return this.#headSent;
@@ -213,15 +218,20 @@ export class HttpResponse {
     this.end();
   }
 
+  /** It was used after it ended: notes the last-error code 7106. @internal */
+  protected onMisuse(): void {
+    this.#target.onMisuse();
+  }
+
   #begun(): boolean {
     if (!this.#ended && !this.#headSent) return false;
-    this.#target.onMisuse();
+    this.onMisuse();
     return true;
   }
 
   #finished(): boolean {
     if (!this.#ended && this.#target.isOpen) return false;
-    this.#target.onMisuse();
+    this.onMisuse();
     return true;
   }
 

@@ -118,15 +118,19 @@ export class ConnectionTable implements ConnectionOwner {
     return this.#open.values();
   }
 
-  /** Takes a connection in. Returns `undefined` when there are too many; it is dropped then. */
-  accept(pipe: BytePipe): Connection | undefined {
+  /**
+   * Takes a connection in. Returns `undefined` when there are too many; it is dropped then.
+   *
+   * @param makeProtocol Makes its first protocol, if that is not the same for all.
+   */
+  accept(pipe: BytePipe, makeProtocol?: (connection: Connection) => Protocol): Connection | undefined {
     if (this.#open.size >= this.#options.maxConnections) {
       this.abortCount++;
       pipe.abort();
       return undefined;
     }
     this.#startClock();
-    const connection = new Connection(this, ++this.#lastFd, pipe, (it) => this.#events.makeProtocol(it));
+    const connection = new Connection(this, ++this.#lastFd, pipe, makeProtocol ?? ((it) => this.#events.makeProtocol(it)));
     this.acceptCount++;
     this.#open.set(connection.fd, connection);
     connection.start();

@@ -18,12 +18,18 @@ export interface Style {
   readonly events: readonly string[];
   /** The events without which it cannot work. */
   readonly required: readonly string[];
+  /** Its own defaults of settings. */
+  readonly defaults?: ServerSettings;
   /** Makes the first protocol of a connection. */
   makeProtocol(connection: Connection): Protocol;
   /** The event that tells of the end of a connection. */
   closeEvent(connection: Connection): string;
-  /** Ends a connection because the server stops. */
-  dismiss(connection: Connection): void;
+  /**
+   * Ends a connection because the server stops.
+   *
+   * @param patient Whether it may take its time.
+   */
+  dismiss(connection: Connection, patient: boolean): void;
 }
 
 /** Where a server listens. */
@@ -36,6 +42,8 @@ export interface Place {
   readonly port: number;
   /** Whether to speak TLS. */
   readonly ssl: boolean;
+  /** Whether other servers may listen there too. */
+  readonly reusePort?: boolean;
 }
 
 /** Any handler. */
@@ -102,7 +110,7 @@ export class ServerCore {
 
   /** The settings in force. */
   get settings(): ResolvedSettings {
-    return this.#settings ?? resolveSettings(this.given);
+    return this.#settings ?? resolveSettings(this.given, this.style.defaults);
   }
 
   /** The connections, once there may be any. */
@@ -121,7 +129,7 @@ export class ServerCore {
       if (!this.#handlers.has(event)) throw new TypeError(`Cannot start the server: there is no handler for ${event}`);
     }
     if (this.#table !== undefined) return this.#table;
-    const settings = this.#settings = resolveSettings(this.given);
+    const settings = this.#settings = resolveSettings(this.given, this.style.defaults);
     return this.#table = new ConnectionTable({
       maxConnections: settings.max_connection,
       firstFd: settings.start_session_id,
@@ -218,11 +226,15 @@ export class ServerCore {
     return this.#prepare().accept(pipe)?.fd ?? 0;
   }
 
-  /** See `Server.shutdown()`. */
-  shutdown(): boolean {
+  /**
+   * See `Server.shutdown()`.
+   *
+   * @param patience How long connections may take their time before they are told to go, in seconds.
+   */
+  shutdown(patience = 0): boolean {
     if (this.#isStopping || this.#table === undefined) return false;
     this.#state = "stopping";
-    this.#stop(this.#table);
+    this.#stop(this.#table, patience);
     return true;
   }
 
@@ -230,14 +242,25 @@ export class ServerCore {
     return this.#state === "stopping" || this.#state === "stopped";
   }
 
-  async #stop(table: ConnectionTable): Promise<void> {
+  async #stop(table: ConnectionTable, patience: number): Promise<void> {
     const closed = this.#listener?.close();
     this.emit("beforeshutdown");
     this.timers.clearAll();
-    for (const connection of [...table.connections()]) connection.gather(() => this.style.dismiss(connection));
-    const late = setTimeout(() => table.abortAll(), this.settings.websocket_close_timeout * 1000);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const dismissAll = (patient: boolean) => {
+      for (const connection of [...table.connections()]) connection.gather(() => this.style.dismiss(connection, patient));
+    };
+    const insist = () => {
+      dismissAll(false);
+      timer = setTimeout(() => table.abortAll(), this.settings.websocket_close_timeout * 1000);
+    };
+    if (patience === 0) insist();
+    else {
+      dismissAll(true);
+      if (patience !== Infinity) timer = setTimeout(insist, patience * 1000);
+    }
     await Promise.all([closed, table.whenEmpty()]);
-    clearTimeout(late);
+    clearTimeout(timer);
     this.#state = "stopped";
     this.emit("workerstop", 0);
     this.emit("shutdown");

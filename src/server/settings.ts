@@ -79,6 +79,12 @@ export interface ServerSettings {
   /** Path of the private key, PEM. Needed with `SWOOLE_SSL`. */
   ssl_key_file?: string;
 
+  // ---- the coroutine style
+  /** How long `recv()` waits when it is not told. 0: for ever. */
+  socket_read_timeout?: number;
+  /** How long `push()` waits for a peer that does not read. 0: for ever. */
+  socket_write_timeout?: number;
+
   // ---- the server
   /** The first fd is this plus 1. 0. */
   start_session_id?: number;
@@ -115,12 +121,16 @@ const DEFAULTS: ResolvedSettings = {
   open_tcp_nodelay: true,
   ssl_cert_file: "",
   ssl_key_file: "",
+  socket_read_timeout: 0,
+  socket_write_timeout: 0,
   start_session_id: 0,
   log_file: "",
 };
 
-/** What a value has to be: a word for the message of the error. */
-const KINDS: Record<keyof ServerSettings, "boolean" | "seconds" | "octets" | "count" | "text" | "texts"> = {
+/** What a value has to be. A `timeout` is in seconds too and may be -1, for ever. */
+export type Kind = "boolean" | "seconds" | "timeout" | "octets" | "count" | "text" | "texts";
+
+const KINDS: Record<keyof ServerSettings, Kind> = {
   websocket_subprotocol: "texts",
   open_websocket_close_frame: "boolean",
   open_websocket_ping_frame: "boolean",
@@ -146,6 +156,8 @@ const KINDS: Record<keyof ServerSettings, "boolean" | "seconds" | "octets" | "co
   open_tcp_nodelay: "boolean",
   ssl_cert_file: "text",
   ssl_key_file: "text",
+  socket_read_timeout: "seconds",
+  socket_write_timeout: "seconds",
   start_session_id: "count",
   log_file: "text",
 };
@@ -159,28 +171,34 @@ const KINDS: Record<keyof ServerSettings, "boolean" | "seconds" | "octets" | "co
 export function checkSettings(settings: ServerSettings): void {
   for (const [key, value] of Object.entries(settings)) {
     if (!Object.hasOwn(KINDS, key)) throw new TypeError(`Cannot set ${key}: there is no such setting`);
-    const kind = KINDS[key as keyof ServerSettings];
-    if (kind === "boolean") {
-      if (typeof value !== "boolean") throw new TypeError(`Cannot set ${key}: a boolean is needed, not ${describe(value)}`);
-    } else if (kind === "text") {
-      if (typeof value !== "string") throw new TypeError(`Cannot set ${key}: a string is needed, not ${describe(value)}`);
-    } else if (kind === "texts") {
-      const list: unknown[] = Array.isArray(value) ? value : [value];
-      if (!list.every((item) => typeof item === "string")) {
-        throw new TypeError(`Cannot set ${key}: a string or a list of strings is needed, not ${describe(value)}`);
-      }
-    } else {
-      if (typeof value !== "number") throw new TypeError(`Cannot set ${key}: a number is needed, not ${describe(value)}`);
-      const whole = kind !== "seconds";
-      if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER) || (whole && !Number.isInteger(value))) {
-        throw new RangeError(`Cannot set ${key}: ${value} is no ${whole ? "whole number" : "number"} from 0 on`);
-      }
+    checkValue(key, KINDS[key as keyof ServerSettings], value);
+  }
+}
+
+/** Checks the value of one setting; throws as `checkSettings()`. */
+export function checkValue(key: string, kind: Kind, value: unknown): void {
+  if (kind === "boolean") {
+    if (typeof value !== "boolean") throw new TypeError(`Cannot set ${key}: a boolean is needed, not ${describe(value)}`);
+  } else if (kind === "text") {
+    if (typeof value !== "string") throw new TypeError(`Cannot set ${key}: a string is needed, not ${describe(value)}`);
+  } else if (kind === "texts") {
+    const list: unknown[] = Array.isArray(value) ? value : [value];
+    if (!list.every((item) => typeof item === "string")) {
+      throw new TypeError(`Cannot set ${key}: a string or a list of strings is needed, not ${describe(value)}`);
+    }
+  } else {
+    if (typeof value !== "number") throw new TypeError(`Cannot set ${key}: a number is needed, not ${describe(value)}`);
+    if (kind === "timeout" && value === -1) return;
+    const whole = kind !== "seconds" && kind !== "timeout";
+    if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER) || (whole && !Number.isInteger(value))) {
+      throw new RangeError(`Cannot set ${key}: ${value} is no ${whole ? "whole number" : "number"} from 0 on`);
     }
   }
 }
 
 /** Settings with everything that was not set, and what follows from what was. */
-export function resolveSettings(settings: ServerSettings): ResolvedSettings {
+export function resolveSettings(given: ServerSettings, defaults: ServerSettings = {}): ResolvedSettings {
+  const settings = { ...defaults, ...given };
   const all = { ...DEFAULTS, ...settings };
   if (settings.max_conn !== undefined) all.max_connection = settings.max_conn;
   if (settings.buffer_high_watermark === undefined) all.buffer_high_watermark = Math.floor(all.socket_buffer_size * 0.8);

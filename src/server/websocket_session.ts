@@ -51,16 +51,17 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
 
   /** What it shares with others. */
   protected readonly host: WebSocketHost;
+  /** Whether the peer's Close was delivered: one of ours is the answer. */
+  protected peerClosing = false;
 
   #pingSent = 0; // when, while its answer is awaited
-  #peerClosing = false; // its Close is being delivered: one of ours is the answer
   #endedByServer = false;
 
   constructor(connection: Connection, host: WebSocketHost) {
     this.connection = connection;
     this.host = host;
     this.protocol = new WebSocketProtocol(host.protocolOptions, this, connection);
-    connection.deadline = this.#nextDeadline();
+    connection.deadline = this.#nextDeadline(connection.lastReceived);
   }
 
   /** Swoole's `websocket_status`: 3, or 4 when we have sent a Close. */
@@ -89,7 +90,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
    * @returns Whether the Close frame was sent.
    */
   startClose(payload: Uint8Array): boolean {
-    const first = this.protocol.isOpen && !this.#peerClosing;
+    const first = this.protocol.isOpen && !this.peerClosing;
     if (!this.protocol.sendClose(payload)) return false;
     this.#endedByServer = first;
     if (this.connection.isOpen) this.connection.deadline = this.host.now + this.host.closeTimeout;
@@ -123,7 +124,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
       this.#pingSent = now;
       this.protocol.sendControl(WEBSOCKET_OPCODE_PING, NO_PAYLOAD); // section 5.5.2: a ping may serve as a keepalive
     }
-    connection.deadline = this.#nextDeadline();
+    connection.deadline = this.#nextDeadline(this.lastHeard);
   }
 
   /** The last sign of life: octets, or progress through a queue behind which an answer to our ping is still to come. */
@@ -131,12 +132,12 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     return Math.max(this.connection.lastReceived, this.connection.lastProgress);
   }
 
-  #nextDeadline(): number {
+  #nextDeadline(heard: number): number {
     const { pingInterval, pingTimeout } = this.host;
     let deadline = this.host.idleDeadline(this.connection);
     let ping = 0;
     if (this.#pingSent !== 0) ping = this.#pingSent + pingTimeout;
-    else if (pingInterval > 0) ping = this.lastHeard + pingInterval;
+    else if (pingInterval > 0) ping = heard + pingInterval;
     if (ping !== 0 && (deadline === 0 || ping < deadline)) deadline = ping;
     return deadline;
   }
@@ -169,7 +170,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     frame.fd = this.connection.fd;
     frame.flags = this.host.protocolOptions.masked ? MASKED : UNMASKED;
     frame.finish = true;
-    this.#peerClosing = true;
+    this.peerClosing = true;
     this.deliver(frame);
   }
 

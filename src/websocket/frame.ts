@@ -151,6 +151,11 @@ export class Frame {
     return frame;
   }
 
+  /** About how much memory its payload takes: octets, or units of text. @internal */
+  static sizeOf(frame: Frame): number {
+    return frame.#bytes === undefined ? frame.#text!.length : frame.#end - frame.#start;
+  }
+
   /** What is sent of a frame: its text as long as there are no octets. @internal */
   static outgoing(frame: Frame, flags: number): Outgoing {
     const { opcode } = frame;

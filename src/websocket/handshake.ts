@@ -133,6 +133,11 @@ export function answerFields(
   return fields;
 }
 
+/** A fresh value for `Sec-WebSocket-Key`: 16 random octets in base64 (RFC 6455 section 4.1). */
+export function makeKey(): string {
+  return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16))));
+}
+
 /** The parts of a server's answer that a client checks. Header names are in lower case. */
 export interface HandshakeAnswer {
   /** The status. */

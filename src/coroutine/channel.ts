@@ -1,0 +1,320 @@
+/**
+ * An open WebSocket that is read with `recv()` and written with `push()`: what both ends of the coroutine style are made of.
+ *
+ * @module
+ */
+
+import type { Connection } from "../connection.ts";
+import { WEBSOCKET_OPCODE_CLOSE } from "../constants.ts";
+import {
+  ECONNRESET,
+  ETIMEDOUT,
+  SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW,
+  SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE,
+  SWOOLE_ERROR_WEBSOCKET_PACK_FAILED,
+  SWOOLE_ERROR_WEBSOCKET_UNCONNECTED,
+  SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED,
+} from "../errors.ts";
+import { type WebSocketHost, WebSocketSession } from "../server/websocket_session.ts";
+import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
+import { type CloseFrame, Frame } from "../websocket/frame.ts";
+import { type Outgoing, readOutgoing } from "../websocket/pack.ts";
+import { Alarm } from "./alarm.ts";
+
+/**
+ * What `recv()` resolves to: a message; the peer's Close, once; `""` when the connection is closed; `false` when it failed or
+ * took too long, and `getLastError()` tells why.
+ */
+export type Received = Frame | CloseFrame | "" | false;
+
+/** What `push()` takes. */
+export type Pushable = string | Uint8Array | Frame;
+
+/** What the channels of one server, or of one client, share. Times in milliseconds, 0 for no limit; sizes in octets. */
+export interface ChannelHost extends WebSocketHost {
+  /** How long `recv()` waits when it is not told. */
+  readonly readTimeout: number;
+  /** How long `push()` waits for room. */
+  readonly writeTimeout: number;
+  /** The most that pushes which wait for room may hold, beside the first of them. */
+  readonly pushLimit: number;
+  /** The last-error code for the use of what the program has closed. */
+  readonly closedError: number;
+  /** The last-error code for sending to a peer that is gone. */
+  readonly goneError: number;
+}
+
+interface WaitingPush {
+  readonly frame: Outgoing;
+  readonly until: number;
+  readonly settle: (sent: boolean) => void;
+}
+
+/** Received octets from which on nothing more is read until the program has taken some. */
+const RECEIVE_LIMIT = 64 * 1024;
+
+/** What a received frame counts beside its payload, so that many small ones are not free. */
+const FRAME_COST = 128;
+
+const TRUE: Promise<true> = Promise.resolve(true);
+const FALSE: Promise<false> = Promise.resolve(false);
+
+/** One open WebSocket. */
+export class WebSocketChannel extends WebSocketSession {
+  /** Why the last method that returned `false` did so. */
+  lastError = 0;
+
+  declare protected readonly host: ChannelHost;
+
+  // What has arrived and was not taken yet: `#frames` from `#next` on.
+  #frames: (Frame | CloseFrame)[] = [];
+  #next = 0;
+  #frameBytes = 0;
+  #holdsBack = false; // the peer is not read: too much of that
+  #readAgain = 0; // when it was last read again
+
+  #reader: ((received: Received) => void) | undefined = undefined;
+  #readUntil = 0;
+  #pushes: WaitingPush[] = [];
+  #pushBytes = 0;
+  #alarm: Alarm | undefined = undefined;
+
+  #failure = 0; // for the recv() at the end
+  #endTold = false; // that one has been told
+  #hungUp = false; // by the program
+
+  constructor(connection: Connection, host: ChannelHost) {
+    super(connection, host);
+  }
+
+  /** Whether messages may be sent. */
+  get isOpen(): boolean {
+    return this.protocol.isOpen && this.connection.isOpen;
+  }
+
+  // ---- receiving ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Takes the next frame, or waits for it.
+   *
+   * @param timeout How long to wait, in seconds; 0 for the default of the settings, negative for ever.
+   */
+  recv(timeout = 0): Promise<Received> {
+    if (typeof timeout !== "number" || Number.isNaN(timeout)) {
+      throw new TypeError("Cannot receive: the timeout has to be a number of seconds");
+    }
+    if (this.#reader !== undefined) throw new Error("Cannot receive: another recv() of this connection is waiting");
+    if (this.#next < this.#frames.length) return Promise.resolve(this.#take());
+    if (!this.connection.isOpen || this.protocol.owesClose) return Promise.resolve(this.#end());
+    return new Promise((resolve) => {
+      this.#reader = resolve;
+      const wait = timeout === 0 ? this.host.readTimeout : timeout * 1000;
+      this.#readUntil = wait > 0 ? Date.now() + wait : 0;
+      if (this.#readUntil > 0) this.#wakeAt(this.#readUntil);
+    });
+  }
+
+  #take(): Frame | CloseFrame {
+    const frame = this.#frames[this.#next++];
+    this.#frameBytes -= Frame.sizeOf(frame) + FRAME_COST;
+    if (this.#next === this.#frames.length) {
+      this.#frames = [];
+      this.#next = 0;
+    }
+    if (this.#frameBytes < RECEIVE_LIMIT / 2) this.#readOn();
+    return frame;
+  }
+
+  #readOn(): void {
+    if (!this.#holdsBack) return;
+    this.#holdsBack = false;
+    this.#readAgain = this.host.now;
+    if (this.connection.isOpen) this.connection.resume();
+  }
+
+  /** What `recv()` gives when nothing more will come. */
+  #end(): "" | false {
+    const code = this.#hungUp || this.#endTold ? this.host.closedError : this.#failure;
+    this.#endTold = true;
+    if (code === 0) return "";
+    this.lastError = code;
+    return false;
+  }
+
+  #settleReader(received: Received): void {
+    const reader = this.#reader;
+    this.#reader = undefined;
+    reader?.(received);
+  }
+
+  protected override deliver(frame: Frame | CloseFrame): void {
+    if (this.#reader !== undefined) return this.#settleReader(frame);
+    this.#frames.push(frame);
+    this.#frameBytes += Frame.sizeOf(frame) + FRAME_COST;
+    if (!this.#holdsBack && this.#frameBytes >= RECEIVE_LIMIT) {
+      this.#holdsBack = true;
+      this.connection.pause();
+    }
+  }
+
+  /** A peer that is not read cannot show that it lives, except by taking what we send. */
+  protected override get lastHeard(): number {
+    const { connection } = this;
+    if (!this.#holdsBack) return Math.max(super.lastHeard, this.#readAgain);
+    return connection.queuedBytes === 0 ? this.host.now : Math.max(connection.lastSent, connection.lastProgress);
+  }
+
+  // ---- sending ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Sends a message, or any frame; waits while the peer is slow.
+   *
+   * @param data What to send; see `push()` of `WebSocketServer`.
+   * @param opcode The frame type.
+   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`.
+   */
+  push(data: Pushable, opcode?: number, flags?: number | boolean): Promise<boolean> {
+    const frame = readOutgoing(data, opcode, flags);
+    if (frame === undefined) return this.#fails(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
+    if (!this.isOpen && !(this.protocol.owesClose && frame.opcode === WEBSOCKET_OPCODE_CLOSE)) {
+      return this.#fails(this.#whyClosed());
+    }
+    if (this.#pushes.length === 0 && !this.connection.isFull) return this.#send(frame) ? TRUE : FALSE;
+    const size = frame.end - frame.start + FRAME_COST;
+    // One push may be of any size: who waits for it holds no more than that.
+    if (this.#pushes.length > 0 && this.#pushBytes + size > this.host.pushLimit) {
+      return this.#fails(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
+    }
+    this.#pushBytes += size;
+    const { writeTimeout } = this.host;
+    const until = writeTimeout > 0 ? Date.now() + writeTimeout : 0;
+    if (until > 0) this.#wakeAt(until);
+    return new Promise((settle) => this.#pushes.push({ frame, until, settle }));
+  }
+
+  #send(frame: Outgoing): boolean {
+    if (this.send(frame)) return true;
+    // Fragments of two messages would be mixed up, or a Close went out before.
+    this.lastError = this.isOpen ? SWOOLE_ERROR_WEBSOCKET_PACK_FAILED : this.#whyClosed();
+    return false;
+  }
+
+  /** Sends what waits, in order: as far as there is room, or all of it before a Close. */
+  #sendWaiting(all: boolean): void {
+    while (this.#pushes.length > 0 && (all || !this.connection.isFull)) {
+      const { frame, settle } = this.#pushes.shift()!;
+      this.#pushBytes -= frame.end - frame.start + FRAME_COST;
+      settle(this.#send(frame));
+    }
+  }
+
+  onDrain(): void {
+    if (this.#pushes.length > 0) this.#sendWaiting(false);
+  }
+
+  #fails(code: number): Promise<false> {
+    this.lastError = code;
+    return FALSE;
+  }
+
+  #whyClosed(): number {
+    if (this.#hungUp) return this.host.closedError;
+    return this.connection.isOpen ? SWOOLE_ERROR_WEBSOCKET_UNCONNECTED : this.host.goneError;
+  }
+
+  // ---- closing ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Starts the closing handshake, behind what waits to be sent, or answers the peer's Close.
+   *
+   * @param code The close code: 1000-1003, 1007-1014 or 3000-4999.
+   * @param reason The reason, at most 123 octets of UTF-8.
+   */
+  disconnect(code: number, reason: string): boolean {
+    const payload = isSendableCloseCode(code) ? encodeClose(code, reason) : undefined;
+    if (payload === undefined) {
+      this.lastError = SWOOLE_ERROR_WEBSOCKET_PACK_FAILED;
+      return false;
+    }
+    if (!this.isOpen && !this.protocol.owesClose) {
+      this.lastError = this.#whyClosed();
+      return false;
+    }
+    this.#sendWaiting(true);
+    if (!this.startClose(payload)) return false;
+    this.#readOn(); // up to the peer's Close; messages are dropped on the way
+    return true;
+  }
+
+  /** Ends the connection without a Close frame, behind what waits to be sent. */
+  hangUp(): boolean {
+    if (!this.connection.isOpen) {
+      this.lastError = this.host.closedError;
+      return false;
+    }
+    this.#sendWaiting(true);
+    this.connection.end(true);
+    this.#hungUp = true;
+    this.#frames = [];
+    this.#next = this.#frameBytes = 0;
+    return true;
+  }
+
+  /** The program has left the connection: ends it as the RFC says, if the program has not done that. */
+  leave(): void {
+    if (this.protocol.owesClose) this.protocol.answerClose();
+    else if (this.isOpen) this.disconnect(1000, "");
+    this.#frames = [];
+    this.#next = this.#frameBytes = 0;
+  }
+
+  override onClose(payload: Uint8Array): void {
+    super.onClose(payload);
+    if (!this.host.protocolOptions.answerClose) this.connection.deadline = this.host.now + this.host.closeTimeout;
+  }
+
+  override onFinished(code: number, reason: string): void {
+    if (!this.peerClosing && code !== 1011) {
+      this.#failure = code === 1009 ? SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE : SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED;
+    }
+    super.onFinished(code, reason);
+  }
+
+  override onClosed(): void {
+    super.onClosed();
+    this.#alarm?.clear();
+    if (this.connection.error !== undefined && this.#failure === 0) this.#failure = ECONNRESET;
+    for (const { settle } of this.#pushes.splice(0)) {
+      this.lastError = this.host.goneError;
+      settle(false);
+    }
+    this.#pushBytes = 0;
+    if (this.#reader !== undefined) this.#settleReader(this.#end());
+  }
+
+  // ---- time ---------------------------------------------------------------------------------------------------------
+
+  #wakeAt(time: number): void {
+    (this.#alarm ??= new Alarm(() => this.#onAlarm())).at(time);
+  }
+
+  #onAlarm(): void {
+    const now = Date.now();
+    if (this.#reader !== undefined && this.#readUntil > 0) {
+      if (this.#readUntil <= now) {
+        this.lastError = ETIMEDOUT;
+        this.#settleReader(false);
+      } else {
+        this.#wakeAt(this.#readUntil);
+      }
+    }
+    // All waited equally long: the first is the oldest.
+    while (this.#pushes.length > 0 && this.#pushes[0].until > 0) {
+      if (this.#pushes[0].until > now) return this.#wakeAt(this.#pushes[0].until);
+      const { frame, settle } = this.#pushes.shift()!;
+      this.#pushBytes -= frame.end - frame.start + FRAME_COST;
+      this.lastError = ETIMEDOUT;
+      settle(false);
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * The WebSocket of a client.
+ *
+ * @module
+ */
+
+import type { Connection } from "../connection.ts";
+import { SWOOLE_ERROR_CLIENT_NO_CONNECTION } from "../errors.ts";
+import type { ProtocolOptions } from "../websocket/protocol.ts";
+import { type ChannelHost, WebSocketChannel } from "./channel.ts";
+import { clientConnections } from "./client_connections.ts";
+import type { ResolvedClientSettings } from "./client_settings.ts";
+import { makeMaskingKey } from "./masking_key.ts";
+
+/** What the WebSockets of one client share, made from its settings. */
+export class ClientChannelHost implements ChannelHost {
+  readonly protocolOptions: ProtocolOptions;
+  readonly closeTimeout: number;
+  readonly pingInterval: number;
+  readonly pingTimeout: number;
+  readonly readTimeout: number;
+  readonly writeTimeout: number;
+  readonly pushLimit: number;
+  readonly closedError: number = SWOOLE_ERROR_CLIENT_NO_CONNECTION;
+  readonly goneError: number = SWOOLE_ERROR_CLIENT_NO_CONNECTION;
+
+  constructor(settings: ResolvedClientSettings) {
+    this.protocolOptions = {
+      masked: false,
+      maxLength: settings.package_max_length,
+      deliverPing: settings.open_websocket_ping_frame,
+      deliverPong: settings.open_websocket_pong_frame,
+      deliverClose: true,
+      answerClose: !settings.open_websocket_close_frame,
+      maskingKey: makeMaskingKey,
+    };
+    this.closeTimeout = settings.websocket_close_timeout * 1000;
+    this.pingInterval = settings.websocket_ping_interval * 1000;
+    this.pingTimeout = settings.websocket_ping_timeout * 1000;
+    this.readTimeout = Math.max(settings.read_timeout, 0) * 1000;
+    this.writeTimeout = Math.max(settings.write_timeout, 0) * 1000;
+    this.pushLimit = settings.socket_buffer_size;
+  }
+
+  get now(): number {
+    return clientConnections().now;
+  }
+
+  idleDeadline(): number {
+    return 0;
+  }
+}
+
+/** Makes a WebSocket of a connection. */
+export function openChannel(connection: Connection, host: ClientChannelHost): WebSocketChannel {
+  return new WebSocketChannel(connection, host);
+}

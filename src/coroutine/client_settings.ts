@@ -1,0 +1,159 @@
+/**
+ * What `set()` of a client knows: Swoole's keys, their types and defaults.
+ *
+ * @module
+ */
+
+import { checkValue, type Kind } from "../server/settings.ts";
+
+/**
+ * The settings of an `HttpClient`, under Swoole's names. Times are in seconds, sizes in octets.
+ *
+ * @example
+ * ```ts
+ * import { HttpClient } from "@sluice/server/coroutine";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const client = new HttpClient("127.0.0.1", 9501);
+ * client.set({ timeout: 5, websocket_subprotocol: "chat" });
+ * assertThrows(() => client.set({ timeout: -2 }), RangeError, "timeout");
+ * ```
+ */
+export interface HttpClientSettings {
+  // ---- time
+  /** Stands for `connect_timeout`, `read_timeout` and `write_timeout` where they are not set. -1 for ever. */
+  timeout?: number;
+  /** How long connecting may take, TLS included. 10 s; -1 for ever. */
+  connect_timeout?: number;
+  /** How long an answer may take, and `recv()` when it is not told. An answer 60 s, `recv()` for ever; -1 for ever. */
+  read_timeout?: number;
+  /** How long `push()` waits for a server that does not read. -1: for ever. */
+  write_timeout?: number;
+  /** How often a request is repeated on a new connection when the server closed the old one before it answered. 0. */
+  max_retries?: number;
+
+  // ---- HTTP
+  /** Keep the connection for the next request. `true`. */
+  keep_alive?: boolean;
+  /** Ask for compressed answers, and decompress them. `true`. */
+  http_compression?: boolean;
+  /** The most octets of a body and of a WebSocket message. 2 MiB. */
+  package_max_length?: number;
+
+  // ---- WebSocket
+  /** The subprotocols to offer. None by default. */
+  websocket_subprotocol?: string | readonly string[];
+  /** `recv()` returns Ping frames, and the program answers them. `false`: they are answered at once. */
+  open_websocket_ping_frame?: boolean;
+  /** `recv()` returns Pong frames. `true`. */
+  open_websocket_pong_frame?: boolean;
+  /** The program answers Close frames, which `recv()` returns in any case. `false`: they are answered at once. */
+  open_websocket_close_frame?: boolean;
+  /** How long to wait for the server's Close after our own. 5 s. */
+  websocket_close_timeout?: number;
+  /** Ping a server that was silent for this long. 30 s; 0 for never. */
+  websocket_ping_interval?: number;
+  /** Drop a server that stays silent for this long after a ping. 30 s. */
+  websocket_ping_timeout?: number;
+  /** The most octets in pushes that wait for room and that nobody awaits. 8 MiB. */
+  socket_buffer_size?: number;
+
+  // ---- sockets
+  /** Send small chunks at once (TCP_NODELAY). `true`. */
+  open_tcp_nodelay?: boolean;
+  /** The IP address to connect from. */
+  bind_address?: string;
+  /** The port to connect from. 0: any. */
+  bind_port?: number;
+  /** Whether the server's certificate is checked. `true`. */
+  ssl_verify_peer?: boolean;
+  /** Whether a self-signed certificate will do. `false`. */
+  ssl_allow_self_signed?: boolean;
+  /** The name that the certificate has to be for, if it is not the host. */
+  ssl_host_name?: string;
+  /** Path of the authorities to trust instead of the runtime's, PEM. */
+  ssl_cafile?: string;
+  /** Path of the client's certificate chain, PEM. */
+  ssl_cert_file?: string;
+  /** Path of the client's private key, PEM. */
+  ssl_key_file?: string;
+}
+
+/** All settings with their values. */
+export type ResolvedClientSettings = Readonly<Required<HttpClientSettings>>;
+
+const DEFAULTS: ResolvedClientSettings = {
+  timeout: 0,
+  connect_timeout: 10,
+  read_timeout: 0,
+  write_timeout: -1,
+  max_retries: 0,
+  keep_alive: true,
+  http_compression: true,
+  package_max_length: 2 * 1024 * 1024,
+  websocket_subprotocol: [],
+  open_websocket_ping_frame: false,
+  open_websocket_pong_frame: true,
+  open_websocket_close_frame: false,
+  websocket_close_timeout: 5,
+  websocket_ping_interval: 30,
+  websocket_ping_timeout: 30,
+  socket_buffer_size: 8 * 1024 * 1024,
+  open_tcp_nodelay: true,
+  bind_address: "",
+  bind_port: 0,
+  ssl_verify_peer: true,
+  ssl_allow_self_signed: false,
+  ssl_host_name: "",
+  ssl_cafile: "",
+  ssl_cert_file: "",
+  ssl_key_file: "",
+};
+
+const KINDS: Record<keyof HttpClientSettings, Kind> = {
+  timeout: "timeout",
+  connect_timeout: "timeout",
+  read_timeout: "timeout",
+  write_timeout: "timeout",
+  max_retries: "count",
+  keep_alive: "boolean",
+  http_compression: "boolean",
+  package_max_length: "octets",
+  websocket_subprotocol: "texts",
+  open_websocket_ping_frame: "boolean",
+  open_websocket_pong_frame: "boolean",
+  open_websocket_close_frame: "boolean",
+  websocket_close_timeout: "seconds",
+  websocket_ping_interval: "seconds",
+  websocket_ping_timeout: "seconds",
+  socket_buffer_size: "octets",
+  open_tcp_nodelay: "boolean",
+  bind_address: "text",
+  bind_port: "count",
+  ssl_verify_peer: "boolean",
+  ssl_allow_self_signed: "boolean",
+  ssl_host_name: "text",
+  ssl_cafile: "text",
+  ssl_cert_file: "text",
+  ssl_key_file: "text",
+};
+
+/**
+ * Checks settings.
+ *
+ * @throws {TypeError} For a key that is unknown or a value of the wrong type.
+ * @throws {RangeError} For a number that is out of range.
+ */
+export function checkClientSettings(settings: HttpClientSettings): void {
+  for (const [key, value] of Object.entries(settings)) {
+    if (!Object.hasOwn(KINDS, key)) throw new TypeError(`Cannot set ${key}: there is no such setting`);
+    checkValue(key, KINDS[key as keyof HttpClientSettings], value);
+  }
+}
+
+/** Settings with everything that was not set. `timeout` has been put where it stands for others. */
+export function resolveClientSettings(settings: HttpClientSettings): ResolvedClientSettings {
+  const { timeout } = settings;
+  const common = timeout === undefined ? {} : { connect_timeout: timeout, read_timeout: timeout, write_timeout: timeout };
+  return { ...DEFAULTS, ...common, ...settings };
+}

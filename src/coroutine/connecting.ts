@@ -1,0 +1,123 @@
+/**
+ * How a client gets its connection, and what it says when it gets none.
+ *
+ * @module
+ */
+
+import { SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED } from "../constants.ts";
+import {
+  ETIMEDOUT,
+  SWOOLE_ERROR_CLIENT_NO_CONNECTION,
+  SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED,
+  SWOOLE_ERROR_SSL_HANDSHAKE_FAILED,
+  SWOOLE_ERROR_SSL_VERIFY_FAILED,
+} from "../errors.ts";
+import { type BytePipe, type ConnectTls, loadRuntime, type Runtime } from "../runtime.ts";
+import { ClientFailure } from "./client_session.ts";
+import type { ResolvedClientSettings } from "./client_settings.ts";
+
+/** Whom a client talks to. */
+export interface Target {
+  /** The host; `unix:` and a path for a unix socket. */
+  readonly host: string;
+  /** The port. */
+  readonly port: number;
+  /** Whether to speak TLS. */
+  readonly ssl: boolean;
+}
+
+/** The numbers that Linux has for what a runtime tells by name. */
+const SYSTEM_CODES: Readonly<Record<string, number>> = {
+  ENOENT: 2,
+  EACCES: 13,
+  EADDRNOTAVAIL: 99,
+  ENETUNREACH: 101,
+  ECONNRESET: 104,
+  ETIMEDOUT,
+  ECONNREFUSED: 111,
+  EHOSTUNREACH: 113,
+  ENOTFOUND: SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED,
+  EAI_AGAIN: SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED,
+};
+
+/**
+ * Connects.
+ *
+ * @param target Whom to.
+ * @param settings The client's.
+ * @param aborter Gives up, when the client is closed meanwhile.
+ * @returns The pipe, or why there is none.
+ * @throws {Error} If a file of the settings cannot be read.
+ */
+export async function connect(
+  target: Target,
+  settings: ResolvedClientSettings,
+  aborter: AbortController,
+): Promise<BytePipe | ClientFailure> {
+  const runtime = await loadRuntime();
+  const tls = target.ssl ? await readTls(runtime, target, settings) : undefined;
+  const unix = target.host.startsWith("unix:");
+  const { connect_timeout } = settings;
+  let late = false;
+  const timer = connect_timeout <= 0 ? undefined : setTimeout(() => {
+    late = true;
+    aborter.abort();
+  }, connect_timeout * 1000);
+  try {
+    return await runtime.connect({
+      transport: unix ? "unix" : "tcp",
+      hostname: unix ? unixPath(target.host) : target.host.replace(/^\[(.*)\]$/, "$1"),
+      port: unix ? 0 : target.port,
+      noDelay: settings.open_tcp_nodelay,
+      localHostname: settings.bind_address === "" ? undefined : settings.bind_address,
+      localPort: settings.bind_port === 0 ? undefined : settings.bind_port,
+      tls,
+      signal: aborter.signal,
+    });
+  } catch (error) {
+    if (late) return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, ETIMEDOUT);
+    if (aborter.signal.aborted) return notConnected("it was closed meanwhile");
+    return explain(error, target.ssl);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The path in `unix:/path` and `unix:///path`. */
+export function unixPath(host: string): string {
+  return host.replace(/^unix:(?:\/\/)?/, "");
+}
+
+/** The failure of a client without a connection. */
+export function notConnected(detail: string): ClientFailure {
+  return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, SWOOLE_ERROR_CLIENT_NO_CONNECTION, detail);
+}
+
+function explain(error: unknown, ssl: boolean): ClientFailure {
+  const code = String((error as { code?: unknown } | null)?.code ?? "");
+  const message = error instanceof Error ? error.message : String(error);
+  if (Object.hasOwn(SYSTEM_CODES, code)) return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, SYSTEM_CODES[code]);
+  if (!ssl) return notConnected(message);
+  const certificate = /CERT|SELF_SIGNED|UNABLE_TO|HOSTNAME/.test(code);
+  const number = certificate ? SWOOLE_ERROR_SSL_VERIFY_FAILED : SWOOLE_ERROR_SSL_HANDSHAKE_FAILED;
+  return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, number, message);
+}
+
+async function readTls(runtime: Runtime, target: Target, settings: ResolvedClientSettings): Promise<ConnectTls> {
+  const read = async (key: "ssl_cafile" | "ssl_cert_file" | "ssl_key_file"): Promise<string | undefined> => {
+    if (settings[key] === "") return undefined;
+    try {
+      return await runtime.readTextFile(settings[key]);
+    } catch (cause) {
+      throw new Error(`Cannot read ${key}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    }
+  };
+  return {
+    serverName: settings.ssl_host_name || target.host.replace(/^\[(.*)\]$/, "$1"),
+    verifyPeer: settings.ssl_verify_peer,
+    allowSelfSigned: settings.ssl_allow_self_signed,
+    ca: await read("ssl_cafile"),
+    cert: await read("ssl_cert_file"),
+    key: await read("ssl_key_file"),
+  };
+}

@@ -1,0 +1,39 @@
+/**
+ * Sluice in the coroutine style: a handler runs for as long as its connection does, and waits with `await`.
+ *
+ * @example A server and a client
+ * ```ts
+ * import { HttpClient, HttpServer } from "@sluice/server/coroutine";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const server = new HttpServer("127.0.0.1");
+ * server.handle("/websocket", async (_request, ws) => {
+ *   await ws.upgrade();
+ *   while (true) {
+ *     const frame = await ws.recv();
+ *     if (frame === "" || frame === false || frame.opcode === 8) break;
+ *     await ws.push(`Hello ${frame.data}!`);
+ *   }
+ * });
+ * await server.start();
+ *
+ * const client = new HttpClient("127.0.0.1", server.port);
+ * await client.upgrade("/websocket");
+ * await client.push("Ada");
+ * const answer = await client.recv();
+ * assertEquals(answer && answer.data, "Hello Ada!");
+ * client.disconnect();
+ * server.shutdown();
+ * await server.finished;
+ * ```
+ *
+ * @module
+ */
+
+import "../../adapters/auto.ts";
+
+export type { Pushable, Received } from "./channel.ts";
+export type { HttpClientSettings } from "./client_settings.ts";
+export { HttpClient } from "./http_client.ts";
+export { type ErrorHandler, HttpServer, type RequestHandler } from "./http_server.ts";
+export { HttpResponse } from "./response.ts";
