@@ -1,5 +1,5 @@
 /**
- * The adapter for Bun: `Bun.listen`.
+ * The adapter for Bun: `Bun.listen`, and `node:net` to connect.
  *
  * @module
  */
@@ -55,6 +55,7 @@ class BunLane implements Lane {
   #ended = false;
   #peerEnded = false;
   #closed = false;
+  #aborted = false;
   #error: unknown = undefined;
 
   constructor(socket: BunSocket) {
@@ -101,6 +102,7 @@ class BunLane implements Lane {
 
   abort(): void {
     if (this.#closed) return;
+    this.#aborted = true;
     if (this.#ended) this.#socket.end(); // our FIN is out: what the kernel still holds of our output is not taken back
     else this.#socket.terminate();
   }
@@ -118,7 +120,9 @@ class BunLane implements Lane {
   onClose(error?: unknown): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.sink?.onClose(error ?? this.#error);
+    error ??= this.#error;
+    if (error === undefined && !this.#aborted) this.onEnd(); // Bun leaves `end` out when our own FIN came first
+    this.sink?.onClose(error);
   }
 }
 
@@ -175,7 +179,7 @@ function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): Bun
   };
 }
 
-/** Bun as a runtime for servers. */
+/** Bun as a runtime for servers and clients. */
 export const runtime: Runtime = {
   name: "bun",
   // deno-lint-ignore require-await
@@ -195,6 +199,9 @@ export const runtime: Runtime = {
       close: () => listener.stop(false),
     };
   },
+  // `Bun.connect` cannot be given up, so that a peer that does not answer keeps the socket and the program for minutes, nor can
+  // it bind an address. Through node:net both work, on the same sockets of Bun.
+  connect: async (options) => (await import("./node.ts")).runtime.connect(options),
   readTextFile: (path) => readFile(path, "utf8"),
   appendTextFile: (path, text) => appendFile(path, text),
 };

@@ -1,12 +1,12 @@
 /**
- * The adapter for Deno: `Deno.listen`, and `node:tls` where TLS is asked for.
+ * The adapter for Deno: `Deno.listen` and `Deno.connect`, and `node:tls` where TLS is asked for.
  *
  * @module
  */
 
 import { copyBytes } from "../src/bytes.ts";
 import { LanePipe } from "../src/lane_streams.ts";
-import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+import type { Address, BytePipe, ConnectOptions, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
 
 /** The read buffer of an idle connection; it is most of what the connection costs. */
 const SMALL_READ = 512;
@@ -137,9 +137,38 @@ async function acceptAll(
       await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY));
       continue;
     }
-    if (noDelay && "setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
-    accept(new DenoPipe(conn));
+    accept(pipeOf(conn, noDelay));
   }
+}
+
+function pipeOf(conn: Deno.Conn, noDelay: boolean): BytePipe {
+  if (noDelay && "setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
+  return new DenoPipe(conn);
+}
+
+/** Deno has no code for a name that it does not find. */
+function explain(error: unknown, hostname: string): unknown {
+  if (!(error instanceof Error) || !error.message.startsWith("failed to lookup address")) return error;
+  return Object.assign(new Error(`cannot find ${hostname}`, { cause: error }), { code: "ENOTFOUND" });
+}
+
+async function connect(options: ConnectOptions): Promise<BytePipe> {
+  const { transport, hostname, port, localHostname, localPort, tls, noDelay, signal } = options;
+  if (tls !== undefined || localHostname !== undefined || localPort !== undefined) {
+    // Deno's own TLS neither takes a self-signed certificate nor can be given up, and its TCP cannot bind an address.
+    return (await import("./node.ts")).runtime.connect(options);
+  }
+  signal.throwIfAborted();
+  let conn: Deno.Conn;
+  try {
+    conn = await (transport === "unix" ? Deno.connect({ transport, path: hostname }) : Deno.connect({ hostname, port, signal }));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw explain(error, hostname);
+  }
+  if (signal.aborted) close(conn); // it came too late
+  signal.throwIfAborted();
+  return pipeOf(conn, noDelay);
 }
 
 function close(conn: Deno.Conn): void {
@@ -168,7 +197,7 @@ class DenoPipe extends LanePipe {
   }
 }
 
-/** Deno as a runtime for servers. */
+/** Deno as a runtime for servers and clients. */
 export const runtime: Runtime = {
   name: "deno",
   async listen(options, accept, failed): Promise<Listener> {
@@ -189,6 +218,7 @@ export const runtime: Runtime = {
       },
     };
   },
+  connect,
   readTextFile: (path) => Deno.readTextFile(path),
   appendTextFile: (path, text) => Deno.writeTextFile(path, text, { append: true }),
 };

@@ -12,7 +12,22 @@ import { dirname } from "node:path";
 import tls from "node:tls";
 import { copyBytes } from "../src/bytes.ts";
 import { LanePipe } from "../src/lane_streams.ts";
-import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime, TlsOptions } from "../src/runtime.ts";
+import type {
+  Address,
+  BytePipe,
+  ConnectOptions,
+  ConnectTls,
+  Lane,
+  LaneSink,
+  Listener,
+  ListenOptions,
+  Runtime,
+  TlsOptions,
+} from "../src/runtime.ts";
+import { transportOver } from "./deno_transport.ts";
+
+/** A high water mark that is not reached. */
+const NEVER = 2 ** 30;
 
 /** Where a socket keeps its lane, so that all sockets share their listeners. */
 const LANE: unique symbol = Symbol("lane");
@@ -21,11 +36,14 @@ type LaneSocket = net.Socket & { [LANE]?: NodeLane };
 
 class NodeLane implements Lane {
   readonly #socket: net.Socket;
+  readonly #source: net.Socket;
   sink!: LaneSink;
   error: unknown = undefined;
 
-  constructor(socket: net.Socket) {
+  /** With the socket that is to be paused, if that is another one. */
+  constructor(socket: net.Socket, source: net.Socket) {
     this.#socket = socket;
+    this.#source = source;
     (socket as LaneSocket)[LANE] = this;
     socket.on("error", onError);
   }
@@ -33,11 +51,23 @@ class NodeLane implements Lane {
   start(sink: LaneSink): void {
     this.sink = sink;
     const socket = this.#socket;
+    if (socket.destroyed) return this.#startLate();
     socket.on("close", onClose);
-    if (socket.destroyed) return;
     socket.on("end", onEnd);
     socket.on("drain", onDrain);
     socket.on("data", onData);
+    if (this.#source !== socket) this.#source.resume();
+  }
+
+  /** A connection that broke before anybody looked: what it brought, then its end. */
+  #startLate(): void {
+    const socket = this.#socket;
+    setImmediate(() => {
+      const rest: Uint8Array | null = socket.read();
+      if (rest !== null) this.sink.onData(rest);
+      if (socket.closed) onClose.call(socket);
+      else socket.on("close", onClose);
+    });
   }
 
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
@@ -45,11 +75,11 @@ class NodeLane implements Lane {
   }
 
   pause(): void {
-    this.#socket.pause();
+    this.#source.pause();
   }
 
   resume(): void {
-    this.#socket.resume();
+    this.#source.resume();
   }
 
   end(): void {
@@ -87,19 +117,19 @@ function onClose(this: LaneSocket): void {
 
 /** A pipe whose addresses are made when somebody asks for them. */
 class NodePipe extends LanePipe {
-  readonly #socket: net.Socket;
+  readonly #source: net.Socket;
 
-  constructor(socket: net.Socket) {
-    super(new NodeLane(socket));
-    this.#socket = socket;
+  constructor(socket: net.Socket, source = socket) {
+    super(new NodeLane(socket, source));
+    this.#source = source;
   }
 
   get localAddress(): Address | undefined {
-    return addressOf(this.#socket.localAddress, this.#socket.localPort);
+    return addressOf(this.#source.localAddress, this.#source.localPort);
   }
 
   get remoteAddress(): Address | undefined {
-    return addressOf(this.#socket.remoteAddress, this.#socket.remotePort);
+    return addressOf(this.#source.remoteAddress, this.#source.remotePort);
   }
 }
 
@@ -119,10 +149,101 @@ function checkTls({ cert, key }: TlsOptions): void {
 /** Node says that it is not permitted to bind a path in a folder that does not exist. */
 function explain(error: NodeJS.ErrnoException, options: ListenOptions): Error {
   if (options.transport === "tcp" || error.code !== "EACCES" || existsSync(dirname(options.hostname))) return error;
-  return Object.assign(new Error("there is no such folder", { cause: error }), { code: "ENOENT" });
+  return failure("ENOENT", "there is no such folder", error);
 }
 
-/** Node as a runtime for servers. */
+/** An error with a code. */
+function failure(code: string, message: string, cause?: unknown): Error {
+  return Object.assign(new Error(message, { cause }), { code });
+}
+
+/** Why a certificate is not taken; nothing when it is trusted, or only is self-signed where that is allowed. */
+function judge(socket: tls.TLSSocket, { serverName, allowSelfSigned }: ConnectTls): Error | undefined {
+  if (socket.authorized && !(allowSelfSigned && socket.isSessionReused())) return undefined;
+  const peer = socket.getPeerCertificate();
+  const certificate = peer.raw === undefined ? undefined : new X509Certificate(peer.raw);
+  if (
+    allowSelfSigned && certificate !== undefined && certificate.subject === certificate.issuer &&
+    certificate.verify(certificate.publicKey)
+  ) {
+    const now = Date.now();
+    if (now > Date.parse(certificate.validTo)) return failure("CERT_HAS_EXPIRED", "certificate has expired");
+    if (now < Date.parse(certificate.validFrom)) return failure("CERT_NOT_YET_VALID", "certificate is not yet valid");
+    return tls.checkServerIdentity(serverName, peer);
+  }
+  const verdict: unknown = socket.authorizationError; // the code or, in some runtimes, the error
+  return verdict instanceof Error ? verdict : failure(String(verdict), `the certificate is not trusted (${verdict})`);
+}
+
+/**
+ * The authorities that are trusted when nothing else is said. Saying so makes Deno keep the TLS sessions of a connection to
+ * itself: otherwise it resumes those of connections that did not check anything, and calls the certificate authorized.
+ */
+function defaultAuthorities(): string[] {
+  const { getCACertificates } = tls as { getCACertificates?: (type: "default") => string[] };
+  return getCACertificates?.("default") ?? [...tls.rootCertificates];
+}
+
+/** Begins to connect. Gives the socket, and the one that the octets come from. */
+function dial(options: ConnectOptions): [socket: net.Socket, source: net.Socket] {
+  const { hostname, port, localHostname: localAddress, localPort, tls: secure } = options;
+  const target = {
+    ...(options.transport === "unix" ? { path: hostname } : { host: hostname, port, localAddress, localPort }),
+    allowHalfOpen: true,
+  };
+  const { verifyPeer, allowSelfSigned, ca, cert, key } = secure ?? {};
+  if (cert !== undefined && key !== undefined) checkTls({ cert, key });
+  const source = secure === undefined || "Deno" in globalThis ? net.connect(target as net.NetConnectOpts) : undefined;
+  if (secure === undefined) return [source!, source!];
+  const socket = tls.connect(
+    {
+      ...(source === undefined ? target : { socket: transportOver(source), allowHalfOpen: true, highWaterMark: NEVER }),
+      ...(net.isIP(secure.serverName) === 0 ? { servername: secure.serverName } : {}), // RFC 6066 section 3: no addresses
+      checkServerIdentity: (_host, peer) => tls.checkServerIdentity(secure.serverName, peer),
+      rejectUnauthorized: verifyPeer && !allowSelfSigned, // when self-signed ones may do, judge() has the say
+      ca: verifyPeer && allowSelfSigned ? ca ?? defaultAuthorities() : ca,
+      cert,
+      key,
+    } as tls.ConnectionOptions,
+  );
+  return [socket, source ?? socket];
+}
+
+function connect(options: ConnectOptions): Promise<BytePipe> {
+  const { signal, tls: secure } = options;
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const [socket, source] = dial(options);
+    const settle = () => {
+      signal.removeEventListener("abort", giveUp);
+      for (const each of [socket, source]) each.off("error", refuse).off("close", lose);
+    };
+    const drop = (reason: unknown) => {
+      settle();
+      for (const each of [socket, source]) each.on("error", () => {}).destroy(); // nobody is left to hear of errors
+      reject(reason);
+    };
+    const giveUp = () => drop(signal.reason);
+    // Node has several errors in one, and no message, when a name has several addresses.
+    const refuse = (error: NodeJS.ErrnoException & { errors?: Error[] }) =>
+      drop(
+        error.errors === undefined ? error : failure(error.code!, error.errors.map(({ message }) => message).join(", "), error),
+      );
+    const lose = () => drop(failure("ECONNRESET", "the connection was closed before it was established"));
+    signal.addEventListener("abort", giveUp);
+    for (const each of [socket, source]) each.on("error", refuse).on("close", lose);
+    socket.once(secure === undefined ? "connect" : "secureConnect", () => {
+      const fault = secure?.verifyPeer ? judge(socket as tls.TLSSocket, secure) : undefined;
+      if (fault !== undefined) return drop(fault);
+      settle();
+      if (options.noDelay && options.transport === "tcp") source.setNoDelay(true);
+      if (source !== socket) source.pause(); // until the lane is started
+      resolve(new NodePipe(socket, source));
+    });
+  });
+}
+
+/** Node as a runtime for servers and clients. */
 export const runtime: Runtime = {
   name: "node",
   listen(options: ListenOptions, accept: (pipe: BytePipe) => void, failed: (error: unknown) => void): Promise<Listener> {
@@ -154,6 +275,7 @@ export const runtime: Runtime = {
       );
     });
   },
+  connect,
   readTextFile: (path) => readFile(path, "utf8"),
   appendTextFile: (path, text) => appendFile(path, text),
 };

@@ -127,6 +127,42 @@ export interface Listener {
   close(): void | Promise<void>;
 }
 
+/** How a client speaks TLS. */
+export interface ConnectTls {
+  /** The name the server is asked for (SNI; not sent when it is an IP address) and its certificate has to be for. */
+  readonly serverName: string;
+  /** Whether the certificate is checked; `false` takes any. */
+  readonly verifyPeer: boolean;
+  /** Whether a certificate that is signed by its own key will do when name and dates are right (`ssl_allow_self_signed`). */
+  readonly allowSelfSigned: boolean;
+  /** The authorities to trust instead of the runtime's own, PEM. */
+  readonly ca?: string | undefined;
+  /** The client's certificate chain, PEM, for a server that asks for one. */
+  readonly cert?: string | undefined;
+  /** The private key of `cert`, PEM. */
+  readonly key?: string | undefined;
+}
+
+/** Where and how to connect. */
+export interface ConnectOptions {
+  /** `tcp` or `unix`. */
+  readonly transport: "tcp" | "unix";
+  /** A name, all of whose addresses are tried, or an IP address without brackets; for `unix` the path. */
+  readonly hostname: string;
+  /** The port; 0 for `unix`. */
+  readonly port: number;
+  /** Send small chunks at once (TCP_NODELAY). */
+  readonly noDelay: boolean;
+  /** The IP address to connect from, if it matters. Not for `unix`. */
+  readonly localHostname?: string | undefined;
+  /** The port to connect from, if it matters. Not for `unix`. */
+  readonly localPort?: number | undefined;
+  /** TLS, if wanted. */
+  readonly tls?: ConnectTls | undefined;
+  /** Gives up: the promise rejects with its reason, and no socket is left behind. Without effect on a pipe that is there. */
+  readonly signal: AbortSignal;
+}
+
 /** What an adapter provides. */
 export interface Runtime {
   /** The name, for people. */
@@ -140,6 +176,17 @@ export interface Runtime {
    * @throws What the runtime throws: a taken port, a bad certificate.
    */
   listen(options: ListenOptions, accept: (pipe: BytePipe) => void, failed: (error: unknown) => void): Promise<Listener>;
+  /**
+   * Connects. Nothing that arrives is lost, however late the lane of the pipe is started.
+   *
+   * @param options Where and how.
+   * @returns The connection, once TCP and TLS are established.
+   * @throws The reason of the signal, or an `Error` whose `code` tells what failed: the system (`ECONNREFUSED`, `ENOTFOUND`,
+   * `ENOENT`, `ECONNRESET`, …), the certificate by the names that OpenSSL and Node have for it (`CERT_HAS_EXPIRED`,
+   * `DEPTH_ZERO_SELF_SIGNED_CERT`, `ERR_TLS_CERT_ALTNAME_INVALID`, …; `UNABLE_TO_VERIFY_LEAF_SIGNATURE` also where a runtime
+   * does not tell more), or TLS (`ERR_SSL_…`).
+   */
+  connect(options: ConnectOptions): Promise<BytePipe>;
   /** Reads a text file. */
   readTextFile(path: string): Promise<string>;
   /** Appends text to a file, which is made when it is missing. */

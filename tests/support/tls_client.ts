@@ -20,6 +20,12 @@ export const tlsSettings: { ssl_cert_file: string; ssl_key_file: string } = {
 /** The authority, PEM. */
 export const authority: string = readFileSync(path("ca.pem"), "utf8");
 
+/** A certificate of `tests/tls/` with its key, PEM: `cert` is the authority's, `self` and `expired` are signed by themselves. */
+export function certificate(name: "cert" | "self" | "expired"): { cert: string; key: string } {
+  const key = name === "cert" ? "key.pem" : `${name}_key.pem`;
+  return { cert: readFileSync(path(`${name}.pem`), "utf8"), key: readFileSync(path(key), "utf8") };
+}
+
 /** Connects over TLS to 127.0.0.1 and checks that the certificate is for `localhost`. */
 export function connectTls(port: number): Promise<RawClient> {
   return new Promise((resolve, reject) => {
