@@ -15,7 +15,7 @@ export const EXTRA_SHIFT = 4;
 export const VALUE_SHIFT = 8;
 /** Mask for what an entry stands for, after the shift. */
 export const VALUE_MASK = 0xffff;
-/** Entries below are literals, one or several of them. */
+/** Entries below are literals. */
 export const LENGTH: number = 1 << 24;
 /** The end of a block. */
 export const END: number = 2 << 24;
@@ -113,20 +113,6 @@ export class HuffmanCode {
       for (let at = REVERSED[next[bits]++] >> (ROOT_BITS - bits), step = 1 << bits; at < size; at += step) table[at] = entry;
     }
     return true;
-  }
-
-  /** Lets an entry of the table stand for two literals where its bits hold both. Pays off from some hundred octets of input on. */
-  joinLiterals(): void {
-    const { table, mask } = this;
-    const root = 32 - Math.clz32(mask);
-    // From the end, because what follows a literal is found at a lower index, where nothing has been joined yet.
-    for (let at = mask; at >= 0; at--) {
-      const entry = table[at];
-      if (entry === 0 || entry >= LENGTH) continue;
-      const bits = entry & 15;
-      const then = table[at >> bits];
-      if (then !== 0 && then < LENGTH && bits + (then & 15) <= root) table[at] = entry + then;
-    }
   }
 
   /**

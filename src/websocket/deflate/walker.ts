@@ -42,9 +42,6 @@ const TAIL_LENGTH = 4;
 /** What `Z_SYNC_FLUSH` ends with: an empty stored block. Without its first octet, `TAIL_LENGTH` octets. */
 const EMPTY_STORED_BLOCK = new Uint8Array([0, 0, 0, 0xff, 0xff]);
 
-/** Literals are joined in the tables of a block if so many octets follow, and once per so many octets. */
-const JOIN_FROM = 512;
-
 /** A block that says it is the last one of its stream (BFINAL). */
 interface FinalBlock {
   /** Which octet holds the bit. */
@@ -87,7 +84,6 @@ class Walk {
   /** Bits that were taken out of octets and not used. */
   #hold = 0;
   #bits = 0;
-  #joinAt = 0;
 
   constructor(bytes: Uint8Array, hasTail: boolean, limit: number, history: number, window: number) {
     this.#bytes = bytes;
@@ -188,25 +184,27 @@ class Walk {
     }
     if (lengths[256] === 0) return false; // the block could not end
     if (!literals.set(lengths, 0, literalCount, true) || !distances.set(lengths, literalCount, all, true)) return false;
-    if (this.#end - this.#at >= JOIN_FROM && this.#at >= this.#joinAt) {
-      literals.joinLiterals();
-      this.#joinAt = this.#at + JOIN_FROM;
-    }
     return true;
   }
 
   /** The symbols of a block up to its end. Everything that changes is in local variables: this is where the time goes. */
   #symbols(literals: HuffmanCode, distances: HuffmanCode): number {
     const bytes = this.#bytes, length = bytes.length, limit = this.#limit, history = this.#history, window = this.#window;
-    const stop = this.#end + 4;
+    const stop = this.#end + 4, fast = length - 3;
     const literalTable = literals.table, literalMask = literals.mask;
     const distanceTable = distances.table, distanceMask = distances.mask;
     let at = this.#at, hold = this.#hold | 0, bits = this.#bits, size = this.size, result = CORRUPT;
     for (;;) {
-      while (bits <= 24) {
-        hold |= (at < length ? bytes[at] : this.#octet(at)) << bits;
-        at++;
-        bits += 8;
+      if (at < fast) {
+        // Bits that are held already come again, with the same value. A loop would cost more.
+        hold |= (bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16 | bytes[at + 3] << 24) << bits;
+        at += (31 - bits) >> 3;
+        bits |= 24;
+      } else {
+        while (bits < 24) {
+          hold |= this.#octet(at++) << bits;
+          bits += 8;
+        }
       }
       if (at > stop) break;
       let entry = literalTable[hold & literalMask];
@@ -223,15 +221,21 @@ class Walk {
         if (entry < INVALID) result = 0;
         break;
       }
-      let extra = entry >> EXTRA_SHIFT & 15; // up to 5, and the code up to 15: there are 25 bits
+      let extra = entry >> EXTRA_SHIFT & 15; // up to 5, and the code up to 15: there are 24 bits
       const copied = ((entry >> VALUE_SHIFT) & VALUE_MASK) + (hold & ((1 << extra) - 1));
       hold >>>= extra;
       bits -= extra;
 
-      while (bits <= 24) {
-        hold |= (at < length ? bytes[at] : this.#octet(at)) << bits;
-        at++;
-        bits += 8;
+      if (at < fast) {
+        // Bits that are held already come again, with the same value. A loop would cost more.
+        hold |= (bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16 | bytes[at + 3] << 24) << bits;
+        at += (31 - bits) >> 3;
+        bits |= 24;
+      } else {
+        while (bits < 24) {
+          hold |= this.#octet(at++) << bits;
+          bits += 8;
+        }
       }
       entry = distanceTable[hold & distanceMask];
       if (entry === 0) entry = distances.find(hold | 0);

@@ -7,7 +7,8 @@
 
 import { joinBytes } from "../../bytes.ts";
 import type { DeflateEngine, Deflater, InflateFailure, Inflater } from "./engine.ts";
-import { failureOf, measure, toPayload, windowSize } from "./walker.ts";
+import { MeasuringInflater } from "./measuring_inflater.ts";
+import { toPayload } from "./walker.ts";
 
 /** How many `DecompressionStream`s without a message wait for the next one. Each holds up to 60 KiB. */
 const MAX_IDLE = 4;
@@ -22,7 +23,7 @@ export const webEngine: DeflateEngine = {
   minSendWindowBits: 15,
   deflater: (): Deflater => new WebDeflater(),
   inflater: (windowBits: number, takeover: boolean): Inflater =>
-    takeover ? new ContextInflater(windowSize(windowBits)) : new SharedInflater(windowSize(windowBits)),
+    takeover ? new ContextInflater(windowBits, true) : new SharedInflater(windowBits, false),
 };
 
 /** Whatever a stream says of its failure, the reading side says it too. */
@@ -91,22 +92,11 @@ class Decompressor {
 }
 
 /** Inflates messages of any connections that refer to nothing before them, each through whatever stream is idle. */
-class SharedInflater implements Inflater {
-  #window: number;
+class SharedInflater extends MeasuringInflater {
   #idle: Decompressor[] = [];
   #closed = false;
 
-  constructor(window: number) {
-    this.#window = window;
-  }
-
-  inflate(payload: Uint8Array, limit: number): Uint8Array | InflateFailure | Promise<Uint8Array | InflateFailure> {
-    const measured = measure(payload, limit, 0, this.#window);
-    if (typeof measured === "number") return failureOf(measured);
-    return measured.size === 0 ? new Uint8Array(0) : this.#inflate(measured.blocks(), measured.size);
-  }
-
-  async #inflate(blocks: Uint8Array, size: number): Promise<Uint8Array | InflateFailure> {
+  protected override async produce(blocks: Uint8Array, size: number): Promise<Uint8Array | InflateFailure> {
     const decompressor = this.#idle.pop() ?? new Decompressor();
     const message = await decompressor.inflate(blocks, size);
     if (typeof message === "number" || this.#closed || this.#idle.length >= MAX_IDLE) decompressor.close();
@@ -114,33 +104,22 @@ class SharedInflater implements Inflater {
     return message;
   }
 
-  close(): void {
+  override close(): void {
     this.#closed = true;
     for (const decompressor of this.#idle.splice(0)) decompressor.close();
   }
 }
 
 /** Inflates the messages of one connection, through a stream that remembers the ones before. */
-class ContextInflater implements Inflater {
-  #window: number;
-  #history = 0;
+class ContextInflater extends MeasuringInflater {
   #decompressor: Decompressor | undefined;
 
-  constructor(window: number) {
-    this.#window = window;
-  }
-
-  inflate(payload: Uint8Array, limit: number): Uint8Array | InflateFailure | Promise<Uint8Array | InflateFailure> {
-    const measured = measure(payload, limit, this.#history, this.#window);
-    if (typeof measured === "number") return failureOf(measured);
-    if (measured.size === 0) return new Uint8Array(0);
-    this.#history = Math.min(this.#window, this.#history + measured.size);
+  protected override produce(blocks: Uint8Array, size: number): Promise<Uint8Array | InflateFailure> {
     this.#decompressor ??= new Decompressor(); // many clients never send anything compressed
-    return this.#decompressor.inflate(measured.blocks(), measured.size);
+    return this.#decompressor.inflate(blocks, size);
   }
 
-  close(): void {
+  override close(): void {
     this.#decompressor?.close();
-    this.#decompressor = undefined;
   }
 }
