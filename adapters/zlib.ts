@@ -5,12 +5,11 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
 import { constants, createDeflateRaw, createInflateRaw } from "node:zlib";
 import { joinBytes } from "../src/bytes.ts";
-import type { DeflateEngine, Deflater, DeflaterOptions, InflateFailure, Inflater } from "../src/websocket/deflate/engine.ts";
-import { MeasuringInflater } from "../src/websocket/deflate/measuring_inflater.ts";
-import { publicDeflater, publicInflater, type ZlibOptions } from "./zlib_public.ts";
+import type { DeflateEngine, Deflater, DeflaterOptions, Inflater } from "../src/websocket/deflate/engine.ts";
+import { type InflateResult, MeasuringInflater } from "../src/websocket/deflate/measuring_inflater.ts";
+import { nextTurn, publicDeflater, publicInflater, type ZlibOptions } from "./zlib_public.ts";
 
 // Measured in all three runtimes: a stream's own handle takes a message of 64 octets in 1 to 3 us, a one-shot call in 2 to 12, and
 // the stream interface, which alone keeps a context in public, in 10 to 100. So the handle is used where it does what it should.
@@ -49,12 +48,6 @@ interface Internals {
 }
 
 function ignore(): void {}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
-}
 
 /** A zlib stream that is driven synchronously. */
 class Codec {
@@ -183,7 +176,7 @@ function inflatePart(codec: Codec, blocks: Uint8Array, start: number, message: U
   return codec.inputLeft === 0 && codec.outputLeft === 1 ? blocks.length : -1;
 }
 
-async function inflateSlices(codec: Codec, blocks: Uint8Array, size: number): Promise<Uint8Array | InflateFailure> {
+async function inflateSlices(codec: Codec, blocks: Uint8Array, size: number): Promise<InflateResult> {
   const message = new Uint8Array(size);
   let start = 0;
   for (let at = 0; at < size; at += INFLATE_SLICE) {
@@ -199,19 +192,15 @@ class ZlibInflater extends MeasuringInflater {
   readonly #options: { readonly windowBits: number };
   readonly #takeover: boolean;
   #codec: Codec | undefined;
-  #closed = false;
 
   constructor(windowBits: number, takeover: boolean) {
-    super(windowBits, takeover);
+    super(windowBits, takeover, nextTurn);
     this.#options = { windowBits: Math.max(windowBits, 9) };
     this.#takeover = takeover;
   }
 
-  protected override produce(
-    blocks: Uint8Array,
-    size: number,
-  ): Uint8Array | InflateFailure | Promise<Uint8Array | InflateFailure> {
-    if (this.#closed) return 1007;
+  protected override produce(blocks: Uint8Array, size: number): InflateResult | Promise<InflateResult> {
+    if (this.closed) return 1007;
     if (size > INFLATE_SLICE && !this.#takeover) return this.#produceApart(blocks, size);
     // Without takeover, too, one stream does for all: what has been measured refers to nothing before it.
     const codec = this.#codec ??= new Codec(createInflateRaw(this.#options));
@@ -223,7 +212,7 @@ class ZlibInflater extends MeasuringInflater {
     return 1007;
   }
 
-  async #produceApart(blocks: Uint8Array, size: number): Promise<Uint8Array | InflateFailure> {
+  async #produceApart(blocks: Uint8Array, size: number): Promise<InflateResult> {
     const codec = new Codec(createInflateRaw(this.#options));
     const message = await inflateSlices(codec, blocks, size);
     codec.close();
@@ -231,7 +220,7 @@ class ZlibInflater extends MeasuringInflater {
   }
 
   override close(): void {
-    this.#closed = true;
+    super.close();
     this.#codec?.close();
     this.#codec = undefined;
   }

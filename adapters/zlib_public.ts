@@ -4,10 +4,11 @@
  * @module
  */
 
+import { setImmediate } from "node:timers";
 import { constants, createDeflateRaw, createInflateRaw, deflateRaw, deflateRawSync, inflateRaw, inflateRawSync } from "node:zlib";
 import { joinBytes } from "../src/bytes.ts";
-import type { Deflater, InflateFailure, Inflater } from "../src/websocket/deflate/engine.ts";
-import { MeasuringInflater } from "../src/websocket/deflate/measuring_inflater.ts";
+import type { Deflater, Inflater } from "../src/websocket/deflate/engine.ts";
+import { type InflateResult, MeasuringInflater } from "../src/websocket/deflate/measuring_inflater.ts";
 
 /** Options of a zlib stream that compresses. */
 export interface ZlibOptions {
@@ -26,6 +27,13 @@ const SYNC_LIMIT = 32 * 1024;
 const finishFlush = constants.Z_SYNC_FLUSH;
 const TAIL_LENGTH = 4;
 
+/** Lets the event loop turn. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
 /** The octets of a buffer without its tail, as a copy of their own: a buffer may be a part of more memory. */
 function copyOf(buffer: Uint8Array, length: number): Uint8Array {
   return new Uint8Array(buffer.subarray(0, length));
@@ -38,7 +46,7 @@ export function publicDeflater(options: ZlibOptions, takeover: boolean): Deflate
 
 /** Makes an inflater. */
 export function publicInflater(windowBits: number, takeover: boolean): Inflater {
-  return takeover ? new ContextInflater(windowBits) : new OneShotInflater(windowBits, false);
+  return takeover ? new ContextInflater(windowBits) : new OneShotInflater(windowBits, false, nextTurn);
 }
 
 class OneShotDeflater implements Deflater {
@@ -93,10 +101,7 @@ class ContextDeflater implements Deflater {
 }
 
 class OneShotInflater extends MeasuringInflater {
-  protected override produce(
-    blocks: Uint8Array,
-    size: number,
-  ): Uint8Array | InflateFailure | Promise<Uint8Array | InflateFailure> {
+  protected override produce(blocks: Uint8Array, size: number): InflateResult | Promise<InflateResult> {
     const options = { finishFlush, chunkSize: Math.max(size, 64), maxOutputLength: Math.max(size, 64) };
     const check = (buffer: Uint8Array) => buffer.length === size ? copyOf(buffer, size) : 1007;
     if (size > SYNC_LIMIT) {
@@ -110,8 +115,6 @@ class OneShotInflater extends MeasuringInflater {
       return 1007;
     }
   }
-
-  override close(): void {}
 }
 
 class ContextInflater extends MeasuringInflater {
@@ -119,14 +122,15 @@ class ContextInflater extends MeasuringInflater {
   #stream: ReturnType<typeof createInflateRaw> | undefined;
   #message: Uint8Array = new Uint8Array(0);
   #length = 0;
-  #finish: ((result: Uint8Array | InflateFailure) => void) | undefined;
+  #finish: ((result: InflateResult) => void) | undefined;
 
   constructor(windowBits: number) {
-    super(windowBits, true);
+    super(windowBits, true, nextTurn);
     this.#windowBits = Math.max(windowBits, 9);
   }
 
-  protected override produce(blocks: Uint8Array, size: number): Promise<Uint8Array | InflateFailure> {
+  protected override produce(blocks: Uint8Array, size: number): Promise<InflateResult> {
+    if (this.closed) return Promise.resolve(1007);
     const stream = this.#stream ??= createInflateRaw({ windowBits: this.#windowBits })
       .on("data", (part: Uint8Array) => this.#take(part))
       .on("error", () => this.#finish?.(1007));
@@ -149,6 +153,7 @@ class ContextInflater extends MeasuringInflater {
   }
 
   override close(): void {
+    super.close();
     this.#stream?.close();
     this.#finish?.(1007);
   }

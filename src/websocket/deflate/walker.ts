@@ -1,10 +1,9 @@
 /**
- * Walks over raw DEFLATE (RFC 1951) without inflating it: how large it will be, whether it is right, and where a final block is.
+ * Walks over raw DEFLATE (RFC 1951) without inflating it: how large it will be, whether it is right, and where final blocks are.
  *
  * @module
  */
 
-import type { InflateFailure } from "./engine.ts";
 import {
   CODE_LENGTHS,
   DISTANCES,
@@ -18,41 +17,22 @@ import {
   VALUE_SHIFT,
 } from "./huffman.ts";
 
-/** Result of a walk: the input is not DEFLATE, ends too early, or refers to octets that nobody has. */
-export const CORRUPT = -1;
-/** Result of a walk: it would become larger than the limit. */
-export const TOO_LARGE = -2;
+/** Result of a walk: the input is not DEFLATE, ends too early, or refers to octets that nobody has. It is the close code for that. */
+export const CORRUPT = 1007;
+/** Result of a walk: it would become larger than the limit. It is the close code for that. */
+export const TOO_LARGE = 1009;
+/** Result of a walk: it goes on with the next call. */
+export const UNFINISHED = -1;
+/** Result of a walk: everything is right. */
+export const COMPLETE = 0;
 
-/** The close code for the result of a walk that failed. */
-export function failureOf(result: number): InflateFailure {
-  return result === TOO_LARGE ? 1009 : 1007;
-}
+/** The length of the end `00 00 ff ff` that RFC 7692 section 7.2.1 takes off a payload and section 7.2.2 puts back. */
+export const TAIL_LENGTH = 4;
 
-/**
- * The window in octets to measure with. zlib cannot make one of 8 bits: peers that agreed to it may use 9.
- *
- * @param bits The agreed window, 8 to 15 bits.
- */
-export function windowSize(bits: number): number {
-  return 1 << Math.max(bits, 9);
-}
-
-/** The end that RFC 7692 section 7.2.1 takes off a payload and section 7.2.2 puts back. */
-const TAIL_LENGTH = 4;
-/** What `Z_SYNC_FLUSH` ends with: an empty stored block. Without its first octet, `TAIL_LENGTH` octets. */
-const EMPTY_STORED_BLOCK = new Uint8Array([0, 0, 0, 0xff, 0xff]);
-
-/** A block that says it is the last one of its stream (BFINAL). */
-interface FinalBlock {
-  /** Which octet holds the bit. */
-  readonly octet: number;
-  /** Which bit of it, 0 to 7. */
-  readonly bit: number;
-  /** Index of the octet behind the block. */
-  readonly end: number;
-  /** How many bits of the octet before are unused, 0 to 7. */
-  readonly padding: number;
-}
+/** A walk pauses between two blocks after so much: an octet of input counts 1, a block 8, and 500 if it brings codes. */
+const WORK_PER_CALL = 128 * 1024;
+const WORK_PER_BLOCK = 8;
+const WORK_PER_CODES = 500;
 
 // One walk at a time: it is synchronous, and its memory is used again.
 const literals = new HuffmanCode(LITERALS);
@@ -67,11 +47,14 @@ fixedLiterals.set(new Uint8Array(288).fill(8).fill(9, 144, 256).fill(7, 256, 280
 fixedDistances.set(new Uint8Array(32).fill(5), 0, 32, false);
 
 /** A walk. Its position counts octets and bits apart: the number of bits of a long input is no small integer. */
-class Walk {
+export class Walk {
   /** How much it will be. */
   size = 0;
-  /** The final blocks. A payload may have several (RFC 7692 section 7.2.1). */
-  readonly finals: FinalBlock[] = [];
+  /**
+   * Two numbers for each block that says it is the last one (BFINAL): which bit of the input says so, and which one is behind the
+   * block. A payload may have several (RFC 7692 section 7.2.1).
+   */
+  readonly finals: number[] = [];
   #bytes: Uint8Array;
   /** Index behind the last octet, `TAIL_LENGTH` more than there are if the tail is to be thought there. */
   #end: number;
@@ -85,6 +68,13 @@ class Walk {
   #hold = 0;
   #bits = 0;
 
+  /**
+   * @param bytes What to walk over.
+   * @param hasTail Whether the tail is to be thought behind it.
+   * @param limit The largest size allowed.
+   * @param history How many octets before the first one may be referred to.
+   * @param window How far back may be referred to, in octets.
+   */
   constructor(bytes: Uint8Array, hasTail: boolean, limit: number, history: number, window: number) {
     this.#bytes = bytes;
     this.#end = hasTail ? bytes.length + TAIL_LENGTH : bytes.length;
@@ -93,21 +83,29 @@ class Walk {
     this.#window = window;
   }
 
-  /** Walks to the end: 0, `CORRUPT` or `TOO_LARGE`. */
+  /**
+   * Walks on.
+   *
+   * @param stopAtFinal Whether the first final block is the end. Otherwise only the last octet is.
+   * @returns `COMPLETE`, `CORRUPT`, `TOO_LARGE`, or `UNFINISHED` after about a millisecond.
+   */
   run(stopAtFinal: boolean): number {
+    let work = WORK_PER_CALL + this.#at;
     for (;;) {
-      const octet = this.#at - ((this.#bits + 7) >> 3), bit = (8 - (this.#bits & 7)) & 7;
+      if (this.#at > work) return UNFINISHED;
+      const start = this.#at * 8 - this.#bits;
       const header = this.#take(3);
+      work -= header >> 1 === 2 ? WORK_PER_CODES : WORK_PER_BLOCK;
       const failure = this.#block(header >> 1);
-      if (failure !== 0) return failure;
-      const end = this.#at - (this.#bits >> 3), padding = this.#bits & 7;
+      if (failure !== COMPLETE) return failure;
+      const end = this.#at - (this.#bits >> 3);
       if (end > this.#end) return CORRUPT;
       if ((header & 1) === 1) {
-        this.finals.push({ octet, bit, end, padding });
+        this.finals.push(start, this.#at * 8 - this.#bits);
         // Some peers do not send the octet 00 that has to follow.
-        if (stopAtFinal || end >= this.#bytes.length) return 0;
+        if (stopAtFinal || end >= this.#bytes.length) return COMPLETE;
         this.#align();
-      } else if (end >= this.#end) return padding === 0 ? 0 : CORRUPT;
+      } else if (end >= this.#end) return (this.#bits & 7) === 0 ? COMPLETE : CORRUPT;
     }
   }
 
@@ -150,7 +148,7 @@ class Walk {
     this.#at += length - (this.#bits >> 3);
     this.#hold = this.#bits = 0;
     this.size += length;
-    return this.size > this.#limit ? TOO_LARGE : 0;
+    return this.size > this.#limit ? TOO_LARGE : COMPLETE;
   }
 
   /** Reads the codes of a block (section 3.2.7). Tells whether they are right. */
@@ -218,7 +216,7 @@ class Walk {
         break;
       }
       if (entry >= END) {
-        if (entry < INVALID) result = 0;
+        if (entry < INVALID) result = COMPLETE;
         break;
       }
       let extra = entry >> EXTRA_SHIFT & 15; // up to 5, and the code up to 15: there are 24 bits
@@ -265,87 +263,4 @@ class Walk {
     this.size = size;
     return result;
   }
-}
-
-/** A payload that was walked over. */
-export interface Measured {
-  /** How many octets it inflates to. */
-  readonly size: number;
-  /** The same as one sequence of blocks of which none is final, with the tail. Its end is the end of an octet. */
-  blocks(): Uint8Array;
-}
-
-/**
- * Measures the payload of a compressed message (RFC 7692 section 7.2.2), whose tail `00 00 ff ff` is missing. What passes is what
- * zlib inflates without an error; final blocks may be anywhere (sections 7.2.1 and 7.2.3.4).
- *
- * @param payload The payload. An empty one counts as an empty message.
- * @param limit The largest size allowed.
- * @param history How many octets of earlier messages it may refer to: 0 without takeover.
- * @param window How far back it may refer, in octets.
- * @returns The size, or `CORRUPT` or `TOO_LARGE`. It does at most work in proportion to the payload.
- */
-export function measure(payload: Uint8Array, limit: number, history: number, window: number): Measured | number {
-  if (payload.length === 0) return new Blocks(payload, 0, []);
-  const walk = new Walk(payload, true, limit, history, window);
-  const failure = walk.run(false);
-  return failure !== 0 ? failure : new Blocks(payload, walk.size, walk.finals);
-}
-
-class Blocks implements Measured {
-  readonly size: number;
-  #payload: Uint8Array;
-  #finals: FinalBlock[];
-
-  constructor(payload: Uint8Array, size: number, finals: FinalBlock[]) {
-    this.#payload = payload;
-    this.size = size;
-    this.#finals = finals;
-  }
-
-  blocks(): Uint8Array {
-    const length = this.#payload.length;
-    const whole = new Uint8Array(length + TAIL_LENGTH);
-    whole.set(this.#payload);
-    whole.fill(0xff, length + TAIL_LENGTH / 2);
-    if (this.#finals.length === 0) return whole;
-    // If a final block is the last thing in the payload, what repairs it stands for the tail.
-    return repair(whole, this.#finals.at(-1)!.end >= length ? this.#finals.at(-1)!.end : whole.length, this.#finals);
-  }
-}
-
-/**
- * Clears the bits that make blocks final. Behind such a block comes an empty stored one, which ends on the border of an octet as
- * the padding did.
- */
-function repair(bytes: Uint8Array, length: number, finals: readonly FinalBlock[]): Uint8Array {
-  const repaired = new Uint8Array(length + finals.length * EMPTY_STORED_BLOCK.length);
-  let from = 0, to = 0;
-  for (const { octet, bit, end, padding } of finals) {
-    repaired.set(bytes.subarray(from, end), to);
-    repaired[to + octet - from] &= ~(1 << bit);
-    to += end - from;
-    from = end;
-    repaired[to - 1] &= 0xff >> padding; // unused bits may be anything
-    // Where the padding is long enough, it holds the 3 bits that begin the stored block.
-    const stored = padding >= 3 ? EMPTY_STORED_BLOCK.subarray(1) : EMPTY_STORED_BLOCK;
-    repaired.set(stored, to);
-    to += stored.length;
-  }
-  repaired.set(bytes.subarray(from, length), to);
-  return repaired.subarray(0, to + length - from);
-}
-
-/**
- * Makes the payload of a message (RFC 7692 section 7.2.1) of a finished stream: no block is final, and the tail is left out.
- *
- * @param stream A complete raw DEFLATE stream, of which nothing is behind the final block.
- * @returns The payload, in memory of its own.
- * @throws {Error} When it is no such stream.
- */
-export function toPayload(stream: Uint8Array): Uint8Array {
-  const walk = new Walk(stream, false, Infinity, 0, 1 << 15);
-  if (walk.run(true) !== 0 || walk.finals.length !== 1) throw new Error("Cannot make a payload: not a finished DEFLATE stream");
-  const whole = repair(stream, walk.finals[0].end, walk.finals);
-  return whole.subarray(0, whole.length - TAIL_LENGTH);
 }

@@ -6,12 +6,15 @@
  */
 
 import { joinBytes } from "../../bytes.ts";
-import type { DeflateEngine, Deflater, InflateFailure, Inflater } from "./engine.ts";
-import { MeasuringInflater } from "./measuring_inflater.ts";
-import { toPayload } from "./walker.ts";
+import type { DeflateEngine, Deflater, Inflater } from "./engine.ts";
+import { type InflateResult, MeasuringInflater } from "./measuring_inflater.ts";
+import { toPayload } from "./payload.ts";
 
 /** How many `DecompressionStream`s without a message wait for the next one. Each holds up to 60 KiB. */
 const MAX_IDLE = 4;
+
+/** Messages are written in slices of this size with a turn of the event loop between them. */
+const SLICE = 128 * 1024;
 
 /**
  * The engine of web APIs. It sends without takeover and with a window of 15 bits, and receives anything. A message is compressed by
@@ -23,8 +26,15 @@ export const webEngine: DeflateEngine = {
   minSendWindowBits: 15,
   deflater: (): Deflater => new WebDeflater(),
   inflater: (windowBits: number, takeover: boolean): Inflater =>
-    takeover ? new ContextInflater(windowBits, true) : new SharedInflater(windowBits, false),
+    takeover ? new ContextInflater(windowBits, true, nextTurn) : new SharedInflater(windowBits, false, nextTurn),
 };
+
+/** The only way of the web to let the event loop turn that every runtime has. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve);
+  });
+}
 
 /** Whatever a stream says of its failure, the reading side says it too. */
 function ignore(): void {}
@@ -40,14 +50,22 @@ class WebDeflater implements Deflater {
 async function compress(message: Uint8Array): Promise<Uint8Array> {
   const { readable, writable } = new CompressionStream("deflate-raw");
   const writer = writable.getWriter(), reader = readable.getReader();
-  writer.write(message as Uint8Array<ArrayBuffer>).catch(ignore);
-  writer.close().catch(ignore);
+  write(writer, message as Uint8Array<ArrayBuffer>).catch(ignore);
   const parts: Uint8Array[] = [];
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return toPayload(parts.length === 1 ? parts[0] : joinBytes(parts));
     parts.push(value);
   }
+}
+
+/** Writes a message and the end. In Deno a write compresses at once what it is given. */
+async function write(writer: WritableStreamDefaultWriter<BufferSource>, message: Uint8Array<ArrayBuffer>): Promise<void> {
+  for (let at = 0; at < message.length; at += SLICE) {
+    if (at > 0) await nextTurn();
+    await writer.write(message.subarray(at, at + SLICE));
+  }
+  await writer.close();
 }
 
 /**
@@ -65,7 +83,7 @@ class Decompressor {
   }
 
   /** Inflates blocks to exactly `size` octets. If that should fail all the same, this object is of no more use. */
-  async inflate(blocks: Uint8Array, size: number): Promise<Uint8Array | InflateFailure> {
+  async inflate(blocks: Uint8Array, size: number): Promise<InflateResult> {
     // In Node, this promise says nothing about the output; elsewhere it waits until the output has been taken.
     this.#writer.write(blocks as Uint8Array<ArrayBuffer>).catch(ignore);
     let message: Uint8Array | undefined;
@@ -94,18 +112,17 @@ class Decompressor {
 /** Inflates messages of any connections that refer to nothing before them, each through whatever stream is idle. */
 class SharedInflater extends MeasuringInflater {
   #idle: Decompressor[] = [];
-  #closed = false;
 
-  protected override async produce(blocks: Uint8Array, size: number): Promise<Uint8Array | InflateFailure> {
+  protected override async produce(blocks: Uint8Array, size: number): Promise<InflateResult> {
     const decompressor = this.#idle.pop() ?? new Decompressor();
     const message = await decompressor.inflate(blocks, size);
-    if (typeof message === "number" || this.#closed || this.#idle.length >= MAX_IDLE) decompressor.close();
+    if (typeof message === "number" || this.closed || this.#idle.length >= MAX_IDLE) decompressor.close();
     else this.#idle.push(decompressor);
     return message;
   }
 
   override close(): void {
-    this.#closed = true;
+    super.close();
     for (const decompressor of this.#idle.splice(0)) decompressor.close();
   }
 }
@@ -114,12 +131,13 @@ class SharedInflater extends MeasuringInflater {
 class ContextInflater extends MeasuringInflater {
   #decompressor: Decompressor | undefined;
 
-  protected override produce(blocks: Uint8Array, size: number): Promise<Uint8Array | InflateFailure> {
+  protected override produce(blocks: Uint8Array, size: number): Promise<InflateResult> {
     this.#decompressor ??= new Decompressor(); // many clients never send anything compressed
     return this.#decompressor.inflate(blocks, size);
   }
 
   override close(): void {
+    super.close();
     this.#decompressor?.close();
   }
 }

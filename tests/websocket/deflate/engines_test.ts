@@ -155,8 +155,8 @@ for (const [name, engine] of engines) {
       assertEquals(await inflater.inflate(four, limit - 1), 1009);
       const before = process.memoryUsage().rss;
       for (let i = 0; i < 5; i++) {
-        assertEquals(inflater.inflate(bomb, limit), 1009); // without a promise
-        assertEquals(inflater.inflate(bomb, (512 << 20) - 1), 1009);
+        assertEquals(await inflater.inflate(bomb, limit), 1009);
+        assertEquals(await inflater.inflate(bomb, (512 << 20) - 1), 1009);
       }
       assertLessOrEqual(process.memoryUsage().rss - before, 32 << 20);
       inflater.close();
@@ -255,7 +255,7 @@ for (const [name, engine] of engines.filter(([, { sendTakeover }]) => sendTakeov
     };
     const sizes = [];
     for (const bits of [9, 10, 12, 15]) sizes.push(await size(message, bits, 6));
-    assert(sizes[0] > 36_600 && sizes[1] < 36_400 && sizes[2] < sizes[1] && sizes[3] < 18_800, `${sizes}`);
+    for (let i = 1; i < sizes.length; i++) assert(sizes[i - 1] - sizes[i] > 200, `${sizes}`);
     const text = json(20_000);
     assert(await size(text, 15, 0) > text.length);
     assert(await size(text, 15, 1) > await size(text, 15, 9));

@@ -3,18 +3,34 @@ import fc from "fast-check";
 import { test } from "node:test";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { joinBytes } from "../../../src/bytes.ts";
-import { CORRUPT, measure, type Measured, TOO_LARGE, toPayload, windowSize } from "../../../src/websocket/deflate/walker.ts";
+import { Measurement, toPayload, windowSize } from "../../../src/websocket/deflate/payload.ts";
+import { CORRUPT, TOO_LARGE } from "../../../src/websocket/deflate/walker.ts";
 import { hex } from "../../support/raw_client.ts";
 import { anyDamaged, anyMessage, anyPayload, anyZlibOptions, runs, TAIL } from "./arbitrary.ts";
+import { json } from "./engines.ts";
 import { inflateReference } from "./reference.ts";
 
 const WINDOW = 32768;
 const NO_LIMIT = 1 << 30;
 
+/** Measures a payload to the end: the measurement, or `CORRUPT` or `TOO_LARGE`. */
+function measure(payload: Uint8Array, limit = NO_LIMIT, history = 0, window = WINDOW): Measurement | number {
+  const measurement = new Measurement(payload, limit, history, window);
+  for (;;) {
+    const result = measurement.run();
+    if (result !== -1) return result === 0 ? measurement : result;
+  }
+}
+
 /** The size of a payload, or `CORRUPT` or `TOO_LARGE`. */
-function sizeOf(payload: Uint8Array, limit = NO_LIMIT, history = 0, window = WINDOW): number {
+function sizeOf(payload: Uint8Array, limit?: number, history?: number, window?: number): number {
   const measured = measure(payload, limit, history, window);
   return typeof measured === "number" ? measured : measured.size;
+}
+
+/** A payload without final blocks, with its tail. */
+function blocksOf(payload: Uint8Array, history?: number): Uint8Array {
+  return (measure(payload, NO_LIMIT, history) as Measurement).blocks();
 }
 
 /** What zlib makes of blocks that have no end. */
@@ -22,7 +38,7 @@ function inflateBlocks(blocks: Uint8Array): Uint8Array {
   return new Uint8Array(inflateRawSync(joinBytes([blocks, hex("01 0000ffff")])));
 }
 
-test("measure knows the examples of RFC 7692 section 7.2.3", () => {
+test("Measurement knows the examples of RFC 7692 section 7.2.3", () => {
   assertEquals(sizeOf(hex("f248cdc9c90700")), 5);
   assertEquals(sizeOf(hex("f200110000"), NO_LIMIT, 4), 5); // the second message, with takeover
   assertEquals(sizeOf(hex("f200110000"), NO_LIMIT, 3), CORRUPT);
@@ -35,7 +51,7 @@ test("measure knows the examples of RFC 7692 section 7.2.3", () => {
   assertEquals(sizeOf(hex("")), 0);
 });
 
-test("measure refuses what RFC 1951 does not allow", () => {
+test("Measurement refuses what RFC 1951 does not allow", () => {
   const cases: [what: string, digits: string][] = [
     ["a block of type 3", "06"],
     ["a final block of type 3", "07"],
@@ -62,13 +78,12 @@ test("measure refuses what RFC 1951 does not allow", () => {
   }
 });
 
-test("measure gives the size that zlib's payloads inflate to, and blocks() gives them without final blocks", () => {
+test("Measurement gives the size that zlib's payloads inflate to, and blocks() gives them without final blocks", () => {
   fc.assert(
     fc.property(anyPayload, ({ message, payload }) => {
-      const measured = measure(payload, NO_LIMIT, 0, WINDOW);
-      assertEquals((measured as Measured).size, message.length);
+      assertEquals(sizeOf(payload), message.length);
       if (payload.length === 0) return;
-      const blocks = (measured as Measured).blocks();
+      const blocks = blocksOf(payload);
       assertEquals(inflateBlocks(blocks), message);
       const inflated = inflateReference(blocks.subarray(0, -4))!;
       assertEquals([inflated.message, inflated.finals], [message, 0]);
@@ -77,7 +92,7 @@ test("measure gives the size that zlib's payloads inflate to, and blocks() gives
   );
 });
 
-test("measure agrees with a plain reading of RFC 1951 on any payload, with and without earlier messages", () => {
+test("Measurement agrees with a plain reading of RFC 1951 on any payload, with and without earlier messages", () => {
   let right = 0;
   const numRuns = runs(3000);
   fc.assert(
@@ -92,8 +107,7 @@ test("measure agrees with a plain reading of RFC 1951 on any payload, with and w
         const stored = new Uint8Array(deflateRawSync(before, { level: 0, finishFlush: 2 }));
         assertEquals(sizeOf(payload, NO_LIMIT, before.length, Math.max(1, inflated.reach)), size);
         if (inflated.reach > 1) assertEquals(sizeOf(payload, NO_LIMIT, before.length, inflated.reach - 1), CORRUPT);
-        const whole = (measure(payload, NO_LIMIT, before.length, WINDOW) as Measured).blocks();
-        assertEquals(inflateBlocks(joinBytes([stored, whole])), joinBytes([before, inflated.message]));
+        assertEquals(inflateBlocks(joinBytes([stored, blocksOf(payload, before.length)])), joinBytes([before, inflated.message]));
       }
     }),
     { numRuns },
@@ -101,7 +115,7 @@ test("measure agrees with a plain reading of RFC 1951 on any payload, with and w
   assert(right > numRuns / 20, `${right} payloads were right`);
 });
 
-test("measure stops at the limit and not before", () => {
+test("Measurement stops at the limit and not before", () => {
   fc.assert(
     fc.property(anyPayload, fc.nat(), ({ message, payload }, any) => {
       const size = message.length;
@@ -119,7 +133,7 @@ test("measure stops at the limit and not before", () => {
   }
 });
 
-test("measure does not walk through a bomb", () => {
+test("Measurement does not walk through a bomb", () => {
   const bomb = new Uint8Array(deflateRawSync(new Uint8Array(64 << 20), { finishFlush: 2 }).subarray(0, -4));
   const time = (limit: number, expected: number) => {
     const start = performance.now();
@@ -130,7 +144,7 @@ test("measure does not walk through a bomb", () => {
   assertLessOrEqual(time(64, TOO_LARGE), time(NO_LIMIT, 64 << 20));
 });
 
-test("measure takes a thousand short blocks, each with codes of its own", () => {
+test("Measurement takes a thousand short blocks, each with codes of its own", () => {
   const message = new Uint8Array(Array.from({ length: 999 }, (_, i) => (i * i) % 37 + i % 11));
   const block = new Uint8Array(deflateRawSync(message, { strategy: 2 }));
   assertEquals(block[0] & 7, 5); // final, with codes
@@ -138,6 +152,20 @@ test("measure takes a thousand short blocks, each with codes of its own", () => 
   const start = performance.now();
   assertEquals(sizeOf(payload), 999_000);
   assertLessOrEqual(performance.now() - start, 5000);
+});
+
+test("Measurement pauses in a long payload, and other payloads can be measured meanwhile", () => {
+  const block = new Uint8Array(deflateRawSync(json(2000)));
+  assertEquals(block[0] & 7, 5); // final, with codes
+  const payload = joinBytes(Array.from({ length: 2000 }, () => block));
+  const measurements = Array.from({ length: 3 }, () => new Measurement(payload, NO_LIMIT, 0, WINDOW));
+  let turns = 0;
+  for (let results: number[] = [-1]; results.includes(-1); turns++) {
+    results = measurements.map((measurement) => measurement.run());
+    assertEquals(sizeOf(hex("f248cdc9c90700")), 5);
+  }
+  assert(turns > 5, `${turns} turns`);
+  for (const measurement of measurements) assertEquals(measurement.size, 4_000_000);
 });
 
 test("windowSize is the window in octets, but never below 9 bits", () => {
