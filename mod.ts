@@ -27,7 +27,18 @@ export { HttpRequest } from "./src/http/request.ts";
 export type { Fields } from "./src/http/request.ts";
 export { HttpResponse } from "./src/http/response.ts";
 export { setRuntime } from "./src/runtime.ts";
-export type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime, TlsOptions } from "./src/runtime.ts";
+export type {
+  Address,
+  BytePipe,
+  ConnectOptions,
+  ConnectTls,
+  Lane,
+  LaneSink,
+  Listener,
+  ListenOptions,
+  Runtime,
+  TlsOptions,
+} from "./src/runtime.ts";
 export { ConnectionList } from "./src/server/connection_list.ts";
 export type { Handled, HttpServerEvents, ServerEvents, Spellings, WebSocketServerEvents } from "./src/server/events.ts";
 export { HttpServer } from "./src/server/http_server.ts";

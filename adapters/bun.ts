@@ -7,6 +7,7 @@
 import { appendFile, readFile } from "node:fs/promises";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+import { zlibEngine } from "./zlib.ts";
 
 // The part of Bun that is used here, so that this file type-checks everywhere.
 
@@ -202,6 +203,7 @@ export const runtime: Runtime = {
   // `Bun.connect` cannot be given up, so that a peer that does not answer keeps the socket and the program for minutes, nor can
   // it bind an address. Through node:net both work, on the same sockets of Bun.
   connect: async (options) => (await import("./node.ts")).runtime.connect(options),
+  deflate: zlibEngine,
   readTextFile: (path) => readFile(path, "utf8"),
   appendTextFile: (path, text) => appendFile(path, text),
 };

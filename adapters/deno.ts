@@ -7,6 +7,7 @@
 import { copyBytes } from "../src/bytes.ts";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, ConnectOptions, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+import { zlibEngine } from "./zlib.ts";
 
 /** The read buffer of an idle connection; it is most of what the connection costs. */
 const SMALL_READ = 512;
@@ -219,6 +220,7 @@ export const runtime: Runtime = {
     };
   },
   connect,
+  deflate: zlibEngine,
   readTextFile: (path) => Deno.readTextFile(path),
   appendTextFile: (path, text) => Deno.writeTextFile(path, text, { append: true }),
 };

@@ -25,6 +25,7 @@ import type {
   TlsOptions,
 } from "../src/runtime.ts";
 import { transportOver } from "./deno_transport.ts";
+import { zlibEngine } from "./zlib.ts";
 
 /** A high water mark that is not reached. */
 const NEVER = 2 ** 30;
@@ -276,6 +277,7 @@ export const runtime: Runtime = {
     });
   },
   connect,
+  deflate: zlibEngine,
   readTextFile: (path) => readFile(path, "utf8"),
   appendTextFile: (path, text) => appendFile(path, text),
 };

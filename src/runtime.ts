@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { DeflateEngine } from "./websocket/deflate/engine.ts";
+
 /** One end of a connection. */
 export interface Address {
   /** `tcp` or `unix`. */
@@ -187,6 +189,8 @@ export interface Runtime {
    * does not tell more), or TLS (`ERR_SSL_…`).
    */
   connect(options: ConnectOptions): Promise<BytePipe>;
+  /** Compresses, if it can do that better than the web's streams. */
+  readonly deflate?: DeflateEngine;
   /** Reads a text file. */
   readTextFile(path: string): Promise<string>;
   /** Appends text to a file, which is made when it is missing. */
@@ -194,6 +198,7 @@ export interface Runtime {
 }
 
 let loader: (() => Promise<Runtime>) | undefined;
+let loaded: Runtime | undefined;
 let chosen: Runtime | undefined;
 
 /**
@@ -222,5 +227,10 @@ export function setRuntimeLoader(load: () => Promise<Runtime>): void {
 export async function loadRuntime(): Promise<Runtime> {
   if (chosen !== undefined) return chosen;
   if (loader === undefined) throw new Error("Cannot find the runtime: import mod.ts, or call setRuntime()");
-  return await loader();
+  return loaded ??= await loader();
+}
+
+/** The adapter in use, if it is there already. @internal */
+export function currentRuntime(): Runtime | undefined {
+  return chosen ?? loaded;
 }

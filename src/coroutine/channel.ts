@@ -17,6 +17,7 @@ import {
 } from "../errors.ts";
 import { type WebSocketHost, WebSocketSession } from "../server/websocket_session.ts";
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
+import type { Compression } from "../websocket/deflate/compression.ts";
 import { type CloseFrame, Frame } from "../websocket/frame.ts";
 import { type Outgoing, readOutgoing } from "../websocket/pack.ts";
 import { Alarm } from "./alarm.ts";
@@ -53,6 +54,9 @@ interface WaitingPush {
 /** Received octets from which on nothing more is read until the program has taken some. */
 const RECEIVE_LIMIT = 64 * 1024;
 
+/** Octets that wait to be compressed from which on `push()` waits. */
+const COMPRESSING_LIMIT = 64 * 1024;
+
 /** What a received frame counts beside its payload, so that many small ones are not free. */
 const FRAME_COST = 128;
 
@@ -83,8 +87,8 @@ export class WebSocketChannel extends WebSocketSession {
   #endTold = false; // that one has been told
   #hungUp = false; // by the program
 
-  constructor(connection: Connection, host: ChannelHost) {
-    super(connection, host);
+  constructor(connection: Connection, host: ChannelHost, compression?: Compression) {
+    super(connection, host, compression);
   }
 
   /** Whether messages may be sent. */
@@ -129,7 +133,7 @@ export class WebSocketChannel extends WebSocketSession {
     if (!this.#holdsBack) return;
     this.#holdsBack = false;
     this.#readAgain = this.host.now;
-    if (this.connection.isOpen) this.connection.resume();
+    if (this.connection.isOpen && !this.protocol.isInflating) this.connection.resume();
   }
 
   /** What `recv()` gives when nothing more will come. */
@@ -157,6 +161,10 @@ export class WebSocketChannel extends WebSocketSession {
     }
   }
 
+  protected override get isHoldingBack(): boolean {
+    return this.#holdsBack;
+  }
+
   /** A peer that is not read cannot show that it lives, except by taking what we send. */
   protected override get lastHeard(): number {
     const { connection } = this;
@@ -179,7 +187,7 @@ export class WebSocketChannel extends WebSocketSession {
     if (!this.isOpen && !(this.protocol.owesClose && frame.opcode === WEBSOCKET_OPCODE_CLOSE)) {
       return this.#fails(this.#whyClosed());
     }
-    if (this.#pushes.length === 0 && !this.connection.isFull) return this.#send(frame) ? TRUE : FALSE;
+    if (this.#pushes.length === 0 && !this.#isFull) return this.#send(frame) ? TRUE : FALSE;
     const size = frame.end - frame.start + FRAME_COST;
     // One push may be of any size: who waits for it holds no more than that.
     if (this.#pushes.length > 0 && this.#pushBytes + size > this.host.pushLimit) {
@@ -192,6 +200,10 @@ export class WebSocketChannel extends WebSocketSession {
     return new Promise((settle) => this.#pushes.push({ frame, until, settle }));
   }
 
+  get #isFull(): boolean {
+    return this.connection.isFull || this.protocol.waitingBytes >= COMPRESSING_LIMIT;
+  }
+
   #send(frame: Outgoing): boolean {
     if (this.send(frame)) return true;
     // Fragments of two messages would be mixed up, or a Close went out before.
@@ -201,7 +213,7 @@ export class WebSocketChannel extends WebSocketSession {
 
   /** Sends what waits, in order: as far as there is room, or all of it before a Close. */
   #sendWaiting(all: boolean): void {
-    while (this.#pushes.length > 0 && (all || !this.connection.isFull)) {
+    while (this.#pushes.length > 0 && (all || !this.#isFull)) {
       const { frame, settle } = this.#pushes.shift()!;
       this.#pushBytes -= frame.end - frame.start + FRAME_COST;
       settle(this.#send(frame));
@@ -210,6 +222,10 @@ export class WebSocketChannel extends WebSocketSession {
 
   onDrain(): void {
     if (this.#pushes.length > 0) this.#sendWaiting(false);
+  }
+
+  override onCompressed(): void {
+    this.onDrain();
   }
 
   #fails(code: number): Promise<false> {

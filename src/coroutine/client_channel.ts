@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { Connection } from "../connection.ts";
 import { SWOOLE_ERROR_CLIENT_NO_CONNECTION } from "../errors.ts";
+import { compressFrom } from "../server/compression.ts";
 import type { ProtocolOptions } from "../websocket/protocol.ts";
-import { type ChannelHost, WebSocketChannel } from "./channel.ts";
+import type { ChannelHost } from "./channel.ts";
 import { clientConnections } from "./client_connections.ts";
 import type { ResolvedClientSettings } from "./client_settings.ts";
 import { makeMaskingKey } from "./masking_key.ts";
@@ -18,6 +18,7 @@ export class ClientChannelHost implements ChannelHost {
   readonly closeTimeout: number;
   readonly pingInterval: number;
   readonly pingTimeout: number;
+  readonly compressFrom: number;
   readonly readTimeout: number;
   readonly writeTimeout: number;
   readonly pushLimit: number;
@@ -37,6 +38,7 @@ export class ClientChannelHost implements ChannelHost {
     this.closeTimeout = settings.websocket_close_timeout * 1000;
     this.pingInterval = settings.websocket_ping_interval * 1000;
     this.pingTimeout = settings.websocket_ping_timeout * 1000;
+    this.compressFrom = compressFrom(settings);
     this.readTimeout = Math.max(settings.read_timeout, 0) * 1000;
     this.writeTimeout = Math.max(settings.write_timeout, 0) * 1000;
     this.pushLimit = settings.socket_buffer_size;
@@ -49,9 +51,4 @@ export class ClientChannelHost implements ChannelHost {
   idleDeadline(): number {
     return 0;
   }
-}
-
-/** Makes a WebSocket of a connection. */
-export function openChannel(connection: Connection, host: ClientChannelHost): WebSocketChannel {
-  return new WebSocketChannel(connection, host);
 }

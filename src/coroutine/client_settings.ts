@@ -4,6 +4,7 @@
  * @module
  */
 
+import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "../server/compression.ts";
 import { checkValue, type Kind } from "../server/settings.ts";
 
 /**
@@ -19,7 +20,7 @@ import { checkValue, type Kind } from "../server/settings.ts";
  * assertThrows(() => client.set({ timeout: -2 }), RangeError, "timeout");
  * ```
  */
-export interface HttpClientSettings {
+export interface HttpClientSettings extends CompressionSettings {
   // ---- time
   /** Stands for `connect_timeout`, `read_timeout` and `write_timeout` where they are not set. -1 for ever. */
   timeout?: number;
@@ -83,6 +84,7 @@ export interface HttpClientSettings {
 export type ResolvedClientSettings = Readonly<Required<HttpClientSettings>>;
 
 const DEFAULTS: ResolvedClientSettings = {
+  ...COMPRESSION_DEFAULTS,
   timeout: 0,
   connect_timeout: 10,
   read_timeout: 0,
@@ -111,6 +113,7 @@ const DEFAULTS: ResolvedClientSettings = {
 };
 
 const KINDS: Record<keyof HttpClientSettings, Kind> = {
+  ...COMPRESSION_KINDS,
   timeout: "timeout",
   connect_timeout: "timeout",
   read_timeout: "timeout",

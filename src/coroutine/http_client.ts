@@ -13,14 +13,12 @@ import {
   swooleStrerror,
 } from "../errors.ts";
 import { cookieHeader, decodeCookie, parseSetCookie } from "../http/cookies.ts";
-import { isFieldValue, isToken } from "../http/head.ts";
 import type { Address, BytePipe } from "../runtime.ts";
 import type { Frame } from "../websocket/frame.ts";
-import { checkAnswer, makeKey } from "../websocket/handshake.ts";
 import type { Pushable, Received, WebSocketChannel } from "./channel.ts";
-import { ClientChannelHost, openChannel } from "./client_channel.ts";
 import { addClientConnection } from "./client_connections.ts";
-import { ClientFailure, ClientSession, type Incoming, type Upgrade } from "./client_session.ts";
+import { type ClientHandshake, makeHandshake } from "./client_handshake.ts";
+import { ClientFailure, ClientSession, type Incoming } from "./client_session.ts";
 import {
   checkClientSettings,
   type HttpClientSettings,
@@ -30,25 +28,13 @@ import {
 import { connect, notConnected } from "./connecting.ts";
 import { ACCEPTED_CODINGS, decodeContent } from "./content_coding.ts";
 import { iterateMessages, readMessages, writeMessages } from "./message_streams.ts";
+import { type RequestData, RequestDraft } from "./request_draft.ts";
 
 const decoder = new TextDecoder();
-const encoder = new TextEncoder();
 const NO_BODY = new Uint8Array(0);
 
 /** How long an answer may take when nothing was set, in seconds. */
 const READ_TIMEOUT = 60;
-
-/** Header fields that are the client's own. */
-const OWN_FIELDS = new Set(["content-length", "transfer-encoding"]);
-/** And those of a handshake. */
-const HANDSHAKE_FIELDS = new Set([
-  "connection",
-  "upgrade",
-  "sec-websocket-key",
-  "sec-websocket-version",
-  "sec-websocket-extensions",
-  "sec-websocket-accept",
-]);
 
 /**
  * An HTTP and WebSocket client (Swoole page "Coroutine\\Http\\Client").
@@ -98,10 +84,7 @@ export class HttpClient {
 
   #errCode = 0;
   #errDetail = "";
-  #headers: Record<string, string> = {};
-  #method: string | undefined = undefined;
-  #data: Uint8Array | undefined = undefined;
-  #dataType: string | undefined = undefined;
+  readonly #draft: RequestDraft = new RequestDraft();
   #body: string | undefined = undefined;
 
   #connection: Connection | undefined = undefined;
@@ -150,8 +133,7 @@ export class HttpClient {
 
   /** Sets the method of the next request; without it that is GET, or POST with data. */
   setMethod(method: string): boolean {
-    if (!isToken(method)) throw new TypeError(`Cannot set the method: ${JSON.stringify(method)} is no method`);
-    this.#method = method;
+    this.#draft.setMethod(method);
     return true;
   }
 
@@ -161,23 +143,14 @@ export class HttpClient {
    * @throws {TypeError} If a name is no token, a value has a control character, or the field is the client's own.
    */
   setHeaders(headers: Readonly<Record<string, string | number>>): boolean {
-    const fields: Record<string, string> = {};
-    for (const [name, value] of Object.entries(headers)) {
-      if (!isToken(name)) throw new TypeError(`Cannot set a header: ${JSON.stringify(name)} is not a header name`);
-      if (!isFieldValue(String(value))) {
-        throw new TypeError(`Cannot set the header ${name}: the value has a character that is not allowed`);
-      }
-      if (OWN_FIELDS.has(name.toLowerCase())) throw new TypeError(`Cannot set the header ${name}: it follows from the body`);
-      fields[name] = String(value);
-    }
-    this.#headers = fields;
+    this.#draft.setHeaders(headers);
     return true;
   }
 
   /** Sets `Authorization` for all requests from now on (RFC 7617). */
   setBasicAuth(username: string, password: string): boolean {
-    const octets = encoder.encode(`${username}:${password}`);
-    return this.setHeaders({ ...this.#headers, Authorization: `Basic ${btoa(String.fromCharCode(...octets))}` });
+    this.#draft.setBasicAuth(username, password);
+    return true;
   }
 
   /** Sets the cookies of all requests from now on. The values are encoded as PHP does. */
@@ -192,16 +165,8 @@ export class HttpClient {
    *
    * @param data Text, octets, or the fields of a form.
    */
-  setData(data: string | Uint8Array | Readonly<Record<string, string>>): boolean {
-    this.#dataType = undefined;
-    if (typeof data === "string") {
-      this.#data = encoder.encode(data);
-    } else if (data instanceof Uint8Array) {
-      this.#data = data;
-    } else {
-      this.#data = encoder.encode(new URLSearchParams(data).toString());
-      this.#dataType = "application/x-www-form-urlencoded";
-    }
+  setData(data: RequestData): boolean {
+    this.#draft.setData(data);
     return true;
   }
 
@@ -299,15 +264,15 @@ export class HttpClient {
 
   /** Requests a path with GET; see `execute()`. */
   get(path: string): Promise<boolean> {
-    this.#method = "GET";
-    this.#data = undefined;
+    this.#draft.setMethod("GET");
+    this.#draft.setData(undefined);
     return this.execute(path);
   }
 
   /** Requests a path with POST; see `execute()` and `setData()`. */
-  post(path: string, data: string | Uint8Array | Readonly<Record<string, string>>): Promise<boolean> {
-    this.setData(data);
-    this.#method = "POST";
+  post(path: string, data: RequestData): Promise<boolean> {
+    this.#draft.setMethod("POST");
+    this.#draft.setData(data);
     return this.execute(path);
   }
 
@@ -334,29 +299,12 @@ export class HttpClient {
    * @throws {Error} As `execute()`.
    */
   async upgrade(path: string): Promise<boolean> {
-    for (const name of Object.keys(this.#headers)) {
-      if (HANDSHAKE_FIELDS.has(name.toLowerCase())) {
-        throw new TypeError(`Cannot upgrade: the header ${name} is the handshake's own`);
-      }
-    }
-    this.#method = "GET";
-    this.#data = undefined;
-    const key = makeKey();
-    const { websocket_subprotocol } = this.setting;
-    const own = Object.entries(this.#headers).find(([name]) => name.toLowerCase() === "sec-websocket-protocol")?.[1];
-    const offered = own?.split(",").map((name) => name.trim()) ?? [websocket_subprotocol ?? []].flat();
-    const fields = [
-      "Connection: Upgrade",
-      "Upgrade: websocket",
-      "Sec-WebSocket-Version: 13",
-      `Sec-WebSocket-Key: ${key}`,
-    ];
-    if (offered.length > 0 && own === undefined) fields.push(`Sec-WebSocket-Protocol: ${offered.join(", ")}`);
-    const host = new ClientChannelHost(resolveClientSettings(this.setting));
-    const upgrade: Upgrade = {
-      accept: (head, connection) => checkAnswer(head, key, offered) ?? openChannel(connection, host),
-    };
-    if (!await this.#execute(path, fields, upgrade)) {
+    this.#draft.checkHandshake();
+    this.#draft.setMethod("GET");
+    this.#draft.setData(undefined);
+    const own = this.#draft.header("sec-websocket-protocol");
+    const handshake = await makeHandshake(resolveClientSettings(this.setting), own);
+    if (!await this.#execute(path, handshake)) {
       if (this.#errCode === SWOOLE_ERROR_HTTP_INVALID_PROTOCOL) this.#errCode = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;
       return false;
     }
@@ -366,28 +314,17 @@ export class HttpClient {
     return false;
   }
 
-  async #execute(path: string, fields?: readonly string[], upgrade?: Upgrade): Promise<boolean> {
+  async #execute(path: string, upgrade?: ClientHandshake): Promise<boolean> {
     if (this.#aborter !== undefined) throw new Error("Cannot send the request: another one is under way");
-    if (!/^(?:\/[\x21-\x7e]*|\*)$/.test(path)) {
-      throw new TypeError(
-        `Cannot request ${JSON.stringify(path)}: a path begins with / and has no blanks or letters beyond ASCII`,
-      );
-    }
     if (this.#channel !== undefined) this.close(); // what was a WebSocket cannot be asked anything
     const settings = resolveClientSettings(this.setting);
-    const body = this.#data ?? NO_BODY;
-    const method = this.#method ?? (this.#data === undefined ? "GET" : "POST");
-    const head = this.#makeHead(
-      method,
-      path,
-      fields ?? [`Connection: ${settings.keep_alive ? "keep-alive" : "close"}`],
-      settings,
-    );
-    this.#method = this.#data = undefined;
+    const own = upgrade?.fields ?? [["Connection", settings.keep_alive ? "keep-alive" : "close"]];
+    const codings: [string, string][] = settings.http_compression ? [["Accept-Encoding", ACCEPTED_CODINGS]] : [];
+    const composed = this.#draft.compose(path, this.#authority(), [...own, ...codings], this.cookies);
     const aborter = this.#aborter = new AbortController();
     try {
       const seconds = settings.read_timeout === 0 ? READ_TIMEOUT : Math.max(settings.read_timeout, 0);
-      const request = { method, head, body, timeout: seconds * 1000, upgrade };
+      const request = { ...composed, timeout: seconds * 1000, upgrade };
       for (let retries = settings.max_retries;; retries--) {
         const session = await this.#connect(settings, aborter);
         const outcome = session instanceof ClientFailure ? session : await session.request(request);
@@ -411,23 +348,6 @@ export class HttpClient {
     let session: ClientSession | undefined;
     this.#connection = addClientConnection(pipe, (connection) => session = new ClientSession(connection, limits));
     return this.#session = session!;
-  }
-
-  /** Request line and header fields. */
-  #makeHead(method: string, path: string, fields: readonly string[], settings: ResolvedClientSettings): string {
-    const own = Object.entries(this.#headers);
-    const has = (name: string) => own.some(([other]) => other.toLowerCase() === name);
-    const lines = [`${method} ${path} HTTP/1.1`];
-    if (!has("host")) lines.push(`Host: ${this.#authority()}`);
-    for (const [name, value] of own) lines.push(`${name}: ${value}`);
-    for (const field of fields) if (!field.startsWith("Connection:") || !has("connection")) lines.push(field);
-    if (settings.http_compression && !has("accept-encoding")) lines.push(`Accept-Encoding: ${ACCEPTED_CODINGS}`);
-    const cookies = cookieHeader(this.cookies);
-    if (cookies !== "" && !has("cookie")) lines.push(`Cookie: ${cookies}`);
-    const body = this.#data;
-    if (body !== undefined && this.#dataType !== undefined && !has("content-type")) lines.push(`Content-Type: ${this.#dataType}`);
-    if (body !== undefined || method === "POST" || method === "PUT") lines.push(`Content-Length: ${body?.length ?? 0}`);
-    return lines.join("\r\n") + "\r\n\r\n";
   }
 
   /** The value of Host: the port only when it is not the usual one. */

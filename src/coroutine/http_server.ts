@@ -200,7 +200,11 @@ class CoroutineHost extends ProgramHttpHost {
     super(core);
     const { settings } = this.#core = core;
     this.#router = router;
-    this.#policy = { origins: settings.websocket_origins, subprotocols: settings.websocket_subprotocol };
+    this.#policy = {
+      origins: settings.websocket_origins,
+      subprotocols: settings.websocket_subprotocol,
+      compression: core.compression,
+    };
     this.#channels = new ServerChannelHost(core);
   }
 
@@ -227,8 +231,8 @@ class CoroutineHost extends ProgramHttpHost {
     return this.onRequest(request, response);
   }
 
-  override onSwitch({ connection }: HttpSession): Protocol {
-    return new WebSocketChannel(connection, this.#channels);
+  override onSwitch({ connection, compression }: HttpSession): Protocol {
+    return new WebSocketChannel(connection, this.#channels, compression);
   }
 }
 

@@ -36,4 +36,5 @@ export type { Pushable, Received } from "./channel.ts";
 export type { HttpClientSettings } from "./client_settings.ts";
 export { HttpClient } from "./http_client.ts";
 export { type ErrorHandler, HttpServer, type RequestHandler } from "./http_server.ts";
+export type { RequestData } from "./request_draft.ts";
 export { HttpResponse } from "./response.ts";

@@ -8,6 +8,7 @@ import { WEBSOCKET_OPCODE_PING } from "../constants.ts";
 import { SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE, SWOOLE_ERROR_WEBSOCKET_UNCONNECTED } from "../errors.ts";
 import type { HttpRequest } from "../http/request.ts";
 import { HttpResponse as Answer } from "../http/response.ts";
+import type { CompressionPolicy } from "../server/compression.ts";
 import { type HttpSession, refuse } from "../server/http_session.ts";
 import type { Frame } from "../websocket/frame.ts";
 import { answerFields, checkHandshake, isUpgrade } from "../websocket/handshake.ts";
@@ -20,6 +21,8 @@ export interface UpgradePolicy {
   readonly origins: string | readonly string[];
   /** `websocket_subprotocol`. */
   readonly subprotocols: string | readonly string[];
+  /** How to compress, if at all. */
+  readonly compression: CompressionPolicy | undefined;
 }
 
 /**
@@ -90,7 +93,9 @@ export class HttpResponse extends Answer {
       refuse(this, refusal);
       return false;
     }
-    this.switchProtocols(answerFields(request.header, this.#policy.subprotocols));
+    const agreed = this.#policy.compression?.accept(request.header["sec-websocket-extensions"]);
+    this.#session.compression = agreed?.compression;
+    this.switchProtocols(answerFields(request.header, this.#policy.subprotocols, agreed?.answer));
     this.#channel = this.#session.connection.protocol as WebSocketChannel;
     return true;
   }

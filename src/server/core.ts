@@ -7,7 +7,8 @@
 
 import type { Connection, Protocol } from "../connection.ts";
 import { SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW } from "../errors.ts";
-import { type BytePipe, type Listener, loadRuntime, type Runtime, type TlsOptions } from "../runtime.ts";
+import { type BytePipe, currentRuntime, type Listener, loadRuntime, type Runtime, type TlsOptions } from "../runtime.ts";
+import { chooseEngine, CompressionPolicy } from "./compression.ts";
 import { ConnectionTable } from "./connection_table.ts";
 import { checkSettings, type ResolvedSettings, resolveSettings, type ServerSettings } from "./settings.ts";
 import { Timers } from "./timers.ts";
@@ -74,6 +75,7 @@ export class ServerCore {
   #table: ConnectionTable | undefined = undefined;
   #runtime: Runtime | undefined = undefined;
   #listener: Listener | undefined = undefined;
+  #compression: CompressionPolicy | undefined = undefined;
   #leaving: Connection | undefined = undefined;
   #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
   #finish!: () => void;
@@ -116,6 +118,12 @@ export class ServerCore {
   /** The connections, once there may be any. */
   get table(): ConnectionTable | undefined {
     return this.#table;
+  }
+
+  /** How to compress WebSocket messages; `undefined` for not at all. */
+  get compression(): CompressionPolicy | undefined {
+    if (this.settings.websocket_compression) this.#compression ??= new CompressionPolicy(this.settings, currentRuntime());
+    return this.#compression;
   }
 
   /** The coarse clock, milliseconds since 1970. */
@@ -161,6 +169,7 @@ export class ServerCore {
     this.#state = "starting";
     try {
       const runtime = this.#runtime = await loadRuntime();
+      if (this.settings.websocket_compression) chooseEngine(this.settings, runtime); // throws where there is none
       this.#listener = await this.#listen(runtime, place);
       if (this.#isStopping) {
         await this.#listener.close();
@@ -298,9 +307,8 @@ export class ServerCore {
     return deadline;
   }
 
-  /** Whether a connection's queue takes more; notes 1009 if not. Something of any size is taken when nothing waits. */
-  hasRoom(connection: Connection, data: string | Uint8Array, size: number): boolean {
-    const queued = connection.queuedBytes;
+  /** Whether a queue of so many octets takes more; notes 1009 if not. Something of any size is taken when nothing waits. */
+  hasRoom(queued: number, data: string | Uint8Array, size: number): boolean {
     if (queued === 0) return true;
     const room = this.settings.socket_buffer_size - queued;
     if (size <= room && (typeof data !== "string" || size * 3 <= room || utf8Length(data) <= room)) return true;

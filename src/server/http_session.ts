@@ -10,6 +10,7 @@ import { HttpRequest } from "../http/request.ts";
 import { type RequestLimits, RequestParser } from "../http/request_parser.ts";
 import { HttpResponse, type ResponseTarget } from "../http/response.ts";
 import { reasonPhrase } from "../http/status.ts";
+import type { Compression } from "../websocket/deflate/compression.ts";
 import { hasToken, isUpgrade, type Refusal } from "../websocket/handshake.ts";
 
 /** What the sessions of one server share. Times in milliseconds; 0 turns one off. */
@@ -46,6 +47,8 @@ const NO_BODY = new Uint8Array(0);
 export class HttpSession implements Protocol, ResponseTarget {
   /** The connection. */
   readonly connection: Connection;
+  /** The compression that a handshake has agreed on. */
+  compression: Compression | undefined = undefined;
   /** Swoole's `websocket_status` of a connection that is no WebSocket (yet): 0, 1 or 2; 5 after a refusal. */
   status = 0;
 

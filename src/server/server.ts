@@ -178,7 +178,7 @@ export class Server {
     if (bytes.length === 0) return this.#core.failed(SWOOLE_ERROR_NO_PAYLOAD);
     const connection = this.#core.connection(fd);
     if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    if (!this.#core.hasRoom(connection, bytes, bytes.length)) return false;
+    if (!this.#core.hasRoom(connection.queuedBytes, bytes, bytes.length)) return false;
     connection.append(bytes);
     this.#core.responseCount++;
     return true;

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "./compression.ts";
+
 /**
  * The settings of a server, under Swoole's names. Times are in seconds, sizes in octets.
  *
@@ -17,7 +19,7 @@
  * assertThrows(() => server.set({ package_max_length: -1 }), RangeError, "package_max_length");
  * ```
  */
-export interface ServerSettings {
+export interface ServerSettings extends CompressionSettings {
   // ---- WebSocket
   /** The subprotocols that the server speaks. The first of the client's list that is among them is answered. None by default. */
   websocket_subprotocol?: string | readonly string[];
@@ -96,6 +98,7 @@ export interface ServerSettings {
 export type ResolvedSettings = Readonly<Required<ServerSettings>>;
 
 const DEFAULTS: ResolvedSettings = {
+  ...COMPRESSION_DEFAULTS,
   websocket_subprotocol: [],
   open_websocket_close_frame: false,
   open_websocket_ping_frame: false,
@@ -127,10 +130,20 @@ const DEFAULTS: ResolvedSettings = {
   log_file: "",
 };
 
-/** What a value has to be. A `timeout` is in seconds too and may be -1, for ever. */
-export type Kind = "boolean" | "seconds" | "timeout" | "octets" | "count" | "text" | "texts";
+/** What a value has to be: of a type, a whole number of a range, or one of some words. A `timeout` may be -1, for ever. */
+export type Kind =
+  | "boolean"
+  | "seconds"
+  | "timeout"
+  | "octets"
+  | "count"
+  | "text"
+  | "texts"
+  | { readonly from: number; readonly to: number }
+  | readonly string[];
 
 const KINDS: Record<keyof ServerSettings, Kind> = {
+  ...COMPRESSION_KINDS,
   websocket_subprotocol: "texts",
   open_websocket_close_frame: "boolean",
   open_websocket_ping_frame: "boolean",
@@ -186,8 +199,16 @@ export function checkValue(key: string, kind: Kind, value: unknown): void {
     if (!list.every((item) => typeof item === "string")) {
       throw new TypeError(`Cannot set ${key}: a string or a list of strings is needed, not ${describe(value)}`);
     }
+  } else if (Array.isArray(kind)) {
+    if (typeof value !== "string") throw new TypeError(`Cannot set ${key}: a string is needed, not ${describe(value)}`);
+    if (!kind.includes(value)) throw new RangeError(`Cannot set ${key}: ${value} is none of ${kind.join(", ")}`);
   } else {
     if (typeof value !== "number") throw new TypeError(`Cannot set ${key}: a number is needed, not ${describe(value)}`);
+    if (typeof kind === "object") {
+      const { from, to } = kind as { from: number; to: number };
+      if (Number.isInteger(value) && value >= from && value <= to) return;
+      throw new RangeError(`Cannot set ${key}: ${value} is no whole number from ${from} to ${to}`);
+    }
     if (kind === "timeout" && value === -1) return;
     const whole = kind !== "seconds" && kind !== "timeout";
     if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER) || (whole && !Number.isInteger(value))) {

@@ -6,6 +6,7 @@
 
 import type { Connection } from "../connection.ts";
 import type { ProtocolOptions } from "../websocket/protocol.ts";
+import { compressFrom } from "./compression.ts";
 import type { ServerCore } from "./core.ts";
 import type { WebSocketHost } from "./websocket_session.ts";
 
@@ -15,6 +16,7 @@ export class ServerWebSocketHost implements WebSocketHost {
   readonly closeTimeout: number;
   readonly pingInterval: number;
   readonly pingTimeout: number;
+  readonly compressFrom: number;
   readonly #core: ServerCore;
 
   /**
@@ -33,6 +35,7 @@ export class ServerWebSocketHost implements WebSocketHost {
     this.closeTimeout = settings.websocket_close_timeout * 1000;
     this.pingInterval = settings.websocket_ping_interval * 1000;
     this.pingTimeout = settings.websocket_ping_timeout * 1000;
+    this.compressFrom = compressFrom(settings);
   }
 
   get now(): number {

@@ -102,7 +102,7 @@ export class WebSocketServer extends HttpServer {
     if (frame === undefined) return this.#core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     const core = this.#core;
     const isClose = frame.opcode === WEBSOCKET_OPCODE_CLOSE;
-    if (!isClose && !core.hasRoom(session.connection, frame.payload, frame.end - frame.start)) return false;
+    if (!isClose && !core.hasRoom(session.queuedBytes, frame.payload, frame.end - frame.start)) return false;
     if (!session.send(frame)) return core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // fragments of two messages would be mixed up
     core.responseCount++;
     return true;

@@ -7,14 +7,17 @@
 
 import type { Connection, Protocol } from "../connection.ts";
 import {
+  SWOOLE_WEBSOCKET_FLAG_COMPRESS,
   SWOOLE_WEBSOCKET_FLAG_FIN,
   SWOOLE_WEBSOCKET_FLAG_MASK,
+  SWOOLE_WEBSOCKET_FLAG_RSV1,
   WEBSOCKET_OPCODE_CLOSE,
   WEBSOCKET_OPCODE_PING,
   WEBSOCKET_OPCODE_PONG,
   WEBSOCKET_STATUS_ACTIVE,
   WEBSOCKET_STATUS_CLOSING,
 } from "../constants.ts";
+import type { Compression } from "../websocket/deflate/compression.ts";
 import { type CloseFrame, Frame } from "../websocket/frame.ts";
 import { closeFrameOf, type Outgoing } from "../websocket/pack.ts";
 import { type ProtocolEvents, type ProtocolOptions, WebSocketProtocol } from "../websocket/protocol.ts";
@@ -31,6 +34,8 @@ export interface WebSocketHost {
   readonly pingTimeout: number;
   /** Milliseconds since 1970, coarse. */
   readonly now: number;
+  /** Messages of at least so many octets are compressed without being asked for, where that was agreed. */
+  readonly compressFrom: number;
   /** When an idle connection is to be closed, in milliseconds since 1970; 0 for never. */
   idleDeadline(connection: Connection): number;
 }
@@ -54,13 +59,15 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   /** Whether the peer's Close was delivered: one of ours is the answer. */
   protected peerClosing = false;
 
+  #peerEnded = false; // while a message is being inflated
   #pingSent = 0; // when, while its answer is awaited
   #endedByServer = false;
 
-  constructor(connection: Connection, host: WebSocketHost) {
+  /** @param compression What was agreed by permessage-deflate, if it was. */
+  constructor(connection: Connection, host: WebSocketHost, compression?: Compression) {
     this.connection = connection;
     this.host = host;
-    this.protocol = new WebSocketProtocol(host.protocolOptions, this, connection);
+    this.protocol = new WebSocketProtocol(host.protocolOptions, this, connection, compression);
     connection.deadline = this.#nextDeadline(connection.lastReceived);
   }
 
@@ -81,7 +88,18 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     const { opcode, payload, start, end } = frame;
     if (opcode === WEBSOCKET_OPCODE_CLOSE) return this.startClose(payload as Uint8Array);
     if (opcode > WEBSOCKET_OPCODE_CLOSE) return this.protocol.sendControl(opcode, payload as Uint8Array, start, end);
-    return this.protocol.sendData(opcode, payload, (frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0, start, end);
+    const fin = (frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0;
+    return this.protocol.sendData(opcode, payload, fin, start, end, this.#toBeCompressed(frame));
+  }
+
+  #toBeCompressed({ flags, start, end }: Outgoing): boolean {
+    return this.protocol.isCompressed &&
+      ((flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS) !== 0 || end - start >= this.host.compressFrom);
+  }
+
+  /** Octets that wait to be sent. */
+  get queuedBytes(): number {
+    return this.connection.queuedBytes + this.protocol.waitingBytes;
   }
 
   /**
@@ -104,6 +122,8 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   }
 
   receiveEnd(): void {
+    // What came before the end is still to be delivered.
+    if (this.protocol.isInflating) return void (this.#peerEnded = true);
     this.protocol.abandon(); // section 7.1.5: the peer is gone without a Close, 1006
     this.connection.end(this.#endedByServer);
   }
@@ -152,8 +172,9 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
 
   // ---- ProtocolEvents -----------------------------------------------------------------------------------------------
 
-  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number): void {
-    const flags = this.host.protocolOptions.masked ? MASKED : UNMASKED;
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed = false): void {
+    let flags = this.host.protocolOptions.masked ? MASKED : UNMASKED;
+    if (compressed) flags |= SWOOLE_WEBSOCKET_FLAG_COMPRESS | SWOOLE_WEBSOCKET_FLAG_RSV1;
     this.deliver(Frame.received(this.connection.fd, opcode, flags, bytes, start, end));
   }
 
@@ -164,6 +185,25 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   onPong(bytes: Uint8Array, start: number, end: number): void {
     this.onMessage(WEBSOCKET_OPCODE_PONG, bytes, start, end);
   }
+
+  onHold(): void {
+    this.connection.pause();
+  }
+
+  onGoOn(work: () => void): void {
+    const { connection } = this;
+    connection.gather(work);
+    if (!connection.isOpen || this.protocol.isInflating) return;
+    if (!this.isHoldingBack) connection.resume();
+    if (this.#peerEnded) connection.gather(() => this.receiveEnd());
+  }
+
+  /** Whether the peer is not to be read for another reason. */
+  protected get isHoldingBack(): boolean {
+    return false;
+  }
+
+  onCompressed(): void {}
 
   onClose(payload: Uint8Array): void {
     const frame = closeFrameOf(payload);

@@ -75,19 +75,22 @@ class HandshakeHost extends ProgramHttpHost {
     if (refusal !== undefined) return refuse(response, refusal);
     const before = core.handler("beforehandshakeresponse");
     const done = before && core.run(connection, () => before(request, response, this.#server));
-    if (done === undefined) return this.#open(connection, request, response);
-    return done.then(() => connection.gather(() => this.#open(connection, request, response)));
+    if (done === undefined) return this.#open(session, request, response);
+    return done.then(() => connection.gather(() => this.#open(session, request, response)));
   }
 
   /** Accepts a handshake (RFC 6455 section 4.2.2), unless `beforeHandshakeResponse` has refused it. */
-  #open(connection: Connection, request: HttpRequest, response: HttpResponse): void {
+  #open(session: HttpSession, request: HttpRequest, response: HttpResponse): void {
     if (!response.isWritable()) return;
-    response.switchProtocols(answerFields(request.header, this.#core.settings.websocket_subprotocol));
-    this.#core.emitFor(connection, "open", request);
+    const core = this.#core;
+    const agreed = core.compression?.accept(request.header["sec-websocket-extensions"]);
+    session.compression = agreed?.compression;
+    response.switchProtocols(answerFields(request.header, core.settings.websocket_subprotocol, agreed?.answer));
+    core.emitFor(session.connection, "open", request);
   }
 
-  override onSwitch({ connection }: HttpSession): Protocol {
-    return new HandledWebSocket(connection, this.#frames);
+  override onSwitch({ connection, compression }: HttpSession): Protocol {
+    return new HandledWebSocket(connection, this.#frames, compression);
   }
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { GrowingBuffer } from "../bytes.ts";
+import { GrowingBuffer, joinBytes } from "../bytes.ts";
 import { isAscii, mask, rotateKey } from "./mask.ts";
 import { UTF8_ACCEPT, UTF8_REJECT, validateUtf8 } from "./utf8.ts";
 
@@ -21,8 +21,11 @@ export interface DecoderOptions {
  * in `bytes` from `start` to `end`.
  */
 export interface DecoderEvents {
-  /** A whole text (opcode 1, checked to be UTF-8) or binary message (opcode 2). */
-  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number): void;
+  /**
+   * A whole text (opcode 1, checked to be UTF-8) or binary message (opcode 2). A compressed one is as it travelled, and nothing
+   * about it has been checked.
+   */
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed: boolean): void;
   /** A whole Close, Ping or Pong frame (opcodes 8, 9, 10). */
   onControl(opcode: number, bytes: Uint8Array, start: number, end: number): void;
   /** The peer broke a rule: close code and reason. Nothing follows. */
@@ -44,7 +47,13 @@ const NONE = 0;
 export class MessageDecoder {
   readonly #options: DecoderOptions;
   readonly #events: DecoderEvents;
+  readonly #takesCompressed: boolean;
   #stopped = false;
+
+  // What waits while decoding is held up.
+  #holding = false;
+  #rest: Uint8Array | undefined = undefined;
+  #restAt = 0;
 
   // A header that is cut by the end of a chunk.
   #stash: Uint8Array | undefined = undefined;
@@ -55,9 +64,11 @@ export class MessageDecoder {
   #fin = false;
   #opcode = 0;
   #key = 0;
+  #rsv1 = false;
 
   // The message that is being collected. `#type` is its opcode, 0 when there is none.
   #type: number = NONE;
+  #compressed = false;
   #message: GrowingBuffer | undefined = undefined;
   #utf8: number = UTF8_ACCEPT;
 
@@ -65,20 +76,48 @@ export class MessageDecoder {
   #control: Uint8Array | undefined = undefined;
   #controlLength = 0;
 
-  constructor(options: DecoderOptions, events: DecoderEvents) {
+  /** @param takesCompressed Whether permessage-deflate was agreed: then the bit RSV1 marks compressed messages (RFC 7692). */
+  constructor(options: DecoderOptions, events: DecoderEvents, takesCompressed = false) {
     this.#options = options;
     this.#events = events;
+    this.#takesCompressed = takesCompressed;
   }
 
   /** Octets of an unfinished message or frame that are held in memory. */
   get heldBytes(): number {
-    return (this.#message?.memory.length ?? 0) + (this.#control?.length ?? 0) + (this.#stash?.length ?? 0);
+    return (this.#message?.memory.length ?? 0) + (this.#control?.length ?? 0) + (this.#stash?.length ?? 0) +
+      (this.#rest === undefined ? 0 : this.#rest.length - this.#restAt);
+  }
+
+  /** Holds decoding up from inside of `onMessage()`: what comes behind waits until `goOn()`. */
+  hold(): void {
+    this.#holding = true;
+  }
+
+  /** Goes on behind `hold()`. */
+  goOn(): void {
+    this.#holding = false;
+    const rest = this.#rest;
+    this.#rest = undefined;
+    if (rest !== undefined) this.receive(rest, this.#restAt);
+  }
+
+  #keep(chunk: Uint8Array, at: number): void {
+    if (at >= chunk.length) return;
+    const rest = this.#rest;
+    // A second chunk is one that was on its way when reading was paused.
+    this.#rest = rest === undefined ? chunk : joinBytes([rest.subarray(this.#restAt), chunk.subarray(at)]);
+    this.#restAt = rest === undefined ? at : 0;
   }
 
   /** Ends decoding: whatever comes from now on is thrown away. */
   stop(): void {
     this.#stopped = true;
-    this.#message = this.#control = this.#stash = undefined;
+    this.#message =
+      this.#control =
+      this.#stash =
+      this.#rest =
+        undefined;
   }
 
   /**
@@ -90,6 +129,7 @@ export class MessageDecoder {
   receive(chunk: Uint8Array, at = 0): void {
     const end = chunk.length;
     while (!this.#stopped) {
+      if (this.#holding) return this.#keep(chunk, at);
       if (this.#left < 0) {
         if (at >= end) return;
         at = this.#stashed === 0 ? this.#readHeader(chunk, at, end) : this.#completeHeader(chunk, at, end);
@@ -101,14 +141,15 @@ export class MessageDecoder {
         const stop = at + left;
         if (this.#fin && this.#type === NONE && opcode < 8) {
           // The usual case: a whole message in the chunk.
+          const compressed = this.#rsv1;
           let plain: boolean;
           if (this.#options.masked) plain = mask(chunk, at, stop, this.#key) === 0;
-          else plain = opcode !== 1 || isAscii(chunk, at, stop);
-          if (opcode === 1 && !plain && validateUtf8(chunk, at, stop, UTF8_ACCEPT) !== UTF8_ACCEPT) {
+          else plain = opcode !== 1 || compressed || isAscii(chunk, at, stop);
+          if (opcode === 1 && !plain && !compressed && validateUtf8(chunk, at, stop, UTF8_ACCEPT) !== UTF8_ACCEPT) {
             return void this.#violate(1007, "text is not UTF-8"); // section 8.1
           }
           this.#left = -1;
-          this.#events.onMessage(opcode, chunk, at, stop);
+          this.#events.onMessage(opcode, chunk, at, stop, compressed);
           at = stop;
           continue;
         }
@@ -165,7 +206,12 @@ export class MessageDecoder {
     const masked = second > 0x7f;
     let length = second & 0x7f;
 
-    if ((first & 0x70) !== 0) return this.#violate(1002, "a reserved bit is set"); // section 5.2, RSV1-3
+    const rsv1 = (first & 0x40) !== 0;
+    if ((first & 0x30) !== 0 || (rsv1 && !this.#takesCompressed)) {
+      return this.#violate(1002, "a reserved bit is set"); // section 5.2, RSV1-3
+    }
+    // RFC 7692 section 6: RSV1 is set on the first frame of a message, and on no other.
+    if (rsv1 && (opcode === 0 || opcode > 7)) return this.#violate(1002, "RSV1 is set where no message begins");
     if (opcode > 10 || (opcode > 2 && opcode < 8)) return this.#violate(1002, "the opcode is reserved"); // section 5.2
     if (masked !== this.#options.masked) {
       return this.#violate(1002, masked ? "the frame is masked" : "the frame is not masked"); // section 5.1
@@ -193,7 +239,7 @@ export class MessageDecoder {
       if (length < 65536) return this.#violate(1002, "the length is not minimal"); // section 5.2
       size = 10;
     }
-    if (opcode < 8 && length > this.#options.maxLength - (this.#message?.length ?? 0)) {
+    if (opcode < 8 && length > this.#limit(rsv1 || (opcode === 0 && this.#compressed)) - (this.#message?.length ?? 0)) {
       return this.#violate(1009, "the message is too big"); // section 7.4.1
     }
     if (masked) {
@@ -204,8 +250,15 @@ export class MessageDecoder {
     }
     this.#fin = fin;
     this.#opcode = opcode;
+    this.#rsv1 = rsv1;
     this.#left = length;
     return size;
+  }
+
+  /** The most octets that a message may have on the wire. What does not shrink is a little longer compressed. */
+  #limit(compressed: boolean): number {
+    const { maxLength } = this.#options;
+    return compressed ? maxLength + Math.floor(maxLength / 1024) + 64 : maxLength;
   }
 
   /** Unmasks a piece of the current payload in place; returns whether it is pure ASCII. */
@@ -217,9 +270,13 @@ export class MessageDecoder {
   }
 
   #collectMessage(chunk: Uint8Array, at: number, stop: number): void {
-    if (this.#type === NONE) this.#type = this.#opcode;
+    if (this.#type === NONE) {
+      this.#type = this.#opcode;
+      this.#compressed = this.#rsv1;
+    }
     const ascii = this.#unmask(chunk, at, stop);
-    if (this.#type === 1 && !(ascii && this.#utf8 === UTF8_ACCEPT)) {
+    const compressed = this.#compressed;
+    if (this.#type === 1 && !compressed && !(ascii && this.#utf8 === UTF8_ACCEPT)) {
       // Octet by octet as they arrive: a bad one fails the connection before the frame is complete (section 8.1).
       this.#utf8 = validateUtf8(chunk, at, stop, this.#utf8);
       if (this.#utf8 === UTF8_REJECT) return void this.#violate(1007, "text is not UTF-8");
@@ -228,7 +285,7 @@ export class MessageDecoder {
     this.#left -= count;
     if (count > 0) {
       const message = this.#message ??= new GrowingBuffer();
-      const { maxLength } = this.#options;
+      const maxLength = this.#limit(compressed);
       message.append(chunk, at, stop, this.#fin ? Math.min(message.length + count + this.#left, maxLength) : maxLength);
     }
     if (this.#left > 0) return;
@@ -239,8 +296,8 @@ export class MessageDecoder {
     const message = this.#message;
     this.#type = NONE;
     this.#message = undefined;
-    if (message === undefined) this.#events.onMessage(opcode, new Uint8Array(0), 0, 0);
-    else this.#events.onMessage(opcode, message.memory, 0, message.length);
+    if (message === undefined) this.#events.onMessage(opcode, new Uint8Array(0), 0, 0, compressed);
+    else this.#events.onMessage(opcode, message.memory, 0, message.length, compressed);
   }
 
   #collectControl(chunk: Uint8Array, at: number, stop: number): void {

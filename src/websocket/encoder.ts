@@ -128,3 +128,27 @@ export function writeTextFrame(sink: ByteSink, first: number, text: string, mask
   sink.commit(size);
   return size;
 }
+
+/** Frames up to this many octets are copied where they are sent; larger ones travel by reference. */
+const SHARED_COPY_LIMIT = 1024;
+
+/**
+ * Makes a frame that is sent to many, without a masking key.
+ *
+ * @param first The first octet: FIN, the reserved bits and the opcode.
+ * @param payload The payload.
+ */
+export function frameBytes(first: number, payload: Uint8Array): Uint8Array {
+  const memory = new Uint8Array(MAX_HEADER + payload.length);
+  const body = writeHeader(memory, 0, first, payload.length, undefined);
+  memory.set(payload, body);
+  return memory.subarray(0, body + payload.length);
+}
+
+/** Sends a whole frame that others get too. It is not changed. */
+export function writeShared(sink: ByteSink, frame: Uint8Array): void {
+  if (frame.length > SHARED_COPY_LIMIT) return sink.append(frame);
+  const at = sink.reserve(frame.length);
+  sink.memory.set(frame, at);
+  sink.commit(frame.length);
+}

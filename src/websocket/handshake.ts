@@ -116,10 +116,12 @@ export function chooseSubprotocol(offered: string | undefined, supported: readon
  *
  * @param header The header fields of a request that `checkHandshake()` found right.
  * @param subprotocols What the server speaks: the answer names one of them, or none.
+ * @param extensions What was agreed beyond that, as the value of `Sec-WebSocket-Extensions`.
  */
 export function answerFields(
   header: Readonly<Record<string, string>>,
   subprotocols: string | readonly string[],
+  extensions?: string,
 ): [name: string, value: string][] {
   const fields: [string, string][] = [
     ["Upgrade", "websocket"],
@@ -130,6 +132,7 @@ export function answerFields(
   const spoken = typeof subprotocols === "string" ? [subprotocols] : subprotocols;
   const subprotocol = chooseSubprotocol(header["sec-websocket-protocol"], spoken);
   if (subprotocol !== undefined) fields.push(["Sec-WebSocket-Protocol", subprotocol]);
+  if (extensions !== undefined) fields.push(["Sec-WebSocket-Extensions", extensions]);
   return fields;
 }
 
@@ -152,15 +155,21 @@ export interface HandshakeAnswer {
  * @param answer The head of the answer.
  * @param key The `Sec-WebSocket-Key` of the request.
  * @param offered The subprotocols that the request offered.
+ * @param extended Whether the request offered extensions; the answer to that is left to the caller.
  * @returns `undefined` when the connection is a WebSocket now, otherwise what is wrong.
  */
-export function checkAnswer(answer: HandshakeAnswer, key: string, offered: readonly string[] = []): string | undefined {
+export function checkAnswer(
+  answer: HandshakeAnswer,
+  key: string,
+  offered: readonly string[] = [],
+  extended = false,
+): string | undefined {
   const { header } = answer;
   if (answer.status !== 101) return `the server answered with status ${answer.status}`;
   if (header["upgrade"]?.toLowerCase() !== "websocket") return "the Upgrade header is not websocket";
   if (!hasToken(header["connection"], "upgrade")) return "the Connection header lacks Upgrade";
   if (header["sec-websocket-accept"]?.trim() !== acceptFor(key)) return "Sec-WebSocket-Accept does not belong to the key";
-  if (header["sec-websocket-extensions"] !== undefined) return "the server chose an extension that was not offered";
+  if (header["sec-websocket-extensions"] !== undefined && !extended) return "the server chose an extension that was not offered";
   const protocol = header["sec-websocket-protocol"];
   if (protocol !== undefined && !offered.includes(protocol)) return "the server chose a subprotocol that was not offered";
   return undefined;

@@ -5,10 +5,15 @@
  */
 
 import type { ByteSink } from "../byte_sink.ts";
-import { WEBSOCKET_OPCODE_CLOSE, WEBSOCKET_OPCODE_PING, WEBSOCKET_OPCODE_PONG } from "../constants.ts";
+import { WEBSOCKET_OPCODE_CLOSE, WEBSOCKET_OPCODE_PING, WEBSOCKET_OPCODE_PONG, WEBSOCKET_OPCODE_TEXT } from "../constants.ts";
 import { type CloseStatus, decodeClose, encodeClose } from "./close_code.ts";
 import { type DecoderEvents, type DecoderOptions, MessageDecoder } from "./decoder.ts";
-import { writeFrame, writeTextFrame } from "./encoder.ts";
+import { type Compression, isThere, type Packed } from "./deflate/compression.ts";
+import type { InflateFailure } from "./deflate/engine.ts";
+import { SendQueue } from "./deflate/send_queue.ts";
+import { frameBytes, writeFrame, writeShared, writeTextFrame } from "./encoder.ts";
+import { isAscii } from "./mask.ts";
+import { UTF8_ACCEPT, validateUtf8 } from "./utf8.ts";
 
 /** How a protocol behaves. One object is shared by all connections of a server. */
 export interface ProtocolOptions extends DecoderOptions {
@@ -26,8 +31,8 @@ export interface ProtocolOptions extends DecoderOptions {
 
 /** What a protocol tells its owner. Octets lie in `bytes` from `start` to `end` and belong to the receiver. */
 export interface ProtocolEvents {
-  /** A whole message: text that is valid UTF-8 (opcode 1), or binary (opcode 2). */
-  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number): void;
+  /** A whole message: text that is valid UTF-8 (opcode 1), or binary (opcode 2). `compressed` tells how it travelled. */
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed: boolean): void;
   /** A Ping, with `deliverPing` only. */
   onPing(bytes: Uint8Array, start: number, end: number): void;
   /** A Pong, with `deliverPong` only. */
@@ -36,6 +41,12 @@ export interface ProtocolEvents {
    * A valid Close frame, with `deliverClose` only, before it is answered. A Close sent from here replaces the answer.
    */
   onClose(payload: Uint8Array): void;
+  /** A message is being inflated, which takes time: nothing more should be read until `onGoOn`. */
+  onHold(): void;
+  /** Inflating has ended: the owner calls `work`, which hands on what waited for it, and reads again. */
+  onGoOn(work: () => void): void;
+  /** What waited for a message to be compressed has been handed to the sink. */
+  onCompressed(): void;
   /**
    * The WebSocket is over: everything to send has been handed to the sink, and the transport may be ended. Called once.
    *
@@ -65,15 +76,22 @@ export class WebSocketProtocol implements DecoderEvents {
   readonly #events: ProtocolEvents;
   readonly #sink: ByteSink;
   readonly #decoder: MessageDecoder;
+  readonly #compression: Compression | undefined;
+  readonly #queue: SendQueue | undefined; // where there is compression
   #state = OPEN;
   #fragmenting = false;
+  #compressing = false; // the fragments of the message that is being sent
+  #inflating = false;
   #peerClose: Uint8Array | undefined = undefined; // payload of the peer's Close, while it is not answered
 
-  constructor(options: ProtocolOptions, events: ProtocolEvents, sink: ByteSink) {
+  /** @param compression What was agreed by permessage-deflate, if it was. */
+  constructor(options: ProtocolOptions, events: ProtocolEvents, sink: ByteSink, compression?: Compression) {
     this.#options = options;
     this.#events = events;
     this.#sink = sink;
-    this.#decoder = new MessageDecoder(options, this);
+    this.#compression = compression;
+    this.#queue = compression && new SendQueue(() => events.onCompressed(), () => this.fail(1011, ""));
+    this.#decoder = new MessageDecoder(options, this, compression !== undefined);
   }
 
   /** Whether messages may still be sent. */
@@ -89,6 +107,21 @@ export class WebSocketProtocol implements DecoderEvents {
   /** Whether the peer's Close waits for an answer. */
   get owesClose(): boolean {
     return this.#state === CLOSE_RECEIVED;
+  }
+
+  /** Whether messages can be compressed. */
+  get isCompressed(): boolean {
+    return this.#compression !== undefined;
+  }
+
+  /** Whether a message is being inflated; what arrives meanwhile waits. */
+  get isInflating(): boolean {
+    return this.#inflating;
+  }
+
+  /** Octets that wait, before they reach the sink, because a message is being compressed. */
+  get waitingBytes(): number {
+    return this.#queue?.waitingBytes ?? 0;
   }
 
   /** Octets of an unfinished message that are held in memory. */
@@ -114,6 +147,7 @@ export class WebSocketProtocol implements DecoderEvents {
    * @param fin Whether it ends its message.
    * @param start Index of the first octet of the payload, if it is octets.
    * @param end Index behind the last one.
+   * @param compress Whether to compress the message, if that was agreed. Of a fragmented one, the first fragment decides.
    * @returns Whether it was sent: not after a Close, nor when a fragmented message would be mixed up (section 5.4).
    */
   sendData(
@@ -122,10 +156,15 @@ export class WebSocketProtocol implements DecoderEvents {
     fin: boolean,
     start: number = 0,
     end: number = payload.length,
+    compress: boolean = false,
   ): boolean {
     if (this.#state !== OPEN || (opcode === 0) !== this.#fragmenting) return false;
     this.#fragmenting = !fin;
-    this.#write(fin ? 0x80 | opcode : opcode, payload, start, end);
+    if (opcode !== 0) this.#compressing = compress && this.#compression !== undefined;
+    const first = fin ? 0x80 | opcode : opcode;
+    if (this.#compressing) this.#queue!.do(end - start, () => this.#compress(first, payload, start, end));
+    else if (this.#queue?.isBusy) this.#queue.do(end - start, () => this.#write(first, payload, start, end));
+    else this.#write(first, payload, start, end);
     return true;
   }
 
@@ -154,7 +193,9 @@ export class WebSocketProtocol implements DecoderEvents {
     const owed = this.#peerClose;
     if (this.#state !== OPEN && owed === undefined) return false;
     this.#state = CLOSE_SENT;
-    this.#write(0x80 | WEBSOCKET_OPCODE_CLOSE, payload);
+    const write = () => this.#write(0x80 | WEBSOCKET_OPCODE_CLOSE, payload);
+    if (this.#queue === undefined) write();
+    else this.#queue.do(0, write);
     if (owed !== undefined) this.#finishWith(owed);
     return true;
   }
@@ -172,20 +213,46 @@ export class WebSocketProtocol implements DecoderEvents {
    */
   fail(code: number, reason: string): void {
     if (this.#state === FINISHED) return;
+    this.#queue?.drop();
     this.sendClose(encodeClose(code, reason) ?? encodeClose(code, "")!);
     this.#finish(code, reason);
   }
 
   /** Ends without sending anything: the transport is gone. */
   abandon(): void {
-    this.#state = FINISHED;
-    this.#peerClose = undefined;
-    this.#decoder.stop();
+    if (this.#state === FINISHED) return;
+    this.#leave();
   }
 
   /** @internal */
-  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number): void {
-    if (this.#state === OPEN) this.#events.onMessage(opcode, bytes, start, end);
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed: boolean): void {
+    if (!compressed) {
+      if (this.#state === OPEN) this.#events.onMessage(opcode, bytes, start, end, false);
+      return;
+    }
+    // Behind our own Close too: what follows may refer to it.
+    const inflated = this.#compression!.inflate(bytes.subarray(start, end), this.#options.maxLength);
+    if (isThere(inflated)) return this.#onInflated(opcode, inflated);
+    this.#inflating = true;
+    this.#decoder.hold();
+    this.#events.onHold();
+    inflated.then((result) => {
+      if (this.#state === FINISHED) return;
+      this.#events.onGoOn(() => {
+        this.#inflating = false;
+        this.#onInflated(opcode, result);
+        this.#decoder.goOn();
+      });
+    });
+  }
+
+  #onInflated(opcode: number, result: Uint8Array | InflateFailure): void {
+    if (result === 1007) return this.fail(1007, "the compressed data is corrupt");
+    if (result === 1009) return this.fail(1009, "the message is too big");
+    if (opcode === WEBSOCKET_OPCODE_TEXT && !isAscii(result, 0, result.length)) {
+      if (validateUtf8(result, 0, result.length, UTF8_ACCEPT) !== UTF8_ACCEPT) return this.fail(1007, "text is not UTF-8");
+    }
+    if (this.#state === OPEN) this.#events.onMessage(opcode, result, 0, result.length, true);
   }
 
   /** @internal */
@@ -226,10 +293,43 @@ export class WebSocketProtocol implements DecoderEvents {
 
   #finish(code: number, reason: string): void {
     if (this.#state === FINISHED) return;
+    if (this.#queue?.isBusy) { // what was sent before goes out before
+      this.#decoder.stop();
+      return this.#queue.do(0, () => this.#end(code, reason));
+    }
+    this.#end(code, reason);
+  }
+
+  #end(code: number, reason: string): void {
+    this.#leave();
+    this.#events.onFinished(code, reason);
+  }
+
+  #leave(): void {
     this.#state = FINISHED;
     this.#peerClose = undefined;
+    this.#queue?.drop();
     this.#decoder.stop();
-    this.#events.onFinished(code, reason);
+    this.#compression?.close();
+  }
+
+  // ---- compressing --------------------------------------------------------------------------------------------------
+
+  /** Compresses and writes a frame; returns something to wait for if that is not done at once. */
+  #compress(first: number, payload: string | Uint8Array, start: number, end: number): PromiseLike<void> | undefined {
+    const last = first > 0x7f;
+    const packed = this.#compression!.deflate(payload, start, end, last && (first & 0x0f) !== 0, last);
+    if (isThere(packed)) return this.#writePacked(first, packed);
+    return packed.then((result) => {
+      if (this.#state !== FINISHED) this.#writePacked(first, result);
+    });
+  }
+
+  #writePacked(first: number, packed: Packed): undefined {
+    if (packed.compressed && (first & 0x0f) !== 0) first |= 0x40; // RFC 7692 section 6.1: RSV1 on the first frame
+    if (this.#options.maskingKey !== undefined || packed.uses++ === 0) return void this.#write(first, packed.bytes);
+    if (packed.frame?.[0] !== first) packed.frame = frameBytes(first, packed.bytes);
+    writeShared(this.#sink, packed.frame);
   }
 
   #write(first: number, payload: string | Uint8Array, start = 0, end: number = payload.length): void {

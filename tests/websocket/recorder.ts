@@ -133,6 +133,14 @@ export class RecordedProtocol implements ProtocolEvents {
     this.#note("close", 8, payload, 0, payload.length);
   }
 
+  onHold(): void {}
+
+  onGoOn(work: () => void): void {
+    work();
+  }
+
+  onCompressed(): void {}
+
   onFinished(code: number, reason: string): void {
     this.#notes.push(() => ({ what: "finished", number: code, text: reason }));
   }

@@ -21,7 +21,7 @@ export class Packed {
   readonly bytes: Uint8Array;
   /** Whether it is compressed: then RSV1 is set. */
   readonly compressed: boolean;
-  /** The whole frame, once it has been sent twice; by its first octet. */
+  /** The whole frame, once it has been sent twice. */
   frame: Uint8Array | undefined = undefined;
   /** How often it was sent. */
   uses = 0;
@@ -54,8 +54,8 @@ export interface Compression {
 }
 
 /** Tells a result that is there from one that is to come. */
-export function isThere<T extends object | number>(result: Eventually<T>): result is T {
-  return typeof result === "number" || !("then" in result);
+export function isThere<T>(result: Eventually<T>): result is T {
+  return typeof result !== "object" || !("then" in (result as object));
 }
 
 /** Makes the compression of connections. What needs no memory of its own is shared by all of them. */
