@@ -42,6 +42,7 @@ interface BunApi {
   listen(options: {
     hostname?: string;
     port?: number;
+    reusePort?: boolean;
     unix?: string;
     allowHalfOpen: boolean;
     tls?: { cert: string; key: string };
@@ -188,7 +189,7 @@ export const runtime: Runtime = {
     const { Bun } = globalThis as unknown as { Bun: BunApi };
     const unix = options.transport === "unix";
     const listener = Bun.listen({
-      ...(unix ? { unix: options.hostname } : { hostname: options.hostname, port: options.port }),
+      ...(unix ? { unix: options.hostname } : { hostname: options.hostname, port: options.port, reusePort: options.reusePort ?? false }),
       ...(options.tls === undefined ? {} : { tls: { cert: options.tls.cert, key: options.tls.key } }),
       allowHalfOpen: true,
       socket: handlers(options, accept),

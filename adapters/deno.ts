@@ -202,9 +202,9 @@ class DenoPipe extends LanePipe {
 export const runtime: Runtime = {
   name: "deno",
   async listen(options, accept, failed): Promise<Listener> {
-    if (options.tls !== undefined) {
+    if (options.tls !== undefined || options.reusePort) {
       // A TLS connection of Deno's own cannot be dropped before its handshake is done: a peer that never does it would keep
-      // the socket for ever. Through node:tls it can, and that is no slower.
+      // the socket for ever. Through node:tls it can, and that is no slower. And reusePort needs an unstable flag there.
       return (await import("./node.ts")).runtime.listen(options, accept, failed);
     }
     const listener = open(options);

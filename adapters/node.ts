@@ -261,7 +261,7 @@ export const runtime: Runtime = {
       server.listen(
         options.transport === "unix"
           ? { path: options.hostname, backlog: options.backlog }
-          : { host: options.hostname, port: options.port, backlog: options.backlog },
+          : { host: options.hostname, port: options.port, backlog: options.backlog, reusePort: options.reusePort ?? false },
         () => {
           server.off("error", refuse);
           server.on("error", failed);

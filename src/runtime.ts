@@ -115,6 +115,8 @@ export interface ListenOptions {
   readonly backlog: number;
   /** Send small chunks at once (TCP_NODELAY). */
   readonly noDelay: boolean;
+  /** Whether other sockets may listen on the same port (SO_REUSEPORT). */
+  readonly reusePort?: boolean | undefined;
   /** TLS, if wanted. */
   readonly tls?: TlsOptions | undefined;
   /** How long a TLS handshake may take, in milliseconds. */

@@ -197,6 +197,7 @@ export class ServerCore {
           port,
           backlog: settings.backlog,
           noDelay: settings.open_tcp_nodelay,
+          reusePort: place.reusePort,
           tls,
           handshakeTimeout: settings.http_request_timeout * 1000,
         },
