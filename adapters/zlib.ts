@@ -22,6 +22,9 @@ const DEFLATE_SLICE = 32 * 1024;
 /** The same for messages to inflate, where it takes 0.2 to 1 ms too. */
 const INFLATE_SLICE = 256 * 1024;
 
+/** Streams get their output memory from here, and need none of their own. 64 is the least that they take. */
+const NO_MEMORY = { chunkSize: 64 };
+
 const { Z_NO_FLUSH, Z_SYNC_FLUSH, Z_RLE, Z_DEFAULT_STRATEGY } = constants;
 
 /** `00 00 ff ff`. */
@@ -195,7 +198,7 @@ class ZlibInflater extends MeasuringInflater {
 
   constructor(windowBits: number, takeover: boolean) {
     super(windowBits, takeover, nextTurn);
-    this.#options = { windowBits: Math.max(windowBits, 9) };
+    this.#options = { windowBits: Math.max(windowBits, 9), ...NO_MEMORY };
     this.#takeover = takeover;
   }
 
@@ -274,7 +277,7 @@ export function createZlibEngine(useHandles = true): DeflateEngine {
       // zlib has no window of 8 bits. Run-length encoding refers one octet back, which suits any window.
       const strategy = windowBits < 9 ? Z_RLE : Z_DEFAULT_STRATEGY;
       const options = { level, memLevel, strategy, windowBits: Math.max(windowBits, 9) };
-      return canUseHandles() ? new ZlibDeflater(options, takeover) : publicDeflater(options, takeover);
+      return canUseHandles() ? new ZlibDeflater({ ...options, ...NO_MEMORY }, takeover) : publicDeflater(options, takeover);
     },
     inflater(windowBits: number, takeover: boolean): Inflater {
       return canUseHandles() ? new ZlibInflater(windowBits, takeover) : publicInflater(windowBits, takeover);

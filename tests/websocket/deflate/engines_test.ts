@@ -9,6 +9,7 @@ import { hex } from "../../support/raw_client.ts";
 import { anyDamaged, anyMessage, anyPayload, runs, TAIL } from "./arbitrary.ts";
 import { DEFAULTS, engines, json, noise, tenMessages } from "./engines.ts";
 import { inflateReference } from "./reference.ts";
+import { nextTurn } from "../../../adapters/zlib_public.ts";
 
 const NO_LIMIT = 1 << 28;
 
@@ -104,6 +105,7 @@ for (const [name, engine] of engines) {
     const onRejection = (reason: unknown) => rejections.push(reason);
     process.on("unhandledRejection", onRejection);
     const results = new Map<number, number>();
+    let count = 0;
     await fc.assert(
       fc.asyncProperty(anyDamaged, fc.array(anyDamaged, { maxLength: 3 }), anyMessage(200), async (damaged, more, text) => {
         const expected = inflateReference(damaged);
@@ -130,6 +132,7 @@ for (const [name, engine] of engines) {
           history = joinBytes([history, right.message]);
         }
         own.close();
+        if (++count % 100 === 0) await nextTurn(); // what is closed is let go then
       }),
       { numRuns: runs(400) },
     );
