@@ -7,6 +7,7 @@
 import { MemorySink } from "../../src/byte_sink.ts";
 import { joinBytes } from "../../src/bytes.ts";
 import { type DecoderEvents, type DecoderOptions, MessageDecoder } from "../../src/websocket/decoder.ts";
+import type { Compression } from "../../src/websocket/deflate/compression.ts";
 import { type ProtocolEvents, type ProtocolOptions, WebSocketProtocol } from "../../src/websocket/protocol.ts";
 import { frame } from "../support/raw_client.ts";
 
@@ -96,11 +97,13 @@ export class RecordedProtocol implements ProtocolEvents {
   readonly protocol: WebSocketProtocol;
   /** Called on each message, ping, pong or Close that is delivered. */
   onEach: (what: Note["what"]) => void = () => {};
+  /** Whether reading is held up, because something is being inflated. */
+  held = false;
   readonly #sink = new MemorySink();
   #notes: Later[] = [];
 
-  constructor(options: ProtocolOptions) {
-    this.protocol = new WebSocketProtocol(options, this, this.#sink);
+  constructor(options: ProtocolOptions, compression?: Compression) {
+    this.protocol = new WebSocketProtocol(options, this, this.#sink, compression);
   }
 
   get notes(): Note[] {
@@ -133,9 +136,12 @@ export class RecordedProtocol implements ProtocolEvents {
     this.#note("close", 8, payload, 0, payload.length);
   }
 
-  onHold(): void {}
+  onHold(): void {
+    this.held = true;
+  }
 
   onGoOn(work: () => void): void {
+    this.held = false;
     work();
   }
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { test } from "node:test";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { joinBytes } from "../../../src/bytes.ts";
-import { Measurement, toPayload, windowSize } from "../../../src/websocket/deflate/payload.ts";
+import { FinishedStream, Measurement, windowSize } from "../../../src/websocket/deflate/payload.ts";
 import { CORRUPT, TOO_LARGE } from "../../../src/websocket/deflate/walker.ts";
 import { hex } from "../../support/raw_client.ts";
 import { anyDamaged, anyMessage, anyPayload, anyZlibOptions, runs, TAIL } from "./arbitrary.ts";
@@ -31,6 +31,13 @@ function sizeOf(payload: Uint8Array, limit?: number, history?: number, window?: 
 /** A payload without final blocks, with its tail. */
 function blocksOf(payload: Uint8Array, history?: number): Uint8Array {
   return (measure(payload, NO_LIMIT, history) as Measurement).blocks();
+}
+
+/** The payload of a finished stream. */
+function toPayload(stream: Uint8Array): Uint8Array {
+  const finished = new FinishedStream(stream);
+  while (!finished.run());
+  return finished.payload();
 }
 
 /** What zlib makes of blocks that have no end. */
@@ -172,7 +179,7 @@ test("windowSize is the window in octets, but never below 9 bits", () => {
   assertEquals([8, 9, 10, 14, 15].map(windowSize), [512, 512, 1024, 16384, 32768]);
 });
 
-test("toPayload makes payloads without a final block, which may follow each other in one stream", () => {
+test("FinishedStream makes payloads without a final block, which may follow each other in one stream", () => {
   fc.assert(
     fc.property(anyMessage(2000), anyZlibOptions, (message, options) => {
       const payload = toPayload(new Uint8Array(deflateRawSync(message, options)));
@@ -188,7 +195,7 @@ test("toPayload makes payloads without a final block, which may follow each othe
   assertEquals(toPayload(hex("010000ffff")), hex("000000ffff00"));
 });
 
-test("toPayload leaves the stream alone and takes only finished ones", () => {
+test("FinishedStream leaves the stream alone and takes only finished ones", () => {
   const stream = new Uint8Array(deflateRawSync(new Uint8Array(1000)));
   const before = stream.slice();
   const payload = toPayload(stream);
