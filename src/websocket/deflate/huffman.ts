@@ -84,7 +84,7 @@ export class HuffmanCode {
    */
   set(lengths: Uint8Array, start: number, end: number, mayBeIncomplete: boolean): boolean {
     const count = this.#count, offset = this.#offset, next = this.#next, sorted = this.#sorted, table = this.table;
-    count.fill(0);
+    for (let bits = 0; bits <= MAX_BITS; bits++) count[bits] = 0;
     for (let i = start; i < end; i++) count[lengths[i]]++;
     count[0] = 0;
     offset[1] = 0;

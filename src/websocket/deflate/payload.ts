@@ -90,18 +90,34 @@ function repair(bytes: Uint8Array, length: number, finals: readonly number[]): U
   return repaired.subarray(0, to + length - from);
 }
 
-/**
- * Makes the payload of a message (RFC 7692 section 7.2.1) of a finished stream: no block is final, and the tail is left out.
- *
- * @param stream A complete raw DEFLATE stream, of which nothing is behind the final block.
- * @returns The payload, in memory of its own.
- * @throws {Error} When it is no such stream.
- */
-export function toPayload(stream: Uint8Array): Uint8Array {
-  const walk = new Walk(stream, false, Infinity, 0, 1 << 15);
-  let result = walk.run(true);
-  while (result === UNFINISHED) result = walk.run(true);
-  if (result !== COMPLETE || walk.finals.length !== 2) throw new Error("Cannot make a payload: not a finished DEFLATE stream");
-  const whole = repair(stream, Math.ceil(walk.finals[1] / 8), walk.finals);
-  return whole.subarray(0, whole.length - TAIL_LENGTH);
+/** A finished raw DEFLATE stream that becomes the payload of a message (RFC 7692 section 7.2.1). */
+export class FinishedStream {
+  readonly #stream: Uint8Array;
+  readonly #walk: Walk;
+
+  /** @param stream The stream, of which nothing is behind the final block. */
+  constructor(stream: Uint8Array) {
+    this.#stream = stream;
+    this.#walk = new Walk(stream, false, Infinity, 0, 1 << 15);
+  }
+
+  /**
+   * Looks for the final block, for about a millisecond.
+   *
+   * @returns Whether it has been found.
+   * @throws {Error} When this is no finished stream.
+   */
+  run(): boolean {
+    const result = this.#walk.run(true);
+    if (result === UNFINISHED) return false;
+    if (result === COMPLETE && this.#walk.finals.length === 2) return true;
+    throw new Error("Cannot make a payload: not a finished DEFLATE stream");
+  }
+
+  /** The payload, in new memory: no block is final, and the tail is left out. */
+  payload(): Uint8Array {
+    const { finals } = this.#walk;
+    const whole = repair(this.#stream, Math.ceil(finals[1] / 8), finals);
+    return whole.subarray(0, whole.length - TAIL_LENGTH);
+  }
 }

@@ -8,7 +8,7 @@
 import { joinBytes } from "../../bytes.ts";
 import type { DeflateEngine, Deflater, Inflater } from "./engine.ts";
 import { type InflateResult, MeasuringInflater } from "./measuring_inflater.ts";
-import { toPayload } from "./payload.ts";
+import { FinishedStream } from "./payload.ts";
 
 /** How many `DecompressionStream`s without a message wait for the next one. Each holds up to 60 KiB. */
 const MAX_IDLE = 4;
@@ -54,9 +54,12 @@ async function compress(message: Uint8Array): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) return toPayload(parts.length === 1 ? parts[0] : joinBytes(parts));
+    if (done) break;
     parts.push(value);
   }
+  const finished = new FinishedStream(parts.length === 1 ? parts[0] : joinBytes(parts));
+  while (!finished.run()) await nextTurn();
+  return finished.payload();
 }
 
 /** Writes a message and the end. In Deno a write compresses at once what it is given. */
