@@ -1,5 +1,5 @@
 /**
- * The form of the conformance cases: what is sent to an echo server, what has to come back, and how the connection has to end.
+ * The form of the conformance cases: what is sent to an echoing peer, what has to come back, and how the connection has to end.
  *
  * The cases are those of the suite that the field measures WebSocket implementations with, under its numbers. Most of a case
  * is data; `run_case.ts` carries it out and judges it.
@@ -27,16 +27,16 @@ export type Step =
   | { readonly message: Payload; readonly opcode: 1 | 2; readonly fragment?: number }
   /** Starts the closing handshake with a Close frame of this payload. */
   | { readonly close: Payload }
-  /** Sends octets that are no whole frame. */
-  | { readonly octets: Uint8Array }
+  /** Sends a part of a frame: these octets of its payload, the first ones with the header. */
+  | { readonly part: Frame; readonly from: number; readonly to: number }
   /** Waits until so many answers have come. */
   | { readonly answers: number }
   /**
-   * Makes sure that the server has seen what was sent and still keeps the connection open: by a ping on this connection, or,
+   * Makes sure that the peer has seen what was sent and still keeps the connection open: by a ping on this connection, or,
    * inside of a frame, by one on another connection.
    */
   | { readonly stillOpen: "here" | "elsewhere" }
-  /** Waits for the server to fail the connection. It loses the full mark when it only does so later on. */
+  /** Waits for the peer to fail the connection. It loses the full mark when it only does so later on. */
   | { readonly failedByNow: true };
 
 /** What came back: a message, or the answer to a ping. */
@@ -51,7 +51,7 @@ export interface Ending {
   readonly by: "us" | "peer";
   /** Whether both sides have to send a Close frame and TCP has to end without an error. */
   readonly clean: boolean;
-  /** The close codes that the server may send. Leaving the code out, or the Close, is never wrong. */
+  /** The close codes that the peer may send. Leaving the code out, or the Close, is never wrong. */
   readonly codes: readonly number[];
   /** What also spoils the judgement on the answers: a close started by the wrong side, or a wrong code. */
   readonly spoiledBy?: "side" | "code";
@@ -77,10 +77,10 @@ export interface Case {
   readonly informational?: boolean;
 }
 
-/** We close with 1000 and the server answers with 1000. */
+/** We close with 1000 and the peer answers with 1000. */
 export const CLEAN: Ending = { by: "us", clean: true, codes: [1000] };
 
-/** The server fails the connection with a code. */
+/** The peer fails the connection with a code. */
 export function failed(code: number): Ending {
   return { by: "peer", clean: false, codes: [code] };
 }

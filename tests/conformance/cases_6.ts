@@ -4,7 +4,7 @@
  * @module
  */
 
-import { frame, hex } from "../support/raw_client.ts";
+import { hex } from "../support/raw_client.ts";
 import { type Answer, type Case, CLEAN, continuation, type Ending, failed, type Payload, type Step } from "./case.ts";
 import { text, UNFINISHED } from "./case.ts";
 
@@ -58,14 +58,13 @@ function failFast(): Case[] {
     { failedByNow: true },
     continuation(TOO_HIGH.slice(two)),
   ]);
-  const whole = frame({ opcode: 1, fin: false, payload: TOO_HIGH });
-  const header = whole.length - TOO_HIGH.length;
+  const whole = { opcode: 1, fin: false, payload: TOO_HIGH };
   const inOneFrame = cuts.map(([one, two]): Step[] => [
-    { octets: whole.slice(0, header + one) },
+    { part: whole, from: 0, to: one },
     { stillOpen: "elsewhere" },
-    { octets: whole.slice(header + one, header + two) },
+    { part: whole, from: one, to: two },
     { failedByNow: true },
-    { octets: whole.slice(header + two) },
+    { part: whole, from: two, to: TOO_HIGH.length },
     continuation(),
   ]);
   return [...inThreeFrames, ...inOneFrame].map((steps, i) => ({

@@ -1,11 +1,13 @@
 /**
- * Carries a case out against an echo server, and judges what it did with the suite's labels.
+ * Carries a case out against an echoing peer, and judges what it did with the suite's labels.
  *
  * @module
  */
 
-import { type Answer, type Case, expand, type Step } from "./case.ts";
-import { Endpoint, type Received } from "./endpoint.ts";
+import type { FrameSpec } from "../support/raw_client.ts";
+import { type Answer, type Case, expand, type Frame, type Step } from "./case.ts";
+import type { Driver } from "./driver.ts";
+import type { Endpoint, Received } from "./endpoint.ts";
 
 /** The judgement on the answers, and the one on the close. */
 export interface Verdict {
@@ -22,13 +24,13 @@ export interface Result extends Verdict {
  * Runs one case.
  *
  * @param test The case.
- * @param port Where the echo server listens on 127.0.0.1.
- * @param patience How long the case may take altogether, in milliseconds. Only a server that fails the case uses it up.
+ * @param driver How to get connections to the peer.
+ * @param patience How long the case may take altogether, in milliseconds. Only a peer that fails the case uses it up.
  */
-export async function runCase(test: Case, port: number, patience = 60_000): Promise<Result> {
-  const endpoint = await Endpoint.open(port);
+export async function runCase(test: Case, driver: Driver, patience = 60_000): Promise<Result> {
+  const endpoint = await driver.connect();
   const deadline = setTimeout(() => endpoint.drop(), patience);
-  const run = new Run(test, endpoint, port, patience);
+  const run = new Run(test, endpoint, driver, patience);
   try {
     await run.send();
     if (test.ending.by === "us") {
@@ -53,13 +55,13 @@ class Run {
 
   readonly #test: Case;
   readonly #endpoint: Endpoint;
-  readonly #port: number;
+  readonly #driver: Driver;
   readonly #patience: number;
 
-  constructor(test: Case, endpoint: Endpoint, port: number, patience: number) {
+  constructor(test: Case, endpoint: Endpoint, driver: Driver, patience: number) {
     this.#test = test;
     this.#endpoint = endpoint;
-    this.#port = port;
+    this.#driver = driver;
     this.#patience = patience;
     const round = test.expect.map(withOctets);
     this.expected = Array.from({ length: test.rounds ?? 1 }, () => round).flat();
@@ -97,9 +99,9 @@ class Run {
 
   *#frames(steps: readonly Step[]): Iterable<Uint8Array> {
     for (const step of steps) {
-      if ("frame" in step) yield this.#endpoint.frame({ ...step.frame, payload: expand(step.frame.payload ?? "") });
+      if ("frame" in step) yield this.#endpoint.frame(spec(step.frame));
       else if ("close" in step) yield this.#endpoint.close(expand(step.close));
-      else if ("octets" in step) yield step.octets;
+      else if ("part" in step) yield this.#endpoint.part(spec(step.part), step.from, step.to);
       else if ("message" in step) {
         const payload = expand(step.message);
         const fragment = step.fragment ?? payload.length;
@@ -122,10 +124,10 @@ class Run {
     if ("answers" in step) await endpoint.until(() => endpoint.answers.length >= step.answers);
     else if ("stillOpen" in step) {
       if (step.stillOpen === "here") await endpoint.probe();
-      else await roundTripElsewhere(this.#port);
+      else await roundTripElsewhere(this.#driver);
       if (endpoint.over) this.tooEarly = true;
     } else {
-      // Nothing but the server's failing the connection can end this wait, so only a server that does not waits in vain.
+      // Nothing but the peer's failing the connection can end this wait, so it is in vain only when the peer does not.
       const later = setTimeout(() => {
         this.tooLate = true;
         woken();
@@ -138,10 +140,12 @@ class Run {
 }
 
 /** By the time that a later connection was served, what had arrived on an earlier one has been seen too. */
-async function roundTripElsewhere(port: number): Promise<void> {
-  const other = await Endpoint.open(port);
+async function roundTripElsewhere(driver: Driver): Promise<void> {
+  const other = await driver.connect();
   try {
-    for (let i = 0; i < 3; i++) await other.probe();
+    for (let i = 0; i < 3; i++) {
+      if (!await other.probe()) throw new Error(`Cannot use another connection: ${other.violation ?? "it was closed"}`);
+    }
     await other.send([other.close(new Uint8Array(0))]);
     await other.whenEnded();
   } finally {
@@ -153,6 +157,10 @@ function* inPieces(wholes: Iterable<Uint8Array>, size: number): Iterable<Uint8Ar
   for (const whole of wholes) {
     for (let at = 0; at < whole.length; at += size) yield whole.subarray(at, at + size);
   }
+}
+
+function spec(frame: Frame): FrameSpec {
+  return { ...frame, payload: expand(frame.payload ?? "") };
 }
 
 function withOctets(answer: Answer): Received {
@@ -181,7 +189,9 @@ function judgeClose({ ending }: Case, endpoint: Endpoint): Verdict["behaviorClos
   if (ending.clean && !clean) return "UNCLEAN";
   const code = endpoint.peerClose?.code;
   if (code !== undefined && !ending.codes.includes(code)) return "WRONG CODE";
-  return endpoint.dropped ? "FAILED BY CLIENT" : "OK";
+  if (!endpoint.dropped) return "OK";
+  // As a server the suite would not see that a client never ends TCP; we do.
+  return endpoint.role === "client" ? "FAILED BY CLIENT" : "UNCLEAN";
 }
 
 function areEqual(some: readonly Received[], others: readonly Received[]): boolean {
