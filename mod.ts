@@ -39,6 +39,7 @@ export type {
   Runtime,
   TlsOptions,
 } from "./src/runtime.ts";
+export type { CompressionSettings } from "./src/server/compression.ts";
 export { ConnectionList } from "./src/server/connection_list.ts";
 export type { Handled, HttpServerEvents, ServerEvents, Spellings, WebSocketServerEvents } from "./src/server/events.ts";
 export { HttpServer } from "./src/server/http_server.ts";
@@ -46,4 +47,6 @@ export type { ClientInfo, ServerStats } from "./src/server/info.ts";
 export { Server } from "./src/server/server.ts";
 export type { ServerSettings } from "./src/server/settings.ts";
 export { WebSocketServer } from "./src/server/websocket_server.ts";
+export type { DeflateEngine, Deflater, DeflaterOptions, InflateFailure, Inflater } from "./src/websocket/deflate/engine.ts";
+export type { DeflateCapabilities } from "./src/websocket/deflate/negotiation.ts";
 export { CloseFrame, Frame } from "./src/websocket/frame.ts";

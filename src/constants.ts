@@ -135,13 +135,13 @@ export const SWOOLE_WEBSOCKET_CLOSE_TLS = 1015;
 // What `statusCode` of an `HttpClient` tells when there was no answer (Swoole page "Coroutine\\Http\\Client").
 
 /** The connection could not be established. */
-export const SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED = -1;
+export const SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED: number = -1;
 /** The answer took too long. */
-export const SWOOLE_HTTP_CLIENT_ESTATUS_REQUEST_TIMEOUT = -2;
+export const SWOOLE_HTTP_CLIENT_ESTATUS_REQUEST_TIMEOUT: number = -2;
 /** The server ended the connection. */
-export const SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET = -3;
+export const SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET: number = -3;
 /** The request could not be sent. */
-export const SWOOLE_HTTP_CLIENT_ESTATUS_SEND_FAILED = -4;
+export const SWOOLE_HTTP_CLIENT_ESTATUS_SEND_FAILED: number = -4;
 
 // Server modes and socket types (Swoole page "Server", constructor).
 

@@ -32,6 +32,7 @@
 
 import "../../adapters/auto.ts";
 
+export type { CompressionSettings } from "../server/compression.ts";
 export type { Pushable, Received } from "./channel.ts";
 export type { HttpClientSettings } from "./client_settings.ts";
 export { HttpClient } from "./http_client.ts";

@@ -192,6 +192,7 @@ export class HttpResponse extends Answer {
     if (!this.isDetached) this.#channel?.leave();
   }
 
+  /** It was used after it ended. @internal */
   protected override onMisuse(): void {
     this.#lastError = SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE;
     if (this.#channel !== undefined) this.#channel.lastError = this.#lastError;
