@@ -27,10 +27,10 @@ const authority = fileURLToPath(new URL("../tls/ca.pem", import.meta.url));
 const trust = { DENO_CERT: authority, NODE_EXTRA_CA_CERTS: authority };
 
 for (const [name, ...command] of runners) {
-  for (const secure of [false, true]) {
-    test(`the WebSocket of ${name}${secure ? " over TLS" : ""}`, async () => {
+  for (const [style, secure] of [["event", false], ["event", true], ["coroutine", false]] as const) {
+    test(`the WebSocket of ${name}${secure ? " over TLS" : ""}, ${style} style`, async () => {
       const [code, answer] = HABITS[name.split(" ")[0]];
-      const heard = await checkClient(command, "./web_socket_client.ts", checks(code), secure, trust);
+      const heard = await checkClient(command, "./web_socket_client.ts", checks(code), { style, secure, env: trust });
       assertEquals(heard.pongs, ["are-you-there"]);
       // A Close without a code counts as 1000.
       assertEquals(heard.closes, ["4321 bye für now", "1000 ", answer, "1000 "]);

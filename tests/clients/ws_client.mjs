@@ -5,7 +5,7 @@ import { once } from "node:events";
 import assert from "node:assert/strict";
 
 const { WebSocket } = createRequire(new URL("../../tools/package.json", import.meta.url))("ws");
-const url = process.argv[2];
+const [, , url, extensions = ""] = process.argv;
 
 /** Opens a WebSocket; `messages` gathers what arrives. */
 async function open(protocols = [], options = {}) {
@@ -34,7 +34,7 @@ const sizes = [0, 1, 125, 126, 127, 65535, 65536, 1024 * 1024];
 
 const client = await open();
 assert.equal(client.socket.protocol, "");
-assert.equal(client.socket.extensions, "");
+assert.equal(client.socket.extensions, extensions);
 for (const text of ["hello", "ünïcödé 🎉 \u0000", ...sizes.map((size) => "x".repeat(size))]) {
   client.socket.send(text);
   assert.equal(await client.next(), text);
