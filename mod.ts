@@ -32,6 +32,7 @@ export type {
   BytePipe,
   ConnectOptions,
   ConnectTls,
+  FileSource,
   Lane,
   LaneSink,
   Listener,

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { appendFile, readFile } from "node:fs/promises";
+import process from "node:process";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
 
 // The part of Bun that is used here, so that this file type-checks everywhere.
@@ -184,12 +185,15 @@ function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): Bun
 /** Bun as a runtime for servers and clients. */
 export const runtime: Runtime = {
   name: "bun",
+  pid: process.pid,
   // deno-lint-ignore require-await
   async listen(options, accept): Promise<Listener> {
     const { Bun } = globalThis as unknown as { Bun: BunApi };
     const unix = options.transport === "unix";
     const listener = Bun.listen({
-      ...(unix ? { unix: options.hostname } : { hostname: options.hostname, port: options.port, reusePort: options.reusePort ?? false }),
+      ...(unix
+        ? { unix: options.hostname }
+        : { hostname: options.hostname, port: options.port, reusePort: options.reusePort ?? false }),
       ...(options.tls === undefined ? {} : { tls: { cert: options.tls.cert, key: options.tls.key } }),
       allowHalfOpen: true,
       socket: handlers(options, accept),
@@ -205,6 +209,5 @@ export const runtime: Runtime = {
   // it bind an address. Through node:net both work, on the same sockets of Bun.
   connect: async (options) => (await import("./node.ts")).runtime.connect(options),
   deflate: zlibEngine,
-  readTextFile: (path) => readFile(path, "utf8"),
-  appendTextFile: (path, text) => appendFile(path, text),
+  ...files,
 };

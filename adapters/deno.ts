@@ -7,6 +7,7 @@
 import { copyBytes } from "../src/bytes.ts";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, ConnectOptions, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
 
 /** The read buffer of an idle connection; it is most of what the connection costs. */
@@ -201,6 +202,7 @@ class DenoPipe extends LanePipe {
 /** Deno as a runtime for servers and clients. */
 export const runtime: Runtime = {
   name: "deno",
+  pid: Deno.pid,
   async listen(options, accept, failed): Promise<Listener> {
     if (options.tls !== undefined || options.reusePort) {
       // A TLS connection of Deno's own cannot be dropped before its handshake is done: a peer that never does it would keep
@@ -221,6 +223,5 @@ export const runtime: Runtime = {
   },
   connect,
   deflate: zlibEngine,
-  readTextFile: (path) => Deno.readTextFile(path),
-  appendTextFile: (path, text) => Deno.writeTextFile(path, text, { append: true }),
+  ...files,
 };

@@ -6,9 +6,9 @@
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync } from "node:fs";
-import { appendFile, readFile } from "node:fs/promises";
 import net from "node:net";
 import { dirname } from "node:path";
+import process from "node:process";
 import tls from "node:tls";
 import { copyBytes } from "../src/bytes.ts";
 import { LanePipe } from "../src/lane_streams.ts";
@@ -25,6 +25,7 @@ import type {
   TlsOptions,
 } from "../src/runtime.ts";
 import { transportOver } from "./deno_transport.ts";
+import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
 
 /** A high water mark that is not reached. */
@@ -247,6 +248,7 @@ function connect(options: ConnectOptions): Promise<BytePipe> {
 /** Node as a runtime for servers and clients. */
 export const runtime: Runtime = {
   name: "node",
+  pid: process.pid,
   listen(options: ListenOptions, accept: (pipe: BytePipe) => void, failed: (error: unknown) => void): Promise<Listener> {
     return new Promise((resolve, reject) => {
       if (options.tls !== undefined) checkTls(options.tls);
@@ -278,6 +280,5 @@ export const runtime: Runtime = {
   },
   connect,
   deflate: zlibEngine,
-  readTextFile: (path) => readFile(path, "utf8"),
-  appendTextFile: (path, text) => appendFile(path, text),
+  ...files,
 };

@@ -167,10 +167,30 @@ export interface ConnectOptions {
   readonly signal: AbortSignal;
 }
 
+/** A file that is open for reading. */
+export interface FileSource {
+  /** How many octets it had when it was opened. */
+  readonly size: number;
+  /** When it was last changed, in milliseconds since 1970. */
+  readonly mtime: number;
+  /**
+   * Reads. One read at a time, and none after `close()`.
+   *
+   * @param at Where in the file to begin.
+   * @param into Where the octets go.
+   * @returns How many there were; fewer than asked for is no sign of the end, 0 is.
+   */
+  read(at: number, into: Uint8Array): Promise<number>;
+  /** Closes it. Once. */
+  close(): Promise<void>;
+}
+
 /** What an adapter provides. */
 export interface Runtime {
   /** The name, for people. */
   readonly name: string;
+  /** The number of this process. */
+  readonly pid: number;
   /**
    * Listens.
    *
@@ -197,6 +217,17 @@ export interface Runtime {
   readTextFile(path: string): Promise<string>;
   /** Appends text to a file, which is made when it is missing. */
   appendTextFile(path: string, text: string): Promise<void>;
+  /** Writes a text file, in place of what it had. */
+  writeTextFile(path: string, text: string): Promise<void>;
+  /** Removes a file, if there is one. */
+  removeFile(path: string): Promise<void>;
+  /**
+   * Opens a file for reading.
+   *
+   * @throws An `Error` whose `code` is the system's (`ENOENT`, `EACCES`, …), `EISDIR` for a folder, `EINVAL` for a device, a pipe
+   * or a socket.
+   */
+  openFile(path: string): Promise<FileSource>;
 }
 
 let loader: (() => Promise<Runtime>) | undefined;

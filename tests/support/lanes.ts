@@ -21,11 +21,10 @@ function withoutLanes(runtime: Runtime): Runtime {
     abort: () => pipe.abort(),
   });
   return {
+    ...runtime,
     name: `${runtime.name}, streams`,
     listen: (options, accept, failed) => runtime.listen(options, (pipe) => accept(plain(pipe)), failed),
     connect: async (options) => plain(await runtime.connect(options)),
-    readTextFile: (path) => runtime.readTextFile(path),
-    appendTextFile: (path, text) => runtime.appendTextFile(path, text),
   };
 }
 
