@@ -42,7 +42,7 @@ export class FakeLane implements Lane {
   abort(): void {
     if (this.aborted) return;
     this.aborted = true;
-    this.sink.onClose();
+    this.sink?.onClose(); // a connection that is refused is never started
   }
 
   /** All that was written, as text. */

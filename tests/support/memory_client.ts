@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Server } from "../../mod.ts";
+import type { BytePipe } from "../../mod.ts";
 import { memoryPipes } from "./memory_pipe.ts";
 
 /** One answer as it came. */
@@ -14,6 +14,11 @@ export interface Answer {
   /** The header fields; names in lower case. */
   header: Record<string, string>;
   body: string;
+}
+
+/** Any server, of either style. */
+export interface Accepting {
+  accept(pipe: BytePipe): number;
 }
 
 /** Says what a test tells it to, gathers what comes back. One character is one octet (Latin-1). */
@@ -29,7 +34,7 @@ export class MemoryClient {
   #wake: (() => void)[] = [];
 
   /** Connects to a server that need not have been started. */
-  constructor(server: Server) {
+  constructor(server: Accepting) {
     const [pipe, own] = memoryPipes();
     this.#writer = own.writable.getWriter();
     this.#reader = own.readable.getReader();

@@ -4,10 +4,17 @@
  * @module
  */
 
-import type { Server } from "../../mod.ts";
+/** Any server, of either style. */
+export interface Startable {
+  /** The real port, once it has started. */
+  readonly port: number;
+  readonly finished: Promise<void>;
+  start(): Promise<unknown>;
+  shutdown(): boolean;
+}
 
 /** Starts a server, runs a test against it, and stops it, whatever happens. */
-export async function serving<S extends Server>(server: S, test: (server: S, port: number) => Promise<void>): Promise<void> {
+export async function serving<S extends Startable>(server: S, test: (server: S, port: number) => Promise<void>): Promise<void> {
   await server.start();
   try {
     await test(server, server.port);
