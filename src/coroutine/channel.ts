@@ -5,7 +5,6 @@
  */
 
 import type { Connection } from "../connection.ts";
-import { WEBSOCKET_OPCODE_CLOSE } from "../constants.ts";
 import {
   ECONNRESET,
   ETIMEDOUT,
@@ -18,7 +17,7 @@ import {
 import { type WebSocketHost, WebSocketSession } from "../server/websocket_session.ts";
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
 import type { Compression } from "../websocket/deflate/compression.ts";
-import { type CloseFrame, Frame } from "../websocket/frame.ts";
+import { CloseFrame, Frame } from "../websocket/frame.ts";
 import { type Outgoing, readOutgoing } from "../websocket/pack.ts";
 import { Alarm } from "./alarm.ts";
 
@@ -33,6 +32,8 @@ export type Pushable = string | Uint8Array | Frame;
 
 /** What the channels of one server, or of one client, share. Times in milliseconds, 0 for no limit; sizes in octets. */
 export interface ChannelHost extends WebSocketHost {
+  /** Whether Close frames are answered here; otherwise by the program. */
+  readonly answersClose: boolean;
   /** How long `recv()` waits when it is not told. */
   readonly readTimeout: number;
   /** How long `push()` waits for room. */
@@ -78,6 +79,8 @@ export class WebSocketChannel extends WebSocketSession {
   #readAgain = 0; // when it was last read again
 
   #reader: ((received: Received) => void) | undefined = undefined;
+  #working = false; // the program has a frame and has not asked for the next one
+  #violation: { code: number; reason: string } | undefined = undefined; // to be told when it has
   #readUntil = 0;
   #pushes: WaitingPush[] = [];
   #pushBytes = 0;
@@ -93,7 +96,7 @@ export class WebSocketChannel extends WebSocketSession {
 
   /** Whether messages may be sent. */
   get isOpen(): boolean {
-    return this.protocol.isOpen && this.connection.isOpen;
+    return this.protocol.canSend && this.connection.isOpen;
   }
 
   // ---- receiving ----------------------------------------------------------------------------------------------------
@@ -109,6 +112,8 @@ export class WebSocketChannel extends WebSocketSession {
     }
     if (this.#reader !== undefined) throw new Error("Cannot receive: another recv() of this connection is waiting");
     if (this.#next < this.#frames.length) return Promise.resolve(this.#take());
+    this.#working = false;
+    if (this.#violation !== undefined) this.#fail();
     if (!this.connection.isOpen || this.protocol.owesClose) return Promise.resolve(this.#end());
     return new Promise((resolve) => {
       this.#reader = resolve;
@@ -120,6 +125,8 @@ export class WebSocketChannel extends WebSocketSession {
 
   #take(): Frame | CloseFrame {
     const frame = this.#frames[this.#next++];
+    this.#working = true;
+    if (frame instanceof CloseFrame && this.host.answersClose) this.protocol.answerClose();
     this.#frameBytes -= Frame.sizeOf(frame) + FRAME_COST;
     if (this.#next === this.#frames.length) {
       this.#frames = [];
@@ -152,7 +159,10 @@ export class WebSocketChannel extends WebSocketSession {
   }
 
   protected override deliver(frame: Frame | CloseFrame): void {
-    if (this.#reader !== undefined) return this.#settleReader(frame);
+    if (this.#reader !== undefined) {
+      this.#working = true;
+      return this.#settleReader(frame);
+    }
     this.#frames.push(frame);
     this.#frameBytes += Frame.sizeOf(frame) + FRAME_COST;
     if (!this.#holdsBack && this.#frameBytes >= RECEIVE_LIMIT) {
@@ -184,9 +194,7 @@ export class WebSocketChannel extends WebSocketSession {
   push(data: Pushable, opcode?: number, flags?: number | boolean): Promise<boolean> {
     const frame = readOutgoing(data, opcode, flags);
     if (frame === undefined) return this.#fails(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
-    if (!this.isOpen && !(this.protocol.owesClose && frame.opcode === WEBSOCKET_OPCODE_CLOSE)) {
-      return this.#fails(this.#whyClosed());
-    }
+    if (!this.isOpen) return this.#fails(this.#whyClosed());
     if (this.#pushes.length === 0 && !this.#isFull) return this.#send(frame) ? TRUE : FALSE;
     const size = frame.end - frame.start + FRAME_COST;
     // One push may be of any size: who waits for it holds no more than that.
@@ -252,7 +260,7 @@ export class WebSocketChannel extends WebSocketSession {
       this.lastError = SWOOLE_ERROR_WEBSOCKET_PACK_FAILED;
       return false;
     }
-    if (!this.isOpen && !this.protocol.owesClose) {
+    if (!this.isOpen) {
       this.lastError = this.#whyClosed();
       return false;
     }
@@ -278,15 +286,42 @@ export class WebSocketChannel extends WebSocketSession {
 
   /** The program has left the connection: ends it as the RFC says, if the program has not done that. */
   leave(): void {
-    if (this.protocol.owesClose) this.protocol.answerClose();
+    if (this.#violation !== undefined) this.#fail();
+    else if (this.protocol.owesClose) this.protocol.answerClose();
     else if (this.isOpen) this.disconnect(1000, "");
     this.#frames = [];
     this.#next = this.#frameBytes = 0;
   }
 
+  // What ends the connection waits for the program to be done with the frames before it, so that its answers to them still go
+  // out; but not for longer than `closeTimeout`.
+
+  get #isBehind(): boolean {
+    return this.#reader === undefined && (this.#working || this.#next < this.#frames.length);
+  }
+
   override onClose(payload: Uint8Array): void {
+    const isBehind = this.#isBehind;
     super.onClose(payload);
-    if (!this.host.protocolOptions.answerClose) this.connection.deadline = this.host.now + this.host.closeTimeout;
+    if (this.host.answersClose && !isBehind) this.protocol.sendClose(payload);
+    else this.connection.deadline = this.host.now + this.host.closeTimeout;
+  }
+
+  override onViolation(code: number, reason: string): void {
+    this.#violation = { code, reason };
+    if (!this.#isBehind) return this.#fail();
+    this.connection.deadline = this.host.now + this.host.closeTimeout;
+  }
+
+  override onDeadline(now: number): void {
+    if (this.#violation !== undefined) this.#fail();
+    else super.onDeadline(now);
+  }
+
+  #fail(): void {
+    const { code, reason } = this.#violation!;
+    this.#violation = undefined;
+    this.protocol.fail(code, reason);
   }
 
   override onFinished(code: number, reason: string): void {

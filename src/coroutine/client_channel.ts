@@ -14,6 +14,7 @@ import { makeMaskingKey } from "./masking_key.ts";
 
 /** What the WebSockets of one client share, made from its settings. */
 export class ClientChannelHost implements ChannelHost {
+  readonly answersClose: boolean;
   readonly protocolOptions: ProtocolOptions;
   readonly closeTimeout: number;
   readonly pingInterval: number;
@@ -32,9 +33,10 @@ export class ClientChannelHost implements ChannelHost {
       deliverPing: settings.open_websocket_ping_frame,
       deliverPong: settings.open_websocket_pong_frame,
       deliverClose: true,
-      answerClose: !settings.open_websocket_close_frame,
+      answerClose: false,
       maskingKey: makeMaskingKey,
     };
+    this.answersClose = !settings.open_websocket_close_frame;
     this.closeTimeout = settings.websocket_close_timeout * 1000;
     this.pingInterval = settings.websocket_ping_interval * 1000;
     this.pingTimeout = settings.websocket_ping_timeout * 1000;

@@ -238,6 +238,7 @@ class CoroutineHost extends ProgramHttpHost {
 
 /** What the channels of one server share. */
 class ServerChannelHost extends ServerWebSocketHost implements ChannelHost {
+  readonly answersClose: boolean;
   readonly readTimeout: number;
   readonly writeTimeout: number;
   readonly pushLimit: number;
@@ -246,7 +247,8 @@ class ServerChannelHost extends ServerWebSocketHost implements ChannelHost {
 
   constructor(core: ServerCore) {
     const { settings } = core;
-    super(core, { deliverClose: true, answerClose: !settings.open_websocket_close_frame });
+    super(core, { deliverClose: true, answerClose: false });
+    this.answersClose = !settings.open_websocket_close_frame;
     this.readTimeout = settings.socket_read_timeout * 1000;
     this.writeTimeout = settings.socket_write_timeout * 1000;
     this.pushLimit = settings.socket_buffer_size;

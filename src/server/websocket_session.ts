@@ -59,6 +59,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   /** Whether the peer's Close was delivered: one of ours is the answer. */
   protected peerClosing = false;
 
+  #finished = false; // a client's closing handshake is done, and the server is to end TCP
   #peerEnded = false; // while a message is being inflated
   #pingSent = 0; // when, while its answer is awaited
   #endedByServer = false;
@@ -130,6 +131,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
 
   onDeadline(now: number): void {
     const connection = this.connection;
+    if (this.#finished) return connection.end(this.#endedByServer);
     if (this.protocol.isClosing) return connection.abort(); // the peer does not answer our Close
     if (this.protocol.owesClose) return this.protocol.answerClose(); // nor does the program the peer's
     const idle = this.host.idleDeadline(connection);
@@ -205,6 +207,10 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
 
   onCompressed(): void {}
 
+  onViolation(code: number, reason: string): void {
+    this.protocol.fail(code, reason);
+  }
+
   onClose(payload: Uint8Array): void {
     const frame = closeFrameOf(payload);
     frame.fd = this.connection.fd;
@@ -215,6 +221,10 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   }
 
   onFinished(_code: number, _reason: string): void {
-    this.connection.end(this.#endedByServer);
+    const { masked } = this.host.protocolOptions;
+    if (masked || !this.peerClosing) return this.connection.end(this.#endedByServer);
+    // Section 7.1.1: a client leaves it to the server to end TCP first.
+    this.#finished = true;
+    this.connection.deadline = this.host.now + this.host.closeTimeout;
   }
 }

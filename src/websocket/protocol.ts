@@ -45,6 +45,8 @@ export interface ProtocolEvents {
   onHold(): void;
   /** Inflating has ended: the owner calls `work`, which hands on what waited for it, and reads again. */
   onGoOn(work: () => void): void;
+  /** The peer broke a rule; nothing more is read. The owner fails the connection with this, at once or soon. */
+  onViolation(code: number, reason: string): void;
   /** What waited for a message to be compressed has been handed to the sink. */
   onCompressed(): void;
   /**
@@ -97,6 +99,11 @@ export class WebSocketProtocol implements DecoderEvents {
   /** Whether messages may still be sent. */
   get isOpen(): boolean {
     return this.#state === OPEN;
+  }
+
+  /** Whether frames may be sent: also while the answer to the peer's Close is still owed (section 5.5.1). */
+  get canSend(): boolean {
+    return this.#state === OPEN || this.#state === CLOSE_RECEIVED;
   }
 
   /** Whether our Close is out and the peer's is awaited. */
@@ -158,7 +165,7 @@ export class WebSocketProtocol implements DecoderEvents {
     end: number = payload.length,
     compress: boolean = false,
   ): boolean {
-    if (this.#state !== OPEN || (opcode === 0) !== this.#fragmenting) return false;
+    if (!this.canSend || (opcode === 0) !== this.#fragmenting) return false;
     this.#fragmenting = !fin;
     if (opcode !== 0) this.#compressing = compress && this.#compression !== undefined;
     const first = fin ? 0x80 | opcode : opcode;
@@ -178,7 +185,7 @@ export class WebSocketProtocol implements DecoderEvents {
    * @returns Whether it was sent: not after a Close.
    */
   sendControl(opcode: number, payload: Uint8Array, start = 0, end: number = payload.length): boolean {
-    if (this.#state !== OPEN) return false;
+    if (!this.canSend) return false;
     this.#write(0x80 | opcode, payload, start, end);
     return true;
   }
@@ -247,12 +254,17 @@ export class WebSocketProtocol implements DecoderEvents {
   }
 
   #onInflated(opcode: number, result: Uint8Array | InflateFailure): void {
-    if (result === 1007) return this.fail(1007, "the compressed data is corrupt");
-    if (result === 1009) return this.fail(1009, "the message is too big");
+    if (result === 1007) return this.#refuse(1007, "the compressed data is corrupt");
+    if (result === 1009) return this.#refuse(1009, "the message is too big");
     if (opcode === WEBSOCKET_OPCODE_TEXT && !isAscii(result, 0, result.length)) {
-      if (validateUtf8(result, 0, result.length, UTF8_ACCEPT) !== UTF8_ACCEPT) return this.fail(1007, "text is not UTF-8");
+      if (validateUtf8(result, 0, result.length, UTF8_ACCEPT) !== UTF8_ACCEPT) return this.#refuse(1007, "text is not UTF-8");
     }
     if (this.#state === OPEN) this.#events.onMessage(opcode, result, 0, result.length, true);
+  }
+
+  #refuse(code: number, reason: string): void {
+    this.#decoder.stop();
+    this.#events.onViolation(code, reason);
   }
 
   /** @internal */
@@ -270,12 +282,12 @@ export class WebSocketProtocol implements DecoderEvents {
 
   /** @internal */
   onViolation(code: number, reason: string): void {
-    this.fail(code, reason);
+    this.#events.onViolation(code, reason);
   }
 
   #receiveClose(payload: Uint8Array): void {
     const status = decodeClose(payload);
-    if (typeof status === "number") return this.fail(status, "the Close frame is not valid");
+    if (typeof status === "number") return this.#refuse(status, "the Close frame is not valid");
     if (this.#options.deliverClose) this.#events.onClose(payload);
     if (this.#state === OPEN && !this.#options.answerClose) {
       this.#state = CLOSE_RECEIVED;

@@ -1,6 +1,9 @@
+import { assert, assertEquals } from "@std/assert";
+import { test } from "node:test";
 import { CloseFrame } from "../../mod.ts";
 import { HttpClient } from "../../src/coroutine/mod.ts";
 import { ClientDriver, type Driver } from "./driver.ts";
+import { roundTripElsewhere } from "./run_case.ts";
 import { MAX_LENGTH, readStored, testConformance } from "./suite.ts";
 
 /** Echoes until the server closes. */
@@ -24,7 +27,20 @@ async function driving(run: (driver: Driver) => Promise<void>): Promise<void> {
   }
 }
 
-// NON-STRICT, which is allowed: a good message and what fails the connection arrive together. The failure is noticed, and
-// answered by a Close, before the program that waits for the message has gone on; behind a Close nothing may be sent. Where the
-// two are sent apart it depends on how they arrive.
 testConformance("the client", readStored("./expected_client.json"), driving);
+
+test("conformance: the client leaves it to the server to end TCP", { timeout: 60_000 }, () =>
+  driving(async (driver) => {
+    const endpoint = await driver.connect();
+    try {
+      await endpoint.send([endpoint.close(new Uint8Array([1000 >> 8, 1000 & 255]))]);
+      await endpoint.until(() => false);
+      assertEquals(endpoint.peerClose, { code: 1000 });
+      await roundTripElsewhere(driver);
+      assert(!endpoint.ended);
+      await endpoint.whenEnded();
+      assert(endpoint.ended && endpoint.error === undefined);
+    } finally {
+      endpoint.drop();
+    }
+  }));

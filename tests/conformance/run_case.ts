@@ -140,7 +140,7 @@ class Run {
 }
 
 /** By the time that a later connection was served, what had arrived on an earlier one has been seen too. */
-async function roundTripElsewhere(driver: Driver): Promise<void> {
+export async function roundTripElsewhere(driver: Driver): Promise<void> {
   const other = await driver.connect();
   try {
     for (let i = 0; i < 3; i++) {

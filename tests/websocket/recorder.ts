@@ -147,6 +147,10 @@ export class RecordedProtocol implements ProtocolEvents {
 
   onCompressed(): void {}
 
+  onViolation(code: number, reason: string): void {
+    this.protocol.fail(code, reason);
+  }
+
   onFinished(code: number, reason: string): void {
     this.#notes.push(() => ({ what: "finished", number: code, text: reason }));
   }
