@@ -12,6 +12,9 @@ const { process } = globalThis as unknown as {
 /** The port to listen on: 9501, or what `PORT` says. With 0 the system picks a free one. */
 export const PORT: number = readPort(process.env.PORT || "9501");
 
+/** The address to listen on, or to connect to: 127.0.0.1, or what `HOST` says. */
+export const HOST: string = process.env.HOST || "127.0.0.1";
+
 function readPort(text: string): number {
   return /^\d{1,5}$/.test(text) && Number(text) < 65536 ? Number(text) : giveUp(`PORT is no port number: ${text}`);
 }

@@ -431,3 +431,85 @@ test("The broadcast sends what comes by HTTP to every WebSocket", async () => {
     for (const client of clients) client.destroy();
   });
 });
+
+// ---- the coroutine style --------------------------------------------------------------------------------------------
+
+const said = (text: string) => frame({ opcode: 1, payload: text });
+const textIn = (received: { payload: Uint8Array } | null) => new TextDecoder().decode(received!.payload);
+
+test("The coroutine's echo has a page and answers what its WebSocket hears, until that says close", async () => {
+  await withExample("coroutine_echo.ts", async (port) => {
+    const page = await request(port, "GET", "/");
+    assertEquals(page.status, 200);
+    assertMatch(header(page.head, "Content-Type")!, /^text\/html/);
+    assertStringIncludes(page.body, "<h1>Swoole WebSocket Server</h1>");
+    assertStringIncludes(page.body, "new WebSocket(location.");
+    assertEquals((await request(port, "GET", "/websocket")).status, 400);
+
+    const client = await RawClient.open(port, "/websocket");
+    for (const name of ["Ada", "Grüße"]) {
+      client.send(said(name));
+      assertEquals(textIn(await client.readFrame()), `Hello ${name}!`);
+      assertEquals(textIn(await client.readFrame()), `How are you, ${name}?`);
+    }
+    client.send(said("close"));
+    assertEquals(await client.readFrames(), []);
+    const closing = await RawClient.open(port, "/websocket");
+    closing.send(closeFrame(1000));
+    assertEquals((await closing.readFrames()).map(({ opcode }) => opcode), [8]);
+    for (const one of [client, closing]) one.destroy();
+
+    const { code, err } = await runExample("coroutine_echo.ts", String(port));
+    assertNotEquals(code, 0);
+    assertMatch(err, /^[^\n]*in use[^\n]*\n$/);
+  });
+});
+
+test("The coroutine's broadcast reaches everybody, and one who does not read holds up nobody", { timeout: 60_000 }, async () => {
+  await withExample("coroutine_broadcast.ts", async (port) => {
+    const sleeper = await RawClient.open(port, "/websocket");
+    sleeper.socket.pause();
+    const clients = await Promise.all([1, 2, 3].map(() => RawClient.open(port, "/websocket")));
+    // More than the system takes for the sleeper: 40 messages of 512 KiB.
+    const long = "x".repeat(512 * 1024);
+    for (let number = 0; number < 40; number++) {
+      clients[0].send(said(`${number} ${long}`));
+      for (const client of clients) assertEquals(textIn(await client.readFrame()), `Server: ${number} ${long}`);
+    }
+    clients[1].send(said("close"));
+    assertEquals(await clients[1].readFrames(), []);
+    clients[2].send(said("bye"));
+    for (const one of [clients[0], clients[2]]) assertEquals(textIn(await one.readFrame()), "Server: bye");
+    // What was sent while it slept is there, in order, as far as there was room for it.
+    sleeper.socket.resume();
+    assertEquals(textIn(await sleeper.readFrame()), `Server: 0 ${long}`);
+    assertEquals(textIn(await sleeper.readFrame()), `Server: 1 ${long}`);
+    for (const client of [sleeper, ...clients]) client.destroy();
+  });
+});
+
+test("The coroutine's close tells the client why", async () => {
+  await withExample("coroutine_close.ts", async (port) => {
+    const client = await RawClient.open(port, "/websocket");
+    client.send(said("hello"));
+    const [close, ...more] = await client.readFrames();
+    assertEquals([close.opcode, close.payload[0] * 256 + close.payload[1], more.length], [8, 1000, 0]);
+    assertEquals(textIn({ payload: close.payload.subarray(2) }), "close");
+    client.destroy();
+  });
+});
+
+test("The client's ping gets its pong, and says so when there is no server", async () => {
+  await withExample("echo.ts", async (port) => {
+    assertEquals(await runExample("client_ping.ts", String(port)), { code: 0, out: "true\n", err: "" });
+  });
+  const { code, out, err } = await runExample("client_ping.ts", "1"); // where nobody listens
+  assertEquals([code, out, err], [1, "", "Cannot open ws://127.0.0.1:1/: Connection refused\n"]);
+});
+
+test("The client and the server of compression compress what they say", async () => {
+  await withExample("compression.ts", async (port) => {
+    const { code, out, err } = await runExample("client_compression.ts", String(port));
+    assertEquals([code, out, err], [0, "130 octets, compressed\n".repeat(2), ""]);
+  });
+});
