@@ -86,12 +86,15 @@ export class WebSocketChannel extends WebSocketSession {
   #pushBytes = 0;
   #alarm: Alarm | undefined = undefined;
 
+  readonly #release: (() => void) | undefined;
   #failure = 0; // for the recv() at the end
   #endTold = false; // that one has been told
   #hungUp = false; // by the program
 
-  constructor(connection: Connection, host: ChannelHost, compression?: Compression) {
+  /** @param release Called when the connection is over. */
+  constructor(connection: Connection, host: ChannelHost, compression?: Compression, release?: () => void) {
     super(connection, host, compression);
+    this.#release = release;
   }
 
   /** Whether messages may be sent. */
@@ -333,6 +336,7 @@ export class WebSocketChannel extends WebSocketSession {
 
   override onClosed(): void {
     super.onClosed();
+    this.#release?.();
     this.#alarm?.clear();
     if (this.connection.error !== undefined && this.#failure === 0) this.#failure = ECONNRESET;
     for (const { settle } of this.#pushes.splice(0)) {

@@ -46,7 +46,8 @@ export async function makeHandshake(
       const wrong = checkAnswer(head, key, subprotocols, policy !== undefined);
       if (wrong !== undefined) return wrong;
       const compression = policy?.check(head.header["sec-websocket-extensions"]);
-      return typeof compression === "string" ? compression : new WebSocketChannel(connection, host, compression);
+      if (typeof compression === "string") return compression;
+      return new WebSocketChannel(connection, host, compression, () => policy?.close());
     },
   };
 }

@@ -132,4 +132,9 @@ export class CompressionPolicy {
     const agreed = checkAgreement(extensions, this.#options);
     return typeof agreed === "string" ? agreed : this.#compressor.connect(agreed);
   }
+
+  /** No connection is left. */
+  close(): void {
+    this.#compressor.close();
+  }
 }

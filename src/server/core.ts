@@ -271,6 +271,7 @@ export class ServerCore {
     }
     await Promise.all([closed, table.whenEmpty()]);
     clearTimeout(timer);
+    this.#compression?.close();
     this.#state = "stopped";
     this.emit("workerstop", 0);
     this.emit("shutdown");

@@ -91,9 +91,9 @@ export class Compressor {
     return one;
   }
 
-  /** No connection is left. */
+  /** No connection is left: gives back what they shared. Runtimes do not collect it by themselves. */
   close(): void {
-    for (const deflater of this.#deflaters.values()) deflater.forget();
+    for (const deflater of this.#deflaters.values()) deflater.dispose();
     for (const inflater of this.#inflaters.values()) inflater.close();
     this.#deflaters.clear();
     this.#inflaters.clear();
@@ -176,6 +176,11 @@ class SharedDeflater implements Packer {
   forget(): void {
     clearTimeout(this.#timer);
     this.#timer = this.#payload = this.#packed = undefined;
+  }
+
+  dispose(): void {
+    this.forget();
+    this.#deflater.close();
   }
 
   close(): void {}
