@@ -6,8 +6,11 @@
 
 import type { ByteSink } from "./byte_sink.ts";
 import { allocateBytes, copyBytes, joinBytes } from "./bytes.ts";
+import type { ConnectionOrigin, ConnectionOwner } from "./connection_owner.ts";
 import type { Address, BytePipe, Lane, LaneSink } from "./runtime.ts";
 import { StreamLane } from "./stream_lane.ts";
+
+export { type ConnectionOrigin, type ConnectionOwner, Scratch } from "./connection_owner.ts";
 
 /** What a connection feeds: HTTP, a WebSocket, raw octets. It is replaced when the connection changes its protocol. */
 export interface Protocol {
@@ -27,40 +30,6 @@ export interface Protocol {
   onFault(cause?: unknown): void;
   /** The connection is gone, for whatever reason; called once, before the owner is told. */
   onClosed(): void;
-}
-
-/** What all connections of a server share. */
-export interface ConnectionOwner {
-  /** The coarse clock: milliseconds since 1970, renewed a few times a second. */
-  readonly now: number;
-  /** The scratch memory in which a turn's output is gathered. */
-  readonly scratch: Scratch;
-  /** How long a connection that we ended may take to go away, in milliseconds. */
-  readonly lingerTimeout: number;
-  /** Send queue in octets from which on reading stops, and below which it goes on. */
-  readonly highWatermark: number;
-  /** See `highWatermark`. */
-  readonly lowWatermark: number;
-  /** Asks for `flush()` at the end of this turn. */
-  flushLater(connection: Connection): void;
-  /** The send queue has passed the high watermark. */
-  onBufferFull(connection: Connection): void;
-  /** The send queue has come down to the low watermark again. */
-  onBufferEmpty(connection: Connection): void;
-  /** The connection is over for the program: closed by either side. Its last octets may still be on the way. */
-  onClosed(connection: Connection, byServer: boolean): void;
-  /** The transport is gone too. */
-  onReleased(connection: Connection): void;
-}
-
-/** Output memory that the connection whose octets are being read writes into; it belongs to one connection at a time. */
-export class Scratch {
-  /** The memory. */
-  readonly memory: Uint8Array = new Uint8Array(128 * 1024);
-  /** The connection that writes into it. */
-  owner: Connection | undefined = undefined;
-  /** How much of it is in use. */
-  length = 0;
 }
 
 /** Parts of a queue are joined to chunks of up to this many octets. */
@@ -91,6 +60,8 @@ export class Connection implements LaneSink, ByteSink {
   readonly fd: number;
   /** The pipe it came with. */
   readonly pipe: BytePipe;
+  /** By which way it came in. */
+  readonly origin: ConnectionOrigin;
   /** What the octets go to. */
   protocol: Protocol;
   /** When `protocol.onDeadline()` is due, in milliseconds since 1970; 0 for never. */
@@ -126,9 +97,19 @@ export class Connection implements LaneSink, ByteSink {
   #full = false;
   #pausedByProtocol = false;
   #peerEnded = false;
+  #held: Uint8Array[] | undefined = undefined; // what arrived while the program does not want any
+  #releasing = false;
+  #whenTaken: (() => void)[] | undefined = undefined;
 
-  constructor(owner: ConnectionOwner, fd: number, pipe: BytePipe, protocol: (connection: Connection) => Protocol) {
+  constructor(
+    owner: ConnectionOwner,
+    fd: number,
+    pipe: BytePipe,
+    protocol: (connection: Connection) => Protocol,
+    origin: ConnectionOrigin = owner,
+  ) {
     this.#owner = owner;
+    this.origin = origin;
     this.fd = fd;
     this.pipe = pipe;
     this.connectTime = this.lastReceived = owner.now;
@@ -293,9 +274,10 @@ export class Connection implements LaneSink, ByteSink {
   }
 
   #afterFlush(): void {
-    if (this.#full && this.queuedBytes <= this.#owner.lowWatermark) {
+    if (this.#whenTaken !== undefined && this.queuedBytes === 0) this.#taken();
+    if (this.#full && this.queuedBytes <= this.origin.lowWatermark) {
       this.#full = false;
-      if (!this.#pausedByProtocol) this.#lane.resume();
+      this.#readOn();
       if (this.#state === OPEN) this.#owner.onBufferEmpty(this);
       if (this.#state === OPEN) this.protocol.onDrain?.();
     }
@@ -304,7 +286,7 @@ export class Connection implements LaneSink, ByteSink {
 
   /** A peer that does not read what we send is not read either, until it does. */
   #checkFull(): void {
-    if (this.queuedBytes < this.#owner.highWatermark) return;
+    if (this.queuedBytes < this.origin.highWatermark) return;
     this.#full = true;
     this.#lane.pause();
     if (this.#state === OPEN) this.#owner.onBufferFull(this);
@@ -317,6 +299,7 @@ export class Connection implements LaneSink, ByteSink {
     this.lastReceived = owner.now;
     this.receivedBytes += chunk.length;
     if (this.#state !== OPEN) return; // RFC 6455 section 7.1.1 and RFC 9112 section 9.6: read on, but drop it
+    if (this.#held !== undefined) return void this.#held.push(chunk);
     if (!this.#beginTurn()) return this.protocol.receive(chunk, 0);
     try {
       this.protocol.receive(chunk, 0);
@@ -347,12 +330,12 @@ export class Connection implements LaneSink, ByteSink {
     this.#spill();
     this.#owner.scratch.owner = undefined;
     if (this.#isWaiting && !this.#busy) this.flush();
-    else if (this.#state === CLOSING) this.#afterFlush();
+    else if (this.#state === CLOSING || this.#whenTaken !== undefined) this.#afterFlush();
   }
 
   onEnd(): void {
     this.#peerEnded = true;
-    if (this.#state === OPEN) this.gather(() => this.protocol.receiveEnd());
+    if (this.#state === OPEN && this.#held === undefined) this.gather(() => this.protocol.receiveEnd());
   }
 
   onDrain(): void {
@@ -360,7 +343,7 @@ export class Connection implements LaneSink, ByteSink {
     this.#inFlight = 0;
     this.lastSent = this.#owner.now;
     if (this.#state >= ENDED) return;
-    if (this.#state === CLOSING) this.deadline = this.#owner.now + this.#owner.lingerTimeout;
+    if (this.#state === CLOSING) this.deadline = this.#owner.now + this.origin.lingerTimeout;
     if (this.#isWaiting) {
       this.lastProgress = this.#owner.now;
       this.flush();
@@ -376,6 +359,7 @@ export class Connection implements LaneSink, ByteSink {
     this.#state = RELEASED;
     this.#dropQueue();
     this.#inFlight = 0;
+    this.#taken();
     this.#owner.onReleased(this);
   }
 
@@ -390,7 +374,56 @@ export class Connection implements LaneSink, ByteSink {
   /** Reads again. */
   resume(): void {
     this.#pausedByProtocol = false;
-    if (!this.#full) this.#lane.resume();
+    this.#readOn();
+  }
+
+  #readOn(): void {
+    if (!this.#full && !this.#pausedByProtocol && this.#held === undefined) this.#lane.resume();
+  }
+
+  /** Keeps what arrives from the protocol, and stops reading, until `release()`: the program's own pause. */
+  hold(): void {
+    this.#releasing = false;
+    if (this.#state !== OPEN) return;
+    this.#held ??= [];
+    this.#lane.pause();
+  }
+
+  /** Undoes `hold()`, at the end of this turn. */
+  release(): void {
+    if (this.#held === undefined || this.#releasing) return;
+    this.#releasing = true;
+    queueMicrotask(() => {
+      if (this.#releasing && this.#state === OPEN) this.gather(() => this.#release());
+    });
+  }
+
+  /** Whether what arrives is held. */
+  get isHeld(): boolean {
+    return this.#held !== undefined && !this.#releasing;
+  }
+
+  #release(): void {
+    const held = this.#held!;
+    // The program may hold the connection again, or end it, on any of these.
+    while (held.length > 0 && this.#releasing && this.isOpen) this.protocol.receive(held.shift()!, 0);
+    if (!this.#releasing || !this.isOpen) return;
+    this.#releasing = false;
+    this.#held = undefined;
+    if (this.#peerEnded) this.protocol.receiveEnd();
+    else this.#readOn();
+  }
+
+  /** Resolves when nothing waits to be sent any more; also when the connection is gone. */
+  whenTaken(): Promise<void> {
+    if (this.queuedBytes === 0 || this.#state >= ENDED) return Promise.resolve();
+    return new Promise((resolve) => (this.#whenTaken ??= []).push(resolve));
+  }
+
+  #taken(): void {
+    const waiting = this.#whenTaken;
+    this.#whenTaken = undefined;
+    if (waiting !== undefined) { for (const resolve of waiting) resolve(); }
   }
 
   /**
@@ -401,7 +434,7 @@ export class Connection implements LaneSink, ByteSink {
     if (this.#state !== OPEN) return;
     this.#leave(byServer);
     if (this.#isReleased()) return; // the program has dropped it meanwhile
-    this.deadline = this.#owner.now + this.#owner.lingerTimeout;
+    this.deadline = this.#owner.now + this.origin.lingerTimeout;
     this.#lane.resume();
     if (this.#owner.scratch.owner !== this) {
       if (this.#isWaiting && !this.#busy) this.flush();
@@ -428,6 +461,7 @@ export class Connection implements LaneSink, ByteSink {
     if (this.#state !== OPEN) return;
     this.#state = CLOSING;
     this.deadline = 0;
+    this.#held = undefined;
     this.protocol.onClosed();
     this.#owner.onClosed(this, byServer);
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Connection, type ConnectionOwner, type Protocol, Scratch } from "../connection.ts";
+import { Connection, type ConnectionOrigin, type ConnectionOwner, type Protocol, Scratch } from "../connection.ts";
 import type { BytePipe } from "../runtime.ts";
 
 /** What a table needs to know. Times in milliseconds, sizes in octets. */
@@ -122,15 +122,21 @@ export class ConnectionTable implements ConnectionOwner {
    * Takes a connection in. Returns `undefined` when there are too many; it is dropped then.
    *
    * @param makeProtocol Makes its first protocol, if that is not the same for all.
+   * @param origin By which way it came in, if not by the only one.
    */
-  accept(pipe: BytePipe, makeProtocol?: (connection: Connection) => Protocol): Connection | undefined {
+  accept(
+    pipe: BytePipe,
+    makeProtocol?: (connection: Connection) => Protocol,
+    origin?: ConnectionOrigin,
+  ): Connection | undefined {
     if (this.#open.size >= this.#options.maxConnections) {
       this.abortCount++;
       pipe.abort();
       return undefined;
     }
     this.#startClock();
-    const connection = new Connection(this, ++this.#lastFd, pipe, makeProtocol ?? ((it) => this.#events.makeProtocol(it)));
+    const make = makeProtocol ?? ((it) => this.#events.makeProtocol(it));
+    const connection = new Connection(this, ++this.#lastFd, pipe, make, origin);
     this.acceptCount++;
     this.#open.set(connection.fd, connection);
     connection.start();

@@ -1,0 +1,146 @@
+import { assert, assertEquals } from "@std/assert";
+import { test } from "node:test";
+import { Connection, type Protocol } from "../../src/connection.ts";
+import { ConnectionTable } from "../../src/server/connection_table.ts";
+import { FakeLane, FakePipe } from "../support/fake_lane.ts";
+
+/** A connection, what its protocol gets, and its lane. */
+function connect(onChunk: (text: string, connection: Connection) => void = () => {}) {
+  const lines: string[] = [];
+  const lane = new FakeLane();
+  const nothing = () => {};
+  const table = new ConnectionTable(
+    { maxConnections: 1, firstFd: 0, lingerTimeout: 1000, highWatermark: 100, lowWatermark: 0 },
+    {
+      makeProtocol: (connection): Protocol => ({
+        receive: (chunk) => {
+          const text = new TextDecoder().decode(chunk);
+          lines.push(text);
+          onChunk(text, connection);
+        },
+        receiveEnd: () => lines.push("END"),
+        onDeadline: nothing,
+        onFault: nothing,
+        onClosed: nothing,
+      }),
+      onAccepted: nothing,
+      onClosed: nothing,
+      onBufferFull: nothing,
+      onBufferEmpty: nothing,
+    },
+  );
+  const connection = table.accept(new FakePipe(lane))!;
+  return { connection, lane, lines };
+}
+
+const turn = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
+
+test("a held connection is not read; what was on its way comes after release(), in order, the end included", async () => {
+  const { connection, lane, lines } = connect();
+  lane.receive("a");
+  connection.hold();
+  assert(lane.paused && connection.isHeld);
+  lane.receive("b");
+  lane.receive("c");
+  lane.sink.onEnd();
+  assertEquals(lines, ["a"]);
+  connection.release();
+  assertEquals(lines, ["a"]); // not from inside of the caller
+  await turn();
+  assertEquals(lines, ["a", "b", "c", "END"]);
+  assert(!connection.isHeld);
+  connection.abort();
+});
+
+test("reading goes on after release(), unless the protocol or a full queue is against it", async () => {
+  const { connection, lane } = connect();
+  connection.hold();
+  connection.pause();
+  connection.release();
+  await turn();
+  assert(lane.paused);
+  connection.resume();
+  assert(!lane.paused);
+  connection.hold();
+  connection.resume();
+  assert(lane.paused, "resume() of the protocol undid hold()");
+  lane.takes = false;
+  connection.append(new Uint8Array(200));
+  await turn();
+  connection.release();
+  await turn();
+  assert(lane.paused);
+  lane.sink.onDrain();
+  assert(!lane.paused);
+  connection.hold();
+  connection.append(new Uint8Array(200));
+  await turn();
+  lane.sink.onDrain();
+  assert(lane.paused, "an empty queue undid hold()");
+  connection.abort();
+});
+
+test("a connection can be held again by what it releases, and before the release was done", async () => {
+  const { connection, lane, lines } = connect((text, connection) => text === "b" && connection.hold());
+  connection.hold();
+  for (const text of ["a", "b", "c"]) lane.receive(text);
+  connection.release();
+  await turn();
+  assertEquals(lines, ["a", "b"]);
+  connection.release();
+  connection.hold();
+  await turn();
+  assertEquals(lines, ["a", "b"]);
+  connection.release();
+  await turn();
+  assertEquals(lines, ["a", "b", "c"]);
+  connection.abort();
+});
+
+test("a connection that ends drops what it holds, and reads on until the peer ends", async () => {
+  const { connection, lane, lines } = connect();
+  connection.hold();
+  lane.receive("a");
+  connection.release();
+  connection.end();
+  assert(!lane.paused);
+  await turn();
+  assertEquals(lines, []);
+  connection.abort();
+});
+
+test("whenTaken() waits for all that was queued, or for the end of the connection", async () => {
+  const { connection, lane } = connect();
+  const log: string[] = [];
+  const wait = (name: string) => connection.whenTaken().then(() => log.push(name));
+  await wait("empty");
+  lane.takes = false;
+  connection.append(new Uint8Array(10));
+  wait("first");
+  connection.append(new Uint8Array(70_000));
+  wait("second");
+  await turn();
+  assertEquals(log, ["empty"]);
+  lane.sink.onDrain(); // the first chunk
+  await turn();
+  assertEquals(log, ["empty"]);
+  lane.takes = true;
+  lane.sink.onDrain();
+  await turn();
+  assertEquals(log, ["empty", "first", "second"]);
+  connection.gather(() => {
+    const at = connection.reserve(5);
+    connection.memory.fill(1, at, at + 5);
+    connection.commit(5);
+    wait("gathered");
+  });
+  await turn();
+  assertEquals(log.at(-1), "gathered");
+  lane.takes = false;
+  connection.append(new Uint8Array(10));
+  wait("gone");
+  await turn();
+  connection.abort();
+  await turn();
+  assertEquals(log.at(-1), "gone");
+});
