@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { test } from "node:test";
-import { Connection, type Protocol } from "../../src/connection.ts";
+import type { Connection, Protocol } from "../../src/connection.ts";
 import { ConnectionTable } from "../../src/server/connection_table.ts";
 import { FakeLane, FakePipe } from "../support/fake_lane.ts";
 
