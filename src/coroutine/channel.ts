@@ -237,6 +237,7 @@ export class WebSocketChannel extends WebSocketSession {
 
   override onCompressed(): void {
     this.onDrain();
+    super.onCompressed();
   }
 
   #fails(code: number): Promise<false> {
@@ -274,16 +275,15 @@ export class WebSocketChannel extends WebSocketSession {
   }
 
   /** Ends the connection without a Close frame, behind what waits to be sent. */
-  hangUp(): boolean {
-    if (!this.connection.isOpen) {
+  close(): boolean {
+    if (!this.connection.isOpen || this.#hungUp) {
       this.lastError = this.host.closedError;
       return false;
     }
     this.#sendWaiting(true);
-    this.connection.end(true);
+    super.hangUp();
     this.#hungUp = true;
-    this.#frames = [];
-    this.#next = this.#frameBytes = 0;
+    this.#drop();
     return true;
   }
 
@@ -292,8 +292,15 @@ export class WebSocketChannel extends WebSocketSession {
     if (this.#violation !== undefined) this.#fail();
     else if (this.protocol.owesClose) this.protocol.answerClose();
     else if (this.isOpen) this.disconnect(1000, "");
+    this.#drop();
+  }
+
+  /** Nobody takes what has arrived. */
+  #drop(): void {
     this.#frames = [];
     this.#next = this.#frameBytes = 0;
+    this.#working = false;
+    this.#readOn();
   }
 
   // What ends the connection waits for the program to be done with the frames before it, so that its answers to them still go

@@ -457,7 +457,7 @@ export class HttpClient {
   close(): boolean {
     this.#aborter?.abort();
     if (!this.connected) return this.#fails(SWOOLE_ERROR_CLIENT_NO_CONNECTION);
-    return this.#channel?.hangUp() ?? this.#hangUp();
+    return this.#channel?.close() ?? this.#hangUp();
   }
 
   #hangUp(): true {

@@ -164,7 +164,7 @@ export class HttpResponse extends Answer {
    * @returns `false` with 9 when it was closed before.
    */
   override close(): boolean {
-    return this.#channel !== undefined ? this.#channel.hangUp() : super.close();
+    return this.#channel !== undefined ? this.#channel.close() : super.close();
   }
 
   /** The data messages until the connection closes; other frames are left out. */

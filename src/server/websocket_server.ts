@@ -137,6 +137,20 @@ export class WebSocketServer extends HttpServer {
     return session.startClose(payload);
   }
 
+  /**
+   * Ends a connection, without a Close frame. What is queued is still sent.
+   *
+   * @param fd The connection.
+   * @param reset Drop it at once instead, with what is queued.
+   * @returns `false` with 1005 for an unknown fd.
+   */
+  override close(fd: number, reset = false): boolean {
+    const protocol = this.#core.connection(fd)?.protocol;
+    if (reset || !(protocol instanceof WebSocketSession)) return super.close(fd, reset);
+    protocol.hangUp();
+    return true;
+  }
+
   /** Tells whether a connection is an open WebSocket, so that `push()` reaches it. `exist()` is true for any connection. */
   isEstablished(fd: number): boolean {
     const protocol = this.#core.connection(fd)?.protocol;

@@ -59,6 +59,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   /** Whether the peer's Close was delivered: one of ours is the answer. */
   protected peerClosing = false;
 
+  #endsWhenSent = false;
   #finished = false; // a client's closing handshake is done, and the server is to end TCP
   #peerEnded = false; // while a message is being inflated
   #pingSent = 0; // when, while its answer is awaited
@@ -114,6 +115,13 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     this.#endedByServer = first;
     if (this.connection.isOpen) this.connection.deadline = this.host.now + this.host.closeTimeout;
     return true;
+  }
+
+  /** Ends the connection without a Close frame, behind what was sent. */
+  hangUp(): void {
+    if (!this.protocol.isCompressing) return this.connection.end(true);
+    this.#endsWhenSent = true;
+    this.protocol.shut();
   }
 
   // ---- Protocol -----------------------------------------------------------------------------------------------------
@@ -205,7 +213,9 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     return false;
   }
 
-  onCompressed(): void {}
+  onCompressed(): void {
+    if (this.#endsWhenSent) this.connection.end(true);
+  }
 
   onViolation(code: number, reason: string): void {
     this.protocol.fail(code, reason);

@@ -126,6 +126,11 @@ export class WebSocketProtocol implements DecoderEvents {
     return this.#inflating;
   }
 
+  /** Whether something waits for a message to be compressed. */
+  get isCompressing(): boolean {
+    return this.#queue?.isBusy ?? false;
+  }
+
   /** Octets that wait, before they reach the sink, because a message is being compressed. */
   get waitingBytes(): number {
     return this.#queue?.waitingBytes ?? 0;
@@ -223,6 +228,11 @@ export class WebSocketProtocol implements DecoderEvents {
     this.#queue?.drop();
     this.sendClose(encodeClose(code, reason) ?? encodeClose(code, "")!);
     this.#finish(code, reason);
+  }
+
+  /** Takes nothing more to send, and delivers nothing more; what waits to be compressed still goes out. */
+  shut(): void {
+    if (this.canSend) this.#state = CLOSE_SENT;
   }
 
   /** Ends without sending anything: the transport is gone. */
