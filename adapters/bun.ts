@@ -59,6 +59,7 @@ class BunLane implements Lane {
   #peerEnded = false;
   #closed = false;
   #aborted = false;
+  #held = false;
   #error: unknown = undefined;
 
   constructor(socket: BunSocket) {
@@ -67,6 +68,15 @@ class BunLane implements Lane {
 
   start(sink: LaneSink): void {
     this.sink = sink;
+    if (this.#closed) setImmediate(() => sink.onClose(this.#error)); // it broke before anybody looked
+    else if (this.#held) this.#socket.resume();
+  }
+
+  /** Reads nothing until the lane is started. */
+  hold(): void {
+    if (this.sink !== undefined || this.#closed) return;
+    this.#held = true;
+    this.#socket.pause();
   }
 
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
@@ -124,6 +134,7 @@ class BunLane implements Lane {
     if (this.#closed) return;
     this.#closed = true;
     error ??= this.#error;
+    this.#error = error;
     if (error === undefined && !this.#aborted) this.onEnd(); // Bun leaves `end` out when our own FIN came first
     this.sink?.onClose(error);
   }
@@ -152,7 +163,10 @@ function addressOf(hostname: string | undefined, port: number | undefined): Addr
 }
 
 function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): BunSocketHandlers {
-  const begin = (socket: BunSocket) => accept(new BunPipe(socket, socket.data));
+  const begin = (socket: BunSocket) => {
+    accept(new BunPipe(socket, socket.data));
+    socket.data.hold();
+  };
   const shared: BunSocketHandlers = {
     open(socket) {
       socket.data = new BunLane(socket);

@@ -8,6 +8,11 @@
 
 import type net from "node:net";
 import { Duplex } from "node:stream";
+import tls from "node:tls";
+import type { TlsOptions } from "../src/runtime.ts";
+
+/** The high water mark of a TLS socket over a transport: one that is not reached, so that it never stops reading. */
+export const NEVER: number = 2 ** 30;
 
 /** The octets of a socket, as they come, for as long as the socket is not paused. */
 export function transportOver(socket: net.Socket): Duplex {
@@ -24,4 +29,33 @@ export function transportOver(socket: net.Socket): Duplex {
   socket.on("data", (chunk) => transport.push(chunk)).on("end", () => transport.push(null));
   socket.on("error", (error) => transport.destroy(error)).on("close", () => transport.destroy());
   return transport;
+}
+
+/**
+ * What a server does with the sockets that it accepts: the TLS handshake. Who fails, leaves or takes too long is dropped.
+ *
+ * @param options Certificate and key.
+ * @param timeout How long a handshake may take, in milliseconds.
+ * @param secured Called for each connection that is established, with the TLS socket and the one below, which is paused.
+ */
+export function secureWith(
+  options: TlsOptions,
+  timeout: number,
+  secured: (socket: tls.TLSSocket, source: net.Socket) => void,
+): (source: net.Socket) => void {
+  const secureContext = tls.createSecureContext({ cert: options.cert, key: options.key });
+  return (source) => {
+    const settings = { isServer: true, secureContext, highWaterMark: NEVER } as tls.TLSSocketOptions;
+    const socket = new tls.TLSSocket(transportOver(source), settings);
+    const drop = () => socket.destroy();
+    const timer = setTimeout(drop, timeout);
+    source.on("end", drop); // TLS itself would wait on
+    socket.on("close", () => clearTimeout(timer)).on("error", () => {});
+    socket.on("_tlsError", (error) => socket.destroy(error)); // without a `tls.Server`, errors come by this name
+    socket.once("secure", () => {
+      clearTimeout(timer);
+      source.off("end", drop).pause();
+      secured(socket, source);
+    });
+  };
 }

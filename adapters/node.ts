@@ -24,12 +24,9 @@ import type {
   Runtime,
   TlsOptions,
 } from "../src/runtime.ts";
-import { transportOver } from "./deno_transport.ts";
+import { NEVER, secureWith, transportOver } from "./deno_transport.ts";
 import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
-
-/** A high water mark that is not reached. */
-const NEVER = 2 ** 30;
 
 /** Where a socket keeps its lane, so that all sockets share their listeners. */
 const LANE: unique symbol = Symbol("lane");
@@ -55,7 +52,8 @@ class NodeLane implements Lane {
     const socket = this.#socket;
     if (socket.destroyed) return this.#startLate();
     socket.on("close", onClose);
-    socket.on("end", onEnd);
+    if (socket.readableEnded) setImmediate(() => socket.destroyed || sink.onEnd()); // an end alone does not wait for readers
+    else socket.on("end", onEnd);
     socket.on("drain", onDrain);
     socket.on("data", onData);
     if (this.#source !== socket) this.#source.resume();
@@ -73,7 +71,11 @@ class NodeLane implements Lane {
   }
 
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
-    return this.#socket.write(owned ? bytes.subarray(start, end) : copyBytes(bytes, start, end));
+    const socket = this.#socket;
+    const chunk = owned ? bytes.subarray(start, end) : copyBytes(bytes, start, end);
+    if (this.#source === socket) return socket.write(chunk);
+    socket.write(chunk, (error) => void (error ?? onDrain.call(socket))); // it has no high water mark that is reached
+    return false;
   }
 
   pause(): void {
@@ -111,6 +113,7 @@ function onDrain(this: LaneSocket): void {
 
 function onError(this: LaneSocket, error: unknown): void {
   this[LANE]!.error = error;
+  this.destroy(); // TLS that is broken leaves that to us
 }
 
 function onClose(this: LaneSocket): void {
@@ -254,9 +257,11 @@ export const runtime: Runtime = {
       if (options.tls !== undefined) checkTls(options.tls);
       const refuse = (error: Error) => reject(explain(error, options));
       const shared = { allowHalfOpen: true, noDelay: options.noDelay && options.transport === "tcp" };
-      const onConnection = (socket: net.Socket) => accept(new NodePipe(socket));
+      const onConnection = (socket: net.Socket, source = socket) => accept(new NodePipe(socket, source));
       const server = options.tls === undefined
         ? net.createServer(shared, onConnection)
+        : "Deno" in globalThis
+        ? net.createServer(shared, secureWith(options.tls, options.handshakeTimeout, onConnection))
         : tls.createServer({ ...shared, ...options.tls, handshakeTimeout: options.handshakeTimeout }, onConnection)
           .on("tlsClientError", (_error, socket) => socket.destroy()); // also when the handshake takes too long
       server.once("error", refuse);

@@ -103,7 +103,7 @@ export type Place = { readonly transport: "tcp" | "unix"; readonly hostname: str
 /** Listens while a test runs. */
 export async function listening(
   runtime: Runtime,
-  options: { hostname?: string; transport?: "tcp" | "unix"; tls?: { cert: string; key: string } },
+  options: { hostname?: string; transport?: "tcp" | "unix"; tls?: { cert: string; key: string }; handshakeTimeout?: number },
   accept: (pipe: BytePipe) => void,
   work: (place: Place) => Promise<void>,
 ): Promise<void> {
