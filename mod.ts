@@ -42,11 +42,23 @@ export type {
 } from "./src/runtime.ts";
 export type { CompressionSettings } from "./src/server/compression.ts";
 export { ConnectionList } from "./src/server/connection_list.ts";
-export type { Handled, HttpServerEvents, ServerEvents, Spellings, WebSocketServerEvents } from "./src/server/events.ts";
+export type {
+  Handled,
+  HttpServerEvents,
+  ObjectEvents,
+  PortEvents,
+  ServerEvent,
+  ServerEvents,
+  Spellings,
+  WebSocketServerEvents,
+} from "./src/server/events.ts";
 export { HttpServer } from "./src/server/http_server.ts";
 export type { ClientInfo, ServerStats } from "./src/server/info.ts";
+export type { LengthFunction, LengthType } from "./src/server/packages.ts";
 export { Server } from "./src/server/server.ts";
-export type { ServerSettings } from "./src/server/settings.ts";
+export { ServerConnections } from "./src/server/server_connections.ts";
+export { ServerPort } from "./src/server/server_port.ts";
+export type { PortSettings, ServerSettings, ServerWideSetting } from "./src/server/settings.ts";
 export { WebSocketServer } from "./src/server/websocket_server.ts";
 export type { DeflateEngine, Deflater, DeflaterOptions, InflateFailure, Inflater } from "./src/websocket/deflate/engine.ts";
 export type { DeflateCapabilities } from "./src/websocket/deflate/negotiation.ts";

@@ -20,6 +20,8 @@ export interface Protocol {
   receiveEnd(): void;
   /** The connection's `deadline` has passed. */
   onDeadline(now: number): void;
+  /** When an idle connection is to be closed has changed. */
+  onIdleChange?(): void;
   /** The send queue has come down to the low watermark: `isFull` is false again. */
   onDrain?(): void;
   /**
@@ -99,7 +101,7 @@ export class Connection implements LaneSink, ByteSink {
   #peerEnded = false;
   #held: Uint8Array[] | undefined = undefined; // what arrived while the program does not want any
   #releasing = false;
-  #whenTaken: (() => void)[] | undefined = undefined;
+  #whenTaken: ((taken: boolean) => void)[] | undefined = undefined;
 
   constructor(
     owner: ConnectionOwner,
@@ -274,7 +276,7 @@ export class Connection implements LaneSink, ByteSink {
   }
 
   #afterFlush(): void {
-    if (this.#whenTaken !== undefined && this.queuedBytes === 0) this.#taken();
+    if (this.#whenTaken !== undefined && this.queuedBytes === 0) this.#tell(true);
     if (this.#full && this.queuedBytes <= this.origin.lowWatermark) {
       this.#full = false;
       this.#readOn();
@@ -359,7 +361,7 @@ export class Connection implements LaneSink, ByteSink {
     this.#state = RELEASED;
     this.#dropQueue();
     this.#inFlight = 0;
-    this.#taken();
+    this.#tell(false);
     this.#owner.onReleased(this);
   }
 
@@ -414,16 +416,16 @@ export class Connection implements LaneSink, ByteSink {
     else this.#readOn();
   }
 
-  /** Resolves when nothing waits to be sent any more; also when the connection is gone. */
-  whenTaken(): Promise<void> {
-    if (this.queuedBytes === 0 || this.#state >= ENDED) return Promise.resolve();
+  /** Resolves when nothing waits to be sent any more: `true` when it was taken, `false` when the connection is gone. */
+  whenTaken(): Promise<boolean> {
+    if (this.queuedBytes === 0 || this.#state >= ENDED) return Promise.resolve(this.#state !== RELEASED);
     return new Promise((resolve) => (this.#whenTaken ??= []).push(resolve));
   }
 
-  #taken(): void {
+  #tell(taken: boolean): void {
     const waiting = this.#whenTaken;
     this.#whenTaken = undefined;
-    if (waiting !== undefined) { for (const resolve of waiting) resolve(); }
+    if (waiting !== undefined) { for (const resolve of waiting) resolve(taken); }
   }
 
   /**

@@ -163,3 +163,20 @@ export const SWOOLE_SOCK_UNIX_STREAM = 5;
 export const SWOOLE_SOCK_UNIX_DGRAM = 6;
 /** Added to a socket type: TLS with `ssl_cert_file` and `ssl_key_file`. */
 export const SWOOLE_SSL = 512;
+
+// Levels of the log (Swoole page "Server", setting `log_level`): what is below it is not logged. There are only errors here.
+
+/** Everything. */
+export const SWOOLE_LOG_DEBUG = 0;
+/** What happens inside. */
+export const SWOOLE_LOG_TRACE = 1;
+/** What is good to know; the default of `log_level`. */
+export const SWOOLE_LOG_INFO = 2;
+/** What may matter. */
+export const SWOOLE_LOG_NOTICE = 3;
+/** What may be wrong. */
+export const SWOOLE_LOG_WARNING = 4;
+/** Errors. */
+export const SWOOLE_LOG_ERROR = 5;
+/** Nothing. */
+export const SWOOLE_LOG_NONE = 6;

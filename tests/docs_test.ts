@@ -13,7 +13,10 @@ test("docs/settings.md lists every setting with its default, and no other", () =
   }
   const defaults = resolveSettings({});
   assertEquals([...listed.keys()].sort(), Object.keys(defaults).sort());
-  const inWords = new Map([["", ["none", "the console"]], ["6710886", ["80 % of it"]], ["same-origin", ['"same-origin"']]]);
+  const inWords = new Map([["", ["none", "the console"]], ["6710886", ["80 % of it"]], ["same-origin", ['"same-origin"']], [
+    "\r\n",
+    ["CR LF"],
+  ], ["null", ["none"]]]);
   for (const [name, value] of Object.entries(defaults)) {
     if (name === "max_conn") continue; // another name of max_connection
     const text = String(value);

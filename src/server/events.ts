@@ -12,6 +12,30 @@ import type { CloseFrame, Frame } from "../websocket/frame.ts";
 // deno-lint-ignore no-explicit-any
 export type Handled = any;
 
+/** What happened, in one object: see the setting `event_object` (Swoole's `Swoole\\Server\\Event`). */
+export interface ServerEvent {
+  /** The number of the connection. */
+  readonly fd: number;
+  /** 0, or -1 when the server ended the connection. */
+  readonly reactor_id: number;
+  /** When, in seconds since 1970. */
+  readonly dispatch_time: number;
+  /** What arrived; in `receive` only. */
+  readonly data?: Uint8Array | undefined;
+}
+
+/** The events that get a `ServerEvent` where `event_object` is set. */
+export interface ObjectEvents<S> {
+  /** A connection was accepted. */
+  connect(server: S, event: ServerEvent): Handled;
+  /** Octets arrived on a raw connection. */
+  receive(server: S, event: ServerEvent & { readonly data: Uint8Array }): Handled;
+  /** A connection is over. */
+  close(server: S, event: ServerEvent): Handled;
+  /** A connection that was no WebSocket is over; on a `WebSocketServer`. */
+  disconnect(server: S, event: ServerEvent): Handled;
+}
+
 /**
  * Events of every server (Swoole page "Server", events). `on()` takes their names in any letter case.
  *
@@ -70,6 +94,12 @@ export interface WebSocketServerEvents<S> extends HttpServerEvents<S> {
   disconnect(server: S, fd: number, reactorId: number): Handled;
 }
 
+/** The events of a port: those of connections. */
+export type PortEvents<S> = Omit<
+  WebSocketServerEvents<S>,
+  "start" | "workerStart" | "error" | "beforeShutdown" | "workerStop" | "shutdown"
+>;
+
 /**
  * The events under all spellings that the compiler knows: as above, in lower case, with a capital letter (`Message`), and the
  * pages' `handShake`. At run time any letter case will do.
@@ -102,6 +132,22 @@ const SERVER_EVENTS = [
 ];
 const HTTP_EVENTS = [...SERVER_EVENTS, "request"];
 const WEBSOCKET_EVENTS = [...HTTP_EVENTS, "open", "message", "handshake", "beforeHandshakeResponse", "disconnect"];
+
+/** The names of the events that a port has handlers of its own for. @internal */
+export const PORT_EVENT_NAMES: readonly string[] = [
+  "connect",
+  "receive",
+  "close",
+  "bufferFull",
+  "bufferEmpty",
+  "drain",
+  "request",
+  "open",
+  "message",
+  "handshake",
+  "beforeHandshakeResponse",
+  "disconnect",
+];
 
 /** The names of the events of each class. @internal */
 export const EVENT_NAMES: Readonly<Record<"server" | "http" | "websocket", readonly string[]>> = {

@@ -7,9 +7,9 @@
 import type { Protocol } from "../connection.ts";
 import type { HttpRequest } from "../http/request.ts";
 import { HttpResponse } from "../http/response.ts";
-import type { ServerCore, Style } from "./core.ts";
-import { EVENT_NAMES, type HttpServerEvents, type Spellings } from "./events.ts";
+import { EVENT_NAMES, type HttpServerEvents, type ObjectEvents, type Spellings } from "./events.ts";
 import { type HttpHost, HttpSession } from "./http_session.ts";
+import type { PortCore, Style } from "./port_core.ts";
 import { coreOf, Server } from "./server.ts";
 
 /**
@@ -39,8 +39,7 @@ export class HttpServer extends Server {
    */
   constructor(host?: string, port?: number, mode?: number, sockType?: number) {
     super(host, port, mode, sockType);
-    const core = coreOf(this);
-    core.style = httpStyle(core);
+    coreOf(this).speak("http", httpStyle);
   }
 
   /**
@@ -54,13 +53,19 @@ export class HttpServer extends Server {
   override on<Name extends keyof Spellings<HttpServerEvents<this>>>(
     event: Name,
     handler: Spellings<HttpServerEvents<this>>[Name],
-  ): boolean {
+  ): boolean;
+  /** The same, with the setting `event_object`. */
+  override on<Name extends keyof Spellings<Omit<ObjectEvents<this>, "disconnect">>>(
+    event: Name,
+    handler: Spellings<Omit<ObjectEvents<this>, "disconnect">>[Name],
+  ): boolean;
+  override on(event: string, handler: unknown): boolean {
     return super.on(event as never, handler as never);
   }
 }
 
 /** How an `HttpServer` treats its connections. */
-function httpStyle(core: ServerCore): Style {
+function httpStyle(core: PortCore): Style {
   let host: HttpHost | undefined;
   return {
     events: EVENT_NAMES.http,
@@ -77,11 +82,11 @@ export class ProgramHttpHost implements HttpHost {
   readonly requestTimeout: number;
   readonly keepAliveTimeout: number;
   readonly takesUpgrades: boolean = false;
-  readonly #core: ServerCore;
+  readonly #core: PortCore;
   #date = "";
   #dateSecond = 0;
 
-  constructor(core: ServerCore) {
+  constructor(core: PortCore) {
     const { settings } = this.#core = core;
     this.requestLimits = {
       maxHeadSize: settings.http_max_header_size,

@@ -8,9 +8,11 @@
 export interface ClientInfo {
   /** The state of the WebSocket, `WEBSOCKET_STATUS_*`; only on a `WebSocketServer`, 0 there for plain HTTP. */
   websocket_status?: number;
-  /** The port that the server listens on. */
+  /** What `bind()` has noted for it, if anything. */
+  uid?: number;
+  /** The port that it came in by. */
   server_port: number;
-  /** `SWOOLE_SOCK_*` of the server. */
+  /** `SWOOLE_SOCK_*` of that port. */
   socket_type: number;
   /** The peer's port. */
   remote_port: number;
@@ -50,6 +52,12 @@ export interface ServerStats {
   close_count: number;
   /** Workers: 1. */
   worker_num: number;
+  /** Always 0. */
+  task_worker_num: number;
+  /** Always 0. */
+  user_worker_num: number;
+  /** The same as `request_count`: what arrives is handled at once. */
+  dispatch_count: number;
   /** Requests and messages handed to a handler. */
   request_count: number;
   /** Answers and messages sent by the program. */
@@ -60,4 +68,14 @@ export interface ServerStats {
   total_send_bytes: number;
   /** The last fd that was given out. */
   session_round: number;
+  /** The lowest fd of an open connection; 0 when there is none. */
+  min_fd: number;
+  /** The highest. */
+  max_fd: number;
+  /** The same as `request_count`: there is one worker. */
+  worker_request_count: number;
+  /** The same as `response_count`. */
+  worker_response_count: number;
+  /** The same as `dispatch_count`. */
+  worker_dispatch_count: number;
 }

@@ -4,17 +4,18 @@
  * @module
  */
 
-import { SWOOLE_BASE, SWOOLE_SOCK_TCP, SWOOLE_SOCK_TCP6, SWOOLE_SOCK_UNIX_STREAM, SWOOLE_SSL } from "../constants.ts";
-import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_NO_PAYLOAD, SWOOLE_ERROR_SESSION_NOT_EXIST } from "../errors.ts";
+import { SWOOLE_BASE, SWOOLE_SOCK_TCP } from "../constants.ts";
+import { SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
 import type { BytePipe } from "../runtime.ts";
 import { ConnectionList } from "./connection_list.ts";
-import { ServerCore, type Style } from "./core.ts";
-import { EVENT_NAMES, type ServerEvents, type Spellings } from "./events.ts";
-import type { ClientInfo, ServerStats } from "./info.ts";
-import { type RawHost, RawSession } from "./raw_session.ts";
+import type { ServerCore } from "./core.ts";
+import type { ObjectEvents, ServerEvents, Spellings } from "./events.ts";
+import type { ServerStats } from "./info.ts";
+import { rawStyle } from "./raw_session.ts";
+import { connectionsCore, ServerConnections } from "./server_connections.ts";
+import { placeOf, ServerPort } from "./server_port.ts";
 import type { ServerSettings } from "./settings.ts";
-
-const encoder = new TextEncoder();
+import { collectStats, toOpenMetrics } from "./stats.ts";
 
 /** The machinery inside a server, for the classes derived from it. Not part of the public interface. */
 export let coreOf: (server: Server) => ServerCore;
@@ -34,7 +35,7 @@ export let coreOf: (server: Server) => ServerCore;
  * await server.finished;
  * ```
  */
-export class Server {
+export class Server extends ServerConnections {
   /** The address given to the constructor; for a unix socket its path. */
   readonly host: string;
   /** The port; the real one once the server has started. */
@@ -49,6 +50,8 @@ export class Server {
   readonly setting: ServerSettings;
   /** The fds of all open connections, plain HTTP included: iterable, with `size`, `has(fd)` and `get(fd)`. */
   readonly connections: ConnectionList;
+  /** All ports, the server's own first, then those of `listen()`. */
+  readonly ports: readonly ServerPort<this>[];
   /** Settles when the server has stopped, after `shutdown()`. */
   readonly finished: Promise<void>;
 
@@ -68,24 +71,21 @@ export class Server {
    * @throws {RangeError} If the port or the socket type cannot be.
    */
   constructor(host = "0.0.0.0", port = 0, mode: number = SWOOLE_BASE, sockType: number = SWOOLE_SOCK_TCP) {
-    if (!Number.isInteger(port) || port < 0 || port > 65535) {
-      throw new RangeError(`Cannot make a server: port ${port} is not in the range 0 to 65535`);
-    }
-    const type = sockType & ~SWOOLE_SSL;
-    if (type !== SWOOLE_SOCK_TCP && type !== SWOOLE_SOCK_TCP6 && type !== SWOOLE_SOCK_UNIX_STREAM) {
-      throw new RangeError(`Cannot make a server: socket type ${sockType} is not TCP, TCP6 or UNIX_STREAM`);
-    }
-    if (host === "") throw new TypeError("Cannot make a server: the host is empty");
+    super();
+    const place = placeOf(host, port, sockType, "make a server");
     this.host = host;
     this.port = port;
     this.mode = mode;
-    this.type = type;
-    this.ssl = (sockType & SWOOLE_SSL) !== 0;
-    const core = this.#core = new ServerCore(this);
-    core.style = rawStyle(core);
+    this.type = place.type!;
+    this.ssl = place.ssl;
+    const core = this.#core = connectionsCore(this);
+    core.place = place;
+    core.speak("raw", rawStyle);
     this.setting = core.given;
     this.finished = core.finished;
-    this.connections = new ConnectionList(() => core.table, (fd) => this.getClientInfo(fd));
+    const info = (fd: number) => this.getClientInfo(fd);
+    this.connections = new ConnectionList(() => core.table, info);
+    this.ports = [new ServerPort<this>(core, info)];
   }
 
   // ---- setting up ---------------------------------------------------------------------------------------------------
@@ -111,8 +111,14 @@ export class Server {
    * @returns `true`.
    * @throws {TypeError} For a name that is no event, or a handler that is no function.
    */
-  on<Name extends keyof Spellings<ServerEvents<this>>>(event: Name, handler: Spellings<ServerEvents<this>>[Name]): boolean {
-    this.#core.register(event as string, handler);
+  on<Name extends keyof Spellings<ServerEvents<this>>>(event: Name, handler: Spellings<ServerEvents<this>>[Name]): boolean;
+  /** The same, with the setting `event_object`. */
+  on<Name extends keyof Spellings<Omit<ObjectEvents<this>, "disconnect">>>(
+    event: Name,
+    handler: Spellings<Omit<ObjectEvents<this>, "disconnect">>[Name],
+  ): boolean;
+  on(event: string, handler: unknown): boolean {
+    this.#core.register(event, handler);
     return true;
   }
 
@@ -121,23 +127,44 @@ export class Server {
     return this.#core.handler(event.toLowerCase()) ?? null;
   }
 
+  /**
+   * Adds a port, before `start()`. It shares fds and connections with the others; handlers and settings of its own are set on it.
+   *
+   * @param host The address to bind; the path for `SWOOLE_SOCK_UNIX_STREAM`.
+   * @param port The port; 0 picks a free one.
+   * @param sockType A `SWOOLE_SOCK_*` number, with `SWOOLE_SSL` added for TLS.
+   * @returns The port.
+   * @throws {RangeError} If the port or the socket type cannot be.
+   * @throws {Error} When the server has started.
+   */
+  listen(host: string, port: number, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
+    const core = this.#core.addPort(placeOf(host, port, sockType, "add a port"));
+    const added = new ServerPort<this>(core, (fd) => this.getClientInfo(fd));
+    (this.ports as ServerPort<this>[]).push(added);
+    return added;
+  }
+
+  /** The same as `listen()`. */
+  addListener(host: string, port: number, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
+    return this.listen(host, port, sockType);
+  }
+
+  /** The same as `listen()`. */
+  addlistener(host: string, port: number, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
+    return this.listen(host, port, sockType);
+  }
+
   // ---- life ---------------------------------------------------------------------------------------------------------
 
   /**
-   * Starts to listen.
+   * Starts to listen, on all ports or, when one of them cannot be had, on none.
    *
    * @returns `true`, once connections are accepted; `port` is the real port then.
    * @throws {TypeError} If a required handler is missing.
    * @throws {Error} If the address cannot be bound or the certificate cannot be used; `cause` is the runtime's error.
    */
   async start(): Promise<boolean> {
-    const unix = this.type === SWOOLE_SOCK_UNIX_STREAM;
-    this.port = await this.#core.start({
-      transport: unix ? "unix" : "tcp",
-      hostname: this.host,
-      port: this.port,
-      ssl: this.ssl,
-    });
+    this.port = await this.#core.start({ ...this.#core.place!, port: this.port });
     this.#core.emit("start");
     this.#core.emit("workerstart", 0);
     return true;
@@ -164,97 +191,66 @@ export class Server {
     return this.#core.shutdown();
   }
 
-  // ---- connections --------------------------------------------------------------------------------------------------
-
   /**
-   * Sends octets as they are, without any framing.
+   * Stops the worker: the same as `shutdown()`, because there is one.
    *
-   * @param fd The connection.
-   * @param data Text, or octets that nobody changes afterwards.
-   * @returns `false` with 550 for nothing to send, 1005 for an unknown fd, 1009 for a full queue.
+   * @param workerId 0, or -1 for the worker that this is called in.
+   * @returns `false` when the server is not running; with 505 for a worker that there is not.
    */
-  send(fd: number, data: string | Uint8Array): boolean {
-    const bytes = typeof data === "string" ? encoder.encode(data) : data;
-    if (bytes.length === 0) return this.#core.failed(SWOOLE_ERROR_NO_PAYLOAD);
-    const connection = this.#core.connection(fd);
-    if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    if (!this.#core.hasRoom(connection.queuedBytes, bytes, bytes.length)) return false;
-    connection.append(bytes);
-    this.#core.responseCount++;
-    return true;
+  stop(workerId = -1): boolean {
+    if (workerId !== 0 && workerId !== -1) return this.#core.failed(SWOOLE_ERROR_INVALID_PARAMS);
+    return this.shutdown();
+  }
+
+  /** The number of the worker: 0; `false` while the server does not run. */
+  getWorkerId(): number | false {
+    return this.#core.isRunning && 0;
   }
 
   /**
-   * Ends a connection, without a WebSocket Close frame. What is queued is still sent.
+   * The number of the process that the worker is in.
    *
-   * @param fd The connection.
-   * @param reset Drop it at once instead, with what is queued.
-   * @returns `false` with 1005 for an unknown fd.
+   * @param workerId 0, or -1 for the worker that this is called in.
+   * @returns `false` for another one, and while the server does not run.
    */
-  close(fd: number, reset = false): boolean {
-    const connection = this.#core.connection(fd);
-    if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    if (reset) connection.abort(true);
-    else connection.end(true);
-    return true;
+  getWorkerPid(workerId = -1): number | false {
+    const { isRunning, runtime } = this.#core;
+    return isRunning && (workerId === 0 || workerId === -1) && runtime!.pid;
   }
 
-  /** Tells whether a connection is there, WebSocket or not. */
-  exist(fd: number): boolean {
-    return this.#core.connection(fd) !== undefined;
+  /** The number of the process; 0 while the server does not run. */
+  getMasterPid(): number {
+    return this.getWorkerPid() || 0;
   }
 
-  /** The same as `exist()`. */
-  exists(fd: number): boolean {
-    return this.exist(fd);
+  /** Always 0, as in Swoole with one worker: there is no manager. */
+  getManagerPid(): number {
+    return 0;
   }
 
-  /** What is known of a connection, also while its end is being handled; `false` with 1005 for an unknown fd. */
-  getClientInfo(fd: number): ClientInfo | false {
-    const connection = this.#core.connectionOrLeaving(fd);
-    if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    const { remoteAddress } = connection;
-    return {
-      server_port: this.port,
-      socket_type: this.type,
-      remote_port: remoteAddress?.port ?? 0,
-      remote_ip: remoteAddress?.hostname ?? "",
-      reactor_id: 0,
-      connect_time: Math.floor(connection.connectTime / 1000),
-      last_time: Math.floor(connection.lastReceived / 1000),
-      last_recv_time: connection.lastReceived / 1000,
-      last_send_time: connection.lastSent / 1000,
-      last_dispatch_time: connection.lastReceived / 1000,
-      close_errno: 0,
-      recv_queued_bytes: 0,
-      send_queued_bytes: connection.queuedBytes,
-    };
+  /** See `getMasterPid()`. */
+  get master_pid(): number {
+    return this.getMasterPid();
   }
 
-  /** The same as `getClientInfo()`. */
-  connection_info(fd: number): ClientInfo | false {
-    return this.getClientInfo(fd);
+  /** See `getManagerPid()`. */
+  get manager_pid(): number {
+    return 0;
   }
 
-  /**
-   * The fds of open connections, oldest first, a page at a time.
-   *
-   * @param start The fd behind which to begin; 0 for the beginning.
-   * @param count How many, 100 at most.
-   * @returns The fds; `false` when there are none, or with 505 when `count` is out of range.
-   */
-  getClientList(start = 0, count = 10): number[] | false {
-    if (!Number.isInteger(count) || count < 1 || count > 100) return this.#core.failed(SWOOLE_ERROR_INVALID_PARAMS);
-    const list: number[] = [];
-    for (const fd of this.connections) {
-      if (fd > start && list.push(fd) === count) break;
-    }
-    return list.length > 0 && list;
+  /** The number of the worker: 0; -1 while the server does not run. */
+  get worker_id(): number {
+    return this.#core.isRunning ? 0 : -1;
   }
 
-  /** The same as `getClientList()`. */
-  connection_list(start = 0, count = 10): number[] | false {
-    return this.getClientList(start, count);
+  /** The number of the process that the worker is in; 0 while the server does not run. */
+  get worker_pid(): number {
+    return this.getMasterPid();
+  }
+
+  /** Whether this is a task worker: never. */
+  get taskworker(): boolean {
+    return false;
   }
 
   // ---- timers -------------------------------------------------------------------------------------------------------
@@ -291,44 +287,20 @@ export class Server {
 
   // ---- state --------------------------------------------------------------------------------------------------------
 
-  /** Why the last method that returned `false` did so; `swooleStrerror()` puts it in words. Success does not reset it. */
-  getLastError(): number {
-    return this.#core.lastError;
-  }
-
   /** Counters since the start. */
-  stats(): ServerStats {
-    const { table, startTime, requestCount, responseCount } = this.#core;
-    return {
-      start_time: Math.floor(startTime / 1000),
-      connection_num: table?.size ?? 0,
-      abort_count: table?.abortCount ?? 0,
-      accept_count: table?.acceptCount ?? 0,
-      close_count: table?.closeCount ?? 0,
-      worker_num: 1,
-      request_count: requestCount,
-      response_count: responseCount,
-      total_recv_bytes: table?.receivedBytes ?? 0,
-      total_send_bytes: table?.sentBytes ?? 0,
-      session_round: table?.lastFd ?? 0,
-    };
+  stats(): ServerStats;
+  /**
+   * Counters since the start, as text.
+   *
+   * @param format `json`, or `openmetrics` for Prometheus: the content type is then
+   * `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+   */
+  stats(format: "json" | "openmetrics"): string;
+  stats(format?: "json" | "openmetrics"): ServerStats | string {
+    const stats = collectStats(this.#core);
+    if (format === undefined) return stats;
+    if (format === "json") return JSON.stringify(stats);
+    if (format === "openmetrics") return toOpenMetrics(stats);
+    throw new TypeError(`Cannot write stats: ${format} is neither json nor openmetrics`);
   }
-}
-
-/** How a plain `Server` treats its connections. */
-function rawStyle(core: ServerCore): Style {
-  const host: RawHost = {
-    onReceive: (connection, data) => {
-      core.requestCount++;
-      core.emitFor(connection, "receive", connection.fd, 0, data);
-    },
-    idleDeadline: (connection) => core.idleDeadline(connection),
-  };
-  return {
-    events: EVENT_NAMES.server,
-    required: ["receive"],
-    makeProtocol: (connection) => new RawSession(connection, host),
-    closeEvent: () => "close",
-    dismiss: (connection) => connection.end(true),
-  };
 }

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { SWOOLE_LOG_DEBUG, SWOOLE_LOG_INFO, SWOOLE_LOG_NONE } from "../constants.ts";
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "./compression.ts";
+import { LENGTH_TYPES, type LengthFunction, type LengthType } from "./packages.ts";
 
 /**
  * The settings of a server, under Swoole's names. Times are in seconds, sizes in octets.
@@ -63,10 +65,42 @@ export interface ServerSettings extends CompressionSettings {
   /** How long a connection may wait for its next request. 60 s; 0 for ever. */
   http_keepalive_timeout?: number;
 
+  // ---- packages of a plain `Server`, or of a raw port
+  /** Deliver to `receive` only what ends with `package_eof`. `false`. */
+  open_eof_check?: boolean;
+  /** Deliver each package that ends with `package_eof` by itself. `false`. */
+  open_eof_split?: boolean;
+  /** What packages end with, 1 to 8 octets. CR LF. */
+  package_eof?: string | Uint8Array;
+  /** Deliver packages that tell their length. `false`. */
+  open_length_check?: boolean;
+  /** The type of the length, a letter of PHP's `pack()`: c, C, s, S, n, N, v, V, l or L. `"N"`: 4 octets, big-endian. */
+  package_length_type?: LengthType;
+  /** Where in a package its length is. 0. */
+  package_length_offset?: number;
+  /** From where on the length counts: the size of the head, unless the length counts it too. 0. */
+  package_body_offset?: number;
+  /** Another name of `package_body_offset`. */
+  package_body_start?: number;
+  /**
+   * Tells the length of the package that the octets begin with, instead of the other settings: 0 when it takes more of them to
+   * tell, below 0 when it is none.
+   */
+  package_length_func?: LengthFunction | null;
+
+  // ---- what a port speaks
+  /** HTTP: a port that has settings of its own and not this one, nor the next, speaks nothing, and calls `receive`. `false`. */
+  open_http_protocol?: boolean;
+  /** HTTP and WebSocket: see `open_http_protocol`. `false`. */
+  open_websocket_protocol?: boolean;
+
   // ---- idle connections
-  /** Close connections that sent nothing for this long. 0: never. */
+  /** Close connections that sent nothing for this long. 0: never; if only the check interval is set: twice as long. */
   heartbeat_idle_time?: number;
-  /** Accepted for Swoole's sake: if only this is set, the idle time is twice as long. 0. */
+  /**
+   * Accepted for Swoole's sake: idle connections are closed when it is time, not at the next check. If only the idle time is set:
+   * half as long, 1 at least. `heartbeat()` does nothing when both are 0.
+   */
   heartbeat_check_interval?: number;
   /** Close connections on which nothing was sent or received for this long. 0: never. */
   max_idle_time?: number;
@@ -76,6 +110,10 @@ export interface ServerSettings extends CompressionSettings {
   backlog?: number;
   /** Send small chunks at once (TCP_NODELAY). `true`. */
   open_tcp_nodelay?: boolean;
+  /** Let other servers listen on the same port (SO_REUSEPORT). `false`. */
+  enable_reuse_port?: boolean;
+  /** Do not read connections before `confirm(fd)`. `false`. */
+  enable_delay_receive?: boolean;
   /** Path of the certificate chain, PEM. Needed with `SWOOLE_SSL`. */
   ssl_cert_file?: string;
   /** Path of the private key, PEM. Needed with `SWOOLE_SSL`. */
@@ -90,9 +128,55 @@ export interface ServerSettings extends CompressionSettings {
   // ---- the server
   /** The first fd is this plus 1. 0. */
   start_session_id?: number;
+  /** `connect`, `receive`, `close` and `disconnect` get one `ServerEvent` behind the server. `false`. */
+  event_object?: boolean;
   /** Append log lines to this file; `/dev/null` for none. The console by default. */
   log_file?: string;
+  /** What to log: up to `SWOOLE_LOG_ERROR` errors, with `SWOOLE_LOG_NONE` nothing. `SWOOLE_LOG_INFO`. */
+  log_level?: number;
+  /** Write the number of the process to this file, while the server runs. None by default. */
+  pid_file?: string;
+  /**
+   * Write `stats()` to this file, again and again: a line for each, as JSON when its name ends in `.json`, as OpenMetrics when it
+   * ends in `.prom`. None by default.
+   */
+  stats_file?: string;
+  /** How often, in milliseconds (as in Swoole). 1000. */
+  stats_timer_interval?: number;
 }
+
+/** The settings that hold for all ports together. */
+export type ServerWideSetting =
+  | "max_connection"
+  | "max_conn"
+  | "start_session_id"
+  | "enable_delay_receive"
+  | "event_object"
+  | "log_file"
+  | "log_level"
+  | "pid_file"
+  | "stats_file"
+  | "stats_timer_interval"
+  | "socket_read_timeout"
+  | "socket_write_timeout";
+
+const SERVER_WIDE: readonly ServerWideSetting[] = [
+  "max_connection",
+  "max_conn",
+  "start_session_id",
+  "enable_delay_receive",
+  "event_object",
+  "log_file",
+  "log_level",
+  "pid_file",
+  "stats_file",
+  "stats_timer_interval",
+  "socket_read_timeout",
+  "socket_write_timeout",
+];
+
+/** The settings of a port: those of a server but for what holds for all ports together. */
+export type PortSettings = Omit<ServerSettings, ServerWideSetting>;
 
 /** All settings with their values. */
 export type ResolvedSettings = Readonly<Required<ServerSettings>>;
@@ -117,17 +201,35 @@ const DEFAULTS: ResolvedSettings = {
   http_max_headers: 128,
   http_request_timeout: 10,
   http_keepalive_timeout: 60,
+  open_eof_check: false,
+  open_eof_split: false,
+  package_eof: "\r\n",
+  open_length_check: false,
+  package_length_type: "N",
+  package_length_offset: 0,
+  package_body_offset: 0,
+  package_body_start: 0,
+  package_length_func: null,
+  open_http_protocol: false,
+  open_websocket_protocol: false,
   heartbeat_idle_time: 0,
   heartbeat_check_interval: 0,
   max_idle_time: 0,
   backlog: 512,
   open_tcp_nodelay: true,
+  enable_reuse_port: false,
+  enable_delay_receive: false,
   ssl_cert_file: "",
   ssl_key_file: "",
   socket_read_timeout: 0,
   socket_write_timeout: 0,
   start_session_id: 0,
+  event_object: false,
   log_file: "",
+  log_level: SWOOLE_LOG_INFO,
+  pid_file: "",
+  stats_file: "",
+  stats_timer_interval: 1000,
 };
 
 /** What a value has to be: of a type, a whole number of a range, or one of some words. A `timeout` may be -1, for ever. */
@@ -139,8 +241,12 @@ export type Kind =
   | "count"
   | "text"
   | "texts"
+  | "mark"
+  | "function"
   | { readonly from: number; readonly to: number }
   | readonly string[];
+
+const encoder = new TextEncoder();
 
 const KINDS: Record<keyof ServerSettings, Kind> = {
   ...COMPRESSION_KINDS,
@@ -162,17 +268,35 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   http_max_headers: "count",
   http_request_timeout: "seconds",
   http_keepalive_timeout: "seconds",
+  open_eof_check: "boolean",
+  open_eof_split: "boolean",
+  package_eof: "mark",
+  open_length_check: "boolean",
+  package_length_type: LENGTH_TYPES,
+  package_length_offset: "octets",
+  package_body_offset: "octets",
+  package_body_start: "octets",
+  package_length_func: "function",
+  open_http_protocol: "boolean",
+  open_websocket_protocol: "boolean",
   heartbeat_idle_time: "seconds",
   heartbeat_check_interval: "seconds",
   max_idle_time: "seconds",
   backlog: "count",
   open_tcp_nodelay: "boolean",
+  enable_reuse_port: "boolean",
+  enable_delay_receive: "boolean",
   ssl_cert_file: "text",
   ssl_key_file: "text",
   socket_read_timeout: "seconds",
   socket_write_timeout: "seconds",
   start_session_id: "count",
+  event_object: "boolean",
   log_file: "text",
+  log_level: { from: SWOOLE_LOG_DEBUG, to: SWOOLE_LOG_NONE },
+  pid_file: "text",
+  stats_file: "text",
+  stats_timer_interval: { from: 1, to: 0x7fffffff },
 };
 
 /**
@@ -188,12 +312,39 @@ export function checkSettings(settings: ServerSettings): void {
   }
 }
 
+/** Checks that settings are none that a port cannot have of its own; throws a `TypeError`. */
+export function checkPortSettings(settings: ServerSettings): void {
+  for (const key of SERVER_WIDE) {
+    if (Object.hasOwn(settings, key)) throw new TypeError(`Cannot set ${key} on a port: it holds for the whole server`);
+  }
+}
+
+/** The settings of a server with those of a port instead where there are any. One way to find packages replaces the other. */
+export function mergeSettings(server: ServerSettings, port: ServerSettings): ServerSettings {
+  const merged = { ...server, ...port };
+  if (port.open_length_check && !port.open_eof_check && !port.open_eof_split) {
+    merged.open_eof_check = merged.open_eof_split = false;
+  } else if ((port.open_eof_check || port.open_eof_split) && !port.open_length_check) {
+    merged.open_length_check = false;
+  }
+  return merged;
+}
+
 /** Checks the value of one setting; throws as `checkSettings()`. */
 export function checkValue(key: string, kind: Kind, value: unknown): void {
   if (kind === "boolean") {
     if (typeof value !== "boolean") throw new TypeError(`Cannot set ${key}: a boolean is needed, not ${describe(value)}`);
   } else if (kind === "text") {
     if (typeof value !== "string") throw new TypeError(`Cannot set ${key}: a string is needed, not ${describe(value)}`);
+  } else if (kind === "mark") {
+    const isMark = typeof value === "string" || value instanceof Uint8Array;
+    if (!isMark) throw new TypeError(`Cannot set ${key}: a string or octets are needed, not ${describe(value)}`);
+    const { length } = typeof value === "string" ? encoder.encode(value) : value;
+    if (length < 1 || length > 8) throw new RangeError(`Cannot set ${key}: ${length} octets are not in the range 1 to 8`);
+  } else if (kind === "function") {
+    if (typeof value !== "function" && value !== null) {
+      throw new TypeError(`Cannot set ${key}: a function is needed, not ${describe(value)}`);
+    }
   } else if (kind === "texts") {
     const list: unknown[] = Array.isArray(value) ? value : [value];
     if (!list.every((item) => typeof item === "string")) {
@@ -225,7 +376,10 @@ export function resolveSettings(given: ServerSettings, defaults: ServerSettings 
   if (settings.buffer_high_watermark === undefined) all.buffer_high_watermark = Math.floor(all.socket_buffer_size * 0.8);
   if (settings.heartbeat_idle_time === undefined && settings.heartbeat_check_interval !== undefined) {
     all.heartbeat_idle_time = settings.heartbeat_check_interval * 2;
+  } else if (settings.heartbeat_check_interval === undefined && all.heartbeat_idle_time > 0) {
+    all.heartbeat_check_interval = Math.max(1, all.heartbeat_idle_time / 2);
   }
+  if (settings.package_body_start !== undefined) all.package_body_offset = settings.package_body_start;
   return all;
 }
 

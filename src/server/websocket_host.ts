@@ -7,7 +7,7 @@
 import type { Connection } from "../connection.ts";
 import type { ProtocolOptions } from "../websocket/protocol.ts";
 import { compressFrom } from "./compression.ts";
-import type { ServerCore } from "./core.ts";
+import type { PortCore } from "./port_core.ts";
 import type { WebSocketHost } from "./websocket_session.ts";
 
 /** The WebSockets of a server: settings, clock and idle times. */
@@ -17,13 +17,13 @@ export class ServerWebSocketHost implements WebSocketHost {
   readonly pingInterval: number;
   readonly pingTimeout: number;
   readonly compressFrom: number;
-  readonly #core: ServerCore;
+  readonly #core: PortCore;
 
   /**
-   * @param core The server.
+   * @param core The port of the server.
    * @param close What the style does with a Close frame.
    */
-  constructor(core: ServerCore, close: Pick<ProtocolOptions, "deliverClose" | "answerClose">) {
+  constructor(core: PortCore, close: Pick<ProtocolOptions, "deliverClose" | "answerClose">) {
     const { settings } = this.#core = core;
     this.protocolOptions = {
       masked: true,

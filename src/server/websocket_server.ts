@@ -21,10 +21,11 @@ import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
 import { packFrame, readOutgoing, unpackFrame } from "../websocket/pack.ts";
 import type { ServerCore } from "./core.ts";
-import type { Spellings, WebSocketServerEvents } from "./events.ts";
+import type { ObjectEvents, Spellings, WebSocketServerEvents } from "./events.ts";
 import { HttpServer } from "./http_server.ts";
 import { HttpSession } from "./http_session.ts";
 import type { ClientInfo } from "./info.ts";
+import { portOf } from "./port_core.ts";
 import { coreOf } from "./server.ts";
 import { WebSocketSession } from "./websocket_session.ts";
 import { webSocketStyle } from "./websocket_style.ts";
@@ -60,7 +61,7 @@ export class WebSocketServer extends HttpServer {
   constructor(host?: string, port?: number, mode?: number, sockType?: number) {
     super(host, port, mode, sockType);
     this.#core = coreOf(this);
-    this.#core.style = webSocketStyle(this.#core, this);
+    this.#core.speak("websocket", (core) => webSocketStyle(core, this));
   }
 
   /**
@@ -74,7 +75,13 @@ export class WebSocketServer extends HttpServer {
   override on<Name extends keyof Spellings<WebSocketServerEvents<this>>>(
     event: Name,
     handler: Spellings<WebSocketServerEvents<this>>[Name],
-  ): boolean {
+  ): boolean;
+  /** The same, with the setting `event_object`. */
+  override on<Name extends keyof Spellings<ObjectEvents<this>>>(
+    event: Name,
+    handler: Spellings<ObjectEvents<this>>[Name],
+  ): boolean;
+  override on(event: string, handler: unknown): boolean {
     return super.on(event as never, handler as never);
   }
 
@@ -102,7 +109,9 @@ export class WebSocketServer extends HttpServer {
     if (frame === undefined) return this.#core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     const core = this.#core;
     const isClose = frame.opcode === WEBSOCKET_OPCODE_CLOSE;
-    if (!isClose && !core.hasRoom(session.queuedBytes, frame.payload, frame.end - frame.start)) return false;
+    if (!isClose && !portOf(session.connection).hasRoom(session.queuedBytes, frame.payload, frame.end - frame.start)) {
+      return false;
+    }
     if (!session.send(frame)) return core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // fragments of two messages would be mixed up
     core.responseCount++;
     return true;

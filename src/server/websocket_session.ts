@@ -157,6 +157,11 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     connection.deadline = this.#nextDeadline(this.lastHeard);
   }
 
+  onIdleChange(): void {
+    // A closing connection has another deadline.
+    if (this.protocol.isOpen && !this.peerClosing) this.connection.deadline = this.#nextDeadline(this.lastHeard);
+  }
+
   /** The last sign of life: octets, or progress through a queue behind which an answer to our ping is still to come. */
   protected get lastHeard(): number {
     return Math.max(this.connection.lastReceived, this.connection.lastProgress);

@@ -11,18 +11,18 @@ import type { HttpResponse } from "../http/response.ts";
 import { encodeClose } from "../websocket/close_code.ts";
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
 import { answerFields, checkHandshake } from "../websocket/handshake.ts";
-import { isPromise, type ServerCore, type Style } from "./core.ts";
 import { EVENT_NAMES } from "./events.ts";
 import { ProgramHttpHost } from "./http_server.ts";
 import { HttpSession, refuse } from "./http_session.ts";
+import { isPromise, type PortCore, type Style } from "./port_core.ts";
 import { ServerWebSocketHost } from "./websocket_host.ts";
 import { WebSocketSession } from "./websocket_session.ts";
 
 /** The page for plain HTTP where nothing answers it (Swoole page "WebSocket\Server", onRequest). */
 const BAD_REQUEST_PAGE = "<html><body><h2>HTTP 400 Bad Request</h2><hr><i>Powered by Sluice</i></body></html>";
 
-/** Makes the style of a server. */
-export function webSocketStyle(core: ServerCore, server: unknown): Style {
+/** Makes the style of a server, or of one of its ports. */
+export function webSocketStyle(core: PortCore, server: unknown): Style {
   let host: HandshakeHost | undefined;
   return {
     events: EVENT_NAMES.websocket,
@@ -40,11 +40,11 @@ export function webSocketStyle(core: ServerCore, server: unknown): Style {
 /** Answers handshakes; other requests as an `HttpServer` does. */
 class HandshakeHost extends ProgramHttpHost {
   override readonly takesUpgrades = true;
-  readonly #core: ServerCore;
+  readonly #core: PortCore;
   readonly #server: unknown;
   readonly #frames: HandlerHost;
 
-  constructor(core: ServerCore, server: unknown) {
+  constructor(core: PortCore, server: unknown) {
     super(core);
     this.#core = core;
     this.#server = server;
@@ -96,10 +96,10 @@ class HandshakeHost extends ProgramHttpHost {
 
 /** Hands frames to the program's `message` handler. */
 class HandlerHost extends ServerWebSocketHost {
-  readonly #core: ServerCore;
+  readonly #core: PortCore;
   readonly #server: unknown;
 
-  constructor(core: ServerCore, server: unknown) {
+  constructor(core: PortCore, server: unknown) {
     super(core, { deliverClose: core.settings.open_websocket_close_frame, answerClose: true });
     this.#core = core;
     this.#server = server;

@@ -1,0 +1,69 @@
+/**
+ * Binding the ports of a server.
+ *
+ * @module
+ */
+
+import type { BytePipe, Listener, Runtime, TlsOptions } from "../runtime.ts";
+import type { PortCore } from "./port_core.ts";
+import type { ResolvedSettings } from "./settings.ts";
+
+/**
+ * Binds one port.
+ *
+ * @param accept Gets each connection.
+ * @param failed Gets what goes wrong later on.
+ * @throws {Error} If the address cannot be bound or the certificate cannot be used; `cause` is the runtime's error.
+ */
+export async function listen(
+  runtime: Runtime,
+  { place, settings }: PortCore,
+  accept: (pipe: BytePipe) => void,
+  failed: (error: unknown) => void,
+): Promise<Listener> {
+  const { transport, hostname, port, ssl, reusePort } = place!;
+  const tls = ssl ? await readTls(runtime, settings) : undefined;
+  try {
+    return await runtime.listen(
+      {
+        transport,
+        hostname,
+        port,
+        backlog: settings.backlog,
+        noDelay: settings.open_tcp_nodelay,
+        reusePort: (reusePort || settings.enable_reuse_port) && transport === "tcp",
+        tls,
+        handshakeTimeout: settings.http_request_timeout * 1000,
+      },
+      accept,
+      failed,
+    );
+  } catch (cause) {
+    const where = transport === "unix" ? hostname : hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+    const code = (cause as { code?: unknown } | null)?.code;
+    throw Object.assign(new Error(`Cannot listen on ${where}: ${explain(cause, code)}`, { cause }), { code });
+  }
+}
+
+async function readTls(runtime: Runtime, settings: ResolvedSettings): Promise<TlsOptions> {
+  const read = async (key: "ssl_cert_file" | "ssl_key_file") => {
+    const path = settings[key];
+    if (path === "") throw new TypeError(`Cannot start the server: SWOOLE_SSL needs the setting ${key}`);
+    let text: string;
+    try {
+      text = await runtime.readTextFile(path);
+    } catch (cause) {
+      throw new Error(`Cannot read ${key}: ${explain(cause)}`, { cause });
+    }
+    if (!text.includes("-----BEGIN ")) throw new TypeError(`Cannot use ${key}: ${path} is not in PEM format`);
+    return text;
+  };
+  return { cert: await read("ssl_cert_file"), key: await read("ssl_key_file") };
+}
+
+function explain(error: unknown, code?: unknown): string {
+  if (code === "EADDRINUSE") return "the address is in use already";
+  if (code === "EADDRNOTAVAIL") return "this machine has no such address";
+  if (code === "EACCES") return "it is not permitted";
+  return error instanceof Error ? error.message : String(error);
+}
