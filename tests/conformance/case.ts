@@ -8,9 +8,14 @@
  */
 
 import type { FrameSpec } from "../support/raw_client.ts";
+import { type DataName, slice } from "./data.ts";
 
-/** Octets, a text, or one of them repeated up to a length. */
-export type Payload = string | Uint8Array | { readonly repeat: string | Uint8Array; readonly length: number };
+/** Octets, a text, one of them repeated up to a length, or the next slice of some data: another one in each round. */
+export type Payload =
+  | string
+  | Uint8Array
+  | { readonly repeat: string | Uint8Array; readonly length: number }
+  | { readonly data: DataName; readonly length: number };
 
 /** A frame; FIN is set and the reserved bits are clear unless given. */
 export interface Frame extends Omit<FrameSpec, "payload" | "mask" | "key"> {
@@ -22,9 +27,10 @@ export type Step =
   /** Sends a frame. */
   | { readonly frame: Frame }
   /**
-   * Sends a message, cut into frames of `fragment` octets. When its length is a multiple of that, an empty frame ends it.
+   * Sends a message, cut into frames of `fragment` octets. When its length is a multiple of that, an empty frame ends it. What
+   * counts of a compressed one is its compressed length.
    */
-  | { readonly message: Payload; readonly opcode: 1 | 2; readonly fragment?: number }
+  | { readonly message: Payload; readonly opcode: 1 | 2; readonly fragment?: number; readonly compress?: Blocks }
   /** Starts the closing handshake with a Close frame of this payload. */
   | { readonly close: Payload }
   /** Sends a part of a frame: these octets of its payload, the first ones with the header. */
@@ -38,6 +44,24 @@ export type Step =
   | { readonly stillOpen: "here" | "elsewhere" }
   /** Waits for the peer to fail the connection. It loses the full mark when it only does so later on. */
   | { readonly failedByNow: true };
+
+/** How a compressed message ends: with the octets that a flush leaves, or with a final block (RFC 7692 section 7.2.3.4). */
+export type Blocks = "flushed" | "final";
+
+/** What a server answers to an offer of permessage-deflate, beside what the client asked for. */
+export interface Acceptance {
+  readonly clientNoContextTakeover?: boolean;
+  /** Only a client that offered to be asked can be asked. */
+  readonly clientMaxWindowBits?: number;
+}
+
+/** The suite's half of agreeing on permessage-deflate. */
+export interface Compression {
+  /** The parameters of its offers, as a client. */
+  readonly offers: readonly string[];
+  /** What it answers as a server: the first of these that the client's offer allows. */
+  readonly accept: readonly Acceptance[];
+}
 
 /** What came back: a message, or the answer to a ping. */
 export interface Answer {
@@ -62,6 +86,8 @@ export interface Case {
   /** Its number in the suite. */
   readonly id: string;
   readonly steps: readonly Step[];
+  /** No extension is offered or accepted unless this is given. Without an agreement the steps are left out. */
+  readonly compression?: Compression;
   /** How often the steps are done, each time after the answers to the last ones are there. Once unless given. */
   readonly rounds?: number;
   /** Writes the octets of each frame so many at a time. */
@@ -121,10 +147,11 @@ export function close(code: number, reason: string | Uint8Array = ""): Step {
   return { close: new Uint8Array([code >> 8, code & 255, ...text]) };
 }
 
-/** The octets of a payload. */
-export function expand(payload: Payload): Uint8Array {
+/** The octets of a payload; `round` counts from 0. */
+export function expand(payload: Payload, round = 0): Uint8Array {
   if (typeof payload === "string") return new TextEncoder().encode(payload);
   if (payload instanceof Uint8Array) return payload;
+  if ("data" in payload) return slice(payload.data, round * payload.length, payload.length);
   const unit = expand(payload.repeat);
   const whole = new Uint8Array(payload.length);
   whole.set(unit.subarray(0, payload.length));

@@ -7,12 +7,14 @@
 import { createHash } from "node:crypto";
 import net from "node:net";
 import { handshake, RawClient, SAMPLE_ACCEPT } from "../support/raw_client.ts";
-import { Endpoint } from "./endpoint.ts";
+import type { Compression } from "./case.ts";
+import { Endpoint, type Opening } from "./endpoint.ts";
+import { chooseAnswer, offerOf, takeAnswer } from "./permessage_deflate.ts";
 
 /** The peer under test, in either role. */
 export interface Driver {
-  /** Makes one more connection, with our half of the opening handshake. No extension is offered, or accepted. */
-  connect(): Promise<Endpoint>;
+  /** Makes one more connection, with our half of the opening handshake. No extension is offered, or accepted, but this one. */
+  connect(compression?: Compression): Promise<Endpoint>;
 }
 
 /** Drives a server: the suite is the client. */
@@ -24,10 +26,10 @@ export class ServerDriver implements Driver {
     this.#port = port;
   }
 
-  async connect(): Promise<Endpoint> {
+  async connect(compression?: Compression): Promise<Endpoint> {
     const socket = await RawClient.connect(this.#port);
-    socket.send(handshake());
-    return new Endpoint(socket, "client", answerFault(await readHead(socket)));
+    socket.send(handshake("/", { "Sec-WebSocket-Extensions": compression === undefined ? null : offerOf(compression) }));
+    return new Endpoint(socket, "client", readAnswer(await readHead(socket), compression));
   }
 }
 
@@ -54,7 +56,7 @@ export class ClientDriver implements Driver {
     return new ClientDriver(server, start);
   }
 
-  async connect(): Promise<Endpoint> {
+  async connect(compression?: Compression): Promise<Endpoint> {
     const accepted = new Promise<RawClient>((resolve) => {
       this.#server.once("connection", (socket) => resolve(new RawClient(socket)));
     });
@@ -69,13 +71,16 @@ export class ClientDriver implements Driver {
     if (this.#keys.has(key)) fault ??= "the handshake's key is an old one";
     if (socket.pending.length > 0) fault ??= "a frame was sent before the handshake was answered";
     this.#keys.add(key);
-    if (fault === undefined) {
-      socket.send(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-          `Sec-WebSocket-Accept: ${acceptValue(key)}\r\n\r\n`,
-      );
-    }
-    return new Endpoint(socket, "server", fault);
+    const offer = fieldsOf(head).get("sec-websocket-extensions");
+    const chosen = compression === undefined || offer === undefined ? undefined : chooseAnswer(offer, compression);
+    if (typeof chosen === "string") fault ??= chosen;
+    if (fault !== undefined || typeof chosen === "string") return new Endpoint(socket, "server", { fault });
+    socket.send(
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+        `Sec-WebSocket-Accept: ${acceptValue(key)}\r\n` +
+        (chosen === undefined ? "\r\n" : `Sec-WebSocket-Extensions: ${chosen.answer}\r\n\r\n`),
+    );
+    return new Endpoint(socket, "server", { agreed: chosen?.agreed });
   }
 
   /** Stops listening, and waits until all clients have ended. */
@@ -120,7 +125,17 @@ function requestFault(head: string): string | undefined {
   return undefined;
 }
 
-/** What is wrong with a server's answer to our handshake (RFC 6455 section 4.2.2). */
+/** What comes of a server's answer to our handshake. */
+function readAnswer(head: string, compression?: Compression): Opening {
+  const fault = answerFault(head);
+  const extensions = fieldsOf(head).get("sec-websocket-extensions");
+  if (fault !== undefined || extensions === undefined) return { fault };
+  if (compression === undefined) return { fault: "the handshake's answer has an extension that was not offered" };
+  const agreed = takeAnswer(extensions, compression);
+  return typeof agreed === "string" ? { fault: agreed } : { agreed };
+}
+
+/** What is wrong with a server's answer to our handshake (RFC 6455 section 4.2.2), its extensions left aside. */
 function answerFault(head: string): string | undefined {
   const fields = fieldsOf(head);
   if (!head.endsWith("\r\n\r\n")) return "the handshake's answer is cut off";
@@ -128,7 +143,6 @@ function answerFault(head: string): string | undefined {
   if (!hasToken(fields.get("upgrade"), "websocket")) return "the handshake's answer has no Upgrade to websocket";
   if (!hasToken(fields.get("connection"), "upgrade")) return "the handshake's answer has a Connection that does not say Upgrade";
   if (fields.get("sec-websocket-accept") !== SAMPLE_ACCEPT) return "the handshake's answer has a wrong accept value";
-  if (fields.has("sec-websocket-extensions")) return "the handshake's answer has an extension that was not offered";
   return undefined;
 }
 

@@ -5,7 +5,9 @@
  */
 
 import { frame, type FrameSpec, octets, type RawClient } from "../support/raw_client.ts";
-import { FrameReader } from "./frame_reader.ts";
+import type { Blocks } from "./case.ts";
+import { FrameReader, isText } from "./frame_reader.ts";
+import { type Agreement, Codec } from "./permessage_deflate.ts";
 
 /** A side of a connection. */
 export type Role = "client" | "server";
@@ -14,6 +16,14 @@ export type Role = "client" | "server";
 export interface Received {
   readonly type: "text" | "binary" | "pong";
   readonly payload: Uint8Array;
+}
+
+/** What came of the opening handshake. */
+export interface Opening {
+  /** What was wrong with the peer's half; then there is nothing more to do. */
+  readonly fault?: string;
+  /** What was agreed by permessage-deflate, if it was. */
+  readonly agreed?: Agreement;
 }
 
 /** Frames that are written together are joined to blocks of about this many octets. */
@@ -31,12 +41,17 @@ export class Endpoint {
   ended = false;
   /** Whether our patience ended first. */
   dropped = false;
+  /** How many messages came plain that could have been compressed. */
+  plain = 0;
   /** Which side we are. */
   readonly role: Role;
+  /** What was agreed by permessage-deflate, if it was. */
+  readonly agreed: Agreement | undefined;
 
   readonly #socket: RawClient;
   readonly #fault: string | undefined;
   readonly #reader: FrameReader;
+  readonly #codec: Codec | undefined;
   #probes = 0;
   #probesAnswered = 0;
   #sentClose = false;
@@ -46,13 +61,16 @@ export class Endpoint {
   /**
    * @param socket The connection.
    * @param role Which side we are.
-   * @param fault What was wrong with the peer's handshake; then there is nothing more to do here.
+   * @param opening What came of the handshake.
    */
-  constructor(socket: RawClient, role: Role, fault?: string) {
+  constructor(socket: RawClient, role: Role, { fault, agreed }: Opening) {
     this.#socket = socket;
     this.role = role;
+    this.agreed = agreed;
     this.#fault = fault;
-    this.#reader = new FrameReader({ masked: role === "server" }, (opcode, payload) => this.#onFrame(opcode, payload));
+    this.#codec = agreed && new Codec(agreed);
+    const rules = { masked: role === "server", rsv1: agreed !== undefined };
+    this.#reader = new FrameReader(rules, (opcode, payload, compressed) => this.#onFrame(opcode, payload, compressed));
     if (fault === undefined) this.#pump();
     else this.closedBy = "us";
   }
@@ -83,7 +101,7 @@ export class Endpoint {
     this.#notify();
   }
 
-  #onFrame(opcode: number, payload: Uint8Array): void {
+  #onFrame(opcode: number, payload: Uint8Array, compressed: boolean): void {
     if (this.peerClose !== undefined) return; // nothing counts behind a Close
     if (opcode === 8) {
       this.closedBy ??= "peer";
@@ -93,9 +111,32 @@ export class Endpoint {
       this.#socket.send(this.frame({ opcode: 10, payload }));
     } else if (opcode === 10 && new TextDecoder().decode(payload) === `probe ${this.#probesAnswered + 1} of ${this.#probes}`) {
       this.#probesAnswered++;
+    } else if (opcode === 10) {
+      this.answers.push({ type: "pong", payload });
     } else {
-      this.answers.push({ type: opcode === 1 ? "text" : opcode === 2 ? "binary" : "pong", payload });
+      this.#onMessage(opcode === 1 ? "text" : "binary", payload, compressed);
     }
+  }
+
+  #onMessage(type: "text" | "binary", payload: Uint8Array, compressed: boolean): void {
+    if (compressed) {
+      try {
+        payload = this.#codec!.inflate(payload);
+      } catch {
+        this.#reader.violation = "a message cannot be inflated";
+        return;
+      }
+      if (type === "text" && !isText(payload)) {
+        this.#reader.violation = "a text is not UTF-8";
+        return;
+      }
+    } else if (this.#codec?.mayBePlain(payload) === false) this.plain++;
+    this.answers.push({ type, payload });
+  }
+
+  /** Compresses a message; what was agreed allows it. */
+  async compress(message: Uint8Array, blocks: Blocks): Promise<Uint8Array> {
+    return await this.#codec!.deflate(message, blocks);
   }
 
   /** The octets of a frame; a client masks them with a key of its own. */
@@ -177,6 +218,12 @@ export class Endpoint {
     while (!this.ended && !this.dropped && this.violation === undefined) await this.#changed();
     if (this.role === "client") this.#socket.end();
     if (!this.ended) this.#socket.destroy();
+  }
+
+  /** Gives back what the connection needed. */
+  release(): void {
+    this.drop();
+    this.#codec?.close();
   }
 
   /** Ends it all, because the peer does not. */

@@ -11,7 +11,12 @@ const LONGEST_FRAME = 32 * 1024 * 1024;
 export interface Rules {
   /** Whether the frames have to be masked, each with a key of its own: they come from a client. */
   readonly masked: boolean;
+  /** Whether RSV1 may be set on the first frame of a message: permessage-deflate was agreed on (RFC 7692 section 6). */
+  readonly rsv1?: boolean;
 }
+
+/** Takes a message or a control frame. */
+export type OnFrame = (opcode: number, payload: Uint8Array, compressed: boolean) => void;
 
 /** Takes what a peer sends apart, and finds what it may not send. */
 export class FrameReader {
@@ -19,7 +24,7 @@ export class FrameReader {
   violation: string | undefined = undefined;
 
   readonly #rules: Rules;
-  readonly #onFrame: (opcode: number, payload: Uint8Array) => void;
+  readonly #onFrame: OnFrame;
   readonly #keys: Set<number> = new Set();
   #key = -1; // of the last frame
   #repeated = 0; // keys that were there before
@@ -28,9 +33,10 @@ export class FrameReader {
   #filled = 0;
   #parts: Uint8Array[] = [];
   #type = 0; // the opcode of the message that is being received
+  #compressed = false; // and whether it has RSV1
 
-  /** Messages, with the opcode of their first frame, and control frames go to `onFrame`. */
-  constructor(rules: Rules, onFrame: (opcode: number, payload: Uint8Array) => void) {
+  /** Messages, with the opcode and RSV1 of their first frame, and control frames go to `onFrame`. */
+  constructor(rules: Rules, onFrame: OnFrame) {
     this.#rules = rules;
     this.#onFrame = onFrame;
   }
@@ -55,10 +61,11 @@ export class FrameReader {
   #readHeader(): void {
     const [first, second, ...rest] = this.#header;
     if (second === undefined) return;
-    const { masked } = this.#rules;
+    const { masked, rsv1 = false } = this.#rules;
     const opcode = first & 15;
     let length = second & 0x7f;
-    if ((first & 0x70) !== 0) return this.#violate("a reserved bit is set");
+    const reserved = rsv1 && (opcode === 1 || opcode === 2) ? 0x30 : 0x70;
+    if ((first & reserved) !== 0) return this.#violate("a reserved bit is set");
     if ((second > 0x7f) !== masked) return this.#violate(`the frame is ${masked ? "not " : ""}masked`);
     if ((opcode > 2 && opcode < 8) || opcode > 10) return this.#violate("the opcode is reserved");
     if (opcode > 7 && (first < 0x80 || length > 125)) return this.#violate("a control frame is fragmented or too long");
@@ -89,8 +96,9 @@ export class FrameReader {
 
   #endFrame(): void {
     const payload = this.#payload!;
-    const fin = this.#header[0] > 0x7f;
-    const opcode = this.#header[0] & 15;
+    const [first] = this.#header;
+    const fin = first > 0x7f;
+    const opcode = first & 15;
     this.#payload = undefined;
     this.#header = [];
     if (this.#rules.masked) unmask(payload, this.#key);
@@ -98,16 +106,19 @@ export class FrameReader {
       const fault = closeFault(payload);
       if (fault !== undefined) return this.#violate(fault);
     }
-    if (opcode > 7) return this.#onFrame(opcode, payload);
-    if (opcode !== 0) this.#type = opcode;
+    if (opcode > 7) return this.#onFrame(opcode, payload, false);
+    if (opcode !== 0) {
+      this.#type = opcode;
+      this.#compressed = (first & 0x40) !== 0;
+    }
     this.#parts.push(payload);
     if (!fin) return;
     const type = this.#type;
     const message = this.#parts.length === 1 ? payload : joined(this.#parts);
     this.#type = 0;
     this.#parts = [];
-    if (type === 1 && !isText(message)) return this.#violate("a text is not UTF-8");
-    this.#onFrame(type, message);
+    if (type === 1 && !this.#compressed && !isText(message)) return this.#violate("a text is not UTF-8");
+    this.#onFrame(type, message, this.#compressed);
   }
 
   #violate(rule: string): void {
@@ -124,7 +135,8 @@ function unmask(payload: Uint8Array, key: number): void {
   for (let i = 0; i < payload.length; i++) payload[i] ^= octets[i & 3];
 }
 
-function joined(parts: readonly Uint8Array[]): Uint8Array {
+/** Octets, one behind the other. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -134,7 +146,8 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-function isText(bytes: Uint8Array): boolean {
+/** Whether octets are UTF-8. */
+export function isText(bytes: Uint8Array): boolean {
   try {
     new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     return true;

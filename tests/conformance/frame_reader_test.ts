@@ -100,3 +100,25 @@ test("FrameReader finds what a client may not send", () => {
     assertEquals(reader.violation, rule, digits);
   }
 });
+
+test("FrameReader takes RSV1 where it was agreed on, and tells of it", () => {
+  const seen: [number, number, boolean][] = [];
+  const reader = new FrameReader({ masked: false, rsv1: true }, (...[opcode, payload, compressed]) => {
+    seen.push([opcode, payload.length, compressed]);
+  });
+  // What is compressed is not looked at as text; a plain message may come next.
+  reader.receive(hex("c101ff 4101ff 8900 8001ff 810141 c20100"));
+  assertEquals(reader.violation, undefined);
+  assertEquals(seen, [[1, 1, true], [9, 0, false], [1, 2, true], [1, 1, false], [2, 1, true]]);
+});
+
+test("FrameReader finds reserved bits that stay reserved with compression", () => {
+  for (const digits of ["a100", "9100", "e100", "c900", "ca00", "c800", "4100 4000", "4100 c000", "0100 c000"]) {
+    const reader = new FrameReader({ masked: false, rsv1: true }, () => {});
+    reader.receive(hex(digits));
+    assertEquals(reader.violation, "a reserved bit is set", digits);
+  }
+  const reader = new FrameReader({ masked: false, rsv1: true }, () => {});
+  reader.receive(hex("c101ff 8101ff"));
+  assertEquals(reader.violation, "a text is not UTF-8");
+});

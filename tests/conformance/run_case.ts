@@ -5,13 +5,13 @@
  */
 
 import type { FrameSpec } from "../support/raw_client.ts";
-import { type Answer, type Case, expand, type Frame, type Step } from "./case.ts";
+import { type Answer, type Case, expand, type Frame, type Payload, type Step } from "./case.ts";
 import type { Driver } from "./driver.ts";
 import type { Endpoint, Received } from "./endpoint.ts";
 
 /** The judgement on the answers, and the one on the close. */
 export interface Verdict {
-  readonly behavior: "OK" | "NON-STRICT" | "INFORMATIONAL" | "FAILED";
+  readonly behavior: "OK" | "NON-STRICT" | "INFORMATIONAL" | "UNIMPLEMENTED" | "FAILED";
   readonly behaviorClose: "OK" | "INFORMATIONAL" | "FAILED" | "UNCLEAN" | "WRONG CODE" | "FAILED BY CLIENT";
 }
 
@@ -28,11 +28,11 @@ export interface Result extends Verdict {
  * @param patience How long the case may take altogether, in milliseconds. Only a peer that fails the case uses it up.
  */
 export async function runCase(test: Case, driver: Driver, patience = 60_000): Promise<Result> {
-  const endpoint = await driver.connect();
+  const endpoint = await driver.connect(test.compression);
   const deadline = setTimeout(() => endpoint.drop(), patience);
   const run = new Run(test, endpoint, driver, patience);
   try {
-    await run.send();
+    if (test.compression === undefined || endpoint.agreed !== undefined) await run.send();
     if (test.ending.by === "us") {
       await endpoint.until(() => endpoint.closedBy !== undefined || endpoint.answers.length >= run.expected.length);
       if (endpoint.closedBy === undefined) await endpoint.send([endpoint.close(new Uint8Array([1000 >> 8, 1000 & 255]))]);
@@ -40,14 +40,16 @@ export async function runCase(test: Case, driver: Driver, patience = 60_000): Pr
     await endpoint.whenEnded();
   } finally {
     clearTimeout(deadline);
-    endpoint.drop();
+    endpoint.release();
   }
   return judge(test, endpoint, run);
 }
 
 class Run {
-  /** The answers to all rounds. */
-  readonly expected: readonly Received[];
+  /** The answers to the present round. */
+  expected: readonly Received[] = [];
+  /** How many answers to earlier rounds there were. They were right, and are forgotten. */
+  passed = 0;
   /** Whether the connection was closed where it had to stay open. */
   tooEarly = false;
   /** Whether the connection was still open where it had to be failed. */
@@ -63,31 +65,54 @@ class Run {
     this.#endpoint = endpoint;
     this.#driver = driver;
     this.#patience = patience;
-    const round = test.expect.map(withOctets);
-    this.expected = Array.from({ length: test.rounds ?? 1 }, () => round).flat();
+  }
+
+  get #rounds(): number {
+    return this.#test.rounds ?? 1;
+  }
+
+  /** How many answers came plain to messages that were compressed, and should have been compressed too. */
+  get plain(): number {
+    return this.#test.steps.some((step) => "message" in step && step.compress) ? this.#endpoint.plain : 0;
+  }
+
+  /** Whether a round was left out. Nothing that comes is right then. */
+  get isCutShort(): boolean {
+    return this.passed + this.expected.length < this.#rounds * this.#test.expect.length;
   }
 
   async send(): Promise<void> {
-    const { steps, rounds = 1, expect } = this.#test;
-    for (let round = 1; round <= rounds && !this.#endpoint.over; round++) {
-      await this.#sendRound(steps);
-      if (rounds > 1) await this.#endpoint.until(() => this.#endpoint.answers.length >= round * expect.length);
+    const { answers } = this.#endpoint;
+    for (let round = 0; round < this.#rounds && !this.#endpoint.over; round++) {
+      if (round > 0) this.passed += answers.splice(0).length;
+      this.expected = this.#test.expect.map((answer) => withOctets(answer, round));
+      await this.#sendRound(this.#test.steps, round);
+      if (this.#rounds === 1) return;
+      await this.#endpoint.until(() => answers.length >= this.expected.length);
+      if (!areEqual(answers, this.expected)) return;
     }
   }
 
   /** Frames between two waits go out together, unless the case says otherwise. */
-  async #sendRound(steps: readonly Step[]): Promise<void> {
+  async #sendRound(steps: readonly Step[], round: number): Promise<void> {
     let batch: Step[] = [];
     for (const step of steps) {
       if ("answers" in step || "stillOpen" in step || "failedByNow" in step) {
         await this.#write(batch);
         batch = [];
         await this.#wait(step);
+      } else if ("message" in step) {
+        batch.push(await this.#prepared(step, round));
       } else {
         batch.push(step);
       }
     }
     await this.#write(batch);
+  }
+
+  async #prepared(step: Extract<Step, { message: Payload }>, round: number): Promise<Step> {
+    const message = expand(step.message, round);
+    return { ...step, message: step.compress ? await this.#endpoint.compress(message, step.compress) : message };
   }
 
   async #write(steps: readonly Step[]): Promise<void> {
@@ -112,6 +137,7 @@ class Run {
           yield this.#endpoint.frame({
             opcode: i === 0 ? step.opcode : 0,
             fin: i === count - 1,
+            rsv: i === 0 && step.compress ? 4 : 0,
             payload: payload.subarray(i * fragment, (i + 1) * fragment),
           });
         }
@@ -163,8 +189,8 @@ function spec(frame: Frame): FrameSpec {
   return { ...frame, payload: expand(frame.payload ?? "") };
 }
 
-function withOctets(answer: Answer): Received {
-  return { type: answer.type, payload: expand(answer.payload) };
+function withOctets(answer: Answer, round = 0): Received {
+  return { type: answer.type, payload: expand(answer.payload, round) };
 }
 
 function judge(test: Case, endpoint: Endpoint, run: Run): Result {
@@ -177,10 +203,14 @@ function judge(test: Case, endpoint: Endpoint, run: Run): Result {
 function judgeAnswers(test: Case, endpoint: Endpoint, run: Run, close: Verdict["behaviorClose"]): Verdict["behavior"] {
   const { ending, tolerate } = test;
   if (endpoint.violation !== undefined || run.tooEarly) return "FAILED";
+  if (test.compression !== undefined && endpoint.agreed === undefined) return "UNIMPLEMENTED";
+  if (run.isCutShort) return "FAILED";
   if (ending.spoiledBy === "side" && endpoint.closedBy !== ending.by) return "FAILED";
   if (ending.spoiledBy === "code" && close === "WRONG CODE") return "FAILED";
-  if (areEqual(endpoint.answers, run.expected)) return run.tooLate ? "NON-STRICT" : "OK";
-  return tolerate !== undefined && areEqual(endpoint.answers, tolerate.map(withOctets)) ? "NON-STRICT" : "FAILED";
+  if (areEqual(endpoint.answers, run.expected)) return run.tooLate || run.plain > 0 ? "NON-STRICT" : "OK";
+  return tolerate !== undefined && areEqual(endpoint.answers, tolerate.map((answer) => withOctets(answer)))
+    ? "NON-STRICT"
+    : "FAILED";
 }
 
 function judgeClose({ ending }: Case, endpoint: Endpoint): Verdict["behaviorClose"] {
@@ -207,10 +237,12 @@ function tell(endpoint: Endpoint, run: Run): string {
   const answers = endpoint.answers.slice(0, 12).map(({ type, payload }) => `${type} of ${payload.length}`);
   const { peerClose, closedBy, violation, error } = endpoint;
   return [
-    `${endpoint.answers.length} of ${run.expected.length} answers (${answers.join(", ")})`,
+    `${run.passed + endpoint.answers.length} of ${run.passed + run.expected.length} answers (${answers.join(", ")})`,
     peerClose === undefined ? "no Close" : `Close ${peerClose.code ?? "without a code"}`,
     `closed by ${closedBy ?? "nobody"}`,
     ...(violation === undefined ? [] : [violation]),
+    ...(run.plain === 0 ? [] : [`${run.plain} answers could have been compressed`]),
+    ...(run.isCutShort ? ["the next messages were left out"] : []),
     ...(run.tooEarly ? ["closed too early"] : []),
     ...(run.tooLate ? ["failed too late"] : []),
     ...(endpoint.dropped ? ["TCP was not ended"] : []),

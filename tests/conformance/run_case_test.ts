@@ -59,6 +59,10 @@ const scripts: [name: string, id: string, script: Script, verdict: Verdict, pati
     peer.send(2);
     await echo(peer);
   }, { behavior: "FAILED", behaviorClose: "OK" }],
+  ["a message before any was sent", "9.7.2", async (peer) => {
+    peer.send(1, "*".repeat(16));
+    await echo(peer);
+  }, { behavior: "FAILED", behaviorClose: "OK" }],
   ["one pong too many", "2.9", async (peer) => {
     await peer.read();
     peer.send(10, "unsolicited pong payload");

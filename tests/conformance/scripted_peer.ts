@@ -6,6 +6,7 @@
 
 import net from "node:net";
 import { closeFrame, frame, type FrameSpec, handshake, RawClient, type RawFrame, SAMPLE_ACCEPT } from "../support/raw_client.ts";
+import type { Case } from "./case.ts";
 import { ClientDriver, type Driver, ServerDriver } from "./driver.ts";
 import type { Role } from "./endpoint.ts";
 import { type Result, runCase } from "./run_case.ts";
@@ -84,11 +85,12 @@ export class ScriptedPeer {
 /**
  * Plays a script, once for each connection, and runs a case against it.
  *
- * @param headers Header fields of the peer's half of the handshake, to spoil it.
+ * @param test The case, or its number.
+ * @param headers Header fields of the peer's half of the handshake, to spoil it or to add to it.
  */
 export async function verdictOn(
   role: Role,
-  id: string,
+  test: string | Case,
   script: Script,
   patience?: number,
   headers: Fields = {},
@@ -98,7 +100,8 @@ export async function verdictOn(
   const play = (raw: RawClient) => script(new ScriptedPeer(raw, role, judged)).finally(() => raw.destroy());
   const { driver, stop } = role === "server" ? await driveServer(play, headers) : await driveClients(play, headers);
   try {
-    return await runCase(CASES.find((one) => one.id === id)!, driver, patience);
+    const found = typeof test === "string" ? CASES.find(({ id }) => id === test)! : test;
+    return await runCase(found, driver, patience);
   } finally {
     over();
     await stop();
