@@ -12,7 +12,7 @@ import type { PortCore } from "./port_core.ts";
 /** A file is read in pieces of this size; no more than two of them are in memory. */
 const PIECE = 64 * 1024;
 
-/** What is under way on a connection: one file waits for the other. */
+/** What is under way on a connection: one waits for the other. */
 const underWay: WeakMap<Connection, Promise<unknown>> = new WeakMap();
 
 /** The numbers of what may be wrong with a file, which differ in no system. */
@@ -21,7 +21,22 @@ const EIO = 5;
 
 /** See `Server.sendfile()`. */
 export function sendFile(core: PortCore, connection: Connection, path: string, offset: number, length: number): Promise<boolean> {
-  const done = (underWay.get(connection) ?? Promise.resolve()).then(() => send(core, connection, path, offset, length));
+  return inTurn(connection, () => send(core, connection, path, offset, length));
+}
+
+/** See `Server.sendwait()`. */
+export function sendAndWait(connection: Connection, bytes: Uint8Array): Promise<boolean> {
+  return inTurn(connection, async () => {
+    await connection.whenTaken();
+    if (!connection.isOpen) return false;
+    connection.append(bytes);
+    return connection.whenTaken();
+  });
+}
+
+function inTurn(connection: Connection, work: () => Promise<boolean>): Promise<boolean> {
+  const before = underWay.get(connection);
+  const done = before === undefined ? work() : before.then(work);
   underWay.set(connection, done);
   return done;
 }
@@ -54,13 +69,5 @@ async function copy(connection: Connection, file: FileSource, at: number, end: n
     connection.append(count === piece.length ? piece : piece.subarray(0, count));
     at += count;
   }
-  return connection.whenTaken();
-}
-
-/** See `Server.sendwait()`. */
-export async function sendAndWait(connection: Connection, bytes: Uint8Array): Promise<boolean> {
-  await connection.whenTaken();
-  if (!connection.isOpen) return false;
-  connection.append(bytes);
   return connection.whenTaken();
 }

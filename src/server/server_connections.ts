@@ -61,8 +61,8 @@ export abstract class ServerConnections {
   }
 
   /**
-   * Sends the octets of a file as they are, as fast as the peer takes them; no more than 128 KiB are in memory. Several files go
-   * one behind the other; what is sent otherwise before the promise has settled comes in between.
+   * Sends the octets of a file as they are, as fast as the peer takes them; no more than 128 KiB are in memory. Files and what
+   * `sendwait()` sends go one behind the other; what is sent otherwise before the promise has settled comes in between.
    *
    * @param fd The connection.
    * @param path The file.
