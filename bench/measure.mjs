@@ -8,12 +8,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { root } from "./rows.mjs";
 
 const wsload = `${root}bench/wsload`;
-const source = `${root}bench/wsload.c`;
+const sources = [`${root}bench/wsload.c`, `${root}bench/wsload_deflate.h`];
 
 /** Compiles the load generator unless it is there already. */
 export function buildLoad() {
-  if (existsSync(wsload) && statSync(wsload).mtimeMs >= statSync(source).mtimeMs) return;
-  const { status, stderr, error } = spawnSync("gcc", ["-O2", "-o", wsload, source], { encoding: "utf8" });
+  if (existsSync(wsload) && sources.every((source) => statSync(wsload).mtimeMs >= statSync(source).mtimeMs)) return;
+  const compile = (...options) => spawnSync("gcc", ["-O2", "-o", wsload, sources[0], ...options], { encoding: "utf8" });
+  if (compile("-lz").status === 0) return;
+  // Without zlib all but the compressed rows can be measured; in those wsload says what is missing.
+  const { status, stderr, error } = compile("-DNO_ZLIB");
   if (status !== 0) throw new Error(`Cannot compile bench/wsload.c: ${error?.message ?? stderr}`);
 }
 
@@ -25,12 +28,18 @@ function linesOf(stream) {
 
 /** A server under test: started by `start()`, pinned to one core. */
 class TestServer {
-  static async start(core, runtime, file, gc) {
+  static async start(core, runtime, file, row, gc) {
     const args = [...runtime.run, ...(gc ? runtime.gc : []), file];
     const child = spawn("taskset", ["-c", core, runtime.binary, ...args], {
       cwd: root,
       stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", BENCH_GC: gc ? "1" : "0" },
+      env: {
+        ...process.env,
+        NO_COLOR: "1",
+        DENO_NO_UPDATE_CHECK: "1",
+        BENCH_GC: gc ? "1" : "0",
+        BENCH_DEFLATE: row.deflate ?? "",
+      },
     });
     const server = new TestServer();
     server.child = child;
@@ -85,8 +94,9 @@ class TestServer {
 
 function startLoad(core, mode, port, row, seconds, warmup) {
   const numbers = [port, row.conns, row.payload, row.pipeline, seconds, warmup].map(String);
+  const offer = row.offer === undefined ? [] : [row.offer];
   const path = row.mode === "broadcast" ? "/broadcast" : "/";
-  return spawn("taskset", ["-c", core, wsload, mode, ...numbers, path], { stdio: ["ignore", "pipe", "pipe"] });
+  return spawn("taskset", ["-c", core, wsload, mode, ...numbers, path, ...offer], { stdio: ["ignore", "pipe", "pipe"] });
 }
 
 /** Seconds that a core has been busy, or was not to be had because the machine below gave it to others. */
@@ -123,7 +133,7 @@ export async function measureSpeed(what) {
 
 /** Returns what `wsload` printed, the server's share of its core, and the larger share of both cores that others took. */
 async function measureOnce({ cores, runtime, file, isRaw, row, seconds, warmup }) {
-  const server = await TestServer.start(cores[0], runtime, file, false);
+  const server = await TestServer.start(cores[0], runtime, file, row, false);
   try {
     const load = startLoad(cores[1], isRaw ? "raw" : row.mode, server.port, row, seconds, warmup);
     let complaint = "";
@@ -146,7 +156,7 @@ async function measureOnce({ cores, runtime, file, isRaw, row, seconds, warmup }
     if (code !== 0) throw new Error(`The load ended with ${code}: ${complaint.replace("counting\n", "").trim()}`);
     const result = JSON.parse(line);
     const others = Math.max(busy[0] - share, busy[1] - result.load_cpu, 0);
-    return { ...result, server_cpu: Math.round(share * 100) / 100, others: Math.round(others * 100) / 100 };
+    return { ...result, server_cpu: Math.round(share * 1e4) / 1e4, others: Math.round(others * 100) / 100 };
   } finally {
     await server.stop();
   }
@@ -154,7 +164,7 @@ async function measureOnce({ cores, runtime, file, isRaw, row, seconds, warmup }
 
 /** One run of the memory row. Returns octets for each idle connection, and for each connection after all have gone. */
 export async function measureMemory({ cores, runtime, file, row, gc }) {
-  const server = await TestServer.start(cores[0], runtime, file, gc);
+  const server = await TestServer.start(cores[0], runtime, file, row, gc);
   let load;
   const rss = async () => {
     await server.settledRss();

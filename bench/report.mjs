@@ -10,13 +10,20 @@ export function median(numbers) {
 }
 
 /** What is compared with what, where both were measured. */
-const PAIRS = [["sluice", "own"], ["streams", "own"], ["sluice", "raw"], ["sluice", "before"]];
+const PAIRS = [["sluice", "own"], ["coroutine", "sluice"], ["streams", "own"], ["sluice", "raw"], ["sluice", "before"]];
 
 /** The column titles: what a server is called in the tables. */
-const TITLES = { sluice: "Sluice", streams: "Sluice, streams", own: "own", raw: "raw TCP", before: "before" };
+const TITLES = {
+  sluice: "Sluice",
+  coroutine: "coroutine",
+  streams: "Sluice, streams",
+  own: "own",
+  raw: "raw TCP",
+  before: "before",
+};
 
 function figure(value, unit) {
-  if (unit === "messages/s" || unit === "deliveries/s") return `${Math.round(value / 1000).toLocaleString("en")}k`;
+  if (unit === "messages/s" || unit === "deliveries/s") return `${(value / 1000).toFixed(value < 20000 ? 1 : 0)}k`;
   return Math.round(value).toLocaleString("en");
 }
 
@@ -25,6 +32,17 @@ function ratio(a, b) {
   const all = ratios(a, b);
   const show = (value) => value.toFixed(2);
   return `**${show(median(all))}** (${show(Math.min(...all))}–${show(Math.max(...all))})`;
+}
+
+/** What `await` costs is also shown as time for each message, delivery or handshake. */
+function isAwait([a, b]) {
+  return a === "coroutine" && b === "sluice";
+}
+
+/** How many nanoseconds of processor time one takes more than the other, for as much work as they do in a second. */
+function difference(a, b) {
+  const nanoseconds = median(a.map((value, round) => 1e9 / value - 1e9 / b[round]));
+  return (nanoseconds < 0 ? "−" : "+") + Math.abs(Math.round(nanoseconds)).toLocaleString("en");
 }
 
 function ratios(a, b) {
@@ -41,7 +59,9 @@ function speedTable(samples, rows, runtimes, servers) {
   const header = [
     "row",
     "in",
-    ...pairs.flatMap(([a, b]) => [`${TITLES[a]} / ${TITLES[b]}`, "by CPU"]),
+    ...pairs.flatMap((
+      pair,
+    ) => [`${TITLES[pair[0]]} / ${TITLES[pair[1]]}`, "by CPU", ...isAwait(pair) ? ["CPU for each, ns"] : []]),
     ...servers.map((name) => TITLES[name]),
   ];
   let capped = false;
@@ -65,9 +85,12 @@ function speedTable(samples, rows, runtimes, servers) {
       return [
         index === 0 ? `${row.title}, ${unit}` : "",
         runtime,
-        ...pairs.flatMap(([a, b]) => {
-          if (!takesPart(a, row) || !takesPart(b, row)) return ["", ""];
-          return [ratio(values(a), values(b)), median(ratios(efficiency(a), efficiency(b))).toFixed(2)];
+        ...pairs.flatMap((pair) => {
+          const [a, b] = pair;
+          if (!takesPart(a, row) || !takesPart(b, row)) return isAwait(pair) ? ["", "", ""] : ["", ""];
+          const cells = [ratio(values(a), values(b)), median(ratios(efficiency(a), efficiency(b))).toFixed(2)];
+          if (isAwait(pair)) cells.push(difference(efficiency(a), efficiency(b)));
+          return cells;
         }),
         ...cells,
       ];
@@ -77,10 +100,30 @@ function speedTable(samples, rows, runtimes, servers) {
     (capped ? "\n\\* The load generator's core was full and the server's was not: the server can do more.\n" : "");
 }
 
+/** How much the servers made of the compressed messages, in octets. */
+function sizeTable(samples, rows, runtimes, servers) {
+  const header = ["octets of a compressed message", "in", ...servers.map((name) => TITLES[name])];
+  const lines = rows.flatMap((row) =>
+    runtimes.map((runtime, index) => {
+      const cells = servers.map((server) => {
+        if (!takesPart(server, row)) return "";
+        const mine = samples.filter((one) => one.row === row.name && one.runtime === runtime && one.server === server);
+        return median(mine.map(({ result }) => result.wire)).toLocaleString("en");
+      });
+      return [index === 0 ? row.title : "", runtime, ...cells];
+    })
+  );
+  return tableOf(header, lines);
+}
+
 function memoryTable(samples, row, runtimes, servers) {
   const part = servers.filter((server) => takesPart(server, row));
-  const header = [`octets for each of ${row.conns.toLocaleString("en")}`, "in", ...part.map((name) => TITLES[name])];
-  const kinds = [["idle connection", false, "each"], ["idle connection, after garbage collection", true, "each"], [
+  const header = [
+    `${row.title}: octets for each of ${row.conns.toLocaleString("en")}`,
+    "in",
+    ...part.map((name) => TITLES[name]),
+  ];
+  const kinds = [["as it is", false, "each"], ["after garbage collection", true, "each"], [
     "when all have gone, after garbage collection",
     true,
     "left",
@@ -105,6 +148,8 @@ export function report(samples, rows, runtimes, servers) {
   const speed = rows.filter((row) => row.mode !== "idle");
   const parts = [];
   if (speed.length > 0) parts.push(speedTable(samples, speed, runtimes, servers));
+  const compressed = speed.filter((row) => row.deflate);
+  if (compressed.length > 0) parts.push(sizeTable(samples, compressed, runtimes, servers));
   for (const row of rows.filter((row) => row.mode === "idle")) parts.push(memoryTable(samples, row, runtimes, servers));
   return parts.join("\n");
 }

@@ -5,7 +5,15 @@ import { fileURLToPath } from "node:url";
 /** The root of the repository. */
 export const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** The rows. `mode` and the numbers are what `wsload` is told. */
+/** What a client offers that wants no message to refer to another. */
+const APART = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+/** And one that lets them, in both directions. */
+const TAKEOVER = "permessage-deflate";
+
+const json = { deflate: "shared", offer: APART };
+const takeover = { deflate: "takeover", offer: TAKEOVER };
+
+/** The rows. `mode`, the numbers and `offer` are what `wsload` is told, `deflate` is what the servers are. */
 export const rows = [
   { name: "echo-64-1", title: "echo 64 B, 100 connections, 1 in flight", mode: "echo", conns: 100, payload: 64, pipeline: 1 },
   { name: "echo-64-16", title: "echo 64 B, 100 connections, 16 in flight", mode: "echo", conns: 100, payload: 64, pipeline: 16 },
@@ -26,8 +34,63 @@ export const rows = [
     payload: 64,
     pipeline: 16,
   },
+  {
+    name: "json-1k",
+    title: "echo 1 KiB JSON, 100 connections, compressed",
+    mode: "echo",
+    conns: 100,
+    payload: 1024,
+    pipeline: 1,
+    ...json,
+  },
+  {
+    name: "json-1k-takeover",
+    title: "the same, with takeover",
+    mode: "echo",
+    conns: 100,
+    payload: 1024,
+    pipeline: 1,
+    ...takeover,
+  },
+  {
+    name: "json-16k",
+    title: "echo 16 KiB JSON, 20 connections, compressed",
+    mode: "echo",
+    conns: 20,
+    payload: 16384,
+    pipeline: 1,
+    ...json,
+  },
+  {
+    name: "json-16k-takeover",
+    title: "the same, with takeover",
+    mode: "echo",
+    conns: 20,
+    payload: 16384,
+    pipeline: 1,
+    ...takeover,
+  },
+  {
+    name: "json-broadcast",
+    title: "broadcast 1 KiB JSON to 1,000, compressed",
+    mode: "broadcast",
+    conns: 1000,
+    payload: 1024,
+    pipeline: 1,
+    ...json,
+  },
   { name: "handshakes", title: "handshakes", mode: "storm", conns: 64, payload: 1, pipeline: 1 },
   { name: "memory", title: "idle connection", mode: "idle", conns: 5000, payload: 1, pipeline: 1 },
+  { name: "memory-json", title: "idle connection, compressed", mode: "idle", conns: 5000, payload: 1024, pipeline: 1, ...json },
+  {
+    name: "memory-json-takeover",
+    title: "idle connection, with takeover",
+    mode: "idle",
+    conns: 1000,
+    payload: 1024,
+    pipeline: 1,
+    ...takeover,
+  },
 ];
 
 /** What the figures of a row are. Less is better for memory only. */
@@ -57,19 +120,22 @@ export function runtimesFor(nodeVersion) {
 /** The servers, in the order of the table. A file for each runtime, or one for all. */
 export const servers = {
   sluice: "sluice.ts",
+  coroutine: "sluice_coroutine.ts",
   streams: "sluice_streams.ts",
   own: { deno: "deno_own.ts", bun: "bun_own.ts", node: "ws_node.mjs" },
   raw: { deno: "raw_deno.ts", bun: "raw_bun.ts", node: "raw_node.ts" },
 };
 
 /** The file of a server in a runtime. `before` is the first server of another checkout, to compare two versions of Sluice. */
-export function fileOf(server, runtime, before) {
+export function fileOf(server, runtime, row, before) {
   if (server === "before") return `${before}/bench/servers/sluice.ts`;
-  const file = servers[server];
+  // Deno's own server does not compress.
+  const file = server === "own" && runtime === "deno" && row.deflate ? servers.own.node : servers[server];
   return `${root}bench/servers/${typeof file === "string" ? file : file[runtime]}`;
 }
 
-/** Raw TCP knows no handshakes and no rooms. */
+/** Raw TCP knows no handshakes, rooms and compression; and the lane does not matter to compression. */
 export function takesPart(server, row) {
+  if (row.deflate) return server !== "raw" && server !== "streams";
   return server !== "raw" || row.mode === "echo";
 }

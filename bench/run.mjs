@@ -44,7 +44,7 @@ function numberOf(option, least = 0.1) {
 }
 
 if (options.list) {
-  for (const row of rows) console.log(`${row.name.padEnd(14)} ${row.title}`);
+  for (const row of rows) console.log(`${row.name.padEnd(20)} ${row.title}`);
   process.exit();
 }
 
@@ -90,7 +90,7 @@ for (const row of chosenRows) {
     for (let round = 0; round < (idle ? Math.min(rounds, 3) : rounds); round++) {
       // Every round is a comparison of its own: fresh processes, one after the other, every second time in the other order.
       for (const server of round % 2 === 0 ? part : part.toReversed?.() ?? [...part].reverse()) {
-        const file = fileOf(server, runtime, options.before);
+        const file = fileOf(server, runtime, row, options.before);
         const about = { row: row.name, runtime, server, round };
         const common = { cores, runtime: runtimes[runtime], file, row };
         if (!idle) {

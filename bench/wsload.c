@@ -1,6 +1,6 @@
 // wsload: a single-threaded epoll load generator for WebSocket and raw TCP servers on the loopback.
 //
-//   wsload MODE PORT CONNS PAYLOAD PIPELINE SECONDS [WARMUP [PATH]]
+//   wsload MODE PORT CONNS PAYLOAD PIPELINE SECONDS [WARMUP [PATH [OFFER]]]
 //
 // MODE  echo       every connection keeps PIPELINE masked messages in flight; the server echoes them
 //       raw        as echo, but no handshake and no framing: the octets come back as they went
@@ -12,8 +12,14 @@
 // The first WARMUP seconds are not counted. What comes back is compared octet by octet for the first batch of each connection
 // and for one batch in 64 after that, and by its length always; anything else than the expected answer ends the run with 1.
 //
+// OFFER is what the client offers as Sec-WebSocket-Extensions. With it, the messages are JSON, all different and the same in every
+// run, and travel compressed both ways (RFC 7692); `idle` sends one on each connection and waits until it is back. What the client
+// sends has been compressed before. What comes back is inflated as often as it is compared, and always if it may refer to earlier
+// messages. A server that agrees to less or more than what was offered ends the run with 1. Without zlib: compile with -DNO_ZLIB.
+//
 // Prints one line of JSON: `rate` per second (messages; deliveries for broadcast; handshakes for storm), `p50_us` and `p99_us`
-// of the round trip of a batch, `load_cpu` the share of its core that this program used: near 1 the server was not the limit.
+// of the round trip of a batch, `load_cpu` the share of its core that this program used: near 1 the server was not the limit;
+// `wire` how many octets a compressed payload that came back had on average.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -35,12 +41,15 @@ enum { HEAD_LIMIT = 8192, VERIFY_EVERY = 64, PORTS_PER_ADDRESS = 20000 };
 typedef struct {
   int fd;
   int sending;      // the socket did not take all of the batch: EPOLLOUT is on
-  size_t want;      // octets still expected of this batch
+  size_t want;      // octets still expected of this batch; with compression: messages
   size_t out_off;   // octets of the batch already written
   uint64_t t0;      // when the batch, or the connection attempt, began
   uint64_t batches; // how many came back whole
   char *head;       // the answer to the handshake, while it is incomplete
   size_t headlen;
+  const char *out;     // the batch
+  size_t outlen;
+  struct incoming *in; // with compression only
 } conn;
 
 static char *batch, *expected;
@@ -48,7 +57,7 @@ static size_t batchlen, backlen;
 static conn *cs;
 static int ep, nconn, port, pipeline;
 static char mode;
-static const char *path = "/";
+static const char *path = "/", *offer;
 static uint64_t count;
 static uint32_t *lat;
 static size_t nlat, caplat = 1 << 22;
@@ -105,11 +114,22 @@ static void hello(conn *c) {
   char b[1024];
   int length = snprintf(b, sizeof b,
                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                        path, port);
+                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s%s%s\r\n",
+                        path, port, offer ? "Sec-WebSocket-Extensions: " : "", offer ? offer : "", offer ? "\r\n" : "");
   if (write(c->fd, b, length) != length) die("write of the handshake");
   c->t0 = now_us();
   c->headlen = 0;
+}
+
+// Did the server agree to what was offered, without further restrictions?
+static void check_agreement(const char *head) {
+  static const char *restrictions[] = {"server_no_context_takeover", "client_no_context_takeover", "max_window_bits"};
+  if (!offer) return;
+  if (!strcasestr(head, "permessage-deflate")) fail("the server does not compress", head);
+  for (int i = 0; i < 3; i++) {
+    if (strcasestr(head, restrictions[i]) && !strstr(offer, restrictions[i])) fail("the server asks for more", head);
+  }
+  if (strstr(offer, restrictions[0]) && !strcasestr(head, restrictions[0])) fail("the server keeps its context", head);
 }
 
 // Reads the answer to the handshake. Returns -1 while it is incomplete, else how many octets came behind it (left in `sink`).
@@ -127,6 +147,7 @@ static ssize_t read_head(conn *c) {
   }
   if (strncmp(c->head, "HTTP/1.1 101", 12)) fail("the handshake was refused", c->head);
   if (!strstr(c->head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")) fail("Sec-WebSocket-Accept is wrong", c->head);
+  check_agreement(c->head);
   size_t rest = c->headlen - (end + 4 - c->head);
   memcpy(sink, end + 4, rest);
   free(c->head);
@@ -135,8 +156,8 @@ static ssize_t read_head(conn *c) {
 }
 
 static void pump(conn *c) {
-  while (c->out_off < batchlen) {
-    ssize_t w = write(c->fd, batch + c->out_off, batchlen - c->out_off);
+  while (c->out_off < c->outlen) {
+    ssize_t w = write(c->fd, c->out + c->out_off, c->outlen - c->out_off);
     if (w < 0) {
       if (errno != EAGAIN) die("write");
       if (!c->sending) watch(c, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
@@ -149,7 +170,10 @@ static void pump(conn *c) {
   c->sending = 0;
 }
 
+#include "wsload_deflate.h"
+
 static void fire(conn *c) {
+  if (offer) next_batch(c);
   c->out_off = 0;
   c->t0 = now_us();
   pump(c);
@@ -161,6 +185,7 @@ static void note(uint64_t since) {
 
 // Octets that came back on a connection: the expected ones?
 static void take(conn *c, size_t r) {
+  if (offer) return take_compressed(c, r);
   if (r > c->want) fail("more came back than was sent", NULL);
   if (c->batches % VERIFY_EVERY == 0 && memcmp(sink, expected + backlen - c->want, r)) {
     fail("what came back is not the answer", NULL);
@@ -206,7 +231,7 @@ static void build_batch(size_t pay) {
 
 int main(int ac, char **av) {
   if (ac < 7) {
-    fprintf(stderr, "usage: wsload echo|raw|broadcast|storm|idle PORT CONNS PAYLOAD PIPELINE SECONDS [WARMUP [PATH]]\n");
+    fprintf(stderr, "usage: wsload echo|raw|broadcast|storm|idle PORT CONNS PAYLOAD PIPELINE SECONDS [WARMUP [PATH [OFFER]]]\n");
     return 2;
   }
   mode = av[1][0];
@@ -216,13 +241,16 @@ int main(int ac, char **av) {
   pipeline = atoi(av[5]);
   double secs = atof(av[6]), warmup = ac > 7 ? atof(av[7]) : 0;
   if (ac > 8) path = av[8];
+  if (ac > 9) offer = av[9];
+  if (offer && (mode == 'r' || mode == 's')) fail("this mode has no messages to compress", NULL);
   struct rlimit rl;
   getrlimit(RLIMIT_NOFILE, &rl);
   rl.rlim_cur = rl.rlim_max;
   setrlimit(RLIMIT_NOFILE, &rl);
   if (rl.rlim_cur < (rlim_t)nconn + 16) fail("too few file descriptors for so many connections", NULL);
 
-  build_batch(pay);
+  if (offer) build_streams(pay);
+  else build_batch(pay);
   cs = calloc(nconn, sizeof *cs);
   ep = epoll_create1(0);
   lat = malloc(caplat * sizeof *lat);
@@ -237,9 +265,20 @@ int main(int ac, char **av) {
       do rest = read_head(c); while (rest < 0);
       if (rest > 0) fail("the server sends without being asked", NULL);
     }
+    c->want = backlen;
+    c->out = batch;
+    c->outlen = batchlen;
+    if (offer) prepare(c);
+    if (offer && mode == 'i') {
+      fire(c);
+      while (c->want > 0) {
+        ssize_t r = read(c->fd, sink, sizeof sink);
+        if (r <= 0) fail("the server closed a connection", NULL);
+        take(c, r);
+      }
+    }
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
     watch(c, EPOLLIN, EPOLL_CTL_ADD);
-    c->want = backlen;
   }
   if (mode == 'i') {
     printf("{\"mode\":\"idle\",\"conns\":%d,\"open_us\":%llu}\n", nconn, (unsigned long long)(now_us() - t_open));
@@ -253,12 +292,14 @@ int main(int ac, char **av) {
 
   uint64_t start = now_us(), counting = start + warmup * 1e6, end = counting + secs * 1e6, now;
   double cpu = cpu_seconds();
+  size_t back = offer ? (size_t)pipeline : backlen, wire_before = 0;
   int counted = warmup <= 0, missing = nconn; // connections that lack something of this round of a broadcast
   struct epoll_event ev[512];
   while ((now = now_us()) < end) {
     if (!counted && now >= counting) {
       counted = 1;
       count = nlat = 0;
+      wire_before = wire;
       start = now;
       cpu = cpu_seconds();
       // One line when counting begins, for whoever measures the server at the same time.
@@ -293,21 +334,23 @@ int main(int ac, char **av) {
       if (mode != 'b') {
         count += pipeline;
         note(c->t0);
-        c->want = backlen;
+        c->want = back;
         fire(c);
       } else if (--missing == 0) {
         count += (uint64_t)pipeline * nconn;
         note(cs[0].t0);
         missing = nconn;
-        for (int j = 0; j < nconn; j++) cs[j].want = backlen;
+        for (int j = 0; j < nconn; j++) cs[j].want = back;
         fire(&cs[0]);
       }
     }
   }
   double s = (now - start) / 1e6;
   qsort(lat, nlat, sizeof *lat, compare);
-  printf("{\"mode\":\"%s\",\"conns\":%d,\"payload\":%zu,\"pipeline\":%d,\"rate\":%.0f,\"mib_s\":%.1f,\"p50_us\":%u,\"p99_us\":%u,\"load_cpu\":%.2f}\n",
+  printf("{\"mode\":\"%s\",\"conns\":%d,\"payload\":%zu,\"pipeline\":%d,\"rate\":%.0f,\"mib_s\":%.1f,\"p50_us\":%u,\"p99_us\":%u,\"load_cpu\":%.2f",
          av[1], nconn, pay, pipeline, count / s, count * (double)pay / s / 1048576, nlat ? lat[nlat / 2] : 0,
          nlat ? lat[(size_t)(nlat * 0.99)] : 0, (cpu_seconds() - cpu) / s);
+  if (offer) printf(",\"wire\":%.0f", count ? (wire - wire_before) / (double)count : 0);
+  printf("}\n");
   return 0;
 }

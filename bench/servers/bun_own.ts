@@ -1,16 +1,17 @@
 // Bun's own server; the broadcast is its `publish()`.
 
+import { bunOptions } from "./compression.mjs";
 import { ready } from "./support.mjs";
 
 interface BunWebSocket {
   readonly data: { readonly broadcast: boolean };
-  send(message: string | Uint8Array): number;
+  send(message: string | Uint8Array, compress: boolean): number;
   subscribe(topic: string): void;
 }
 
 interface BunServer {
   readonly port: number;
-  publish(topic: string, message: string | Uint8Array): number;
+  publish(topic: string, message: string | Uint8Array, compress: boolean): number;
   upgrade(request: Request, options: { data: BunWebSocket["data"] }): boolean;
 }
 
@@ -20,6 +21,7 @@ interface BunApi {
     port: number;
     fetch(request: Request, server: BunServer): Response | undefined;
     websocket: {
+      perMessageDeflate: false | { compress: string; decompress: string };
       open(socket: BunWebSocket): void;
       message(socket: BunWebSocket, message: string | Uint8Array): void;
     };
@@ -28,6 +30,7 @@ interface BunApi {
 
 const { Bun } = globalThis as unknown as { Bun: BunApi };
 
+const compress = bunOptions !== false;
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: 0,
@@ -36,12 +39,13 @@ const server = Bun.serve({
     return new Response("WebSocket only", { status: 426 });
   },
   websocket: {
+    perMessageDeflate: bunOptions,
     open(socket) {
       if (socket.data.broadcast) socket.subscribe("room");
     },
     message(socket, message) {
-      if (socket.data.broadcast) server.publish("room", message);
-      else socket.send(message);
+      if (socket.data.broadcast) server.publish("room", message, compress);
+      else socket.send(message, compress);
     },
   },
 });

@@ -1,12 +1,14 @@
 /** The program under test: echo, and on `/broadcast` every message to all who are there. */
 
 import { WebSocketServer } from "../../mod.ts";
+import { compressionSettings } from "./compression.mjs";
 import { ready } from "./support.mjs";
 
 /** Starts it. */
 export async function serve(): Promise<void> {
   const room = new Set<number>();
   const server = new WebSocketServer("127.0.0.1", 0);
+  server.set(compressionSettings);
   server.on("open", (_server, request) => {
     if (request.server.request_uri === "/broadcast") room.add(request.fd);
   });
