@@ -1,0 +1,359 @@
+// Packages over the wire, events with one object, and the files of a server.
+
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import {
+  Server,
+  type ServerEvent,
+  type ServerSettings,
+  SWOOLE_LOG_ERROR,
+  SWOOLE_LOG_NONE,
+  SWOOLE_LOG_WARNING,
+  WebSocketServer,
+} from "../../mod.ts";
+import { startOn, testLanes } from "../support/lanes.ts";
+import { MemoryClient } from "../support/memory_client.ts";
+import { frame, RawClient } from "../support/raw_client.ts";
+import { serving, signal } from "../support/serving.ts";
+import { resolveSettings } from "../../src/server/settings.ts";
+import { EventLog } from "./event_log.ts";
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+/** A server with some settings that notes what it receives, and why connections end. */
+function packaging(log: EventLog, settings: ServerSettings): Server {
+  const server = new Server("127.0.0.1", 0);
+  server.set(settings);
+  server.on("receive", (_server, _fd, _reactorId, data) => log.add(`receive ${text(data)}`));
+  server.on("close", (server, fd, reactorId) => log.add(`close ${fd} ${reactorId} ${server.getLastError()}`));
+  return server;
+}
+
+testLanes("packages arrive whole, however they come", async (runtime) => {
+  const log = new EventLog();
+  const server = packaging(log, { open_length_check: true, package_length_type: "n", package_body_offset: 2 });
+  await startOn(runtime, server);
+  try {
+    const client = await RawClient.connect(server.port);
+    const octets = new Uint8Array([0, 3, 97, 98, 99, 0, 0, 0, 1, 100]);
+    await client.sendApart(Array.from(octets, (octet) => new Uint8Array([octet])));
+    client.send(octets);
+    await log.count(6);
+    assertEquals(log.lines.map((line) => line.slice(10)), ["abc", "", "d", "abc", "", "d"]);
+    client.destroy();
+  } finally {
+    server.shutdown();
+    await server.finished;
+  }
+});
+
+test("a package over package_max_length ends its connection with 1201, a length that cannot be with 1204", async () => {
+  const log = new EventLog();
+  const server = packaging(log, {
+    open_length_check: true,
+    package_length_type: "c",
+    package_body_offset: 1,
+    package_max_length: 10,
+  });
+  await serving(server, async (_server, port) => {
+    const clients = [await RawClient.connect(port), await RawClient.connect(port)];
+    clients[0].send("\x09ninechars\x0aten chars.");
+    await clients[0].whenEnded();
+    await log.until("close 1 -1 1201");
+    clients[1].send(new Uint8Array([0x80]));
+    await clients[1].whenEnded();
+    await log.until("close 2 -1 1204");
+    for (const client of clients) client.end();
+  });
+  assertEquals(log.lines, ["receive \tninechars", "close 1 -1 1201", "close 2 -1 1204"]);
+});
+
+test("an end mark is looked for in what arrived together, or in each package", async () => {
+  for (
+    const [settings, expected] of [
+      [{ open_eof_check: true, package_eof: ";" }, ["receive a;b;"]],
+      [{ open_eof_check: true, open_eof_split: true, package_eof: new Uint8Array([59]) }, ["receive a;", "receive b;"]],
+      [{ open_eof_split: true }, ["receive a;b;\r\n"]],
+    ] as [ServerSettings, string[]][]
+  ) {
+    const log = new EventLog();
+    const server = packaging(log, settings);
+    const client = new MemoryClient(server);
+    client.send("a;b;");
+    if (settings.package_eof === undefined) client.send("\r\n");
+    await log.count(expected.length);
+    assertEquals(log.lines, expected);
+    client.drop();
+    server.shutdown();
+    await server.finished;
+  }
+});
+
+test("package_length_func tells the length; when it throws, that is a fault of the program on that connection", async () => {
+  const log = new EventLog();
+  const server = packaging(log, {
+    open_length_check: true,
+    package_length_func: (data) => {
+      if (data[0] === 120) throw new Error("no package");
+      return data.length < 2 ? 0 : data[0] - 48;
+    },
+  });
+  server.on("error", (_server, error, fd) => log.add(`error ${fd} ${(error as Error).message}`));
+  const client = new MemoryClient(server);
+  client.send("3ab2");
+  await log.until("receive 3ab");
+  client.send("c");
+  await log.until("receive 2c");
+  client.send("x");
+  await log.until("error 1 no package");
+  assert(log.lines.includes("close 1 -1 0"));
+  client.end();
+  server.shutdown();
+  await server.finished;
+});
+
+test("getClientInfo() counts what has arrived of a package", async () => {
+  const log = new EventLog();
+  const server = packaging(log, { open_eof_split: true });
+  const client = new MemoryClient(server);
+  client.send("a\r\nbcd");
+  await log.until("receive a\r\n");
+  const info = server.getClientInfo(1);
+  assertEquals(info && info.recv_queued_bytes, 3);
+  client.drop();
+  server.shutdown();
+  await server.finished;
+});
+
+test("two ways to find packages at a time keep the server from starting", async () => {
+  const server = packaging(new EventLog(), { open_eof_split: true, open_length_check: true });
+  await assertRejects(() => server.start(), TypeError, "open_length_check");
+});
+
+test("settings of packages are checked, and the error names the key", () => {
+  const server = new Server("127.0.0.1", 0);
+  const set = (settings: object) => () => server.set(settings as ServerSettings);
+  assertThrows(set({ package_eof: 1 }), TypeError, "package_eof");
+  assertThrows(set({ package_eof: "" }), RangeError, "package_eof");
+  assertThrows(set({ package_eof: "123456789" }), RangeError, "package_eof");
+  assertThrows(set({ package_length_type: "Q" }), RangeError, "package_length_type");
+  assertThrows(set({ package_length_offset: -1 }), RangeError, "package_length_offset");
+  assertThrows(set({ package_length_func: 1 }), TypeError, "package_length_func");
+  assertThrows(set({ log_level: 7 }), RangeError, "log_level");
+  assertThrows(set({ stats_timer_interval: 0 }), RangeError, "stats_timer_interval");
+  assertEquals(resolveSettings({ package_body_start: 4 }).package_body_offset, 4);
+});
+
+test("of idle time and check interval one follows from the other", () => {
+  const both = (settings: ServerSettings) => {
+    const { heartbeat_idle_time, heartbeat_check_interval } = resolveSettings(settings);
+    return [heartbeat_idle_time, heartbeat_check_interval];
+  };
+  assertEquals(both({}), [0, 0]);
+  assertEquals(both({ heartbeat_idle_time: 60 }), [60, 30]);
+  assertEquals(both({ heartbeat_idle_time: 1 }), [1, 1]);
+  assertEquals(both({ heartbeat_check_interval: 5 }), [10, 5]);
+  assertEquals(both({ heartbeat_idle_time: 60, heartbeat_check_interval: 7 }), [60, 7]);
+});
+
+test("with event_object connect, receive and close get one object", async () => {
+  const log = new EventLog();
+  const server = new Server("127.0.0.1", 0);
+  server.set({ event_object: true });
+  const note = (name: string) => (_server: Server, event: ServerEvent, ...rest: unknown[]) => {
+    assert(Math.abs(Date.now() / 1000 - event.dispatch_time) < 60);
+    log.add(`${name} ${event.fd} ${event.reactor_id} ${event.data && text(event.data)} ${rest.length}`);
+  };
+  server.on("connect", note("connect"));
+  server.on("receive", note("receive"));
+  server.on("close", note("close"));
+  await serving(server, async (server, port) => {
+    const client = await RawClient.connect(port);
+    client.send("hi");
+    await log.count(2);
+    server.close(1);
+    await client.whenEnded();
+    client.end();
+  });
+  assertEquals(log.lines, ["connect 1 0 undefined 0", "receive 1 0 hi 0", "close 1 -1 undefined 0"]);
+});
+
+test("with event_object disconnect gets one object; open and message are as they are", async () => {
+  const log = new EventLog();
+  const server = new WebSocketServer("127.0.0.1", 0);
+  server.set({ event_object: true });
+  server.on("open", (_server, { fd }) => log.add(`open ${fd}`));
+  server.on("message", (_server, { fd, data }) => log.add(`message ${fd} ${data}`));
+  server.on("close", (_server, event: ServerEvent) => log.add(`close ${event.fd}`));
+  server.on("disconnect", (_server, event: ServerEvent) => log.add(`disconnect ${event.fd}`));
+  await serving(server, async (_server, port) => {
+    const client = await RawClient.open(port);
+    client.send(frame({ opcode: 1, payload: "hi" }));
+    await log.until("message 1 hi");
+    client.destroy();
+    await log.until("close 1");
+    const plain = await RawClient.connect(port);
+    plain.destroy();
+    await log.until("disconnect 2");
+  });
+  assertEquals(log.lines, ["open 1", "message 1 hi", "close 1", "disconnect 2"]);
+});
+
+async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
+  try {
+    await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test("pid_file has the number of the process while the server runs", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "pid");
+    const server = packaging(new EventLog(), { pid_file: path });
+    await serving(server, () => {
+      assertEquals(readFileSync(path, "utf8"), `${process.pid}`);
+      return Promise.resolve();
+    });
+    assert(!existsSync(path));
+  }));
+
+test("a pid_file that cannot be written keeps the server from starting, and nothing listens", () =>
+  inFolder(async (folder) => {
+    const server = packaging(new EventLog(), { pid_file: join(folder, "none", "pid") });
+    const port = server.listen("127.0.0.1", 0);
+    await assertRejects(() => server.start(), Error, "pid_file");
+    assertEquals([server.port, port.port], [0, 0]);
+    assertEquals(server.shutdown(), false);
+  }));
+
+test("stats_file gets the counters again and again, in the format of its name", () =>
+  inFolder(async (folder) => {
+    const formats: [string, (content: string) => unknown][] = [
+      ["stats.json", (content) => JSON.parse(content).accept_count],
+      ["stats.prom", (content) => content.endsWith("# EOF\n") && Number(/accepted_total (\d+)/.exec(content)?.[1])],
+      ["stats.txt", (content) => Number(/^accept_count: (\d+)$/m.exec(content)?.[1])],
+    ];
+    for (const [name, read] of formats) {
+      const path = join(folder, name);
+      const server = packaging(new EventLog(), { stats_file: path, stats_timer_interval: 5 });
+      const content = () => {
+        try {
+          return read(readFileSync(path, "utf8"));
+        } catch {
+          return undefined; // it is being written
+        }
+      };
+      await serving(server, async (_server, port) => {
+        while (content() !== 0) await new Promise<void>((resolve) => setTimeout(resolve, 2));
+        const client = await RawClient.connect(port);
+        while (content() !== 1) await new Promise<void>((resolve) => setTimeout(resolve, 2));
+        client.destroy();
+      });
+    }
+  }));
+
+test("log_level says whether errors are logged", () =>
+  inFolder(async (folder) => {
+    for (const [level, logged] of [[SWOOLE_LOG_WARNING, true], [SWOOLE_LOG_ERROR, true], [SWOOLE_LOG_NONE, false]] as const) {
+      const path = join(folder, `log${level}`);
+      const server = packaging(new EventLog(), { log_level: level, log_file: path });
+      const failed = signal();
+      server.on("connect", () => {
+        setTimeout(() => failed.resolve(), 0);
+        throw new Error("told to fail");
+      });
+      await serving(server, async (_server, port) => {
+        const client = await RawClient.connect(port);
+        await failed.promise;
+        while (logged && !(existsSync(path) && readFileSync(path, "utf8").includes("told to fail"))) {
+          await new Promise<void>((resolve) => setTimeout(resolve, 2));
+        }
+        client.destroy();
+      });
+      assertEquals(existsSync(path), logged);
+    }
+  }));
+
+test("with enable_reuse_port another server may listen on the same port, without it none", async () => {
+  const first = packaging(new EventLog(), { enable_reuse_port: true });
+  await serving(first, async (_server, port) => {
+    const second = new Server("127.0.0.1", port);
+    second.set({ enable_reuse_port: true });
+    second.on("receive", () => {});
+    await serving(second, (second) => {
+      assertEquals(second.port, port);
+      return Promise.resolve();
+    });
+    const third = new Server("127.0.0.1", port);
+    third.on("receive", () => {});
+    await assertRejects(() => third.start(), Error, "in use");
+  });
+});
+
+test("stats() counts what Swoole counts", async () => {
+  const server = packaging(new EventLog(), { start_session_id: 10 });
+  const clients = [new MemoryClient(server), new MemoryClient(server), new MemoryClient(server)];
+  server.close(11);
+  const stats = server.stats();
+  assertEquals([stats.min_fd, stats.max_fd, stats.session_round], [12, 13, 13]);
+  assertEquals([stats.task_worker_num, stats.user_worker_num, stats.worker_num], [0, 0, 1]);
+  server.send(12, "x");
+  const after = server.stats();
+  assertEquals([after.response_count, after.worker_response_count], [1, 1]);
+  assertEquals([after.request_count, after.dispatch_count, after.worker_request_count, after.worker_dispatch_count], [
+    0,
+    0,
+    0,
+    0,
+  ]);
+  assertEquals(JSON.parse(server.stats("json")), after);
+  assertThrows(() => server.stats("xml" as "json"), TypeError, "xml");
+  for (const client of clients) client.drop();
+  server.shutdown();
+  await server.finished;
+  assertEquals([server.stats().min_fd, server.stats().max_fd], [0, 0]);
+});
+
+test('stats("openmetrics") is a text that OpenMetrics 1.0 allows, with the same numbers', async () => {
+  const server = packaging(new EventLog(), {});
+  const client = new MemoryClient(server);
+  server.send(1, "hello");
+  const lines = server.stats("openmetrics").split("\n");
+  assertEquals(lines.slice(-2), ["# EOF", ""]);
+  const values = new Map<string, number>();
+  let family = { name: "", type: "" };
+  const seen = new Set<string>();
+  for (const line of lines.slice(0, -2)) {
+    const meta = /^# (TYPE|UNIT|HELP) ([a-z_]+) (.+)$/.exec(line);
+    if (meta?.[1] === "TYPE") {
+      family = { name: meta[2], type: meta[3] };
+      assert(!seen.has(family.name), `${family.name} comes twice`);
+      seen.add(family.name);
+      assert(["counter", "gauge"].includes(family.type));
+      assert(!family.name.endsWith("_total"));
+    } else if (meta !== null) {
+      assertEquals(meta[2], family.name);
+      if (meta[1] === "UNIT") assert(family.name.endsWith(`_${meta[3]}`));
+      else assertMatch(meta[3], /^[^\\"]+\.$/);
+    } else {
+      const [, name, value] = /^([a-z_]+) (\d+)$/.exec(line)!;
+      assertEquals(name, family.type === "counter" ? `${family.name}_total` : family.name);
+      values.set(name, Number(value));
+    }
+  }
+  const stats = server.stats();
+  assertEquals(values.get("sluice_connections"), 1);
+  assertEquals(values.get("sluice_connections_accepted_total"), 1);
+  assertEquals(values.get("sluice_responses_total"), 1);
+  assertEquals(values.get("sluice_sent_bytes_total"), stats.total_send_bytes);
+  assertEquals(values.get("sluice_start_time_seconds"), stats.start_time);
+  client.drop();
+  server.shutdown();
+  await server.finished;
+});

@@ -1,0 +1,70 @@
+// What the compiler takes and what it refuses. This file is checked, not run: where an error is expected and there is none, the
+// check fails.
+
+import { HttpServer, Server, type ServerEvent, WebSocketServer } from "../../mod.ts";
+
+const server = new Server();
+const http = new HttpServer();
+const webSocket = new WebSocketServer();
+const port = webSocket.listen("127.0.0.1", 0);
+
+// ---- handlers
+
+server.on("receive", (server, fd, reactorId, data) => server.send(fd + reactorId, data));
+server.on("Receive", (server: Server, fd: number) => void server.close(fd));
+server.on("connect", (server, event: ServerEvent) => server.bind(event.fd, 1));
+webSocket.on("message", (server, frame) => server.push(frame.fd, frame));
+webSocket.on("disconnect", (server: WebSocketServer, event: ServerEvent) => server.exist(event.fd));
+port.on("message", (server, frame) => server.push(frame.fd, frame));
+port.on("receive", (server, event: ServerEvent) => server.push(event.fd, event.data ?? ""));
+webSocket.ports[0].on("request", (request, response) => response.end(request.getMethod()));
+
+// @ts-expect-error: there is no such event
+server.on("recieve", () => {});
+// @ts-expect-error: a plain server has no requests
+server.on("request", () => {});
+// @ts-expect-error: an HTTP server has no messages
+http.on("message", () => {});
+// @ts-expect-error: an fd is a number
+server.on("connect", (_server, fd: string) => fd.length);
+// @ts-expect-error: what is received are octets
+server.on("receive", (_server, _fd, _reactorId, data: string) => data.length);
+// @ts-expect-error: a handler has no more arguments than there are
+server.on("close", (_server, _fd, _reactorId, more: number) => more);
+// @ts-expect-error: a handler is a function
+server.on("start", 1);
+// @ts-expect-error: a request comes first
+http.on("request", (response: { end(): void }, _request: { getMethod(): number }) => response.end());
+// @ts-expect-error: start is the server's
+port.on("start", () => {});
+// @ts-expect-error: a frame is no text
+port.on("message", (_server, frame: string) => frame.length);
+
+// ---- settings
+
+server.set({ open_length_check: true, package_length_type: "n", package_length_func: (data) => data.length });
+port.set({ open_websocket_protocol: true, package_max_length: 1 });
+
+// @ts-expect-error: there is no such setting
+server.set({ worker_nun: 1 });
+// @ts-expect-error: a number is needed
+server.set({ package_max_length: "2M" });
+// @ts-expect-error: there is no such length
+server.set({ package_length_type: "Q" });
+// @ts-expect-error: a length is a number
+server.set({ package_length_func: (data) => `${data.length}` });
+// @ts-expect-error: this holds for the whole server
+port.set({ max_connection: 1 });
+// @ts-expect-error: settings are set with set()
+port.setting = {};
+
+// ---- results
+
+const client = server.getClientInfo(1);
+export const address: string | false = client && client.remote_ip;
+export const text: string = server.stats("openmetrics");
+export const count: number = server.stats().accept_count;
+// @ts-expect-error: there is no such format
+server.stats("xml");
+// @ts-expect-error: there may be no such connection
+client.remote_ip;
