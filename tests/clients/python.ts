@@ -1,5 +1,5 @@
 /**
- * Tests with Python's websockets, which Debian has as python3-websockets.
+ * Tests with Python's websockets and aiohttp, which Debian has as python3-websockets and python3-aiohttp.
  *
  * @module
  */
@@ -11,13 +11,17 @@ import { test } from "node:test";
 /** The Python that Debian installs packages for. */
 export const PYTHON = "/usr/bin/python3";
 
-/** A test that fails where websockets is missing; `SLUICE_WITHOUT_PYTHON=1` leaves it out. */
-export function testWithPython(name: string, work: () => Promise<void>): void {
+/** A test that fails where the module is missing; `SLUICE_WITHOUT_PYTHON=1` leaves it out. */
+export function testWithPython(
+  name: string,
+  work: () => Promise<void>,
+  module: "websockets" | "aiohttp" = "websockets",
+): void {
   if (process.env.SLUICE_WITHOUT_PYTHON === "1") return void test.skip(`${name} (LEFT OUT by SLUICE_WITHOUT_PYTHON)`, work);
   test(name, () => {
-    if (spawnSync(PYTHON, ["-c", "import websockets"]).status === 0) return work();
+    if (spawnSync(PYTHON, ["-c", `import ${module}`]).status === 0) return work();
     throw new Error(
-      `${PYTHON} has no websockets: install python3-websockets, or leave these tests out with SLUICE_WITHOUT_PYTHON=1`,
+      `${PYTHON} has no ${module}: install python3-${module}, or leave these tests out with SLUICE_WITHOUT_PYTHON=1`,
     );
   });
 }

@@ -1,7 +1,13 @@
-"""A server made with Python's websockets, which echoes and takes orders. Prints its port, then each Close that it gets."""
+"""Servers made with Python's websockets, which echo and take orders. Each argument is the compression of one, as JSON.
+
+Prints their ports, then each Close that they get.
+"""
 
 import asyncio
+import json
+import sys
 import websockets
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 
 
 async def serve(socket, path):
@@ -24,9 +30,13 @@ async def serve(socket, path):
 
 
 async def main():
-    async with websockets.serve(serve, "127.0.0.1", 0, max_size=4 * 1024 * 1024) as server:
+    for options in sys.argv[1:] or ["{}"]:
+        deflate = ServerPerMessageDeflateFactory(**json.loads(options))
+        server = await websockets.serve(
+            serve, "127.0.0.1", 0, max_size=4 * 1024 * 1024, compression=None, extensions=[deflate]
+        )
         print(server.sockets[0].getsockname()[1], flush=True)
-        await asyncio.Future()
+    await asyncio.Future()
 
 
 asyncio.run(main())
