@@ -3,8 +3,8 @@
 //   node tools/check.mjs [NAME …]     only the steps whose names contain one of the words
 //   node tools/check.mjs --list       what there is
 //
-// A browser is looked for under the usual names, or taken from CHROMIUM. Where there is none, `--without-browser` leaves that
-// step out and says so; otherwise it fails.
+// Browsers are looked for under the usual names, or taken from CHROMIUM and FIREFOX. Where there is none, `--without-browser` leaves
+// that step out and says so, and `--without-firefox` (SLUICE_WITHOUT_FIREFOX=1) that part of it; otherwise it fails.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -17,13 +17,14 @@ const bun = bin(".bin/bun");
 const offline = ["--import-map", "tests/offline/import_map.json"];
 const nodes = ["22", "24", "26"];
 
-/** All test files below a folder; the browser's are a step of their own. */
-function testFiles(folder) {
-  return readdirSync(root + folder, { recursive: true }).filter((name) => name.endsWith("_test.ts"))
-    .map((name) => `${folder}/${name}`).filter((name) => !name.includes("/browser/")).sort();
+/** All files below a folder whose names end in a certain way. */
+function filesOf(folder, ending) {
+  return readdirSync(root + folder, { recursive: true }).filter((name) => name.endsWith(ending))
+    .map((name) => `${folder}/${name}`).sort();
 }
 
-const tests = testFiles("tests");
+const tests = filesOf("tests", "_test.ts");
+const browserTests = filesOf("tests/browser", "_in_browser.ts");
 const sources = ["mod.ts", "src/coroutine/mod.ts", "adapters/auto.ts", "adapters/deno.ts", "adapters/bun.ts", "adapters/node.ts"];
 
 /** Everything in src/ but the entry point that chooses an adapter. */
@@ -45,7 +46,14 @@ const steps = [
     `tests in Node ${version}`,
     [bin(`n${version}/bin/node`), "--import", "./tests/offline/register.mjs", "--test", ...tests],
   ]),
-  ["browser", [bin("n24/bin/node"), "--import", "./tests/offline/register.mjs", "--test", "tests/browser/chat_in_browser.ts"]],
+  ["browser", [
+    bin("n24/bin/node"),
+    "--import",
+    "./tests/offline/register.mjs",
+    "--test",
+    "--test-concurrency=1",
+    ...browserTests,
+  ]],
 ];
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
@@ -55,6 +63,7 @@ if (options.has("--list")) {
   process.exit();
 }
 
+const withoutFirefox = options.has("--without-firefox") || process.env.SLUICE_WITHOUT_FIREFOX === "1";
 const results = [];
 for (const [name, [command, ...args]] of steps) {
   if (words.length > 0 && !words.some((word) => name.includes(word))) continue;
@@ -73,10 +82,16 @@ for (const [name, [command, ...args]] of steps) {
     cwd: root,
     stdio: "inherit",
     timeout: 15 * 60 * 1000,
-    env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+    env: {
+      ...process.env,
+      NO_COLOR: "1",
+      DENO_NO_UPDATE_CHECK: "1",
+      ...(withoutFirefox ? { SLUICE_WITHOUT_FIREFOX: "1" } : {}),
+    },
   });
   if (signal !== null) console.error(`ended by ${signal}`);
-  results.push([name, status === 0 ? "ok" : "FAILED", (Date.now() - start) / 1000]);
+  const what = name === "browser" && withoutFirefox ? "browser, Firefox LEFT OUT, as asked" : name;
+  results.push([what, status === 0 ? "ok" : "FAILED", (Date.now() - start) / 1000]);
 }
 
 console.log("\n=== summary");

@@ -5,7 +5,6 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { findFaults, findPaleText } from "./accessibility.ts";
 import { type Browser, type Context, type ContextOptions, launchBrowser, type Page } from "./browser.ts";
-import "./coroutine_in_browser.ts"; // the other tests that need a browser
 import { type Example, lastingPort, startExample } from "./start_example.ts";
 
 const tool = (name: string): string => fileURLToPath(new URL(`../../tools/node_modules/${name}`, import.meta.url));

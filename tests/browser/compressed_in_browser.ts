@@ -1,0 +1,74 @@
+/// <reference lib="dom" />
+// Ten compressed messages in a row, of all kinds, with Chromium and Firefox, in all that can be agreed on.
+
+import { assertEquals, assertMatch } from "@std/assert";
+import process from "node:process";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { answerOf, describe, VARIANTS } from "../clients/compressed_servers.ts";
+import { Program, runners } from "../support/program.ts";
+import { launchBrowser } from "./browser.ts";
+import { Firefox } from "./firefox.ts";
+
+/** What is needed of a browser. */
+interface Visitor {
+  goto(url: string): Promise<unknown>;
+  evaluate(work: () => Promise<string>): Promise<string>;
+}
+
+/** Runs in the page. */
+async function talkToServer(): Promise<string> {
+  const module = "/compressed_talk.mjs";
+  const { talk } = await import(module);
+  return talk(new WebSocket(location.href.replace("http:", "ws:")));
+}
+
+/**
+ * Visits a server of each kind in each of the runtimes.
+ *
+ * @param tells Whether the browser tells what was agreed beside the name of the extension.
+ */
+async function visitAll(page: Visitor, tells: boolean): Promise<void> {
+  for (const [runtime, ...command] of runners.filter(([name]) => ["Deno", "Bun", "Node 24"].includes(name))) {
+    const program = new Program([...command, fileURLToPath(new URL("./compressed_program.ts", import.meta.url))]);
+    try {
+      const ports = (await program.line()).split(" ");
+      for (const [i, variant] of VARIANTS.entries()) {
+        const title = `${runtime}, ${describe(variant)}`;
+        await page.goto(`http://127.0.0.1:${ports[i]}/`);
+        const agreed = await page.evaluate(talkToServer).catch((error) => {
+          throw new Error(`${title}: ${error.message} ${program.errors}`);
+        });
+        assertEquals([title, agreed], [title, tells ? answerOf(variant) : "permessage-deflate"]);
+        // What does not shrink may come plain: empty, one character, a few words, noise.
+        assertMatch(await program.line(), /^(3[39] ){3}39 39 39 3[39] 39 39 39$/, title);
+      }
+    } finally {
+      program.process.kill("SIGKILL");
+      await program.exited;
+    }
+  }
+}
+
+test("ten messages and Chromium", async () => {
+  const browser = await launchBrowser();
+  try {
+    const context = await browser.newContext();
+    await visitAll(await context.newPage(), true);
+  } finally {
+    await browser.close();
+  }
+});
+
+async function checkFirefox(): Promise<void> {
+  const firefox = await Firefox.launch();
+  try {
+    await visitAll(firefox, false);
+  } finally {
+    await firefox.close();
+  }
+}
+
+if (process.env.SLUICE_WITHOUT_FIREFOX === "1") {
+  test.skip("ten messages and Firefox (LEFT OUT by SLUICE_WITHOUT_FIREFOX)", checkFirefox);
+} else test("ten messages and Firefox", checkFirefox);
