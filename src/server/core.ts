@@ -224,7 +224,8 @@ export class ServerCore extends PortCore {
   }
 
   #onAccepted(connection: Connection): void {
-    if (this.settings.enable_delay_receive) connection.hold();
+    // Where nobody can be told of a connection nobody would confirm it.
+    if (this.settings.enable_delay_receive && this.style.events.includes("connect")) connection.hold();
     portOf(connection).emitAbout(connection, "connect", 0);
   }
 

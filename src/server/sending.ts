@@ -6,7 +6,7 @@
 
 import type { Connection } from "../connection.ts";
 import { SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
-import { currentRuntime, type FileSource } from "../runtime.ts";
+import { type FileSource, loadRuntime } from "../runtime.ts";
 import type { PortCore } from "./port_core.ts";
 
 /** A file is read in pieces of this size; no more than two of them are in memory. */
@@ -44,7 +44,7 @@ function inTurn(connection: Connection, work: () => Promise<boolean>): Promise<b
 async function send(core: PortCore, connection: Connection, path: string, offset: number, length: number): Promise<boolean> {
   let file: FileSource;
   try {
-    file = await currentRuntime()!.openFile(path);
+    file = await (await loadRuntime()).openFile(path);
   } catch (error) {
     return core.failed(CODES[(error as { code?: string }).code ?? ""] ?? EIO);
   }
