@@ -4,6 +4,14 @@
  * @module
  */
 
+/** The longest delay of a timer, in milliseconds: a longer one overflows and is none, in every runtime. */
+export const LONGEST_DELAY = 0x7fffffff;
+
+/** Seconds as the delay of a timer: 24 days at most. */
+export function delayOf(seconds: number): number {
+  return Math.min(seconds * 1000, LONGEST_DELAY);
+}
+
 /**
  * Calls back at a time. Who waits again and again does not pay for a timer each time: one that is set already is left alone,
  * and when it rings, its owner looks at what is due and sets it for what is not.
@@ -26,11 +34,11 @@ export class Alarm {
     if (this.#timer !== undefined && this.#time <= time) return;
     this.clear();
     this.#time = time;
-    // Longer delays overflow in every runtime; who waits so long is asked again on the way.
+    // Who waits longer than a timer can is asked again on the way.
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#ring();
-    }, Math.min(Math.max(time - Date.now(), 0) + 1, 0x7fffffff));
+    }, Math.min(Math.max(time - Date.now(), 0) + 1, LONGEST_DELAY));
   }
 
   /** Does not ring. */

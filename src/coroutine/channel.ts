@@ -76,7 +76,6 @@ export class WebSocketChannel extends WebSocketSession {
   #next = 0;
   #frameBytes = 0;
   #holdsBack = false; // the peer is not read: too much of that
-  #readAgain = 0; // when it was last read again
 
   #reader: ((received: Received) => void) | undefined = undefined;
   #working = false; // the program has a frame and has not asked for the next one
@@ -142,7 +141,7 @@ export class WebSocketChannel extends WebSocketSession {
   #readOn(): void {
     if (!this.#holdsBack) return;
     this.#holdsBack = false;
-    this.#readAgain = this.host.now;
+    this.connection.lastReceived = this.host.now; // until now it could not
     if (this.connection.isOpen && !this.protocol.isInflating) this.connection.resume();
   }
 
@@ -166,6 +165,7 @@ export class WebSocketChannel extends WebSocketSession {
       this.#working = true;
       return this.#settleReader(frame);
     }
+    Frame.compact(frame); // it may wait long, and is not to keep the chunk alive that it came in
     this.#frames.push(frame);
     this.#frameBytes += Frame.sizeOf(frame) + FRAME_COST;
     if (!this.#holdsBack && this.#frameBytes >= RECEIVE_LIMIT) {
@@ -181,7 +181,7 @@ export class WebSocketChannel extends WebSocketSession {
   /** A peer that is not read cannot show that it lives, except by taking what we send. */
   protected override get lastHeard(): number {
     const { connection } = this;
-    if (!this.#holdsBack) return Math.max(super.lastHeard, this.#readAgain);
+    if (!this.#holdsBack) return super.lastHeard;
     return connection.queuedBytes === 0 ? this.host.now : Math.max(connection.lastSent, connection.lastProgress);
   }
 
@@ -269,7 +269,11 @@ export class WebSocketChannel extends WebSocketSession {
       return false;
     }
     this.#sendWaiting(true);
-    if (!this.startClose(payload)) return false;
+    return this.startClose(payload);
+  }
+
+  override startClose(payload: Uint8Array): boolean {
+    if (!super.startClose(payload)) return false;
     this.#readOn(); // up to the peer's Close; messages are dropped on the way
     return true;
   }

@@ -5,11 +5,7 @@
  */
 
 import type { Connection, Protocol } from "../connection.ts";
-import {
-  SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED,
-  SWOOLE_HTTP_CLIENT_ESTATUS_REQUEST_TIMEOUT,
-  SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET,
-} from "../constants.ts";
+import { SWOOLE_HTTP_CLIENT_ESTATUS_REQUEST_TIMEOUT, SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET } from "../constants.ts";
 import { ECONNRESET, ETIMEDOUT, SWOOLE_ERROR_HTTP_INVALID_PROTOCOL, SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE } from "../errors.ts";
 import type { MessageLimits } from "../http/message_parser.ts";
 import { type AnswerHead, ResponseParser } from "../http/response_parser.ts";
@@ -59,12 +55,10 @@ export class ClientFailure {
     this.code = code;
     this.detail = detail;
   }
-
-  /** Whether the server closed the connection before it answered: the same request may be tried on another one. */
-  get wasReset(): boolean {
-    return this.code === ECONNRESET && this.status !== SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED;
-  }
 }
+
+/** The server closed the connection before it answered: the same request may be tried on another one. */
+export class Unanswered extends ClientFailure {}
 
 const encoder = new TextEncoder();
 
@@ -112,6 +106,7 @@ export class ClientSession implements Protocol {
     const head = parser.head!;
     if (head.status === 101) return this.#switch(head, chunk, at);
     this.#answer(head);
+    if (at < chunk.length) this.#connection.abort(); // see above
   }
 
   #answer(head: AnswerHead): void {
@@ -156,7 +151,8 @@ export class ClientSession implements Protocol {
   }
 
   #reset(): ClientFailure {
-    return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET, ECONNRESET);
+    const Failure = this.#parser.begun ? ClientFailure : Unanswered;
+    return new Failure(SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET, ECONNRESET);
   }
 
   #finish(outcome: Incoming | ClientFailure): void {

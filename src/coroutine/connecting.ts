@@ -15,6 +15,7 @@ import {
 import { type BytePipe, type ConnectTls, loadRuntime, type Runtime } from "../runtime.ts";
 import { ClientFailure } from "./client_session.ts";
 import type { ResolvedClientSettings } from "./client_settings.ts";
+import { delayOf } from "./alarm.ts";
 
 /** Whom a client talks to. */
 export interface Target {
@@ -58,11 +59,8 @@ export async function connect(
   const tls = target.ssl ? await readTls(runtime, target, settings) : undefined;
   const unix = target.host.startsWith("unix:");
   const { connect_timeout } = settings;
-  let late = false;
-  const timer = connect_timeout <= 0 ? undefined : setTimeout(() => {
-    late = true;
-    aborter.abort();
-  }, connect_timeout * 1000);
+  const late = new AbortController();
+  const timer = connect_timeout > 0 ? setTimeout(() => late.abort(), delayOf(connect_timeout)) : undefined;
   try {
     return await runtime.connect({
       transport: unix ? "unix" : "tcp",
@@ -72,11 +70,11 @@ export async function connect(
       localHostname: settings.bind_address === "" ? undefined : settings.bind_address,
       localPort: settings.bind_port === 0 ? undefined : settings.bind_port,
       tls,
-      signal: aborter.signal,
+      signal: AbortSignal.any([aborter.signal, late.signal]),
     });
   } catch (error) {
-    if (late) return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, ETIMEDOUT);
     if (aborter.signal.aborted) return notConnected("it was closed meanwhile");
+    if (late.signal.aborted) return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, ETIMEDOUT);
     return explain(error, target.ssl);
   } finally {
     clearTimeout(timer);

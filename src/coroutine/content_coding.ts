@@ -18,13 +18,13 @@ const PIECE = 1024;
  * @param coding The value of Content-Encoding.
  * @param body The coded body.
  * @param limit The most octets that may come out.
- * @returns The body; the one given for an unknown coding; `undefined` when it is broken or larger than the limit.
+ * @returns The body, the one given for an unknown coding, or why there is none.
  */
 export async function decodeContent(
   coding: string | undefined,
   body: Uint8Array,
   limit: number,
-): Promise<Uint8Array | undefined> {
+): Promise<Uint8Array | "broken" | "too large"> {
   const name = coding?.trim().toLowerCase();
   if (body.length === 0 || (name !== "gzip" && name !== "x-gzip" && name !== "deflate")) return body;
   const stream = new DecompressionStream(name === "deflate" ? "deflate" : "gzip");
@@ -46,12 +46,26 @@ export async function decodeContent(
       if (length > limit) {
         reader.cancel().catch(() => {});
         writer.abort().catch(() => {});
-        return undefined;
+        return "too large";
       }
     }
     await writing;
   } catch {
-    return undefined;
+    return "broken";
   }
-  return joinBytes(parts);
+  const whole = joinBytes(parts);
+  return name === "deflate" && !hasChecksum(body, whole) ? "broken" : whole;
+}
+
+/** Whether a zlib stream ends with the checksum of its content (RFC 1950). Deno takes one that was cut off before. */
+function hasChecksum(stream: Uint8Array, content: Uint8Array): boolean {
+  let low = 1;
+  let high = 0;
+  for (let at = 0; at < content.length;) {
+    for (const end = Math.min(at + 3800, content.length); at < end; at++) high += low += content[at];
+    low %= 65521;
+    high %= 65521;
+  }
+  const { length } = stream;
+  return length >= 4 && new DataView(stream.buffer, stream.byteOffset + length - 4, 4).getUint32(0) === high * 65536 + low;
 }

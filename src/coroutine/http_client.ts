@@ -9,16 +9,18 @@ import { WEBSOCKET_OPCODE_PING } from "../constants.ts";
 import {
   SWOOLE_ERROR_CLIENT_NO_CONNECTION,
   SWOOLE_ERROR_HTTP_INVALID_PROTOCOL,
+  SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE,
   SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED,
   swooleStrerror,
 } from "../errors.ts";
-import { cookieHeader, decodeCookie, parseSetCookie } from "../http/cookies.ts";
+import { cookieHeader, decodeCookie, isCookieName, parseSetCookie } from "../http/cookies.ts";
 import type { Address, BytePipe } from "../runtime.ts";
 import type { Frame } from "../websocket/frame.ts";
 import type { Pushable, Received, WebSocketChannel } from "./channel.ts";
 import { addClientConnection } from "./client_connections.ts";
+import { delayOf } from "./alarm.ts";
 import { type ClientHandshake, makeHandshake } from "./client_handshake.ts";
-import { ClientFailure, ClientSession, type Incoming } from "./client_session.ts";
+import { ClientFailure, ClientSession, type Incoming, Unanswered } from "./client_session.ts";
 import {
   checkClientSettings,
   type HttpClientSettings,
@@ -263,17 +265,19 @@ export class HttpClient {
   // ---- HTTP ---------------------------------------------------------------------------------------------------------
 
   /** Requests a path with GET; see `execute()`. */
-  get(path: string): Promise<boolean> {
+  async get(path: string): Promise<boolean> {
+    this.#checkIdle();
     this.#draft.setMethod("GET");
     this.#draft.setData(undefined);
-    return this.execute(path);
+    return await this.execute(path);
   }
 
   /** Requests a path with POST; see `execute()` and `setData()`. */
-  post(path: string, data: RequestData): Promise<boolean> {
+  async post(path: string, data: RequestData): Promise<boolean> {
+    this.#checkIdle();
     this.#draft.setMethod("POST");
     this.#draft.setData(data);
-    return this.execute(path);
+    return await this.execute(path);
   }
 
   /**
@@ -284,8 +288,9 @@ export class HttpClient {
    * @throws {TypeError} If the path cannot be sent.
    * @throws {Error} If a request is under way, or a file of the settings cannot be read.
    */
-  execute(path: string): Promise<boolean> {
-    return this.#execute(path);
+  async execute(path: string): Promise<boolean> {
+    this.#checkIdle();
+    return await this.#execute(path);
   }
 
   /**
@@ -299,6 +304,7 @@ export class HttpClient {
    * @throws {Error} As `execute()`.
    */
   async upgrade(path: string): Promise<boolean> {
+    this.#checkIdle();
     this.#draft.checkHandshake();
     this.#draft.setMethod("GET");
     this.#draft.setData(undefined);
@@ -314,9 +320,13 @@ export class HttpClient {
     return false;
   }
 
-  async #execute(path: string, upgrade?: ClientHandshake): Promise<boolean> {
+  #checkIdle(): void {
     if (this.#aborter !== undefined) throw new Error("Cannot send the request: another one is under way");
+  }
+
+  async #execute(path: string, upgrade?: ClientHandshake): Promise<boolean> {
     if (this.#channel !== undefined) this.close(); // what was a WebSocket cannot be asked anything
+    this.#channel = this.#readable = this.#writable = undefined;
     const settings = resolveClientSettings(this.setting);
     const own = upgrade?.fields ?? [["Connection", settings.keep_alive ? "keep-alive" : "close"]];
     const codings: [string, string][] = settings.http_compression ? [["Accept-Encoding", ACCEPTED_CODINGS]] : [];
@@ -324,11 +334,11 @@ export class HttpClient {
     const aborter = this.#aborter = new AbortController();
     try {
       const seconds = settings.read_timeout === 0 ? READ_TIMEOUT : Math.max(settings.read_timeout, 0);
-      const request = { ...composed, timeout: seconds * 1000, upgrade };
+      const request = { ...composed, timeout: delayOf(seconds), upgrade };
       for (let retries = settings.max_retries;; retries--) {
         const session = await this.#connect(settings, aborter);
         const outcome = session instanceof ClientFailure ? session : await session.request(request);
-        if (outcome instanceof ClientFailure && outcome.wasReset && retries > 0 && !aborter.signal.aborted) continue;
+        if (outcome instanceof Unanswered && retries > 0 && !aborter.signal.aborted) continue;
         return await this.#take(
           aborter.signal.aborted && !this.connected ? notConnected("it was closed meanwhile") : outcome,
           settings,
@@ -376,10 +386,9 @@ export class HttpClient {
     for (const field of head.setCookie) this.#keepCookie(field);
     const coding = settings.http_compression ? head.header["content-encoding"] : undefined;
     const decoded = await decodeContent(coding, body, settings.package_max_length);
-    this.bytes = decoded ?? NO_BODY;
-    if (decoded === undefined) {
-      return this.#fails(SWOOLE_ERROR_HTTP_INVALID_PROTOCOL, `the ${coding} body is broken or larger than package_max_length`);
-    }
+    this.bytes = decoded instanceof Uint8Array ? decoded : NO_BODY;
+    if (decoded === "broken") return this.#fails(SWOOLE_ERROR_HTTP_INVALID_PROTOCOL, `the ${coding} body is broken`);
+    if (decoded === "too large") return this.#fails(SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE);
     this.#channel = channel;
     this.#errCode = 0;
     return true;
@@ -387,9 +396,11 @@ export class HttpClient {
 
   #keepCookie(field: string): void {
     const cookie = parseSetCookie(field);
-    if (cookie === undefined) return;
-    if (cookie.maxAge !== undefined && cookie.maxAge <= 0) delete this.cookies[cookie.name];
-    else this.cookies[cookie.name] = decodeCookie(cookie.value);
+    if (cookie === undefined || !isCookieName(cookie.name)) return;
+    const { name, value, maxAge, expires } = cookie;
+    const isOver = maxAge !== undefined ? maxAge <= 0 : expires !== undefined && Date.parse(expires) <= Date.now();
+    if (isOver) delete this.cookies[name];
+    else this.cookies[name] = decodeCookie(value);
   }
 
   #fails(code: number, detail = ""): false {
@@ -456,8 +467,9 @@ export class HttpClient {
    */
   close(): boolean {
     this.#aborter?.abort();
-    if (!this.connected) return this.#fails(SWOOLE_ERROR_CLIENT_NO_CONNECTION);
-    return this.#channel?.close() ?? this.#hangUp();
+    if (this.connected) return this.#channel?.close() ?? this.#hangUp();
+    if (this.#channel !== undefined) this.#channel.lastError = SWOOLE_ERROR_CLIENT_NO_CONNECTION;
+    return this.#fails(SWOOLE_ERROR_CLIENT_NO_CONNECTION);
   }
 
   #hangUp(): true {

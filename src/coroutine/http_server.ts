@@ -15,6 +15,7 @@ import { HttpSession } from "../server/http_session.ts";
 import type { ServerSettings } from "../server/settings.ts";
 import { ServerWebSocketHost } from "../server/websocket_host.ts";
 import { encodeClose } from "../websocket/close_code.ts";
+import { delayOf, LONGEST_DELAY } from "./alarm.ts";
 import { type ChannelHost, WebSocketChannel } from "./channel.ts";
 import { HttpResponse, type UpgradePolicy } from "./response.ts";
 import { Router } from "./router.ts";
@@ -168,7 +169,7 @@ export class HttpServer {
    * @returns `false` when the server is not running.
    */
   shutdown(patience: number = Infinity): boolean {
-    return this.#core.shutdown(patience);
+    return this.#core.shutdown(delayOf(patience) < LONGEST_DELAY ? patience : Infinity);
   }
 }
 

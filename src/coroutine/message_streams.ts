@@ -28,7 +28,7 @@ function isData(frame: Frame): boolean {
 /** The data frames, until the connection closes or fails. */
 export async function* iterateMessages(end: MessageEnd): AsyncGenerator<Frame, void, void> {
   while (true) {
-    const received = await end.recv();
+    const received = await end.recv(-1);
     if (received === "" || received === false) return;
     if (isData(received)) yield received;
   }
@@ -39,7 +39,7 @@ export function readMessages(end: MessageEnd): ReadableStream<string | Uint8Arra
   return new ReadableStream({
     async pull(controller) {
       while (true) {
-        const received = await end.recv();
+        const received = await end.recv(-1);
         if (received === "") return controller.close();
         if (received === false) throw new Error(`Cannot receive: ${swooleStrerror(end.getLastError())}`);
         if (isData(received)) return controller.enqueue(received.data);

@@ -61,6 +61,7 @@ export class HttpResponse extends Answer {
   readonly #request: HttpRequest;
   readonly #policy: UpgradePolicy;
   #channel: WebSocketChannel | undefined = undefined;
+  #kept = false; // the WebSocket outlives the handler
   #lastError = 0;
   #readable: ReadableStream<string | Uint8Array> | undefined = undefined;
   #writable: WritableStream<string | Uint8Array> | undefined = undefined;
@@ -167,6 +168,15 @@ export class HttpResponse extends Answer {
     return this.#channel !== undefined ? this.#channel.close() : super.close();
   }
 
+  /**
+   * Lets the handler return without an answer, which is to come later, or with the WebSocket open.
+   *
+   * @returns `false` when it was answered before.
+   */
+  override detach(): boolean {
+    return this.#channel !== undefined ? this.#kept = true : super.detach();
+  }
+
   /** The data messages until the connection closes; other frames are left out. */
   [Symbol.asyncIterator](): AsyncGenerator<Frame, void, void> {
     return iterateMessages(this);
@@ -189,7 +199,7 @@ export class HttpResponse extends Answer {
 
   /** The handler is done. @internal */
   leave(): void {
-    if (!this.isDetached) this.#channel?.leave();
+    if (!this.isDetached && !this.#kept) this.#channel?.leave();
   }
 
   /** It was used after it ended. @internal */

@@ -123,6 +123,16 @@ export function serializeCookie(name: string, value: string, attributes: CookieA
   return text;
 }
 
+/** Tells whether a cookie can have this name: it is not empty and nothing in it would end it early. */
+export function isCookieName(name: string): boolean {
+  try {
+    checkName(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The value of a Cookie field (RFC 6265 section 4.2), the values encoded as PHP's `urlencode()` does.
  *

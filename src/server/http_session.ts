@@ -218,11 +218,14 @@ export class HttpSession implements Protocol, ResponseTarget {
     this.#held = this.#response = undefined;
     this.#over = true;
     const protocol = connection.protocol = this.#host.onSwitch(this);
-    if (held === undefined) return;
+    if (held === undefined && !this.#peerEnded) return;
     queueMicrotask(() => {
       if (!connection.isOpen) return;
-      connection.resume();
-      connection.gather(() => protocol.receive(held, this.#heldAt));
+      if (held !== undefined) {
+        connection.resume();
+        connection.gather(() => protocol.receive(held, this.#heldAt));
+      }
+      if (this.#peerEnded && connection.isOpen) connection.gather(() => connection.protocol.receiveEnd());
     });
   }
 

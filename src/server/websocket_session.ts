@@ -59,7 +59,9 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   /** Whether the peer's Close was delivered: one of ours is the answer. */
   protected peerClosing = false;
 
+  #pongDue = false; // the answer to our own ping is still to come
   #endsWhenSent = false;
+  #closeWaited = false; // our Close was behind other octets when its answer was due
   #finished = false; // a client's closing handshake is done, and the server is to end TCP
   #peerEnded = false; // while a message is being inflated
   #pingSent = 0; // when, while its answer is awaited
@@ -140,10 +142,10 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   onDeadline(now: number): void {
     const connection = this.connection;
     if (this.#finished) return connection.end(this.#endedByServer);
-    if (this.protocol.isClosing) return connection.abort(); // the peer does not answer our Close
+    if (this.protocol.isClosing) return this.#onCloseTimeout(now);
     if (this.protocol.owesClose) return this.protocol.answerClose(); // nor does the program the peer's
     const idle = this.host.idleDeadline(connection);
-    if (idle !== 0 && idle <= now) return connection.end(false);
+    if (idle !== 0 && idle <= now && !this.isHoldingBack) return connection.end(false);
     const heard = this.lastHeard;
     if (this.#pingSent !== 0) {
       if (heard >= this.#pingSent) this.#pingSent = 0;
@@ -152,6 +154,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     const { pingInterval } = this.host;
     if (this.#pingSent === 0 && pingInterval > 0 && now >= heard + pingInterval) {
       this.#pingSent = now;
+      this.#pongDue = true;
       this.protocol.sendControl(WEBSOCKET_OPCODE_PING, NO_PAYLOAD); // section 5.5.2: a ping may serve as a keepalive
     }
     connection.deadline = this.#nextDeadline(this.lastHeard);
@@ -160,6 +163,16 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   onIdleChange(): void {
     // A closing connection has another deadline.
     if (this.protocol.isOpen && !this.peerClosing) this.connection.deadline = this.#nextDeadline(this.lastHeard);
+  }
+
+  /** The peer has not answered our Close; one that still reads what was sent before it has all the time that takes. */
+  #onCloseTimeout(now: number): void {
+    const { connection } = this;
+    const due = Math.max(connection.lastSent, connection.lastProgress) + this.host.closeTimeout;
+    if (connection.queuedBytes > 0 && due > now) connection.deadline = due;
+    else if (connection.queuedBytes === 0 && this.#closeWaited) connection.deadline = now + this.host.closeTimeout;
+    else return connection.abort();
+    this.#closeWaited = connection.queuedBytes > 0;
   }
 
   /** The last sign of life: octets, or progress through a queue behind which an answer to our ping is still to come. */
@@ -198,6 +211,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   }
 
   onPong(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#pongDue && start === end) return void (this.#pongDue = false); // nobody but us has asked for it
     this.onMessage(WEBSOCKET_OPCODE_PONG, bytes, start, end);
   }
 

@@ -156,6 +156,13 @@ export class Frame {
     return frame.#bytes === undefined ? frame.#text!.length : frame.#end - frame.#start;
   }
 
+  /** Gives a received frame memory of its own, if it lies in a much larger chunk. @internal */
+  static compact(frame: Frame): void {
+    const bytes = frame.#bytes;
+    if (bytes === undefined || bytes.buffer.byteLength <= 2 * (frame.#end - frame.#start) + 128) return;
+    frame.#own(sliceBytes(bytes, frame.#start, frame.#end));
+  }
+
   /** What is sent of a frame: its text as long as there are no octets. @internal */
   static outgoing(frame: Frame, flags: number): Outgoing {
     const { opcode } = frame;
