@@ -23,9 +23,12 @@ import "./adapters/auto.ts";
 
 export * from "./src/constants.ts";
 export * from "./src/errors.ts";
-export { HttpRequest } from "./src/http/request.ts";
+export type { ContentCoding, ContentEncoder } from "./src/http/content_coding.ts";
+export type { FormFields, FormValue } from "./src/http/form.ts";
+export { BaseRequest } from "./src/http/request.ts";
 export type { Fields } from "./src/http/request.ts";
-export { HttpResponse } from "./src/http/response.ts";
+export { BaseResponse } from "./src/http/response.ts";
+export type { HeaderValue } from "./src/http/response_fields.ts";
 export { setRuntime } from "./src/runtime.ts";
 export type {
   Address,
@@ -52,7 +55,11 @@ export type {
   Spellings,
   WebSocketServerEvents,
 } from "./src/server/events.ts";
+export { HttpRequest, UploadedFile } from "./src/server/http_request.ts";
+export type { ParseOptions } from "./src/server/http_request.ts";
+export { HttpResponse, WaitingResponse } from "./src/server/http_response.ts";
 export { HttpServer } from "./src/server/http_server.ts";
+export type { HttpSettings } from "./src/server/http_settings.ts";
 export type { ClientInfo, ServerStats } from "./src/server/info.ts";
 export type { LengthFunction, LengthType } from "./src/server/packages.ts";
 export { Server } from "./src/server/server.ts";

@@ -7,6 +7,7 @@
 import process from "node:process";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+import { encoder } from "./content_encoder.ts";
 import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
 
@@ -223,5 +224,6 @@ export const runtime: Runtime = {
   // it bind an address. Through node:net both work, on the same sockets of Bun.
   connect: async (options) => (await import("./node.ts")).runtime.connect(options),
   deflate: zlibEngine,
+  encoder,
   ...files,
 };

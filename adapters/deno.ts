@@ -7,6 +7,7 @@
 import { copyBytes } from "../src/bytes.ts";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, ConnectOptions, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+import { encoder } from "./content_encoder.ts";
 import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
 
@@ -223,5 +224,6 @@ export const runtime: Runtime = {
   },
   connect,
   deflate: zlibEngine,
+  encoder,
   ...files,
 };

@@ -24,6 +24,7 @@ import type {
   Runtime,
   TlsOptions,
 } from "../src/runtime.ts";
+import { encoder } from "./content_encoder.ts";
 import { NEVER, secureWith, transportOver } from "./deno_transport.ts";
 import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
@@ -285,5 +286,6 @@ export const runtime: Runtime = {
   },
   connect,
   deflate: zlibEngine,
+  encoder,
   ...files,
 };

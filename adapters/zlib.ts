@@ -23,7 +23,7 @@ const DEFLATE_SLICE = 32 * 1024;
 const INFLATE_SLICE = 256 * 1024;
 
 /** Streams get their output memory from here, and need none of their own. 64 is the least that they take. */
-const NO_MEMORY = { chunkSize: 64 };
+export const NO_MEMORY = { chunkSize: 64 };
 
 const { Z_NO_FLUSH, Z_SYNC_FLUSH, Z_RLE, Z_DEFAULT_STRATEGY } = constants;
 
@@ -53,7 +53,7 @@ interface Internals {
 function ignore(): void {}
 
 /** A zlib stream that is driven synchronously. */
-class Codec {
+export class Codec {
   readonly #stream: Internals;
   readonly #handle: Internals["_handle"];
   readonly #state: Uint32Array;
@@ -260,6 +260,11 @@ function handlesWork(): boolean {
 
 let works: boolean | undefined;
 
+/** Whether `Codec` can be used here; found out once. */
+export function codecWorks(): boolean {
+  return works ??= handlesWork();
+}
+
 /**
  * Makes an engine of `node:zlib`.
  *
@@ -268,7 +273,7 @@ let works: boolean | undefined;
  * @returns The engine.
  */
 export function createZlibEngine(useHandles = true): DeflateEngine {
-  const canUseHandles = () => useHandles && (works ??= handlesWork());
+  const canUseHandles = () => useHandles && codecWorks();
   return {
     name: "zlib",
     sendTakeover: true,

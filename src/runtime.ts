@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { ContentCoding, ContentEncoder } from "./http/content_coding.ts";
 import type { DeflateEngine } from "./websocket/deflate/engine.ts";
 
 /** One end of a connection. */
@@ -213,6 +214,15 @@ export interface Runtime {
   connect(options: ConnectOptions): Promise<BytePipe>;
   /** Compresses, if it can do that better than the web's streams. */
   readonly deflate?: DeflateEngine;
+  /**
+   * Makes what compresses the body of an answer, if the runtime can do that at once, without waiting.
+   *
+   * @param coding `gzip` or `deflate` (which is zlib's format).
+   * @param level 1 is fast, 9 is small.
+   * @param whole Whether the body comes in one piece, and nothing else is compressed in between.
+   * @returns `undefined` where that does not work.
+   */
+  encoder?(coding: ContentCoding, level: number, whole: boolean): ContentEncoder | undefined;
   /** Reads a text file. */
   readTextFile(path: string): Promise<string>;
   /** Appends text to a file, which is made when it is missing. */

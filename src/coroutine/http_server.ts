@@ -6,10 +6,10 @@
 
 import type { Protocol } from "../connection.ts";
 import { EBADF, EPIPE } from "../errors.ts";
-import type { HttpRequest } from "../http/request.ts";
-import type { HttpResponse as Answer } from "../http/response.ts";
 import type { BytePipe } from "../runtime.ts";
 import { ServerCore, type Style } from "../server/core.ts";
+import type { HttpRequest } from "../server/http_request.ts";
+import type { WaitingResponse } from "../server/http_response.ts";
 import { ProgramHttpHost } from "../server/http_server.ts";
 import { HttpSession } from "../server/http_session.ts";
 import type { ServerSettings } from "../server/settings.ts";
@@ -213,7 +213,7 @@ class CoroutineHost extends ProgramHttpHost {
     return new HttpResponse(session, request, this.#policy);
   }
 
-  override onRequest(request: HttpRequest, answer: Answer): void | Promise<void> {
+  override onRequest(request: HttpRequest, answer: WaitingResponse): void | Promise<void> {
     const core = this.#core;
     const response = answer as HttpResponse;
     core.requestCount++;
@@ -228,7 +228,7 @@ class CoroutineHost extends ProgramHttpHost {
     return done.then(() => response.leave());
   }
 
-  override onUpgrade(_session: HttpSession, request: HttpRequest, response: Answer): void | Promise<void> {
+  override onUpgrade(_session: HttpSession, request: HttpRequest, response: WaitingResponse): void | Promise<void> {
     return this.onRequest(request, response);
   }
 

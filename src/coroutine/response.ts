@@ -6,14 +6,20 @@
 
 import { WEBSOCKET_OPCODE_PING } from "../constants.ts";
 import { SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE, SWOOLE_ERROR_WEBSOCKET_UNCONNECTED } from "../errors.ts";
-import type { HttpRequest } from "../http/request.ts";
-import { HttpResponse as Answer } from "../http/response.ts";
 import type { CompressionPolicy } from "../server/compression.ts";
+import type { HttpRequest } from "../server/http_request.ts";
+import { WaitingResponse } from "../server/http_response.ts";
 import { type HttpSession, refuse } from "../server/http_session.ts";
 import type { Frame } from "../websocket/frame.ts";
 import { answerFields, checkHandshake, isUpgrade } from "../websocket/handshake.ts";
 import type { Pushable, Received, WebSocketChannel } from "./channel.ts";
 import { iterateMessages, readMessages, writeMessages } from "./message_streams.ts";
+
+const TRUE: Promise<true> = Promise.resolve(true);
+const FALSE: Promise<false> = Promise.resolve(false);
+
+/** So much may wait to be sent before `write()` waits. */
+const WRITE_LIMIT = 256 * 1024;
 
 /** What `upgrade()` needs to know of the server. @internal */
 export interface UpgradePolicy {
@@ -56,7 +62,7 @@ export interface UpgradePolicy {
  * await server.finished;
  * ```
  */
-export class HttpResponse extends Answer {
+export class HttpResponse extends WaitingResponse {
   readonly #session: HttpSession;
   readonly #request: HttpRequest;
   readonly #policy: UpgradePolicy;
@@ -68,10 +74,22 @@ export class HttpResponse extends Answer {
 
   /** Made by the server. */
   constructor(session: HttpSession, request: HttpRequest, policy: UpgradePolicy) {
-    super(session.connection.fd, session);
+    super(session);
     this.#session = session;
     this.#request = request;
     this.#policy = policy;
+  }
+
+  /**
+   * Sends a part of the body; the parts travel chunked (RFC 9112 section 7.1). Waits while the client does not read.
+   *
+   * @param data Text or octets. The octets may not be changed afterwards.
+   * @returns `false` when the answer has ended or the client is gone, or when writes that nobody awaits hold more than
+   * `socket_buffer_size`.
+   */
+  write(data: string | Uint8Array): Promise<boolean> {
+    if (!this.writePart(data)) return FALSE;
+    return this.#session.connection.queuedBytes < WRITE_LIMIT ? TRUE : this.drained();
   }
 
   /**

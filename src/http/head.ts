@@ -27,6 +27,8 @@ export interface RequestHead {
   readonly header: Record<string, string>;
   /** The length of the body, 0 for none, -1 for a chunked one. */
   readonly bodyLength: number;
+  /** All of it as it was sent, as Latin-1, without the empty line at its end. */
+  readonly text: string;
 }
 
 /** Why a message is refused. */
@@ -124,7 +126,7 @@ export function parseHead(bytes: Uint8Array, start: number, end: number, limits:
   }
   const bodyLength = parseBodyLength(header, version);
   if (bodyLength instanceof HttpFailure) return bodyLength;
-  return { method, target, version, header, bodyLength: bodyLength ?? 0 };
+  return { method, target, version, header, bodyLength: bodyLength ?? 0, text };
 }
 
 /**

@@ -32,6 +32,8 @@ export abstract class MessageParser<Head extends { readonly bodyLength: number }
   complete = false;
   /** Why the message is refused. Nothing more is read then. */
   failure: HttpFailure | undefined = undefined;
+  /** Takes the body of this message as it comes, instead of its being collected. To be set when the head is there. */
+  onBody: ((chunk: Uint8Array, start: number, end: number) => void) | undefined = undefined;
 
   /** What is accepted. */
   protected readonly limits: MessageLimits;
@@ -42,6 +44,7 @@ export abstract class MessageParser<Head extends { readonly bodyLength: number }
   #begun = false;
   #inFields = false; // behind the start line
   #body: GrowingBuffer | undefined = undefined;
+  #bodySize = 0;
   #chunked: ChunkedDecoder | undefined = undefined;
 
   constructor(limits: MessageLimits) {
@@ -75,9 +78,13 @@ export abstract class MessageParser<Head extends { readonly bodyLength: number }
 
   /** Forgets the message; the next octets belong to the next one. */
   next(): void {
-    this.head = this.#body = this.#chunked = undefined;
+    this.head =
+      this.#body =
+      this.#chunked =
+      this.onBody =
+        undefined;
     this.complete = this.#begun = this.#inFields = false;
-    this.#headSize = 0;
+    this.#headSize = this.#bodySize = 0;
   }
 
   /**
@@ -162,10 +169,9 @@ export abstract class MessageParser<Head extends { readonly bodyLength: number }
     const { bodyLength } = this.head!;
     if (bodyLength === UNTIL_END) return this.#keepBody(chunk, at, chunk.length) ? chunk.length : at;
     if (this.#chunked === undefined) {
-      const body = this.#body ??= new GrowingBuffer();
-      const stop = Math.min(at + bodyLength - body.length, chunk.length);
-      body.append(chunk, at, stop, bodyLength);
-      if (body.length === bodyLength) this.complete = true;
+      const stop = Math.min(at + bodyLength - this.#bodySize, chunk.length);
+      this.#keepBody(chunk, at, stop, bodyLength);
+      if (this.#bodySize === bodyLength) this.complete = true;
       return stop;
     }
     const stop = this.#chunked.receive(chunk, at, (start, end) => this.#keepBody(chunk, start, end));
@@ -177,14 +183,14 @@ export abstract class MessageParser<Head extends { readonly bodyLength: number }
     return stop;
   }
 
-  #keepBody(chunk: Uint8Array, start: number, end: number): boolean {
-    const body = this.#body ??= new GrowingBuffer();
-    const { maxBodySize } = this.limits;
-    if (body.length + end - start > maxBodySize) {
+  #keepBody(chunk: Uint8Array, start: number, end: number, most = this.limits.maxBodySize): boolean {
+    this.#bodySize += end - start;
+    if (this.#bodySize > most) {
       this.fail(413, "the body is too large", 0);
       return false;
     }
-    body.append(chunk, start, end, maxBodySize);
+    if (this.onBody !== undefined) this.onBody(chunk, start, end);
+    else (this.#body ??= new GrowingBuffer()).append(chunk, start, end, most);
     return true;
   }
 }

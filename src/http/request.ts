@@ -1,13 +1,19 @@
 /**
- * `HttpRequest`, Swoole's picture of a request.
+ * What an `HttpRequest` tells of a request without waiting for anything.
  *
  * @module
  */
 
 import type { Address } from "../runtime.ts";
+import { decodeCookie } from "./cookies.ts";
+import { type FormFields, mediaType, parseForm } from "./form.ts";
 import type { RequestHead } from "./head.ts";
+import { CHUNKED } from "./message_parser.ts";
+import { type RequestLimits, RequestParser } from "./request_parser.ts";
 
 const decoder = new TextDecoder();
+const NO_BODY = new Uint8Array(0);
+const NO_FIELDS: Fields = Object.freeze(Object.create(null));
 
 /** What a request needs to know of the connection that it came on. */
 export interface RequestSource {
@@ -24,45 +30,55 @@ export interface RequestSource {
 /** Values that a peer names, without a prototype. A key that is not there reads as `undefined`. */
 export type Fields = Record<string, string>;
 
-/**
- * A request (Swoole page "Http\Request"). The handler of `open` gets the one that opened the WebSocket.
- *
- * @example
- * ```ts
- * import { HttpServer } from "@sluice/server";
- *
- * const server = new HttpServer("127.0.0.1", 0);
- * server.on("request", (request, response) => {
- *   response.end(`${request.getMethod()} ${request.server.path_info} for ${request.get.name ?? "nobody"}`);
- * });
- * await server.start();
- * const answer = await fetch(`http://127.0.0.1:${server.port}/hello?name=Ada`);
- * console.assert(await answer.text() === "GET /hello for Ada");
- * server.shutdown();
- * ```
- */
-export class HttpRequest {
+/** How a request is read. */
+export interface RequestOptions {
+  /** Whether forms are read into `post`. */
+  readonly parsePost: boolean;
+  /** Whether cookies are read into `cookie`. */
+  readonly parseCookie: boolean;
+  /** How many parameters of a query, and of a form, are taken. */
+  readonly maxParameters: number;
+}
+
+/** A request of no connection. */
+const NOWHERE: RequestSource = { fd: 0, lastReceived: 0, localAddress: undefined, remoteAddress: undefined };
+
+/** A request as far as it is there. */
+export class BaseRequest {
   /** The connection it came on. */
   readonly fd: number;
-  /** The header fields; names in lower case, repeated fields joined with a comma. */
-  readonly header: Fields;
 
-  readonly #head: RequestHead;
-  readonly #body: Uint8Array;
   readonly #source: RequestSource;
+  readonly #options: RequestOptions;
   readonly #time: number;
-  #server: Record<string, string | number> | undefined;
-  #get: Fields | undefined;
-  #cookie: Fields | undefined;
+  #head: RequestHead | undefined;
+  #body: Uint8Array;
+  readonly #parser: RequestParser | undefined; // of one that is fed with `parse()`
+  #server: Record<string, string | number> | undefined = undefined;
+  #get: FormFields | undefined = undefined;
+  #post: FormFields | undefined = undefined;
+  #cookie: Fields | undefined = undefined;
 
-  /** Made by the server. */
-  constructor(head: RequestHead, body: Uint8Array, source: RequestSource) {
+  /** Made by the server; without a head, to be fed with `parse()`. */
+  constructor(
+    head: RequestHead | undefined,
+    body: Uint8Array | undefined,
+    options: RequestOptions,
+    source: RequestSource = NOWHERE,
+    limits?: RequestLimits,
+  ) {
+    if (limits !== undefined) this.#parser = new RequestParser(limits);
     this.#head = head;
-    this.#body = body;
+    this.#body = body ?? NO_BODY;
+    this.#options = options;
     this.#source = source;
     this.#time = source.lastReceived;
     this.fd = source.fd;
-    this.header = head.header;
+  }
+
+  /** The header fields; names in lower case, repeated fields joined with a comma. */
+  get header(): Fields {
+    return this.#head?.header ?? NO_FIELDS;
   }
 
   /**
@@ -72,6 +88,7 @@ export class HttpRequest {
    */
   get server(): Record<string, string | number> {
     if (this.#server !== undefined) return this.#server;
+    if (this.#head === undefined) return {};
     const { target, method, version } = this.#head;
     const [path, query] = splitTarget(target);
     const { localAddress, remoteAddress } = this.#source;
@@ -90,36 +107,44 @@ export class HttpRequest {
     return this.#server = server;
   }
 
-  /** The query's parameters, decoded. Of a repeated one the last counts, as in PHP. */
-  get get(): Fields {
-    if (this.#get === undefined) {
-      this.#get = Object.create(null) as Fields;
-      for (const [name, value] of new URLSearchParams(splitTarget(this.#head.target)[1])) this.#get[name] = value;
-    }
-    return this.#get;
+  /**
+   * The query's parameters, decoded. Of a repeated one the last counts; names with brackets make lists and objects, as in PHP:
+   * `a[]=1&a[]=2` is `["1", "2"]`, `b[x]=1` is `{ x: "1" }`.
+   */
+  get get(): FormFields {
+    return this.#get ??= parseForm(splitTarget(this.#head?.target ?? "/")[1], this.#options.maxParameters);
   }
 
-  /** The cookies, decoded. */
+  /** The fields of a form in the body, read as `get` is. Nothing with `http_parse_post` off. */
+  get post(): FormFields {
+    if (this.#post !== undefined) return this.#post;
+    if (!this.isCompleted()) return Object.create(null);
+    const isForm = this.#options.parsePost && mediaType(this.header["content-type"]) === "application/x-www-form-urlencoded";
+    return this.#post = parseForm(isForm ? decoder.decode(this.#body) : "", this.#options.maxParameters);
+  }
+
+  /** The cookies, decoded as PHP does (`+` is a blank). Of a repeated one the last counts. Nothing with `http_parse_cookie` off. */
   get cookie(): Fields {
     if (this.#cookie === undefined) {
       this.#cookie = Object.create(null) as Fields;
+      if (!this.#options.parseCookie) return this.#cookie;
       for (const pair of (this.header["cookie"] ?? "").split(";")) {
         const equals = pair.indexOf("=");
         if (equals < 0) continue;
-        this.#cookie[pair.slice(0, equals).trim()] = decodePercent(pair.slice(equals + 1).trim());
+        this.#cookie[pair.slice(0, equals).trim()] = decodeCookie(pair.slice(equals + 1).trim());
       }
     }
     return this.#cookie;
   }
 
-  /** The method, for example `GET`. */
+  /** The method, for example `GET`; empty before it is known. */
   getMethod(): string {
-    return this.#head.method;
+    return this.#head?.method ?? "";
   }
 
   /** The HTTP version, `1.0` or `1.1`. @internal */
   get version(): string {
-    return this.#head.version;
+    return this.#head?.version ?? "1.1";
   }
 
   /** The body as text, decoded from UTF-8. */
@@ -130,6 +155,61 @@ export class HttpRequest {
   /** The body's octets. Do not change them. */
   rawContent(): Uint8Array {
     return this.#body;
+  }
+
+  /**
+   * The whole request as it came in. A chunked body is in one chunk.
+   *
+   * @returns The octets of head and body.
+   */
+  getData(): Uint8Array {
+    const head = this.#head;
+    if (head === undefined) return NO_BODY;
+    const size = this.#body.length;
+    const chunked = head.bodyLength === CHUNKED;
+    const before = chunked && size > 0 ? `\r\n${size.toString(16)}\r\n` : "\r\n";
+    const after = chunked ? (size > 0 ? "\r\n" : "") + "0\r\n\r\n" : "";
+    const start = head.text + before;
+    const data = new Uint8Array(start.length + size + after.length);
+    for (let i = 0; i < start.length; i++) data[i] = start.charCodeAt(i);
+    data.set(this.#body, start.length);
+    for (let i = 0; i < after.length; i++) data[start.length + size + i] = after.charCodeAt(i);
+    return data;
+  }
+
+  /** Whether head and body are there. */
+  isCompleted(): boolean {
+    return this.#head !== undefined && (this.#parser === undefined || this.#parser.complete);
+  }
+
+  /**
+   * Reads a request from octets, in as many pieces as they come; for one that was made with `create()`.
+   *
+   * @param data The next octets; text counts one octet for each character.
+   * @returns How many of them belong to the request: all, until it is complete. `false` when they are no request, or when this
+   * one was made by a server.
+   */
+  parse(data: Uint8Array | string): number | false {
+    const parser = this.#parser;
+    if (parser === undefined || parser.failure !== undefined) return false;
+    const bytes = typeof data === "string" ? Uint8Array.from(data, (character) => character.charCodeAt(0)) : data;
+    let at = 0;
+    while (at < bytes.length && !parser.complete && parser.failure === undefined) at = parser.receive(bytes, at);
+    if (parser.failure !== undefined) return false;
+    this.#head = parser.head;
+    if (parser.complete) this.#body = parser.body;
+    return at;
+  }
+
+  /** Sets the body when it was read later than the head. @internal */
+  protected setBody(body: Uint8Array): void {
+    this.#body = body;
+    this.#post = undefined;
+  }
+
+  /** Sets the fields of a form that was read elsewhere. @internal */
+  protected setPost(post: FormFields): void {
+    this.#post = post;
   }
 }
 

@@ -1,13 +1,20 @@
 /**
- * `HttpResponse`, Swoole's picture of an answer.
+ * What an `HttpResponse` does without waiting for anything.
  *
  * @module
  */
 
-import { isFieldValue, isToken } from "./head.ts";
+import { joinBytes } from "../bytes.ts";
+import { type BodyCompression, chooseCoding, type ContentEncoder, isCompressible } from "./content_coding.ts";
+import { type CookieAttributes, serializeCookie } from "./cookies.ts";
+import { isFieldValue } from "./head.ts";
+import { type HeaderValue, ResponseFields } from "./response_fields.ts";
 import { reasonPhrase } from "./status.ts";
 
 const encoder = new TextEncoder();
+
+/** A body is compressed in slices of this size, with a turn of the event loop between them. */
+const CODING_SLICE = 128 * 1024;
 
 /** The exchange that a response belongs to. */
 export interface ResponseTarget {
@@ -23,6 +30,14 @@ export interface ResponseTarget {
   readonly isUpgrade: boolean;
   /** The value for `Date`. */
   readonly date: string;
+  /** The value of the request's Accept-Encoding. */
+  readonly acceptEncoding?: string | undefined;
+  /** How bodies are compressed, if they are. */
+  readonly bodyCompression?: BodyCompression | undefined;
+  /** Whether the queue takes so many octets more; otherwise the last-error code is 1009. */
+  hasRoom?(size: number): boolean;
+  /** Calls back in a later turn of the event loop. */
+  later?(work: () => void): void;
   /** Sends octets of the answer. */
   send(bytes: Uint8Array): void;
   /** Sends a part of the head. */
@@ -40,38 +55,27 @@ export interface ResponseTarget {
   close(): boolean;
 }
 
-/**
- * An answer (Swoole page "Http\Response"). Headers go out with the first `write()` or with `end()`.
- *
- * @example
- * ```ts
- * import { HttpServer } from "@sluice/server";
- *
- * const server = new HttpServer("127.0.0.1", 0);
- * server.on("request", (_request, response) => {
- *   response.status(201);
- *   response.header("Content-Type", "application/json");
- *   response.end('{"made":true}');
- * });
- * await server.start();
- * const answer = await fetch(`http://127.0.0.1:${server.port}/`);
- * console.assert(answer.status === 201 && (await answer.json()).made);
- * server.shutdown();
- * ```
- */
-export class HttpResponse {
+/** An answer. Headers go out with the first part of the body, or with `end()`. */
+export class BaseResponse {
   /** The connection it goes to. */
   readonly fd: number;
 
   readonly #target: ResponseTarget;
   #status = 200;
   #reason: string | undefined = undefined;
-  #fields: [name: string, value: string][] = [];
+  #fields = new ResponseFields();
+  #cookies: string[] = [];
+  #trailers: ResponseFields | undefined = undefined;
+  #encoder: ContentEncoder | undefined = undefined;
+  #left = -1; // of a streamed body whose length was told before
   #headSent = false;
   #streamed = false;
   #chunked = false;
   #ended = false;
   #detached = false;
+  #occupied = false;
+  #lengthUnknown = false;
+  #keptAlive = false; // as the head said
 
   /** Made by the server. */
   constructor(fd: number, target: ResponseTarget) {
@@ -86,7 +90,22 @@ export class HttpResponse {
 
   /** Whether the answer has ended, or the program took it over with `detach()`. @internal */
   get isSettled(): boolean {
-    return this.#ended || this.#detached;
+    return this.#ended || this.#detached || this.#occupied;
+  }
+
+  /** Whether something else makes the answer now: a file, or a fetch-style application. @internal */
+  get isOccupied(): boolean {
+    return this.#occupied;
+  }
+
+  /** Leaves the answer to something else, until `release()`. @internal */
+  occupy(): void {
+    this.#occupied = true;
+  }
+
+  /** The reverse of `occupy()`. @internal */
+  release(): void {
+    this.#occupied = false;
   }
 
   /** Whether the program took the answer over with `detach()`. @internal */
@@ -107,18 +126,105 @@ export class HttpResponse {
    * @returns `false` when the answer has begun; `getLastError()` of the server then tells 7106.
    * @throws {TypeError} If the name is no token, or a value holds a control character: a header cannot be split in two.
    */
-  header(name: string, value: string | number | readonly string[]): boolean {
+  header(name: string, value: HeaderValue): boolean {
     if (this.#begun()) return false;
-    const values = Array.isArray(value) ? value as readonly string[] : [String(value)];
-    if (!isToken(name)) throw new TypeError(`Cannot set a header: ${JSON.stringify(name)} is not a header name`);
-    for (const one of values) {
-      if (!isFieldValue(one)) throw new TypeError(`Cannot set the header ${name}: the value has a character that is not allowed`);
-    }
-    const lower = name.toLowerCase();
-    if (lower === "transfer-encoding") throw new TypeError("Cannot set Transfer-Encoding: write() chooses it");
-    this.#fields = this.#fields.filter(([other]) => other.toLowerCase() !== lower);
-    for (const one of values) this.#fields.push([name, one]);
+    this.#fields.set(name, value);
     return true;
+  }
+
+  /** Another name of `header()`. */
+  setHeader(name: string, value: HeaderValue): boolean {
+    return this.header(name, value);
+  }
+
+  /** The value of a header field that was set; the name in lower case. @internal */
+  fieldValue(lower: string): string | undefined {
+    return this.#fields.get(lower);
+  }
+
+  /**
+   * Sets a cookie, beside those that were set before.
+   *
+   * @param name The name.
+   * @param value The value, sent as PHP's `urlencode()` writes it. An empty one deletes the cookie.
+   * @param expires When it ends, seconds since 1970; 0 ends it with the browser.
+   * @param path The path it is for.
+   * @param domain The domain it is for, with all below it; the one host unless given.
+   * @param secure For TLS only.
+   * @param httponly Not for scripts.
+   * @param samesite `Strict`, `Lax` or `None`.
+   * @param priority `Low`, `Medium` or `High`.
+   * @param partitioned One cookie for each site that embeds this one; needs `secure`.
+   * @returns `false` when the answer has begun.
+   * @throws {TypeError} If a part has a character that a cookie cannot hold.
+   * @throws {RangeError} If `expires` is no time from 1970 to 9999.
+   */
+  cookie(
+    name: string,
+    value = "",
+    expires = 0,
+    path = "/",
+    domain = "",
+    secure = false,
+    httponly = false,
+    samesite = "",
+    priority = "",
+    partitioned = false,
+  ): boolean {
+    return this.#addCookie(name, value, { expires, path, domain, secure, httponly, samesite, priority, partitioned }, false);
+  }
+
+  /** As `cookie()`, but the value is sent as it is: visible ASCII without `,` and `;`, otherwise it throws a `TypeError`. */
+  rawcookie(
+    name: string,
+    value = "",
+    expires = 0,
+    path = "/",
+    domain = "",
+    secure = false,
+    httponly = false,
+    samesite = "",
+    priority = "",
+    partitioned = false,
+  ): boolean {
+    return this.#addCookie(name, value, { expires, path, domain, secure, httponly, samesite, priority, partitioned }, true);
+  }
+
+  /** Another name of `cookie()`. */
+  setCookie(...cookie: Parameters<BaseResponse["cookie"]>): boolean {
+    return this.cookie(...cookie);
+  }
+
+  /** Another name of `rawcookie()`. */
+  setRawCookie(...cookie: Parameters<BaseResponse["rawcookie"]>): boolean {
+    return this.rawcookie(...cookie);
+  }
+
+  #addCookie(name: string, value: string, attributes: CookieAttributes, raw: boolean): boolean {
+    if (this.#begun()) return false;
+    this.#cookies.push(serializeCookie(name, value, attributes, raw));
+    return true;
+  }
+
+  /**
+   * Sets a trailer: a field that is sent behind the body, which travels chunked then (RFC 9110 section 6.5). One that is set
+   * before the answer begins is announced in `Trailer`.
+   *
+   * @returns `false` when the answer has ended, has begun without chunks, or the client speaks HTTP/1.0.
+   * @throws {TypeError} If the name or the value cannot be one, or the field has to be known before the body.
+   */
+  trailer(name: string, value: HeaderValue): boolean {
+    if (this.#finished()) return false;
+    const trailers = this.#trailers ?? new ResponseFields();
+    trailers.setTrailer(name, value);
+    if (!this.#target.takesChunks || (this.#headSent && !this.#chunked)) return false;
+    this.#trailers = trailers;
+    return true;
+  }
+
+  /** Swoole's preparation of the header; nothing has to be prepared here. Returns whether headers may still be set. */
+  initHeader(): boolean {
+    return !this.#ended && !this.#headSent;
   }
 
   /**
@@ -142,6 +248,11 @@ export class HttpResponse {
     return true;
   }
 
+  /** Another name of `status()`. */
+  setStatusCode(code: number, reason?: string): boolean {
+    return this.status(code, reason);
+  }
+
   /**
    * Sends the answer to another address.
    *
@@ -152,47 +263,121 @@ export class HttpResponse {
     return this.status(code) && this.header("Location", url) && this.end();
   }
 
-  /**
-   * Sends a part of the body; the parts travel chunked (RFC 9112 section 7.1).
-   *
-   * @param data Text or octets. The octets may not be changed afterwards.
-   * @returns `false` when the answer has ended or the peer is gone.
-   */
-  write(data: string | Uint8Array): boolean {
+  /** Sends a part of the body. @internal */
+  writePart(data: string | Uint8Array): boolean {
     if (this.#finished()) return false;
     const bytes = toBytes(data);
+    if (this.#headSent && this.#target.hasRoom?.(bytes.length) === false) return false;
     if (!this.#headSent) {
       this.#streamed = true;
       this.#chunked = this.#target.takesChunks; // an HTTP/1.0 peer reads until the connection ends
+      this.#encoder = this.#chooseEncoder(Infinity, false);
       this.#sendHead(undefined);
     }
-    if (bytes.length > 0 && this.#hasBody()) {
-      if (this.#chunked) this.#target.sendHead(`${bytes.length.toString(16)}\r\n`);
-      this.#target.send(bytes);
-      if (this.#chunked) this.#target.sendHead("\r\n");
-    }
+    if (bytes.length > 0) this.#sendPart(this.#encoder === undefined ? bytes : this.#encoder.write(bytes, "flush"));
     return true;
   }
 
+  /** Begins a body of a known length; `writePart()` sends it. @internal */
+  beginBody(length: number): void {
+    if (this.#begun()) return;
+    this.#left = length;
+    this.#sendHead(length);
+  }
+
+  #sendPart(bytes: Uint8Array): void {
+    if (bytes.length === 0 || !this.#hasBody()) return;
+    if (this.#left >= 0) {
+      if (bytes.length > this.#left) bytes = bytes.subarray(0, this.#left);
+      this.#left -= bytes.length;
+    }
+    if (this.#chunked) this.#target.sendHead(`${bytes.length.toString(16)}\r\n`);
+    this.#target.send(bytes);
+    if (this.#chunked) this.#target.sendHead("\r\n");
+  }
+
   /**
-   * Sends the answer, or the rest of it after `write()`.
+   * Sends the answer, or the rest of it after `write()`. A whole body is compressed when the client takes that and it is worth
+   * it (`http_compression`).
    *
-   * @param data The body, or its last part.
-   * @returns `false` when the answer has ended before or the peer is gone.
+   * @param data The body, or its last part. Octets may not be changed afterwards.
+   * @returns `false` when the answer has ended or the peer is gone.
    */
   end(data: string | Uint8Array = ""): boolean {
     if (this.#finished()) return false;
-    if (this.#headSent) {
-      if (data.length > 0) this.write(data);
-      if (this.#chunked && this.#hasBody()) this.#target.sendHead("0\r\n\r\n");
-    } else {
-      const bytes = toBytes(data);
-      this.#sendHead(bytes.length);
-      if (bytes.length > 0 && this.#hasBody()) this.#target.send(bytes);
-    }
+    const bytes = toBytes(data);
     this.#ended = true;
-    this.#target.onEnd(this.#status, this.#keepAlive());
+    if (this.#headSent) {
+      this.#sendPart(this.#encoder === undefined ? bytes : this.#encoder.write(bytes, "end"));
+      this.#finish();
+      return true;
+    }
+    const coder = this.#encoder = this.#chooseEncoder(bytes.length, bytes.length <= CODING_SLICE);
+    if (coder === undefined) this.#sendWhole(bytes);
+    else if (bytes.length <= CODING_SLICE || this.#target.later === undefined) this.#sendWhole(coder.write(bytes, "end"));
+    else this.#codeSlice(bytes, 0, []);
     return true;
+  }
+
+  /** Compresses one slice of a large body, and the others in turns that follow. */
+  #codeSlice(bytes: Uint8Array, at: number, parts: Uint8Array[]): void {
+    const end = Math.min(at + CODING_SLICE, bytes.length);
+    parts.push(this.#encoder!.write(bytes.subarray(at, end), end < bytes.length ? "more" : "end"));
+    if (end === bytes.length) return this.#sendWhole(joinBytes(parts));
+    this.#target.later!(() => {
+      if (this.#target.isOpen) this.#codeSlice(bytes, end, parts);
+      else this.#encoder!.close();
+    });
+  }
+
+  #sendWhole(bytes: Uint8Array): void {
+    if (this.#trailers !== undefined && this.#hasBody()) {
+      this.#chunked = true;
+      this.#sendHead(undefined);
+    } else {
+      this.#sendHead(bytes.length);
+    }
+    this.#sendPart(bytes);
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#encoder?.close();
+    if (this.#chunked && this.#hasBody()) {
+      let last = "0\r\n";
+      for (const [name, value] of this.#trailers ?? []) last += `${name}: ${value}\r\n`;
+      this.#target.sendHead(last + "\r\n");
+    }
+    this.#target.onEnd(this.#status, this.#keptAlive && this.#keepAlive());
+  }
+
+  /** Decides whether the body is compressed, and says so in the header. */
+  #chooseEncoder(length: number, whole: boolean): ContentEncoder | undefined {
+    const { bodyCompression: compression, acceptEncoding } = this.#target;
+    if (compression === undefined || acceptEncoding === undefined || length < compression.minLength) return undefined;
+    const status = this.#status;
+    if (isBodiless(status) || status === 206) return undefined;
+    const fields = this.#fields;
+    if (!isCompressible(fields.get("content-type") ?? "text/html", compression.types)) return undefined;
+    if (fields.has("content-encoding") || fields.has("content-range")) return undefined;
+    if (/\bno-transform\b/i.test(fields.get("cache-control") ?? "")) return undefined; // RFC 9111 section 5.2.2.6
+    const vary = fields.get("vary");
+    if (vary === undefined || !/(?:^|,)[ \t]*(?:accept-encoding|\*)[ \t]*(?:,|$)/i.test(vary)) {
+      fields.add("Vary", "Accept-Encoding");
+    }
+    const coding = chooseCoding(acceptEncoding);
+    if (coding === undefined) return undefined;
+    if (this.#target.isHead) {
+      this.#lengthUnknown = true; // nobody has compressed it
+      return undefined;
+    }
+    const coder = compression.encoder(coding, whole);
+    if (coder === undefined) return undefined;
+    fields.set("Content-Encoding", coding);
+    // RFC 9110 section 8.8.3: a strong validator is for these octets, not for others that stand for them.
+    const tag = fields.get("etag");
+    if (tag?.startsWith('"')) fields.set("ETag", `W/${tag}`);
+    return coder;
   }
 
   /** Lets the handler return without an answer, which is to come later. Without it that would be a 500. */
@@ -204,17 +389,18 @@ export class HttpResponse {
   /** Closes the connection. */
   close(): boolean {
     this.#ended = true;
+    this.#occupied = false;
     return this.#target.close();
   }
 
   /** Ends with 101. What the program has set comes behind these headers, or in their place. @internal */
   switchProtocols(headers: readonly (readonly [name: string, value: string])[]): void {
     const own = this.#fields;
-    this.#fields = [];
+    this.#fields = new ResponseFields();
     this.status(101);
     for (const [name, value] of headers) this.header(name, value);
-    for (const [name] of own) this.#fields = this.#fields.filter(([other]) => other.toLowerCase() !== name.toLowerCase());
-    this.#fields.push(...own);
+    for (const [name] of own) this.#fields.delete(name.toLowerCase());
+    for (const [name, value] of own) this.#fields.add(name, value);
     this.end();
   }
 
@@ -224,19 +410,15 @@ export class HttpResponse {
   }
 
   #begun(): boolean {
-    if (!this.#ended && !this.#headSent) return false;
+    if (!this.#ended && !this.#headSent && !this.#occupied) return false;
     this.onMisuse();
     return true;
   }
 
   #finished(): boolean {
-    if (!this.#ended && this.#target.isOpen) return false;
+    if (!this.#ended && !this.#occupied && this.#target.isOpen) return false;
     this.onMisuse();
     return true;
-  }
-
-  #has(name: string): boolean {
-    return this.#fields.some(([other]) => other.toLowerCase() === name);
   }
 
   /** RFC 9110 section 6.4.1: no body after HEAD, nor with 101, 204 and 304. */
@@ -245,22 +427,23 @@ export class HttpResponse {
   }
 
   #keepAlive(): boolean {
-    if (!this.#target.keepAlive || (this.#streamed && !this.#chunked && this.#hasBody())) return false;
+    if (!this.#target.keepAlive || (this.#streamed && !this.#chunked && this.#hasBody())) {
+      return false;
+    }
     // A program that says `Connection: close` means it (RFC 9112 section 9.6).
-    return !this.#has("connection") || !this.#connectionOptions().some((option) => option.toLowerCase() === "close");
+    return !this.#fields.has("connection") || !this.#connectionOptions().some((option) => option.toLowerCase() === "close");
   }
 
   /** The values of the program's `Connection`. */
   #connectionOptions(): string[] {
-    const options = this.#fields.filter(([name]) => name.toLowerCase() === "connection").map(([, value]) => value).join();
-    return options.split(",").map((option) => option.trim()).filter((option) => option !== "");
+    return (this.#fields.get("connection") ?? "").split(",").map((option) => option.trim()).filter((option) => option !== "");
   }
 
   /** The value of `Connection`: what will be, whatever the program thinks. */
   #connectionField(): string {
     const options = this.#connectionOptions().filter((option) => !/^(?:close|keep-alive)$/i.test(option));
     // RFC 9110 section 7.8: who sends Upgrade names it here, so that no proxy passes it on.
-    if (this.#has("upgrade") && !options.some((option) => option.toLowerCase() === "upgrade")) options.push("Upgrade");
+    if (this.#fields.has("upgrade") && !options.some((option) => option.toLowerCase() === "upgrade")) options.push("Upgrade");
     if (this.#status !== 101) options.push(this.#keepAlive() ? "keep-alive" : "close");
     return options.join(", ");
   }
@@ -280,20 +463,28 @@ export class HttpResponse {
       else if (!connection) text += `${name}: ${this.#connectionField()}\r\n`;
       connection ||= lower === "connection";
     }
-    if (!this.#has("server")) text += "Server: sluice\r\n";
-    if (!this.#has("date")) text += `Date: ${this.#target.date}\r\n`;
+    for (const cookie of this.#cookies) text += `Set-Cookie: ${cookie}\r\n`;
+    if (!this.#fields.has("server")) text += "Server: sluice\r\n";
+    if (!this.#fields.has("date")) text += `Date: ${this.#target.date}\r\n`;
     if (!connection) {
-      if (this.#has("upgrade")) text += `Connection: ${this.#connectionField()}\r\n`;
+      if (this.#fields.has("upgrade")) text += `Connection: ${this.#connectionField()}\r\n`;
       else if (status !== 101) text += `Connection: ${this.#keepAlive() ? "keep-alive" : "close"}\r\n`;
     }
     if (!isBodiless(status)) {
-      if (!this.#has("content-type")) text += "Content-Type: text/html\r\n";
-      if (!this.#hasBody() && this.#has("content-length")) { /* the program's own was sent */ }
-      else if (this.#chunked) text += "Transfer-Encoding: chunked\r\n";
-      else if (length !== undefined) text += `Content-Length: ${length}\r\n`;
+      if (!this.#fields.has("content-type")) text += "Content-Type: text/html\r\n";
+      if (!this.#hasBody() && this.#fields.has("content-length")) { /* the program's own was sent */ }
+      else if (this.#chunked) text += this.#announceTrailers() + "Transfer-Encoding: chunked\r\n";
+      else if (length !== undefined && !this.#lengthUnknown) text += `Content-Length: ${length}\r\n`;
     }
     this.#headSent = true;
+    this.#keptAlive = this.#keepAlive();
     this.#target.sendHead(text + "\r\n");
+  }
+
+  #announceTrailers(): string {
+    if (this.#trailers === undefined) return "";
+    const names = new Set([...this.#trailers].map(([name]) => name));
+    return names.size > 0 ? `Trailer: ${[...names].join(", ")}\r\n` : "";
   }
 }
 

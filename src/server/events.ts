@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { HttpRequest } from "../http/request.ts";
-import type { HttpResponse } from "../http/response.ts";
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
+import type { HttpRequest } from "./http_request.ts";
+import type { HttpResponse } from "./http_response.ts";
 
 /** What a handler may return: nothing, or a promise that is waited for where that matters. */
 // deno-lint-ignore no-explicit-any

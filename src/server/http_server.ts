@@ -4,10 +4,11 @@
  * @module
  */
 
-import type { Protocol } from "../connection.ts";
-import type { HttpRequest } from "../http/request.ts";
-import { HttpResponse } from "../http/response.ts";
+import type { Connection, Protocol } from "../connection.ts";
+import { bodyCompression } from "./body_compression.ts";
 import { EVENT_NAMES, type HttpServerEvents, type ObjectEvents, type Spellings } from "./events.ts";
+import type { HttpRequest } from "./http_request.ts";
+import { HttpResponse, type WaitingResponse } from "./http_response.ts";
 import { type HttpHost, HttpSession } from "./http_session.ts";
 import type { PortCore, Style } from "./port_core.ts";
 import { coreOf, Server } from "./server.ts";
@@ -79,6 +80,10 @@ function httpStyle(core: PortCore): Style {
 /** Hands requests to the program's `request` handler. */
 export class ProgramHttpHost implements HttpHost {
   readonly requestLimits: HttpHost["requestLimits"];
+  readonly requestOptions: HttpHost["requestOptions"];
+  readonly parsesFiles: boolean;
+  readonly streamsBodies: boolean;
+  readonly bodyCompression: HttpHost["bodyCompression"];
   readonly requestTimeout: number;
   readonly keepAliveTimeout: number;
   readonly takesUpgrades: boolean = false;
@@ -91,8 +96,17 @@ export class ProgramHttpHost implements HttpHost {
     this.requestLimits = {
       maxHeadSize: settings.http_max_header_size,
       maxHeaders: settings.http_max_headers,
+      maxBodySize: settings.http_stream_body ? settings.http_stream_body_max_length || Infinity : settings.package_max_length,
+    };
+    this.requestOptions = {
+      parsePost: settings.http_parse_post,
+      parseCookie: settings.http_parse_cookie,
+      maxParameters: settings.http_max_parameters,
       maxBodySize: settings.package_max_length,
     };
+    this.parsesFiles = settings.http_parse_files;
+    this.streamsBodies = settings.http_stream_body;
+    this.bodyCompression = bodyCompression(settings);
     this.requestTimeout = settings.http_request_timeout * 1000;
     this.keepAliveTimeout = settings.http_keepalive_timeout * 1000;
   }
@@ -111,17 +125,17 @@ export class ProgramHttpHost implements HttpHost {
     return this.#date;
   }
 
-  makeResponse(session: HttpSession, _request: HttpRequest): HttpResponse {
-    return new HttpResponse(session.connection.fd, session);
+  makeResponse(session: HttpSession, _request: HttpRequest): WaitingResponse {
+    return new HttpResponse(session);
   }
 
-  onRequest(request: HttpRequest, response: HttpResponse): void | Promise<void> {
+  onRequest(request: HttpRequest, response: WaitingResponse): void | Promise<void> {
     const core = this.#core;
     core.requestCount++;
     return core.run(core.connection(request.fd), () => core.handler("request")!(request, response), response);
   }
 
-  onUpgrade(_session: HttpSession, _request: HttpRequest, _response: HttpResponse): void | Promise<void> {}
+  onUpgrade(_session: HttpSession, _request: HttpRequest, _response: WaitingResponse): void | Promise<void> {}
 
   onSwitch(_session: HttpSession): Protocol {
     throw new Error("Cannot switch protocols: this server speaks HTTP only");
@@ -129,6 +143,10 @@ export class ProgramHttpHost implements HttpHost {
 
   onAnswered(): void {
     this.#core.responseCount++;
+  }
+
+  hasRoom(connection: Connection, size: number): boolean {
+    return this.#core.hasRoom(connection.queuedBytes, "", size);
   }
 
   setError(code: number): void {

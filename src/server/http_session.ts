@@ -6,17 +6,28 @@
 
 import type { Connection, Protocol } from "../connection.ts";
 import type { HttpFailure, RequestHead } from "../http/head.ts";
-import { HttpRequest } from "../http/request.ts";
+import type { BodyCompression } from "../http/content_coding.ts";
 import { type RequestLimits, RequestParser } from "../http/request_parser.ts";
-import { HttpResponse, type ResponseTarget } from "../http/response.ts";
+import type { BaseResponse, ResponseTarget } from "../http/response.ts";
 import { reasonPhrase } from "../http/status.ts";
 import type { Compression } from "../websocket/deflate/compression.ts";
 import { hasToken, isUpgrade, type Refusal } from "../websocket/handshake.ts";
+import { HttpRequest, type HttpRequestOptions } from "./http_request.ts";
+import { WaitingResponse } from "./http_response.ts";
+import { type BodySupply, RequestBody } from "./request_body.ts";
 
 /** What the sessions of one server share. Times in milliseconds; 0 turns one off. */
 export interface HttpHost {
   /** What a peer may send. */
   readonly requestLimits: RequestLimits;
+  /** How requests are read. */
+  readonly requestOptions: HttpRequestOptions;
+  /** Whether forms with files are read before the handler is called. */
+  readonly parsesFiles: boolean;
+  /** Whether the handler is called before the body is there. */
+  readonly streamsBodies: boolean;
+  /** How bodies are compressed, if they are. */
+  readonly bodyCompression: BodyCompression | undefined;
   /** How long the head and the body of a request may take to arrive. */
   readonly requestTimeout: number;
   /** How long a connection may wait for its next request. */
@@ -28,15 +39,17 @@ export interface HttpHost {
   /** Whether upgrade requests are handshakes here. */
   readonly takesUpgrades: boolean;
   /** Makes the response object of a request. */
-  makeResponse(session: HttpSession, request: HttpRequest): HttpResponse;
+  makeResponse(session: HttpSession, request: HttpRequest): WaitingResponse;
   /** Answers a request. The promise, if any, settles when the handler is done. */
-  onRequest(request: HttpRequest, response: HttpResponse): void | Promise<void>;
+  onRequest(request: HttpRequest, response: WaitingResponse): void | Promise<void>;
   /** Answers a handshake. */
-  onUpgrade(session: HttpSession, request: HttpRequest, response: HttpResponse): void | Promise<void>;
+  onUpgrade(session: HttpSession, request: HttpRequest, response: WaitingResponse): void | Promise<void>;
   /** A handshake was answered with 101: makes the protocol that the connection speaks from now on. */
   onSwitch(session: HttpSession): Protocol;
   /** A request was answered. */
   onAnswered(): void;
+  /** Whether a connection's queue takes so many octets more; notes the last-error code if not. */
+  hasRoom(connection: Connection, size: number): boolean;
   /** Notes a last-error code. */
   setError(code: number): void;
 }
@@ -44,7 +57,7 @@ export interface HttpHost {
 const NO_BODY = new Uint8Array(0);
 
 /** The HTTP protocol of one connection. */
-export class HttpSession implements Protocol, ResponseTarget {
+export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   /** The connection. */
   readonly connection: Connection;
   /** The compression that a handshake has agreed on. */
@@ -55,7 +68,10 @@ export class HttpSession implements Protocol, ResponseTarget {
   readonly #host: HttpHost;
   readonly #parser: RequestParser;
   #head: RequestHead | undefined = undefined; // of the request that is being answered
-  #response: HttpResponse | undefined = undefined;
+  #response: WaitingResponse | undefined = undefined;
+  #upload: RequestBody | undefined = undefined; // the body of that request, while it is arriving
+  #continues = false; // the client waits for 100
+  #gone: Set<() => void> | undefined = undefined;
   #held: Uint8Array | undefined = undefined; // what arrived behind that request
   #heldAt = 0;
   #headChecked = false;
@@ -74,11 +90,17 @@ export class HttpSession implements Protocol, ResponseTarget {
   // ---- Protocol -----------------------------------------------------------------------------------------------------
 
   receive(chunk: Uint8Array, at: number): void {
-    if (this.#response !== undefined || this.#held !== undefined) return this.#hold(chunk, at);
+    if ((this.#response !== undefined && this.#upload === undefined) || this.#held !== undefined) return this.#hold(chunk, at);
     this.#reading = true;
     while (at < chunk.length && !this.#over) {
       const begun = this.#parser.begun;
       at = this.#parser.receive(chunk, at);
+      if (this.#upload !== undefined) {
+        this.#afterUpload();
+        if (this.#upload !== undefined) continue;
+        this.#hold(chunk, at);
+        break;
+      }
       if (!begun && this.#parser.begun) this.connection.deadline = deadlineIn(this.#host.requestTimeout, this.#host.now);
       if (this.#parser.failure !== undefined) {
         this.#refuse(this.#parser.failure);
@@ -91,6 +113,12 @@ export class HttpSession implements Protocol, ResponseTarget {
           break;
         }
         const { header, version } = this.#parser.head;
+        if (this.#host.streamsBodies && !this.#parser.complete) {
+          at = this.#beginUpload(this.#parser.head, chunk, at);
+          if (this.#upload !== undefined || (this.#response === undefined && !this.connection.isFull)) continue;
+          this.#hold(chunk, at);
+          break;
+        }
         // RFC 9110 section 10.1.1: the client waits for this before it sends the body.
         if (version === "1.1" && hasToken(header["expect"], "100-continue") && !this.#parser.complete && at === chunk.length) {
           this.sendHead("HTTP/1.1 100 Continue\r\n\r\n");
@@ -111,10 +139,18 @@ export class HttpSession implements Protocol, ResponseTarget {
   receiveEnd(): void {
     // A client may half-close after its request and wait for the answer.
     this.#peerEnded = true;
+    this.#upload?.fail("the client has ended the connection");
+    this.#tellGone();
     if (this.#response === undefined && this.#held === undefined) this.connection.end(false);
   }
 
   onDeadline(_now: number): void {
+    if (this.#upload !== undefined) {
+      this.#upload.fail("it takes too long to arrive");
+      if (this.#response?.headSent !== false) return this.connection.abort();
+      this.#refuseWith(408, "the body took too long");
+      return this.connection.end(true);
+    }
     if (this.#response !== undefined) return; // the program may take its time
     if (this.#parser.begun) this.#refuseWith(408, "the request took too long");
     this.connection.end(false);
@@ -123,9 +159,10 @@ export class HttpSession implements Protocol, ResponseTarget {
   onFault(cause?: unknown): void {
     this.#dismissed = true; // this connection ends, here or after the answer
     const response = this.#response;
-    if (response !== undefined && cause instanceof HttpResponse && cause !== response) return; // a late failure of an earlier one
+    if (response !== undefined && cause instanceof WaitingResponse && cause !== response) return; // a late failure of an earlier one
     if (response === undefined) return this.connection.end(true); // it has answered before it failed
     if (response.headSent) return this.connection.abort(); // the peer sees that the answer was cut off
+    response.release();
     response.status(500);
     response.end();
   }
@@ -139,6 +176,25 @@ export class HttpSession implements Protocol, ResponseTarget {
   onClosed(): void {
     this.#over = true;
     this.#held = undefined;
+    this.#upload?.fail("the client has gone");
+    this.#tellGone();
+  }
+
+  /** Calls back, once, when the client ends its side or is gone, as long as `response` is being made. */
+  onGone(response: WaitingResponse, callback: () => void): void {
+    if (this.#over || this.#peerEnded) callback();
+    else if (response === this.#response) (this.#gone ??= new Set()).add(callback);
+  }
+
+  #tellGone(): void {
+    const gone = this.#gone;
+    this.#gone = undefined;
+    if (gone !== undefined) { for (const callback of gone) callback(); }
+  }
+
+  /** The answer that is being made, if the program has detached it. */
+  get detached(): WaitingResponse | undefined {
+    return this.#response?.isDetached ? this.#response : undefined;
   }
 
   // ---- reading ------------------------------------------------------------------------------------------------------
@@ -179,18 +235,95 @@ export class HttpSession implements Protocol, ResponseTarget {
 
   #answer(): void {
     const head = this.#head = this.#parser.head!;
-    const request = new HttpRequest(head, this.#parser.body, this.connection);
+    const request = new HttpRequest(head, this.#parser.body, this.#host.requestOptions, this.connection);
     const response = this.#response = this.#host.makeResponse(this, request);
     this.#parser.next();
     this.#headChecked = false;
     this.connection.deadline = 0;
+    if (!this.#host.parsesFiles || !request.isMultipart) return this.#handle(request, response);
+    request.readForm().then((isForm) =>
+      this.connection.gather(() => {
+        if (this.#over) return;
+        if (isForm) return this.#handle(request, response);
+        this.#dismissed = true;
+        refuse(response, { status: 400, reason: "the form is malformed" });
+      })
+    );
+  }
+
+  #handle(request: HttpRequest, response: WaitingResponse): void {
     this.#settle(response, this.#host.onRequest(request, response));
+  }
+
+  // ---- bodies that are read while they arrive -----------------------------------------------------------------------
+
+  /** Hands a request on whose body is still arriving. Returns where the octets behind it begin. */
+  #beginUpload(head: RequestHead, chunk: Uint8Array, at: number): number {
+    this.#head = head;
+    const upload = this.#upload = new RequestBody(this);
+    this.#parser.onBody = (bytes, start, end) => upload.push(bytes, start, end);
+    this.#continues = head.version === "1.1" && hasToken(head.header["expect"], "100-continue") && at === chunk.length;
+    const request = new HttpRequest(head, upload, this.#host.requestOptions, this.connection);
+    const response = this.#response = this.#host.makeResponse(this, request);
+    // What is there belongs to it: a short body is complete before the handler is called.
+    while (at < chunk.length && !this.#parser.complete && this.#parser.failure === undefined) {
+      at = this.#parser.receive(chunk, at);
+    }
+    this.#afterUpload();
+    if (!this.#over) this.#handle(request, response);
+    return at;
+  }
+
+  /** Looks at what a piece of a body has led to: a refusal, the end of the body, or nothing. */
+  #afterUpload(): void {
+    const upload = this.#upload!;
+    const { failure } = this.#parser;
+    if (failure !== undefined) {
+      upload.fail(failure.reason);
+      if (this.#response?.headSent === true) this.connection.abort();
+      else this.#refuse(failure);
+      return;
+    }
+    if (!this.#parser.complete) {
+      this.connection.deadline = deadlineIn(this.#host.requestTimeout, this.#host.now);
+      return;
+    }
+    this.#upload = undefined;
+    this.#parser.next();
+    this.#headChecked = false;
+    this.connection.deadline = 0;
+    upload.finish();
+  }
+
+  onWanted(): void {
+    if (!this.#continues || this.#over || this.#response?.headSent !== false) return;
+    this.#continues = false;
+    this.connection.gather(() => this.sendHead("HTTP/1.1 100 Continue\r\n\r\n"));
+  }
+
+  pause(): void {
+    if (this.#upload === undefined || this.#over) return;
+    this.connection.deadline = 0; // it is the program that takes its time
+    this.connection.pause();
+  }
+
+  resume(): void {
+    if (this.#over || this.#held !== undefined) return;
+    if (this.#upload !== undefined) this.connection.deadline = deadlineIn(this.#host.requestTimeout, this.#host.now);
+    this.connection.resume();
+  }
+
+  onTooLarge(): void {
+    if (this.#over) return;
+    if (this.#response?.headSent === true) return this.connection.abort();
+    this.connection.gather(() => this.#refuseWith(413, "the body is too large"));
+    this.connection.end(true);
   }
 
   #beginUpgrade(head: RequestHead, chunk: Uint8Array, at: number): void {
     this.#head = head;
     this.status = 1;
-    const request = new HttpRequest(head, NO_BODY, this.connection);
+    const request = new HttpRequest(head, NO_BODY, this.#host.requestOptions, this.connection);
     const response = this.#response = this.#host.makeResponse(this, request);
     this.connection.deadline = deadlineIn(this.#host.requestTimeout, this.#host.now);
     if (head.bodyLength !== 0) return refuse(response, { status: 400, reason: "a WebSocket handshake has no body" });
@@ -199,12 +332,12 @@ export class HttpSession implements Protocol, ResponseTarget {
   }
 
   /** Sees to it that a handler that is done has answered. */
-  #settle(response: HttpResponse, done: void | Promise<void>): void {
+  #settle(response: WaitingResponse, done: void | Promise<void>): void {
     if (done === undefined) this.#afterHandler(response);
     else done.then(() => this.connection.gather(() => this.#afterHandler(response)));
   }
 
-  #afterHandler(response: HttpResponse): void {
+  #afterHandler(response: WaitingResponse): void {
     if (response.isSettled || this.#over) return;
     if (response.headSent) return this.connection.abort(); // what was sent is not the whole, and the peer has to see that
     response.status(500);
@@ -253,7 +386,7 @@ export class HttpSession implements Protocol, ResponseTarget {
   get keepAlive(): boolean {
     const head = this.#head!;
     return head.version === "1.1" && !hasToken(head.header["connection"], "close") &&
-      !this.isUpgrade && !this.#dismissed;
+      !this.isUpgrade && !this.#dismissed && this.#upload === undefined;
   }
 
   get isHead(): boolean {
@@ -270,6 +403,22 @@ export class HttpSession implements Protocol, ResponseTarget {
 
   get date(): string {
     return this.#host.date;
+  }
+
+  get acceptEncoding(): string | undefined {
+    return this.#head!.header["accept-encoding"];
+  }
+
+  get bodyCompression(): BodyCompression | undefined {
+    return this.#host.bodyCompression;
+  }
+
+  hasRoom(size: number): boolean {
+    return this.#host.hasRoom(this.connection, size);
+  }
+
+  later(work: () => void): void {
+    setTimeout(() => this.connection.gather(work), 0);
   }
 
   send(bytes: Uint8Array): void {
@@ -290,7 +439,8 @@ export class HttpSession implements Protocol, ResponseTarget {
 
   onEnd(status: number, keepAlive: boolean): void {
     if (status === 101) return this.#switch();
-    this.#response = undefined;
+    this.#response = this.#gone = undefined;
+    this.#upload?.discard();
     this.#host.onAnswered();
     if (this.isUpgrade) this.status = 5;
     if (!keepAlive || this.#over) return this.connection.end(true);
@@ -315,7 +465,7 @@ function deadlineIn(timeout: number, now: number): number {
 }
 
 /** Refuses a request with a status and a line that says why. */
-export function refuse(response: HttpResponse, { status, reason }: Refusal): void {
+export function refuse(response: BaseResponse, { status, reason }: Refusal): void {
   if (status === 426) {
     response.header("Upgrade", "websocket"); // RFC 9110 section 15.5.22
     response.header("Sec-WebSocket-Version", "13"); // RFC 6455 section 4.4

@@ -7,6 +7,7 @@
 import { SWOOLE_LOG_DEBUG, SWOOLE_LOG_INFO, SWOOLE_LOG_NONE } from "../constants.ts";
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "./compression.ts";
 import { LENGTH_TYPES, type LengthFunction, type LengthType } from "./packages.ts";
+import { HTTP_ALIASES, HTTP_DEFAULTS, HTTP_KINDS, type HttpSettings } from "./http_settings.ts";
 
 /**
  * The settings of a server, under Swoole's names. Times are in seconds, sizes in octets.
@@ -21,7 +22,7 @@ import { LENGTH_TYPES, type LengthFunction, type LengthType } from "./packages.t
  * assertThrows(() => server.set({ package_max_length: -1 }), RangeError, "package_max_length");
  * ```
  */
-export interface ServerSettings extends CompressionSettings {
+export interface ServerSettings extends CompressionSettings, HttpSettings {
   // ---- WebSocket
   /** The subprotocols that the server speaks. The first of the client's list that is among them is answered. None by default. */
   websocket_subprotocol?: string | readonly string[];
@@ -183,6 +184,7 @@ export type ResolvedSettings = Readonly<Required<ServerSettings>>;
 
 const DEFAULTS: ResolvedSettings = {
   ...COMPRESSION_DEFAULTS,
+  ...HTTP_DEFAULTS,
   websocket_subprotocol: [],
   open_websocket_close_frame: false,
   open_websocket_ping_frame: false,
@@ -250,6 +252,7 @@ const encoder = new TextEncoder();
 
 const KINDS: Record<keyof ServerSettings, Kind> = {
   ...COMPRESSION_KINDS,
+  ...HTTP_KINDS,
   websocket_subprotocol: "texts",
   open_websocket_close_frame: "boolean",
   open_websocket_ping_frame: "boolean",
@@ -372,6 +375,11 @@ export function checkValue(key: string, kind: Kind, value: unknown): void {
 export function resolveSettings(given: ServerSettings, defaults: ServerSettings = {}): ResolvedSettings {
   const settings = { ...defaults, ...given };
   const all = { ...DEFAULTS, ...settings };
+  for (const [name, ...others] of HTTP_ALIASES) {
+    for (const other of others) {
+      if (settings[name] === undefined && settings[other] !== undefined) Object.assign(all, { [name]: settings[other] });
+    }
+  }
   if (settings.max_conn !== undefined) all.max_connection = settings.max_conn;
   if (settings.buffer_high_watermark === undefined) all.buffer_high_watermark = Math.floor(all.socket_buffer_size * 0.8);
   if (settings.heartbeat_idle_time === undefined && settings.heartbeat_check_interval !== undefined) {

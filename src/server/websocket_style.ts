@@ -6,12 +6,12 @@
 
 import type { Connection, Protocol } from "../connection.ts";
 import { WEBSOCKET_STATUS_HANDSHAKE } from "../constants.ts";
-import type { HttpRequest } from "../http/request.ts";
-import type { HttpResponse } from "../http/response.ts";
 import { encodeClose } from "../websocket/close_code.ts";
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
 import { answerFields, checkHandshake } from "../websocket/handshake.ts";
 import { EVENT_NAMES } from "./events.ts";
+import type { HttpRequest } from "./http_request.ts";
+import type { HttpResponse } from "./http_response.ts";
 import { ProgramHttpHost } from "./http_server.ts";
 import { HttpSession, refuse } from "./http_session.ts";
 import { isPromise, type PortCore, type Style } from "./port_core.ts";

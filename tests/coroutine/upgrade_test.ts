@@ -124,7 +124,7 @@ test("upgrade() twice, and upgrade() behind end(), write() or close(), is false 
 
 test("after upgrade() the answer has ended: end(), write(), header() and status() are false with 7106, and send nothing", async () => {
   const { ws, client, leave } = await open();
-  const results = [ws.end("x"), ws.write("x"), ws.header("A", "b"), ws.status(200), ws.redirect("/"), ws.isWritable()];
+  const results = [ws.end("x"), await ws.write("x"), ws.header("A", "b"), ws.status(200), ws.redirect("/"), ws.isWritable()];
   assertEquals(results, Array(6).fill(false));
   assertEquals(ws.getLastError(), 7106);
   await ws.push("still here");

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
 import { type HttpRequest, type HttpResponse, HttpServer } from "../../mod.ts";
-import { HttpResponse as Response, type ResponseTarget } from "../../src/http/response.ts";
+import { BaseResponse as Response, type ResponseTarget } from "../../src/http/response.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 import { signal } from "../support/serving.ts";
 

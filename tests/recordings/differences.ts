@@ -8,7 +8,7 @@
  * @module
  */
 
-import { HttpResponse, WebSocketServer } from "../../mod.ts";
+import { WebSocketServer } from "../../mod.ts";
 import type { Result } from "./replay.ts";
 
 /** A result that differs: the decision, and the parts that are not as recorded. */
@@ -327,7 +327,6 @@ const compression: Later = {
   missing: () => unknownSetting("websocket_compression", true),
 };
 const workers: Later = { reason: "there is one worker, worker_num is not there", missing: () => unknownSetting("worker_num", 2) };
-const cookies: Later = { reason: "HttpResponse.cookie() is not there yet", missing: () => !("cookie" in HttpResponse.prototype) };
 const pausing: Later = {
   reason: "Server.pause() and resume() are not there yet",
   missing: () => !("pause" in WebSocketServer.prototype),
@@ -352,7 +351,6 @@ export const LATER: Readonly<Record<string, Later>> = {
   "pmd-recv-empty": compression,
   "pm-same-segment": workers,
   "pm-400": workers,
-  "http-cookie": cookies,
   "x-pause": pausing,
 };
 

@@ -195,6 +195,15 @@ const PROGRAMS: Record<string, Program> = {
       throw new Error("boom");
     },
   }),
+  "http-cookie": () => ({
+    request(_request, response) {
+      response.cookie("a", "b c", 0, "/", "ex.org", true, true, "Lax");
+      try {
+        response.rawcookie("r", "b c");
+      } catch { /* where PHP warns */ }
+      response.end();
+    },
+  }),
   "http-redirect": () => ({ request: (_request, response) => response.redirect("/x") }),
 
   "ping-open-reply": ({ log }) => ({

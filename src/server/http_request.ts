@@ -1,0 +1,217 @@
+/**
+ * `HttpRequest`, Swoole's picture of a request.
+ *
+ * @module
+ */
+
+import { FormCollector, type FormFields, mediaType } from "../http/form.ts";
+import type { RequestHead } from "../http/head.ts";
+import { BaseRequest, type RequestOptions, type RequestSource } from "../http/request.ts";
+import type { RequestLimits } from "../http/request_parser.ts";
+import type { RequestBody } from "./request_body.ts";
+
+const decoder = new TextDecoder();
+
+/** What `HttpRequest.create()` takes, under Swoole's names. */
+export interface ParseOptions {
+  /** Whether forms are read into `post`. `true`. */
+  parse_post?: boolean;
+  /** Another name of `parse_post`. */
+  parse_body?: boolean;
+  /** Whether cookies are read into `cookie`. `true`. */
+  parse_cookie?: boolean;
+  /** The most octets of the body. 2 MiB. */
+  package_max_length?: number;
+  /** The most octets of the head. 64 KiB. */
+  http_max_header_size?: number;
+  /** The most header fields. 128. */
+  http_max_headers?: number;
+  /** The most parameters of a query, and of a form. 1000. */
+  http_max_parameters?: number;
+}
+
+/** How requests of a server are read. @internal */
+export interface HttpRequestOptions extends RequestOptions {
+  /** The most octets of a body that is read whole. */
+  readonly maxBodySize: number;
+}
+
+/**
+ * A file of a form: a web `File`, which has `name`, `type` and `size`, with what Swoole tells beside that. Its content is in
+ * memory (`arrayBuffer()`, `stream()`, `text()`), there is no temporary file.
+ */
+export class UploadedFile extends File {
+  /** PHP's number for what happened: 0 for a file, 4 (`UPLOAD_ERR_NO_FILE`) when none was chosen. */
+  readonly error: number;
+  /** Swoole's path of the temporary file; always empty. */
+  readonly tmp_name: string = "";
+
+  /** Made from what the form parser gave. */
+  constructor(file: File) {
+    super([file], file.name, { type: file.type });
+    this.error = file.name === "" && file.size === 0 ? 4 : 0;
+  }
+}
+
+/**
+ * A request (Swoole page "Http\Request"). The handler of `open` gets the one that opened the WebSocket.
+ *
+ * What the body holds can be read in two ways. `getContent()`, `rawContent()` and `post` have it at once, because the handler is
+ * called when all of it is there. `body`, `bytes()`, `text()`, `json()` and `formData()` are those of the web's `Request`; with
+ * the setting `http_stream_body` the handler is called as soon as the head is there, and they wait for the rest.
+ *
+ * @example
+ * ```ts
+ * import { HttpServer } from "@sluice/server";
+ *
+ * const server = new HttpServer("127.0.0.1", 0);
+ * server.on("request", (request, response) => {
+ *   response.end(`${request.getMethod()} ${request.server.path_info} for ${request.get.name ?? "nobody"}`);
+ * });
+ * await server.start();
+ * const answer = await fetch(`http://127.0.0.1:${server.port}/hello?name=Ada`);
+ * console.assert(await answer.text() === "GET /hello for Ada");
+ * server.shutdown();
+ * ```
+ *
+ * @example A form
+ * ```ts
+ * import { HttpServer } from "@sluice/server";
+ *
+ * const server = new HttpServer("127.0.0.1", 0);
+ * server.on("request", (request, response) => response.end(request.post.tags.join(" and ")));
+ * await server.start();
+ * const body = new URLSearchParams([["tags[]", "red"], ["tags[]", "blue"]]);
+ * const answer = await fetch(`http://127.0.0.1:${server.port}/`, { method: "POST", body });
+ * console.assert(await answer.text() === "red and blue");
+ * server.shutdown();
+ * ```
+ */
+export class HttpRequest extends BaseRequest {
+  /**
+   * The files of a `multipart/form-data` body by the names of their fields, as `UploadedFile`; names with brackets make lists and
+   * objects, as in `post`. Filled with `http_parse_files` only.
+   */
+  files: FormFields = Object.create(null);
+  /** Swoole's list of temporary files; always empty, for there are none. */
+  readonly tmpfiles: readonly string[] = [];
+
+  readonly #options: HttpRequestOptions;
+  readonly #upload: RequestBody | undefined;
+  #collecting: Promise<Uint8Array> | undefined = undefined;
+  #body: ReadableStream<Uint8Array> | undefined = undefined;
+
+  /** Made by the server. */
+  constructor(
+    head: RequestHead | undefined,
+    body: Uint8Array | RequestBody | undefined,
+    options: HttpRequestOptions,
+    source?: RequestSource,
+    limits?: RequestLimits,
+  ) {
+    super(head, body instanceof Uint8Array ? body : undefined, options, source, limits);
+    this.#options = options;
+    this.#upload = body instanceof Uint8Array ? undefined : body;
+  }
+
+  /**
+   * Makes a request of no connection, to be fed with `parse()`.
+   *
+   * @param options How it is read.
+   * @example
+   * ```ts
+   * import { HttpRequest } from "@sluice/server";
+   * import { assert, assertEquals } from "@std/assert";
+   *
+   * const request = HttpRequest.create();
+   * assertEquals(request.parse("GET /a?b=c HTTP/1.1\r\nHo"), 23);
+   * assertEquals(request.parse("st: x\r\n\r\nGET /next"), 9);
+   * assert(request.isCompleted());
+   * assertEquals(request.get.b, "c");
+   * ```
+   */
+  static create(options: ParseOptions = {}): HttpRequest {
+    const maxBodySize = options.package_max_length ?? 2 * 1024 * 1024;
+    const how = {
+      parsePost: options.parse_post ?? options.parse_body ?? true,
+      parseCookie: options.parse_cookie ?? true,
+      maxParameters: options.http_max_parameters ?? 1000,
+      maxBodySize,
+    };
+    return new HttpRequest(undefined, undefined, how, undefined, {
+      maxHeadSize: options.http_max_header_size ?? 64 * 1024,
+      maxHeaders: options.http_max_headers ?? 128,
+      maxBodySize,
+    });
+  }
+
+  /** Whether head and body are there. */
+  override isCompleted(): boolean {
+    return super.isCompleted() && (this.#upload === undefined || this.#upload.isComplete);
+  }
+
+  /** The body as a stream. With `http_stream_body` the client can send as fast as it is read, and no faster. */
+  get body(): ReadableStream<Uint8Array> {
+    if (this.#upload !== undefined) return this.#upload.stream;
+    return this.#body ??= new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        if (this.rawContent().length > 0) controller.enqueue(this.rawContent());
+        controller.close();
+      },
+    });
+  }
+
+  /**
+   * The octets of the body.
+   *
+   * @throws {RangeError} With `http_stream_body`, if there are more than `package_max_length`; the client has got 413 then.
+   * @throws {Error} If the client has gone meanwhile.
+   */
+  bytes(): Promise<Uint8Array> {
+    if (this.#upload === undefined) return Promise.resolve(this.rawContent());
+    return this.#collecting ??= this.#upload.collect(this.#options.maxBodySize).then((body) => {
+      this.setBody(body);
+      return body;
+    });
+  }
+
+  /** The body as text; throws as `bytes()`. */
+  async text(): Promise<string> {
+    return decoder.decode(await this.bytes());
+  }
+
+  /** The body as JSON; throws as `bytes()`, and a `SyntaxError` if it is none. */
+  async json(): Promise<unknown> {
+    return JSON.parse(await this.text());
+  }
+
+  /** The body as a form, `multipart/form-data` or urlencoded; throws as `bytes()`, and a `TypeError` if it is none. */
+  async formData(): Promise<FormData> {
+    const headers = { "content-type": this.header["content-type"] ?? "" };
+    return await new Response(await this.bytes() as Uint8Array<ArrayBuffer>, { headers }).formData();
+  }
+
+  /** Whether the body is a form with files. @internal */
+  get isMultipart(): boolean {
+    return mediaType(this.header["content-type"]) === "multipart/form-data";
+  }
+
+  /** Reads a form into `post` and `files`; `false` if it is broken. @internal */
+  async readForm(): Promise<boolean> {
+    let form: FormData;
+    try {
+      form = await this.formData();
+    } catch {
+      return false;
+    }
+    const post = new FormCollector<string>(this.#options.maxParameters);
+    const files = new FormCollector<UploadedFile>(this.#options.maxParameters);
+    for (const [name, value] of form) {
+      if (typeof value === "string") post.add(name, value);
+      else files.add(name, new UploadedFile(value));
+    }
+    if (this.#options.parsePost) this.setPost(post.result);
+    this.files = files.result;
+    return true;
+  }
+}

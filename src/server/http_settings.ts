@@ -1,0 +1,89 @@
+/**
+ * The settings of HTTP: requests, answers, files.
+ *
+ * @module
+ */
+
+import type { Kind } from "./settings.ts";
+
+/** How requests are read, answers are compressed and files are served, under Swoole's names. */
+export interface HttpSettings {
+  /** Read forms in bodies into `request.post`. `true`. */
+  http_parse_post?: boolean;
+  /** Read cookies into `request.cookie`. `true`. */
+  http_parse_cookie?: boolean;
+  /** Read `multipart/form-data` into `request.post` and `request.files`, before the handler is called. `false`. */
+  http_parse_files?: boolean;
+  /** The most parameters of a query, and of a form, that are taken; the others are left out. 1000. */
+  http_max_parameters?: number;
+  /** Call the handler when the head of a request is there; it reads the body as it arrives, with `request.body`. `false`. */
+  http_stream_body?: boolean;
+  /** The most octets of such a body; else 413. 0: no limit. */
+  http_stream_body_max_length?: number;
+  /** Compress bodies for clients that take it. `true`. */
+  http_compression?: boolean;
+  /** 1 is fast, 9 is small. 1. */
+  http_compression_level?: number;
+  /** Another name of `http_compression_level`. */
+  compression_level?: number;
+  /** Another name of `http_compression_level`. */
+  http_gzip_level?: number;
+  /** Bodies below this many octets are not compressed. 20. */
+  http_compression_min_length?: number;
+  /** Another name of `http_compression_min_length`. */
+  compression_min_length?: number;
+  /** The media types that are compressed, such as `text/html` or `text/*`. None given: those that get smaller by it. */
+  http_compression_types?: string | readonly string[];
+  /** Another name of `http_compression_types`. */
+  compression_types?: string | readonly string[];
+}
+
+/** Their defaults. */
+export const HTTP_DEFAULTS: Readonly<Required<HttpSettings>> = {
+  http_parse_post: true,
+  http_parse_cookie: true,
+  http_parse_files: false,
+  http_max_parameters: 1000,
+  http_stream_body: false,
+  http_stream_body_max_length: 0,
+  http_compression: true,
+  http_compression_level: 1,
+  compression_level: 1,
+  http_gzip_level: 1,
+  http_compression_min_length: 20,
+  compression_min_length: 20,
+  http_compression_types: [],
+  compression_types: [],
+};
+
+const LEVEL = { from: 1, to: 9 };
+
+/** What their values have to be. */
+export const HTTP_KINDS: Record<keyof HttpSettings, Kind> = {
+  http_parse_post: "boolean",
+  http_parse_cookie: "boolean",
+  http_parse_files: "boolean",
+  http_max_parameters: "count",
+  http_stream_body: "boolean",
+  http_stream_body_max_length: "octets",
+  http_compression: "boolean",
+  http_compression_level: LEVEL,
+  compression_level: LEVEL,
+  http_gzip_level: LEVEL,
+  http_compression_min_length: "octets",
+  compression_min_length: "octets",
+  http_compression_types: "texts",
+  compression_types: "texts",
+};
+
+/** The settings for which there are several names: the one in use, and the others. */
+export const HTTP_ALIASES: readonly (readonly [name: keyof HttpSettings, ...others: (keyof HttpSettings)[]])[] = [
+  ["http_compression_level", "http_gzip_level", "compression_level"],
+  ["http_compression_min_length", "compression_min_length"],
+  ["http_compression_types", "compression_types"],
+];
+
+/** A text or a list of texts as a list. */
+export function listOf(texts: string | readonly string[]): readonly string[] {
+  return typeof texts === "string" ? [texts] : texts;
+}

@@ -1,0 +1,256 @@
+import { assert, assertEquals } from "@std/assert";
+import { test } from "node:test";
+import { gunzipSync, inflateSync } from "node:zlib";
+import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings } from "../../mod.ts";
+import { chooseCoding, isCompressible } from "../../src/http/content_coding.ts";
+import { MemoryClient, settle } from "../support/memory_client.ts";
+
+type Handler = (request: HttpRequest, response: HttpResponse) => unknown;
+
+const get = (accept: string | undefined, method = "GET", path = "/") =>
+  `${method} ${path} HTTP/1.1\r\nHost: x\r\n${accept === undefined ? "" : `Accept-Encoding: ${accept}\r\n`}\r\n`;
+
+/** Runs a test against a server that has a runtime; the client is in memory. */
+async function over(
+  handler: Handler,
+  work: (client: MemoryClient, errors: unknown[]) => Promise<void>,
+  settings: ServerSettings = {},
+): Promise<void> {
+  const server = new HttpServer("127.0.0.1", 0);
+  const errors: unknown[] = [];
+  server.on("request", handler);
+  server.on("error", (_server, error) => void errors.push(error));
+  server.set({ websocket_close_timeout: 0.3, ...settings });
+  await server.start();
+  const client = new MemoryClient(server);
+  try {
+    await work(client, errors);
+  } finally {
+    client.drop();
+    server.shutdown();
+    await server.finished;
+  }
+  assertEquals(errors, []);
+}
+
+const octets = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
+const ungzip = (text: string) => new TextDecoder().decode(gunzipSync(octets(text)));
+
+test("Accept-Encoding: weights are honoured, gzip is taken when both are liked the same", () => {
+  const cases: [string, string | undefined][] = [
+    ["gzip", "gzip"],
+    ["deflate", "deflate"],
+    ["br", undefined],
+    ["", undefined],
+    ["gzip, deflate, br", "gzip"],
+    ["deflate, gzip", "gzip"],
+    ["deflate;q=1, gzip;q=0.5", "deflate"],
+    ["gzip;q=0", undefined],
+    ["gzip;q=0.000, deflate;q=0.001", "deflate"],
+    ["*", "gzip"],
+    ["*;q=0", undefined],
+    ["*;q=0.5, gzip;q=0", "deflate"],
+    ["x-gzip", "gzip"],
+    ["GZip ; Q=0.5", "gzip"],
+    ["identity, gzip;q=0.5", undefined],
+    ["identity;q=0.5, gzip", "gzip"],
+    ["identity;q=0, gzip;q=0.1", "gzip"],
+    ["identity", undefined],
+    ["gzip;q=2", undefined],
+    ["gzip;q=x", undefined],
+    ["notgzip", undefined],
+    ["gzipx, xdeflate", undefined],
+    ["__proto__, constructor", undefined],
+    [",,;;,gzip", "gzip"],
+  ];
+  for (const [accept, coding] of cases) assertEquals(chooseCoding(accept), coding, accept);
+});
+
+test("types: by nature, or those of the setting", () => {
+  for (const type of ["text/html", "TEXT/PLAIN; charset=utf-8", "application/json", "image/svg+xml", "application/javascript"]) {
+    assert(isCompressible(type, []), type);
+  }
+  for (
+    const type of ["image/png", "video/mp4", "application/zip", "application/octet-stream", "text/event-stream", "font/woff2"]
+  ) {
+    assert(!isCompressible(type, []), type);
+  }
+  assert(isCompressible("image/png", ["image/*"]) && isCompressible("text/event-stream", ["text/event-stream"]));
+  assert(isCompressible("a/b", ["*/*"]) && !isCompressible("text/html", ["text/plain"]));
+});
+
+test("a body of 20 octets is compressed, one of 19 is not", () =>
+  over((request, response) => response.end("a".repeat(Number(request.get.n))), async (client) => {
+    client.send(get("gzip", "GET", "/?n=20") + get("gzip", "GET", "/?n=19"));
+    const large = await client.readAnswer();
+    assertEquals([large.header["content-encoding"], large.header["vary"]], ["gzip", "Accept-Encoding"]);
+    assertEquals(ungzip(large.body), "a".repeat(20));
+    const small = await client.readAnswer();
+    assertEquals([small.header["content-encoding"], small.header["vary"], small.body], [undefined, undefined, "a".repeat(19)]);
+  }));
+
+test("deflate is zlib's format", () =>
+  over((_request, response) => response.end("hello ".repeat(50)), async (client) => {
+    client.send(get("deflate"));
+    const { header, body } = await client.readAnswer();
+    assertEquals(header["content-encoding"], "deflate");
+    assertEquals(new TextDecoder().decode(inflateSync(octets(body))), "hello ".repeat(50));
+  }));
+
+test("nobody gets a compressed body who has not asked for it; who may ask is told by Vary", () =>
+  over((_request, response) => response.end("x".repeat(100)), async (client) => {
+    client.send(get(undefined) + get("br") + get("gzip;q=0"));
+    for (const vary of [undefined, "Accept-Encoding", "Accept-Encoding"]) {
+      const { header, body } = await client.readAnswer();
+      assertEquals([header["content-encoding"], header["vary"], body], [undefined, vary, "x".repeat(100)]);
+    }
+  }));
+
+const BODY = "y".repeat(1000);
+const untouched: [string, (response: HttpResponse) => void][] = [
+  ["has a Content-Encoding", (response) => response.header("Content-Encoding", "br")],
+  ["is a part", (response) => {
+    response.status(206);
+    response.header("Content-Range", "bytes 0-999/2000");
+  }],
+  ["is of a type that does not shrink", (response) => response.header("Content-Type", "image/png")],
+  ["must not be transformed", (response) => response.header("Cache-Control", "public, no-transform")],
+];
+for (const [what, prepare] of untouched) {
+  test(`a body that ${what} is sent as it is`, () =>
+    over((_request, response) => {
+      prepare(response);
+      response.end(BODY);
+    }, async (client) => {
+      client.send(get("gzip"));
+      assertEquals((await client.readAnswer()).body, BODY);
+    }));
+}
+
+test("204, 304 and HEAD: nothing is compressed, and HEAD does not tell a length that GET would not have", () =>
+  over((request, response) => {
+    if (request.get.status !== undefined) response.status(Number(request.get.status));
+    response.end(BODY);
+  }, async (client) => {
+    for (const status of [204, 304]) {
+      client.send(get("gzip", "GET", `/?status=${status}`));
+      const { head } = await client.readAnswer(true);
+      assert(!/content-encoding/i.test(head) && !/vary/i.test(head), head);
+    }
+    client.send(get("gzip", "HEAD") + get("br", "HEAD"));
+    const { header } = await client.readAnswer(true);
+    assertEquals([header["vary"], header["content-length"]], ["Accept-Encoding", undefined]);
+    assertEquals((await client.readAnswer(true)).header["content-length"], "1000");
+  }));
+
+test("Vary and ETag of the program's own: one is added to, the other becomes weak", () =>
+  over((_request, response) => {
+    response.header("Vary", "Origin");
+    response.header("ETag", '"1"');
+    response.end(BODY);
+  }, async (client) => {
+    client.send(get("gzip"));
+    const { head } = await client.readAnswer();
+    assertEquals(head.match(/^(?:vary|etag): .*$/gim)!.map((line) => line.trim()), [
+      "Vary: Origin",
+      "Vary: Accept-Encoding",
+      'ETag: W/"1"',
+    ]);
+  }));
+
+test("write(): every part can be read when it arrives", () => {
+  const next: (() => void)[] = [];
+  return over(async (_request, response) => {
+    for (const part of ["one ", "two ", "three"]) {
+      response.write(part);
+      await new Promise<void>((resolve) => next.push(resolve));
+    }
+    response.end(" end");
+  }, async (client) => {
+    client.send(get("gzip"));
+    const head = await client.readHead();
+    assert(/^Content-Encoding: gzip\r$/m.test(head) && /^Transfer-Encoding: chunked\r$/m.test(head));
+    const inflating = new DecompressionStream("gzip");
+    const reader = inflating.readable.pipeThrough(new TextDecoderStream()).getReader();
+    const writer = inflating.writable.getWriter();
+    let text = "";
+    for (const expected of ["one ", "one two ", "one two three", "one two three end"]) {
+      while (!client.pending.includes("\r\n")) await settle();
+      while (client.pending.length > 0) {
+        const size = parseInt(await client.read(client.pending.indexOf("\r\n") + 2), 16);
+        const chunk = octets((await client.read(size + 2)).slice(0, -2));
+        if (size > 0) writer.write(chunk).catch(() => {});
+      }
+      while (text.length < expected.length) text += (await reader.read()).value ?? "";
+      assertEquals(text, expected);
+      next.shift()?.();
+    }
+    await writer.close();
+  });
+});
+
+test("large bodies are compressed in turns, and the answers of pipelined requests stay in order", () => {
+  const large = Array.from({ length: 100_000 }, (_, i) => `line ${i * 7919 % 1000}\n`).join("");
+  return over(
+    (request, response) => response.end(request.server.request_uri === "/large" ? large : `small ${"s".repeat(50)}`),
+    async (client) => {
+      client.send((get("gzip", "GET", "/large") + get("gzip", "GET", "/small")).repeat(3));
+      for (let i = 0; i < 3; i++) {
+        const answer = await client.readAnswer();
+        assert(answer.body.length < large.length / 2);
+        assertEquals(ungzip(answer.body) === large, true);
+        assertEquals(ungzip((await client.readAnswer()).body), `small ${"s".repeat(50)}`);
+      }
+    },
+  );
+});
+
+test("two streams and whole bodies at the same time do not mix", () =>
+  over(async (request, response) => {
+    const name = String(request.server.path_info);
+    for (let i = 0; i < 20; i++) {
+      response.write(`${name} ${i} `);
+      await settle();
+    }
+    response.end(name);
+  }, async (first) => {
+    const text = (name: string) => Array.from({ length: 20 }, (_, i) => `${name} ${i} `).join("") + name;
+    first.send(get("gzip", "GET", "/a") + get("deflate", "GET", "/b"));
+    assertEquals(ungzip((await first.readAnswer()).body), text("/a"));
+    assertEquals(new TextDecoder().decode(inflateSync(octets((await first.readAnswer()).body))), text("/b"));
+  }));
+
+test("http_compression off, the limit of the length, and the types, under all their names", async () => {
+  const plain: ServerSettings[] = [
+    { http_compression: false },
+    { http_compression_min_length: 1001 },
+    { compression_min_length: 1001 },
+    { http_compression_types: ["text/plain"] },
+    { compression_types: "text/plain" },
+  ];
+  for (const settings of plain) {
+    await over((_request, response) => response.end(BODY), async (client) => {
+      client.send(get("gzip"));
+      assertEquals((await client.readAnswer()).body, BODY, JSON.stringify(settings));
+    }, settings);
+  }
+});
+
+test("the level, under its three names, makes a difference", async () => {
+  let seed = 1;
+  const words = Array.from({ length: 20_000 }, () => (seed = seed * 48271 % 2147483647) % 500).join(" ");
+  const size = async (settings: ServerSettings) => {
+    let length = 0;
+    await over((_request, response) => response.end(words), async (client) => {
+      client.send(get("gzip"));
+      const { body } = await client.readAnswer();
+      assert(ungzip(body) === words);
+      length = body.length;
+    }, settings);
+    return length;
+  };
+  const fast = await size({});
+  for (const name of ["http_compression_level", "compression_level", "http_gzip_level"]) {
+    assert(await size({ [name]: 9 }) < fast, name);
+  }
+});

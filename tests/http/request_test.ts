@@ -1,0 +1,319 @@
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { test } from "node:test";
+import { HttpRequest, type HttpResponse, HttpServer, type ServerSettings } from "../../mod.ts";
+import { MemoryClient, settle } from "../support/memory_client.ts";
+
+type Handler = (request: HttpRequest, response: HttpResponse) => unknown;
+
+async function over(
+  settings: ServerSettings,
+  handler: Handler,
+  work: (client: MemoryClient, errors: unknown[]) => Promise<void>,
+): Promise<void> {
+  const server = new HttpServer();
+  const errors: unknown[] = [];
+  server.on("request", handler);
+  server.on("error", (_server, error) => void errors.push(error));
+  server.set({ websocket_close_timeout: 0.3, ...settings });
+  const client = new MemoryClient(server);
+  try {
+    await work(client, errors);
+  } finally {
+    client.drop();
+    server.shutdown();
+    await server.finished;
+  }
+}
+
+const post = (type: string, body: string, fields = "") =>
+  `POST /p?q[]=1&q[]=2 HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`;
+const FORM = "application/x-www-form-urlencoded";
+
+const show: Handler = ({ get, post, cookie, files }, response) => response.end(JSON.stringify({ get, post, cookie, files }));
+
+test("query, form and cookies are there, with PHP's arrays and PHP's decoding", () =>
+  over({}, show, async (client) => {
+    client.send(post(`${FORM}; charset=utf-8`, "a[]=1&a[k][x]=2&b=c+d", "Cookie: a=b+c%21; d=%zz; e; f=g=h\r\n"));
+    assertEquals(JSON.parse((await client.readAnswer()).body), {
+      get: { q: ["1", "2"] },
+      post: { a: { 0: "1", k: { x: "2" } }, b: "c d" },
+      cookie: { a: "b c!", d: "%zz", f: "g=h" },
+      files: {},
+    });
+  }));
+
+test("a body of another type is no form", () =>
+  over({}, show, async (client) => {
+    client.send(post("text/plain", "a=1"));
+    assertEquals(JSON.parse((await client.readAnswer()).body).post, {});
+  }));
+
+test("http_parse_post and http_parse_cookie leave both out", () =>
+  over({ http_parse_post: false, http_parse_cookie: false }, show, async (client) => {
+    client.send(post(FORM, "a=1", "Cookie: a=b\r\n"));
+    const { post: form, cookie } = JSON.parse((await client.readAnswer()).body);
+    assertEquals([form, cookie], [{}, {}]);
+  }));
+
+test("http_max_parameters is the most that is taken", () =>
+  over({ http_max_parameters: 2 }, show, async (client) => {
+    client.send(post(FORM, "a=1&b=2&c=3"));
+    assertEquals(JSON.parse((await client.readAnswer()).body).post, { a: "1", b: "2" });
+  }));
+
+const PARTS = [
+  '--B\r\nContent-Disposition: form-data; name="t[]"\r\n\r\none\r\n',
+  '--B\r\nContent-Disposition: form-data; name="t[]"\r\n\r\ntwo\r\n',
+  '--B\r\nContent-Disposition: form-data; name="__proto__[x]"\r\n\r\n1\r\n',
+  '--B\r\nContent-Disposition: form-data; name="f"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\nhello\0\xff\r\n',
+  '--B\r\nContent-Disposition: form-data; name="g[x]"; filename="b.bin"\r\nContent-Type: application/octet-stream\r\n\r\n\r\n',
+  "--B--\r\n",
+].join("");
+
+test("http_parse_files: fields and files are there before the handler is called", () =>
+  over({ http_parse_files: true }, async ({ post, files }, response) => {
+    const { name, type, size, error, tmp_name } = files.f;
+    const content = new Uint8Array(await files.f.arrayBuffer());
+    response.end(
+      JSON.stringify({
+        post,
+        f: [name, type.split(";")[0], size, error, tmp_name, [...content]],
+        g: [files.g.x.name, files.g.x.size],
+      }),
+    );
+    assertInstanceOf(files.f, File);
+  }, async (client, errors) => {
+    client.send(post("multipart/form-data; boundary=B", PARTS));
+    assertEquals(JSON.parse((await client.readAnswer()).body), {
+      post: { t: ["one", "two"], ["__proto__"]: { x: "1" } },
+      f: ["a.txt", "text/plain", 7, 0, "", [..."hello"].map((c) => c.charCodeAt(0)).concat(0, 255)],
+      g: ["b.bin", 0],
+    });
+    assertEquals([({} as Record<string, unknown>).x, errors], [undefined, []]);
+  }));
+
+test("http_parse_files: the answers of pipelined requests stay in order", () =>
+  over({ http_parse_files: true }, ({ post }, response) => response.end(String(post.t?.length ?? "none")), async (client) => {
+    const form = post("multipart/form-data; boundary=B", PARTS);
+    client.send(form + post(FORM, "t[]=1") + form + "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    const bodies = [];
+    for (let i = 0; i < 4; i++) bodies.push((await client.readAnswer()).body);
+    assertEquals(bodies, ["2", "1", "2", "none"]);
+  }));
+
+test("http_parse_files: a form that is none is answered with 400, without a call", () =>
+  over({ http_parse_files: true }, () => {
+    throw new Error("never");
+  }, async (client, errors) => {
+    client.send(post("multipart/form-data; boundary=B", "no form"));
+    assertEquals((await client.readAnswer()).status, 400);
+    await client.readAll();
+    assertEquals(errors, []);
+  }));
+
+test("without http_parse_files, formData() reads the form when it is wanted", () =>
+  over({}, async (request, response) => {
+    assertEquals([request.files, request.post].map((it) => Object.keys(it).length), [0, 0]);
+    const form = await request.formData();
+    response.end(`${form.getAll("t[]")} ${(form.get("f") as File).size}`);
+  }, async (client) => {
+    client.send(post("multipart/form-data; boundary=B", PARTS));
+    assertEquals((await client.readAnswer()).body, "one,two 7");
+  }));
+
+test("the body as octets, text, JSON and a stream", () =>
+  over({}, async (request, response) => {
+    assertEquals([request.getContent(), request.rawContent().length], ['{"a":1}', 7]);
+    assertEquals([await request.text(), (await request.bytes()).length, await request.json()], ['{"a":1}', 7, { a: 1 }]);
+    assertEquals(await new Response(request.body).text(), '{"a":1}');
+    response.end("fine");
+  }, async (client, errors) => {
+    client.send(post("application/json", '{"a":1}'));
+    assertEquals([(await client.readAnswer()).body, errors], ["fine", []]);
+  }));
+
+test("getData() is the request as it came; what was chunked is one chunk", () => {
+  const whole = "POST /a HTTP/1.1\r\nHost: x\r\nX:  y \r\nContent-Length: 3\r\n\r\nabc";
+  const request = HttpRequest.create();
+  assertEquals(request.parse(whole), whole.length);
+  assertEquals(String.fromCharCode(...request.getData()), whole);
+  const head = "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const [sent, got] of [["1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n"], ["0\r\n\r\n", "0\r\n\r\n"]]) {
+    const chunked = HttpRequest.create();
+    assertEquals(chunked.parse(head + sent), (head + sent).length);
+    assertEquals(String.fromCharCode(...chunked.getData()), head + got);
+    assertEquals(HttpRequest.create().parse(chunked.getData()), head.length + got.length);
+  }
+});
+
+test("create() and parse(): in pieces, up to the end of the request and no further", () => {
+  const text =
+    "POST /a?b=c HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\nd=e";
+  const request = HttpRequest.create();
+  assertEquals([request.isCompleted(), request.getMethod(), request.getData().length], [false, "", 0]);
+  for (const octet of text.slice(0, -1)) {
+    assertEquals(request.parse(octet), 1);
+    assert(!request.isCompleted());
+  }
+  assertEquals(request.parse("eGET / HTTP/1.1"), 1);
+  assert(request.isCompleted());
+  assertEquals([request.getMethod(), request.get.b, request.post.d, request.header["host"]], ["POST", "c", "e", "x"]);
+  assertEquals(request.parse("more"), 0);
+});
+
+test("parse() returns false for what is no request, and for a request of a server", () => {
+  const request = HttpRequest.create();
+  assertEquals([request.parse("GET / HTTP/1.1\n"), request.parse("x"), request.isCompleted()], [false, false, false]);
+  assertEquals(HttpRequest.create({ package_max_length: 2 }).parse(post(FORM, "abc")), false);
+  return over({}, (served, response) => response.end(`${served.isCompleted()} ${served.parse("x")}`), async (client) => {
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assertEquals((await client.readAnswer()).body, "true false");
+  });
+});
+
+// ---- http_stream_body -----------------------------------------------------------------------------------------------
+
+const STREAM = { http_stream_body: true };
+const upload = (length: number, fields = "") => `POST / HTTP/1.1\r\nHost: x\r\n${fields}Content-Length: ${length}\r\n\r\n`;
+
+test("http_stream_body: the handler is called at the head, and reads the body as it arrives", () =>
+  over(STREAM, async (request, response) => {
+    assert(!request.isCompleted());
+    const reader = request.body.getReader();
+    let text = "";
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      text += new TextDecoder().decode(part.value);
+      response.write(`got ${text.length},`);
+    }
+    assert(request.isCompleted());
+    response.end(text);
+  }, async (client, errors) => {
+    client.send(upload(6));
+    await settle();
+    client.send("abc");
+    await client.readHead();
+    assertEquals(await client.read(11), "6\r\ngot 3,\r\n".slice(0, 11));
+    client.send("def");
+    assert((await client.readAll()).endsWith("6\r\ngot 6,\r\n6\r\nabcdef\r\n0\r\n\r\n"));
+    assertEquals(errors, []);
+  }));
+
+test("http_stream_body: whole requests, pipelined, with length, chunks and without a body", () =>
+  over(STREAM, async (request, response) => response.end(await request.text()), async (client) => {
+    const chunked = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nde\r\n1\r\nf\r\n0\r\n\r\n";
+    client.send(upload(3) + "abc" + chunked + "GET / HTTP/1.1\r\nHost: x\r\n\r\n" + upload(1) + "g");
+    for (const body of ["abc", "def", "", "g"]) {
+      const answer = await client.readAnswer();
+      assertEquals([answer.body, answer.header["connection"]], [body, "keep-alive"]);
+    }
+  }));
+
+test("http_stream_body: a client is not read further than the program reads", () => {
+  const megabyte = new Uint8Array(64 * 1024).fill(97);
+  let fd = 0;
+  let received = () => 0;
+  let read = () => {};
+  const server = new HttpServer();
+  server.set({ ...STREAM, websocket_close_timeout: 0.3 });
+  server.on("request", async (request, response) => {
+    fd = request.fd;
+    await new Promise<void>((resolve) => read = resolve);
+    response.end(String((await request.bytes()).length));
+  });
+  received = () => server.stats().total_recv_bytes;
+  const client = new MemoryClient(server);
+  return (async () => {
+    client.send(upload(16 * megabyte.length));
+    for (let i = 0; i < 16; i++) client.send(megabyte);
+    for (let i = 0; i < 5; i++) await settle();
+    assert(fd > 0 && received() < 4 * megabyte.length, `${received()} octets were read`);
+    read();
+    assertEquals((await client.readAnswer()).body, String(16 * megabyte.length));
+    client.drop();
+    server.shutdown();
+    await server.finished;
+  })();
+});
+
+test("http_stream_body: bytes() takes package_max_length, beyond it the client gets 413", () => {
+  let error: unknown;
+  return over({ ...STREAM, package_max_length: 10 }, async (request, response) => {
+    try {
+      response.end(await request.text());
+    } catch (thrown) {
+      error = thrown;
+    }
+  }, async (client) => {
+    client.send(upload(10) + "0123456789");
+    assertEquals((await client.readAnswer()).body, "0123456789");
+    client.send(upload(11) + "0123456789a");
+    assertEquals((await client.readAnswer()).status, 413);
+    await client.readAll();
+    assertInstanceOf(error, RangeError);
+  });
+});
+
+test("http_stream_body_max_length: a longer body gets 413, without a call when its length is told", () => {
+  let calls = 0;
+  return over({ ...STREAM, http_stream_body_max_length: 10 }, async (request, response) => {
+    calls++;
+    await assertRejects(() => request.text());
+    response.end();
+  }, async (client, errors) => {
+    client.send(upload(11));
+    assertEquals([(await client.readAnswer()).status, calls], [413, 0]);
+    const second = errors.length;
+    assertEquals(second, 0);
+  });
+});
+
+test("http_stream_body: chunks beyond the limit, and broken ones, are told to the client and to the reader", async () => {
+  for (const [chunks, status] of [["b\r\n0123456789a\r\n", 413], ["zz\r\n", 400]] as const) {
+    let failed: unknown;
+    await over({ ...STREAM, http_stream_body_max_length: 10 }, async (request) => {
+      failed = await request.text().catch((error) => error);
+    }, async (client, errors) => {
+      client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+      await settle();
+      client.send(chunks);
+      assertEquals((await client.readAnswer()).status, status);
+      await client.readAll();
+      await settle();
+      assertInstanceOf(failed, Error);
+      assertEquals(errors, []);
+    });
+  }
+});
+
+test("http_stream_body: an answer before the end of the body closes the connection, and says so", () =>
+  over(STREAM, (_request, response) => response.end("enough"), async (client) => {
+    client.send(upload(100) + "abc");
+    const { body, header } = await client.readAnswer();
+    assertEquals([body, header["connection"]], ["enough", "close"]);
+    assertEquals(await client.readAll(), "");
+  }));
+
+test("http_stream_body: a client that waits for 100 gets it when the program reads, and not before", () =>
+  over(STREAM, async (request, response) => {
+    if (request.server.request_uri === "/no") return response.status(403) && response.end();
+    response.end(await request.text());
+  }, async (client) => {
+    client.send(upload(3, "Expect: 100-continue\r\n"));
+    assertEquals(await client.readHead(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("abc");
+    assertEquals((await client.readAnswer()).body, "abc");
+    client.send(upload(3, "Expect: 100-continue\r\n").replace("/ ", "/no "));
+    assertEquals((await client.readAnswer()).status, 403);
+    assertEquals(await client.readAll(), "");
+  }));
+
+test("http_stream_body: a client that leaves in the middle fails the read", () => {
+  let failed: Promise<unknown> | undefined;
+  return over(STREAM, (request) => failed = request.text().catch((error) => error), async (client) => {
+    client.send(upload(10) + "abc");
+    await settle();
+    client.drop();
+    await settle();
+    assertInstanceOf(await failed, Error);
+  });
+});
