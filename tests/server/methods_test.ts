@@ -8,6 +8,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { Server, setRuntime, WebSocketServer } from "../../mod.ts";
 import { loadRuntime } from "../../src/runtime.ts";
+import { coreOf } from "../../src/server/server.ts";
 import { RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
 import { EventLog } from "./event_log.ts";
@@ -122,9 +123,12 @@ test("bind() notes a number once, which getClientInfo() tells until the close ha
     assertEquals(uidOf(1), undefined);
     assertEquals([server.bind(1, 1.5), server.getLastError()], [false, 505]);
     assertEquals([server.bind(1, 77), server.bind(1, 78), uidOf(1)], [true, false, 77]);
+    server.protect(1);
     client.destroy();
     await log.until("close 1 77");
     assertEquals(uidOf(1), false);
+    const core = coreOf(server); // nothing is kept of a connection that is gone
+    assertEquals([core.uids.size, core.protectedFds.size], [0, 0]);
   });
 });
 

@@ -15,6 +15,7 @@ import {
   SWOOLE_SSL,
   WebSocketServer,
 } from "../../mod.ts";
+import { mergeSettings } from "../../src/server/settings.ts";
 import { startOn, testLanes } from "../support/lanes.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { closeFrame, frame, handshake, RawClient } from "../support/raw_client.ts";
@@ -218,6 +219,24 @@ test("a port's watermarks are its own", async () => {
   await server.finished;
 });
 
+test("disconnect tells of connections that were no WebSocket, on ports for WebSockets only", async () => {
+  const log = new EventLog();
+  const server = echoServer(log);
+  server.on("disconnect", (_server, fd) => log.add(`disconnect ${fd}`));
+  const raw = server.listen("127.0.0.1", 0);
+  raw.set({ open_eof_split: true });
+  const http = server.listen("127.0.0.1", 0);
+  http.set({ open_http_protocol: true });
+  const accepting = [server, raw, http];
+  for (const [i, where] of accepting.entries()) {
+    const client = new MemoryClient(where);
+    client.end();
+    await log.until(i === 0 ? "disconnect 1" : `close ${i + 1}`);
+  }
+  server.shutdown();
+  await server.finished;
+});
+
 test("ports find packages each in their way", async () => {
   const log = new EventLog();
   const server = new Server("127.0.0.1", 0);
@@ -227,6 +246,11 @@ test("ports find packages each in their way", async () => {
   counted.set({ open_length_check: true, package_length_type: "C", package_body_offset: 1 });
   const lines = server.listen("127.0.0.1", 0);
   lines.set({ package_eof: "\n" });
+  assertEquals(mergeSettings({ open_length_check: true, backlog: 9 }, { open_eof_check: true }), {
+    open_length_check: false,
+    open_eof_check: true,
+    backlog: 9,
+  });
   const clients = [new MemoryClient(server), new MemoryClient(counted), new MemoryClient(lines)];
   clients[0].send("a;b;\n");
   await log.until("1 b;");

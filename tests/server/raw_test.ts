@@ -19,6 +19,7 @@ import { startOn, testLanes } from "../support/lanes.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
+import { loadRuntime } from "../../src/runtime.ts";
 import { resolveSettings } from "../../src/server/settings.ts";
 import { EventLog } from "./event_log.ts";
 
@@ -230,6 +231,20 @@ test("a pid_file that cannot be written keeps the server from starting, and noth
     await assertRejects(() => server.start(), Error, "pid_file");
     assertEquals([server.port, port.port], [0, 0]);
     assertEquals(server.shutdown(), false);
+  }));
+
+test("a server that is shut down while it writes its pid_file leaves none", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "pid");
+    const server = packaging(new EventLog(), { pid_file: path });
+    const runtime = await loadRuntime();
+    const writeTextFile = (...args: Parameters<typeof runtime.writeTextFile>) => {
+      server.shutdown();
+      return runtime.writeTextFile(...args);
+    };
+    await assertRejects(() => startOn({ ...runtime, writeTextFile }, server), Error, "shut down");
+    await server.finished;
+    assert(!existsSync(path));
   }));
 
 test("stats_file gets the counters again and again, in the format of its name", () =>
