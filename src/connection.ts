@@ -212,6 +212,7 @@ export class Connection implements LaneSink, ByteSink {
   #onQueued(size: number): void {
     if (this.#state >= ENDED) return this.#dropQueue();
     this.#partBytes += size;
+    this.#owner.activity++;
     if (!this.#flushing && !this.#busy && this.#owner.scratch.owner !== this) {
       this.#flushing = true;
       this.#owner.flushLater(this);

@@ -22,6 +22,8 @@ export interface ConnectionOwner extends ConnectionOrigin {
   readonly now: number;
   /** The scratch memory in which a turn's output is gathered. */
   readonly scratch: Scratch;
+  /** Counts what is queued on all connections: a flush waits while there is more to come. */
+  activity: number;
   /** Asks for `flush()` at the end of this turn. */
   flushLater(connection: Connection): void;
   /** The send queue has passed the high watermark. */

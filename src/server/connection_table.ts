@@ -35,6 +35,13 @@ export interface TableEvents {
   onBufferEmpty(connection: Connection): void;
 }
 
+/**
+ * A handler that awaits goes on a few microtasks later, and may then send more: what it sends in one turn leaves as one chunk. After
+ * so many rounds in which nobody sent anything the turn counts as over, and after so many altogether in any case.
+ */
+const QUIET_ROUNDS = 4;
+const MOST_ROUNDS = 200;
+
 /** How often deadlines are looked at. Timeouts are exact to this many milliseconds. */
 const TICK = 250;
 
@@ -45,6 +52,7 @@ const TICK = 250;
 export class ConnectionTable implements ConnectionOwner {
   now: number;
   readonly scratch: Scratch = new Scratch();
+  activity = 0;
   readonly lingerTimeout: number;
   readonly highWatermark: number;
   readonly lowWatermark: number;
@@ -181,8 +189,15 @@ export class ConnectionTable implements ConnectionOwner {
   // ---- ConnectionOwner ----------------------------------------------------------------------------------------------
 
   flushLater(connection: Connection): void {
-    if (this.#dirty.push(connection) > 1) return;
+    if (this.#dirty.push(connection) === 1) this.#flushSoon(this.activity, QUIET_ROUNDS, MOST_ROUNDS);
+  }
+
+  /** Flushes when nothing was queued for some rounds of microtasks. */
+  #flushSoon(seen: number, quiet: number, rounds: number): void {
     queueMicrotask(() => {
+      const { activity } = this;
+      if (activity !== seen) quiet = QUIET_ROUNDS;
+      if (quiet > 0 && rounds > 0) return this.#flushSoon(activity, quiet - 1, rounds - 1);
       const dirty = this.#dirty;
       this.#dirty = [];
       for (const one of dirty) one.flush();

@@ -6,7 +6,7 @@
 
 import { GrowingBuffer, joinBytes } from "../bytes.ts";
 import { isAscii, mask, rotateKey } from "./mask.ts";
-import { UTF8_ACCEPT, UTF8_REJECT, validateUtf8 } from "./utf8.ts";
+import { isUtf8, UTF8_ACCEPT, UTF8_REJECT, validateUtf8 } from "./utf8.ts";
 
 /** What a peer may send. One object is shared by all connections of a server. */
 export interface DecoderOptions {
@@ -144,8 +144,8 @@ export class MessageDecoder {
           const compressed = this.#rsv1;
           let plain: boolean;
           if (this.#options.masked) plain = mask(chunk, at, stop, this.#key) === 0;
-          else plain = opcode !== 1 || compressed || isAscii(chunk, at, stop);
-          if (opcode === 1 && !plain && !compressed && validateUtf8(chunk, at, stop, UTF8_ACCEPT) !== UTF8_ACCEPT) {
+          else plain = opcode !== 1;
+          if (opcode === 1 && !plain && !compressed && !isUtf8(chunk, at, stop)) {
             return void this.#violate(1007, "text is not UTF-8"); // section 8.1
           }
           this.#left = -1;

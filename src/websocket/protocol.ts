@@ -12,8 +12,7 @@ import { type Compression, isThere, type Packed } from "./deflate/compression.ts
 import type { InflateFailure } from "./deflate/engine.ts";
 import { SendQueue } from "./deflate/send_queue.ts";
 import { frameBytes, writeFrame, writeShared, writeTextFrame } from "./encoder.ts";
-import { isAscii } from "./mask.ts";
-import { UTF8_ACCEPT, validateUtf8 } from "./utf8.ts";
+import { isUtf8 } from "./utf8.ts";
 
 /** How a protocol behaves. One object is shared by all connections of a server. */
 export interface ProtocolOptions extends DecoderOptions {
@@ -266,9 +265,7 @@ export class WebSocketProtocol implements DecoderEvents {
   #onInflated(opcode: number, result: Uint8Array | InflateFailure): void {
     if (result === 1007) return this.#refuse(1007, "the compressed data is corrupt");
     if (result === 1009) return this.#refuse(1009, "the message is too big");
-    if (opcode === WEBSOCKET_OPCODE_TEXT && !isAscii(result, 0, result.length)) {
-      if (validateUtf8(result, 0, result.length, UTF8_ACCEPT) !== UTF8_ACCEPT) return this.#refuse(1007, "text is not UTF-8");
-    }
+    if (opcode === WEBSOCKET_OPCODE_TEXT && !isUtf8(result, 0, result.length)) return this.#refuse(1007, "text is not UTF-8");
     if (this.#state === OPEN) this.#events.onMessage(opcode, result, 0, result.length, true);
   }
 
