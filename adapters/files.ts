@@ -5,7 +5,7 @@
  */
 
 import { constants } from "node:fs";
-import { appendFile, type FileHandle, open, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, type FileHandle, open, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import type { FileSource, Runtime } from "../src/runtime.ts";
 
 class OpenFile implements FileSource {
@@ -43,10 +43,16 @@ async function openFile(path: string): Promise<FileSource> {
 }
 
 /** What a runtime has to be able to do with files. */
-export const files: Pick<Runtime, "readTextFile" | "appendTextFile" | "writeTextFile" | "removeFile" | "openFile"> = {
+export const files: Pick<
+  Runtime,
+  "readTextFile" | "appendTextFile" | "writeTextFile" | "removeFile" | "openFile" | "realPath" | "readFolder"
+> = {
   readTextFile: (path) => readFile(path, "utf8"),
   appendTextFile: (path, text) => appendFile(path, text),
   writeTextFile: (path, text) => writeFile(path, text),
   removeFile: (path) => rm(path, { force: true }),
   openFile,
+  realPath: (path) => realpath(path),
+  readFolder: async (path) =>
+    (await readdir(path, { withFileTypes: true })).map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() })),
 };

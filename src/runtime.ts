@@ -186,6 +186,14 @@ export interface FileSource {
   close(): Promise<void>;
 }
 
+/** Something in a folder. */
+export interface FolderEntry {
+  /** Its name, without the path. */
+  readonly name: string;
+  /** Whether it is a folder. */
+  readonly isFolder: boolean;
+}
+
 /** What an adapter provides. */
 export interface Runtime {
   /** The name, for people. */
@@ -238,6 +246,10 @@ export interface Runtime {
    * or a socket.
    */
   openFile(path: string): Promise<FileSource>;
+  /** The absolute path of a file or folder without links in it; throws as `openFile()`. */
+  realPath(path: string): Promise<string>;
+  /** What is in a folder; throws as `openFile()`. */
+  readFolder(path: string): Promise<readonly FolderEntry[]>;
 }
 
 let loader: (() => Promise<Runtime>) | undefined;

@@ -122,7 +122,7 @@ export class BaseResponse {
    * Sets a header field. A field set twice takes the later value; a list sets the field several times.
    *
    * @param name The name, sent as it is spelled here.
-   * @param value The value. `Server` and `Date` replace the built-in ones, and leave them out when empty.
+   * @param value The value. `Server`, `Date` and `Content-Type` replace the built-in ones, and leave them out when empty.
    * @returns `false` when the answer has begun; `getLastError()` of the server then tells 7106.
    * @throws {TypeError} If the name is no token, or a value holds a control character: a header cannot be split in two.
    */
@@ -455,7 +455,7 @@ export class BaseResponse {
     let connection = false;
     for (const [name, value] of this.#fields) {
       const lower = name.toLowerCase();
-      if (value === "" && (lower === "server" || lower === "date")) continue;
+      if (value === "" && (lower === "server" || lower === "date" || lower === "content-type")) continue;
       // The length of what is sent is known better here; a program's own only counts where it stands for what is not sent
       // (RFC 9110 section 8.6).
       if (lower === "content-length" && (this.#hasBody() || status === 101 || status === 204)) continue;

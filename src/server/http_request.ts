@@ -191,6 +191,11 @@ export class HttpRequest extends BaseRequest {
     return await new Response(await this.bytes() as Uint8Array<ArrayBuffer>, { headers }).formData();
   }
 
+  /** Whether the body is read as it arrives. @internal */
+  get hasUpload(): boolean {
+    return this.#upload !== undefined;
+  }
+
   /** Whether the body is a form with files. @internal */
   get isMultipart(): boolean {
     return mediaType(this.header["content-type"]) === "multipart/form-data";

@@ -12,6 +12,7 @@ import { HttpResponse, type WaitingResponse } from "./http_response.ts";
 import { type HttpHost, HttpSession } from "./http_session.ts";
 import type { PortCore, Style } from "./port_core.ts";
 import { coreOf, Server } from "./server.ts";
+import { StaticFiles } from "./static_files.ts";
 
 /**
  * An HTTP server (Swoole page "Http\Server").
@@ -87,6 +88,7 @@ export class ProgramHttpHost implements HttpHost {
   readonly requestTimeout: number;
   readonly keepAliveTimeout: number;
   readonly takesUpgrades: boolean = false;
+  readonly #files: StaticFiles | undefined;
   readonly #core: PortCore;
   #date = "";
   #dateSecond = 0;
@@ -107,6 +109,7 @@ export class ProgramHttpHost implements HttpHost {
     this.parsesFiles = settings.http_parse_files;
     this.streamsBodies = settings.http_stream_body;
     this.bodyCompression = bodyCompression(settings);
+    if (settings.enable_static_handler && settings.document_root !== "") this.#files = new StaticFiles(settings);
     this.requestTimeout = settings.http_request_timeout * 1000;
     this.keepAliveTimeout = settings.http_keepalive_timeout * 1000;
   }
@@ -133,6 +136,18 @@ export class ProgramHttpHost implements HttpHost {
     const core = this.#core;
     core.requestCount++;
     return core.run(core.connection(request.fd), () => core.handler("request")!(request, response), response);
+  }
+
+  get isSecure(): boolean {
+    return this.#core.place?.ssl === true;
+  }
+
+  serveFile(request: HttpRequest, response: WaitingResponse): Promise<boolean> | undefined {
+    if (this.#files === undefined || !this.#files.takes(request)) return undefined;
+    return this.#files.serve(request, response).catch((error) => {
+      this.#core.main.fault(error, this.#core.main.connection(request.fd), response);
+      return true;
+    });
   }
 
   onUpgrade(_session: HttpSession, _request: HttpRequest, _response: WaitingResponse): void | Promise<void> {}

@@ -40,6 +40,10 @@ export interface HttpHost {
   readonly takesUpgrades: boolean;
   /** Makes the response object of a request. */
   makeResponse(session: HttpSession, request: HttpRequest): WaitingResponse;
+  /** Whether it is `https`. */
+  readonly isSecure: boolean;
+  /** Answers a request with a file, if there is one; resolves to `false` if not, and never rejects. */
+  serveFile(request: HttpRequest, response: WaitingResponse): Promise<boolean> | undefined;
   /** Answers a request. The promise, if any, settles when the handler is done. */
   onRequest(request: HttpRequest, response: WaitingResponse): void | Promise<void>;
   /** Answers a handshake. */
@@ -70,6 +74,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   #head: RequestHead | undefined = undefined; // of the request that is being answered
   #response: WaitingResponse | undefined = undefined;
   #upload: RequestBody | undefined = undefined; // the body of that request, while it is arriving
+  #left: WaitingResponse | undefined = undefined; // by its handler, to something that makes it
   #continues = false; // the client waits for 100
   #gone: Set<() => void> | undefined = undefined;
   #held: Uint8Array | undefined = undefined; // what arrived behind that request
@@ -252,7 +257,18 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   }
 
   #handle(request: HttpRequest, response: WaitingResponse): void {
-    this.#settle(response, this.#host.onRequest(request, response));
+    const served = this.#host.serveFile(request, response);
+    if (served === undefined) return this.#settle(response, this.#host.onRequest(request, response));
+    served.then((done) =>
+      this.connection.gather(() => {
+        if (!done && !this.#over) this.#settle(response, this.#host.onRequest(request, response));
+      })
+    );
+  }
+
+  /** Nothing else makes an answer any more that the program has left to it; if the program is done too, somebody has to. */
+  onReleased(response: WaitingResponse): void {
+    if (response === this.#left && response === this.#response) this.connection.gather(() => this.#afterHandler(response));
   }
 
   // ---- bodies that are read while they arrive -----------------------------------------------------------------------
@@ -338,6 +354,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   }
 
   #afterHandler(response: WaitingResponse): void {
+    if (response.isOccupied) this.#left = response;
     if (response.isSettled || this.#over) return;
     if (response.headSent) return this.connection.abort(); // what was sent is not the whole, and the peer has to see that
     response.status(500);
@@ -405,6 +422,11 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
     return this.#host.date;
   }
 
+  /** `http` or `https`. */
+  get scheme(): string {
+    return this.#host.isSecure ? "https" : "http";
+  }
+
   get acceptEncoding(): string | undefined {
     return this.#head!.header["accept-encoding"];
   }
@@ -439,7 +461,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 
   onEnd(status: number, keepAlive: boolean): void {
     if (status === 101) return this.#switch();
-    this.#response = this.#gone = undefined;
+    this.#response = this.#gone = this.#left = undefined;
     this.#upload?.discard();
     this.#host.onAnswered();
     if (this.isUpgrade) this.status = 5;

@@ -36,6 +36,16 @@ export interface HttpSettings {
   http_compression_types?: string | readonly string[];
   /** Another name of `http_compression_types`. */
   compression_types?: string | readonly string[];
+  /** The folder of the files that `enable_static_handler` serves. None by default. */
+  document_root?: string;
+  /** Answer GET and HEAD for files below `document_root` without calling the handler. `false`. */
+  enable_static_handler?: boolean;
+  /** The paths, with all below them, where files are looked for; everywhere by default. */
+  static_handler_locations?: string | readonly string[];
+  /** What is sent for a folder: the first of these files that is in it. None by default. */
+  http_index_files?: string | readonly string[];
+  /** List folders that have no such file. `false`. */
+  http_autoindex?: boolean;
 }
 
 /** Their defaults. */
@@ -54,6 +64,11 @@ export const HTTP_DEFAULTS: Readonly<Required<HttpSettings>> = {
   compression_min_length: 20,
   http_compression_types: [],
   compression_types: [],
+  document_root: "",
+  enable_static_handler: false,
+  static_handler_locations: [],
+  http_index_files: [],
+  http_autoindex: false,
 };
 
 const LEVEL = { from: 1, to: 9 };
@@ -74,6 +89,11 @@ export const HTTP_KINDS: Record<keyof HttpSettings, Kind> = {
   compression_min_length: "octets",
   http_compression_types: "texts",
   compression_types: "texts",
+  document_root: "text",
+  enable_static_handler: "boolean",
+  static_handler_locations: "texts",
+  http_index_files: "texts",
+  http_autoindex: "boolean",
 };
 
 /** The settings for which there are several names: the one in use, and the others. */

@@ -1,5 +1,73 @@
-/** @module */
-import type { WaitingResponse } from "./http_response.ts";
-export function sendFile(_r: WaitingResponse, _p: string, _o: number, _l: number): Promise<boolean> {
-  return Promise.resolve(false);
+/**
+ * Answers with files, piece by piece.
+ *
+ * @module
+ */
+
+import { viewBytes } from "../bytes.ts";
+import { contentTypeOf } from "../http/media_types.ts";
+import { type FileSource, loadRuntime } from "../runtime.ts";
+import { sessionOf, type WaitingResponse } from "./http_response.ts";
+
+const PIECE = 64 * 1024;
+
+/** See `WaitingResponse.sendfile()`. */
+export async function sendFile(response: WaitingResponse, path: string, offset: number, length: number): Promise<boolean> {
+  for (const number of [offset, length]) {
+    if (!Number.isInteger(number) || number < 0) throw new RangeError(`Cannot send a file: ${number} is no number of octets`);
+  }
+  if (!response.initHeader() || !response.isWritable() || response.isOccupied) return false;
+  response.occupy();
+  let file: FileSource | undefined;
+  try {
+    file = await (await loadRuntime()).openFile(path);
+    const count = length === 0 ? file.size - offset : length;
+    if (count >= 0 && offset + count <= file.size) return await sendPart(response, path, file, offset, count);
+  } catch {
+    /* there is no such file */
+  } finally {
+    await file?.close().catch(() => {});
+  }
+  response.release();
+  sessionOf(response).onReleased(response);
+  return false;
+}
+
+/**
+ * Sends a part of an open file as the body of an answer, whose header is set; ends the answer.
+ *
+ * @param response The answer, which is occupied.
+ * @returns `false` when the client has gone, or the file was cut off; then the connection is dropped, so that it shows.
+ */
+export async function sendPart(
+  response: WaitingResponse,
+  path: string,
+  file: FileSource,
+  start: number,
+  count: number,
+): Promise<boolean> {
+  const { connection } = sessionOf(response);
+  const end = start + count;
+  response.asMaker(() => {
+    if (response.fieldValue("content-type") === undefined) response.header("Content-Type", contentTypeOf(path));
+    response.beginBody(count);
+  });
+  try {
+    if (!sessionOf(response).isHead) {
+      for (let at = start; at < end;) {
+        const piece = new Uint8Array(Math.min(PIECE, end - at));
+        // The next piece is read while the last one is on its way.
+        const [size, open] = await Promise.all([file.read(at, piece), response.drained()]);
+        if (!open || !response.isOccupied) return false;
+        if (size === 0) throw new Error(`Cannot send ${path}: it has become shorter`);
+        response.asMaker(() => response.writePart(viewBytes(piece, 0, size)));
+        at += size;
+      }
+    }
+  } catch {
+    connection.abort();
+    return false;
+  }
+  response.asMaker(() => response.end());
+  return connection.isOpen || connection.queuedBytes === 0;
 }

@@ -254,3 +254,21 @@ test("the level, under its three names, makes a difference", async () => {
     assert(await size({ [name]: 9 }) < fast, name);
   }
 });
+
+test("server-sent events: every event and every comment arrives at once, as it is", () =>
+  over(async (_request, response) => {
+    response.header("Content-Type", "text/event-stream");
+    response.header("Cache-Control", "no-store");
+    for (const part of ["data: a long enough event\n\n", ": still here, and here, and here\n\n"]) {
+      response.write(part);
+      await settle();
+    }
+    while (await response.drained()) await settle();
+  }, async (client) => {
+    client.send(get("gzip"));
+    const head = await client.readHead();
+    assert(/^Content-Type: text\/event-stream\r$/m.test(head) && !/content-encoding/i.test(head));
+    for (const part of ["1b\r\ndata: a long enough event\n\n\r\n", "22\r\n: still here, and here, and here\n\n\r\n"]) {
+      assertEquals(await client.read(part.length), part);
+    }
+  }));

@@ -1,0 +1,322 @@
+import { assert, assertEquals } from "@std/assert";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings } from "../../mod.ts";
+import { choosePart, entityTag } from "../../src/server/file_conditions.ts";
+import { MemoryClient, settle } from "../support/memory_client.ts";
+
+type Handler = (request: HttpRequest, response: HttpResponse, root: string) => unknown;
+
+const get = (path: string, fields = "", method = "GET") => `${method} ${path} HTTP/1.1\r\nHost: x\r\n${fields}\r\n`;
+const LARGE = Uint8Array.from({ length: 1_000_003 }, (_, i) => i % 251);
+
+/** A folder with files, for as long as the work takes. */
+async function withFiles(work: (root: string) => Promise<void>): Promise<void> {
+  const outer = mkdtempSync(join(tmpdir(), "files-"));
+  const root = join(outer, "root");
+  mkdirSync(join(root, "sub", "deep"), { recursive: true });
+  mkdirSync(join(root, ".well-known"));
+  mkdirSync(join(root, ".git"));
+  const files = {
+    "a.txt": "0123456789",
+    "page.html": "<p>page</p>",
+    "noext": "x",
+    "empty.css": "",
+    "sub/index.html": "index of sub",
+    "sub/deep/ä &.txt": "deep",
+    ".env": "secret",
+    ".git/config": "secret",
+    ".well-known/x.txt": "known",
+    "../secret.txt": "secret",
+    "large.bin": LARGE,
+  };
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(root, name), content);
+  utimesSync(join(root, "a.txt"), 1_000_000_000, 1_000_000_000);
+  symlinkSync(join(outer, "secret.txt"), join(root, "link.txt"));
+  symlinkSync(outer, join(root, "out"));
+  symlinkSync(join(root, "a.txt"), join(root, "inside.txt"));
+  try {
+    await work(root);
+  } finally {
+    rmSync(outer, { recursive: true });
+  }
+}
+
+const unhandled: Handler = (_request, response) => {
+  response.status(299);
+  response.end("handler");
+};
+
+function over(
+  settings: (root: string) => ServerSettings,
+  handler: Handler,
+  work: (client: MemoryClient, root: string) => Promise<void>,
+): Promise<void> {
+  return withFiles(async (root) => {
+    const server = new HttpServer("127.0.0.1", 0);
+    const errors: unknown[] = [];
+    server.on("request", (request, response) => handler(request, response, root));
+    server.on("error", (_server, error) => void errors.push(error));
+    server.set({ websocket_close_timeout: 0.3, ...settings(root) });
+    await server.start();
+    const client = new MemoryClient(server);
+    try {
+      await work(client, root);
+    } finally {
+      client.drop();
+      server.shutdown();
+      await server.finished;
+    }
+    assertEquals(errors, []);
+  });
+}
+
+const serve = (more: ServerSettings = {}) => (root: string) => ({ document_root: root, enable_static_handler: true, ...more });
+
+// ---- sendfile() -----------------------------------------------------------------------------------------------------
+
+test("sendfile(): all of a file, and parts of it, with a type that goes with its name", () =>
+  over(() => ({}), (request, response, root) => {
+    const { file, offset, length } = request.get;
+    return response.sendfile(`${root}/${file}`, Number(offset ?? 0), Number(length ?? 0));
+  }, async (client) => {
+    const cases = [
+      ["a.txt", "0123456789", "text/plain; charset=utf-8"],
+      ["a.txt&offset=3", "3456789", "text/plain; charset=utf-8"],
+      ["a.txt&offset=3&length=4", "3456", "text/plain; charset=utf-8"],
+      ["noext", "x", "application/octet-stream"],
+      ["empty.css", "", "text/css; charset=utf-8"],
+    ];
+    for (const [query, body, type] of cases) {
+      client.send(get(`/?file=${query}`, "Accept-Encoding: gzip\r\n"));
+      const answer = await client.readAnswer();
+      assertEquals([answer.status, answer.body, answer.header["content-type"], answer.header["content-length"]], [
+        200,
+        body,
+        type,
+        String(body.length),
+      ]);
+    }
+  }));
+
+test("sendfile(): a handler need not wait, and pipelined answers stay in order", () =>
+  over(() => ({}), (request, response, root) => {
+    if (request.server.request_uri === "/end") return response.end("end");
+    response.header("Content-Type", "x/y");
+    response.sendfile(`${root}/large.bin`);
+    assertEquals([response.end("no"), response.write("no"), response.header("a", "b")], [false, false, false]);
+  }, async (client) => {
+    client.send(get("/file") + get("/end") + get("/file", "", "HEAD") + get("/end"));
+    const { body, header } = await client.readAnswer();
+    assertEquals([body.length, header["content-type"]], [LARGE.length, "x/y"]);
+    assert(LARGE.every((octet, i) => body.charCodeAt(i) === octet));
+    assertEquals((await client.readAnswer()).body, "end");
+    assertEquals((await client.readAnswer(true)).header["content-length"], String(LARGE.length));
+    assertEquals((await client.readAnswer()).body, "end");
+  }));
+
+test("sendfile() is false for what is no file or no part of one, and the program may answer otherwise", () =>
+  over(() => ({}), async (request, response, root) => {
+    const { file, offset, length } = request.get;
+    if (await response.sendfile(`${root}/${file}`, Number(offset ?? 0), Number(length ?? 0))) return;
+    response.status(404);
+    response.end("none");
+  }, async (client) => {
+    for (const query of ["missing", "sub", "a.txt&offset=11", "a.txt&offset=5&length=6", "a.txt/"]) {
+      client.send(get(`/?file=${query}`));
+      const { status, body } = await client.readAnswer();
+      assertEquals([status, body], [404, "none"], query);
+    }
+  }));
+
+test("sendfile() of a missing file, by a handler that does not wait: 500", () =>
+  over(() => ({}), (_request, response, root) => void response.sendfile(`${root}/missing`), async (client) => {
+    client.send(get("/") + get("/"));
+    for (let i = 0; i < 2; i++) assertEquals((await client.readAnswer()).status, 500);
+  }));
+
+test("sendfile(): a client that does not read gets no more than a little at a time", () =>
+  withFiles(async (root) => {
+    const server = new HttpServer("127.0.0.1", 0);
+    server.on("request", (_request, response) => response.sendfile(`${root}/large.bin`));
+    server.set({ websocket_close_timeout: 0.3 });
+    await server.start();
+    const up = new TransformStream<Uint8Array, Uint8Array>();
+    let taken = 0;
+    let begun = () => {};
+    const first = new Promise<void>((resolve) => begun = resolve);
+    const writable = new WritableStream<Uint8Array>({
+      write: (chunk) => {
+        taken += chunk.length;
+        if (taken > 1000) begun();
+        return taken > 1000 ? new Promise(() => {}) : undefined;
+      },
+    });
+    const fd = server.accept({ readable: up.readable, writable, abort() {} });
+    const writer = up.writable.getWriter();
+    writer.closed.catch(() => {});
+    await writer.write(new TextEncoder().encode(get("/")));
+    await first;
+    for (let i = 0; i < 5; i++) await settle();
+    const info = server.getClientInfo(fd);
+    assert(info && info.send_queued_bytes > 0 && info.send_queued_bytes < 200_000);
+    await writer.abort(new Error("gone"));
+    server.shutdown();
+    await server.finished;
+  }));
+
+// ---- static files ---------------------------------------------------------------------------------------------------
+
+test("static files: what is there is sent with validators, the rest goes to the handler", () =>
+  over(serve(), unhandled, async (client) => {
+    client.send(get("/a.txt?x=y"));
+    const { status, body, header } = await client.readAnswer();
+    assertEquals([status, body, header["content-type"]], [200, "0123456789", "text/plain; charset=utf-8"]);
+    assertEquals([header["last-modified"], header["etag"], header["accept-ranges"]], [
+      "Sun, 09 Sep 2001 01:46:40 GMT",
+      '"e8d4a51000-a"',
+      "bytes",
+    ]);
+    for (
+      const [path, expected] of [["/inside.txt", "0123456789"], ["/sub/deep/%C3%A4%20%26.txt", "deep"], [
+        "/.well-known/x.txt",
+        "known",
+      ]]
+    ) {
+      client.send(get(path));
+      assertEquals((await client.readAnswer()).body, expected);
+    }
+    client.send(get("/missing") + get("/sub") + get("/sub/") + get("/a.txt/") + get("/a.txt", "", "POST"));
+    for (let i = 0; i < 5; i++) assertEquals((await client.readAnswer()).status, 299);
+    client.send(get("/a.txt", "", "HEAD"));
+    assertEquals((await client.readAnswer(true)).header["content-length"], "10");
+  }));
+
+test("static files: nothing leads out of the folder, and names with a dot in front are not there", () =>
+  over(serve({ static_handler_locations: ["/"], http_autoindex: true }), unhandled, async (client) => {
+    const paths = [
+      "/../secret.txt",
+      "/sub/../../secret.txt",
+      "/%2e%2e/secret.txt",
+      "/%2E%2E%2Fsecret.txt",
+      "/..%2fsecret.txt",
+      "/%252e%252e/secret.txt",
+      "/sub/%252e%252e%252f..%252fsecret.txt",
+      "/..%5csecret.txt",
+      "/..\\secret.txt",
+      "/a.txt%00.html",
+      "/%00",
+      "/link.txt",
+      "/out/secret.txt",
+      "/out/",
+      "/out",
+      "//a.txt",
+      "/sub//index.html",
+      "/./a.txt",
+      "/.env",
+      "/%2eenv",
+      "/.git/config",
+      "/.git/",
+      "/a.txt%",
+      "/%ff",
+      "/%c0%ae%c0%ae/secret.txt",
+      "/a.txt%0d%0aX:y",
+    ];
+    for (const path of paths) {
+      client.send(get(path));
+      const { status, body } = await client.readAnswer();
+      assertEquals([status, body], [404, "not found"], path);
+    }
+  }));
+
+test("static files: with locations, only there, on segment borders, and what is missing is a 404", () =>
+  over(serve({ static_handler_locations: ["/sub", "/.well-known/"] }), unhandled, async (client) => {
+    for (
+      const [path, status] of [["/sub/index.html", 200], ["/sub/none", 404], ["/a.txt", 299], ["/subx", 299], [
+        "/.well-known/x.txt",
+        200,
+      ]]
+    ) {
+      client.send(get(String(path)));
+      assertEquals((await client.readAnswer()).status, Number(status), String(path));
+    }
+  }));
+
+test("static files: index files, and the slash that a folder needs", () =>
+  over(serve({ http_index_files: ["none.html", "index.html"] }), unhandled, async (client) => {
+    client.send(get("/sub/"));
+    assertEquals((await client.readAnswer()).body, "index of sub");
+    client.send(get("/sub?a=b"));
+    const { status, header } = await client.readAnswer();
+    assertEquals([status, header["location"]], [301, "/sub/?a=b"]);
+    client.send(get("/"));
+    assertEquals((await client.readAnswer()).status, 299);
+  }));
+
+test("static files: http_autoindex lists a folder, escaped, without dot files", () =>
+  over(serve({ http_autoindex: true }), unhandled, async (client) => {
+    client.send(get("/"));
+    const { body, header } = await client.readAnswer();
+    assertEquals(header["content-type"], "text/html; charset=utf-8");
+    assert(body.includes('<a href="./sub/">sub/</a>') && body.includes('<a href="./a.txt">a.txt</a>'), body);
+    assert(!body.includes(".env") && !body.includes(".git") && !body.includes('"../"'));
+    client.send(get("/sub/deep/"));
+    const deep = (await client.readAnswer()).body;
+    assert(deep.includes("&amp;.txt</a>") && deep.includes("%20%26.txt") && deep.includes('<a href="../">../</a>'), deep);
+  }));
+
+test("static files: conditions and ranges", () =>
+  over(serve(), unhandled, async (client) => {
+    const tag = '"e8d4a51000-a"';
+    const date = "Sun, 09 Sep 2001 01:46:40 GMT";
+    const earlier = "Sun, 09 Sep 2001 01:46:39 GMT";
+    const cases: [fields: string, status: number, body: string, range?: string][] = [
+      [`If-None-Match: ${tag}\r\n`, 304, ""],
+      [`If-None-Match: "x", W/${tag}\r\n`, 304, ""],
+      ["If-None-Match: *\r\n", 304, ""],
+      ['If-None-Match: "x"\r\n', 200, "0123456789"],
+      [`If-None-Match: "x"\r\nIf-Modified-Since: ${date}\r\n`, 200, "0123456789"],
+      [`If-Modified-Since: ${date}\r\n`, 304, ""],
+      [`If-Modified-Since: ${earlier}\r\n`, 200, "0123456789"],
+      ["If-Modified-Since: nonsense\r\n", 200, "0123456789"],
+      [`If-Match: ${tag}\r\n`, 200, "0123456789"],
+      ['If-Match: "x"\r\n', 412, ""],
+      [`If-Match: W/${tag}\r\n`, 412, ""],
+      [`If-Unmodified-Since: ${earlier}\r\n`, 412, ""],
+      [`If-Unmodified-Since: ${date}\r\n`, 200, "0123456789"],
+      ["Range: bytes=0-0\r\n", 206, "0", "bytes 0-0/10"],
+      ["Range: bytes=3-5\r\n", 206, "345", "bytes 3-5/10"],
+      ["Range: bytes=7-\r\n", 206, "789", "bytes 7-9/10"],
+      ["Range: bytes=-3\r\n", 206, "789", "bytes 7-9/10"],
+      ["Range: bytes=-30\r\n", 206, "0123456789", "bytes 0-9/10"],
+      ["Range: bytes=5-500\r\n", 206, "56789", "bytes 5-9/10"],
+      ["Range: bytes=10-\r\n", 416, "", "bytes */10"],
+      ["Range: bytes=-0\r\n", 416, "", "bytes */10"],
+      ["Range: bytes=5-3\r\n", 200, "0123456789"],
+      ["Range: bytes=0-1,3-4\r\n", 200, "0123456789"],
+      ["Range: bytes=-\r\n", 200, "0123456789"],
+      ["Range: lines=1-2\r\n", 200, "0123456789"],
+      ["Range: bytes=99999999999999999999-\r\n", 200, "0123456789"],
+      [`Range: bytes=3-5\r\nIf-Range: ${tag}\r\n`, 206, "345", "bytes 3-5/10"],
+      [`Range: bytes=3-5\r\nIf-Range: ${date}\r\n`, 206, "345", "bytes 3-5/10"],
+      ['Range: bytes=3-5\r\nIf-Range: "x"\r\n', 200, "0123456789"],
+      [`Range: bytes=3-5\r\nIf-Range: W/${tag}\r\n`, 200, "0123456789"],
+      [`Range: bytes=3-5\r\nIf-Range: ${earlier}\r\n`, 200, "0123456789"],
+      [`Range: bytes=3-5\r\nIf-None-Match: ${tag}\r\n`, 304, ""],
+    ];
+    for (const [fields, status, body, range] of cases) {
+      client.send(get("/a.txt", fields));
+      const answer = await client.readAnswer();
+      assertEquals([answer.status, answer.body, answer.header["content-range"]], [status, body, range], fields);
+      if (status === 304) assertEquals(answer.header["etag"], tag);
+    }
+  }));
+
+test("the tag of a file changes with its size and its time; an empty file has no parts", () => {
+  const tags = [[1, 2], [2, 2], [1, 3]].map(([size, mtime]) => entityTag({ size, mtime }));
+  assertEquals(new Set(tags).size, 3);
+  assertEquals(choosePart({ range: "bytes=0-" }, { size: 0, mtime: 0 }).status, 416);
+  assertEquals(choosePart({}, { size: 0, mtime: 0 }), { status: 200, start: 0, length: 0 });
+});

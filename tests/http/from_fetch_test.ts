@@ -1,0 +1,176 @@
+import { assert, assertEquals } from "@std/assert";
+import { test } from "node:test";
+import { type FetchApplication, fromFetch, HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
+import * as coroutine from "../../src/coroutine/mod.ts";
+import { MemoryClient, settle } from "../support/memory_client.ts";
+import { serving } from "../support/serving.ts";
+
+const get = (path: string, fields = "", method = "GET") => `${method} ${path} HTTP/1.1\r\nHost: x.org:80\r\n${fields}\r\n`;
+
+async function over(
+  application: FetchApplication,
+  work: (client: MemoryClient, errors: unknown[]) => Promise<void>,
+  settings: ServerSettings = {},
+): Promise<void> {
+  const server = new HttpServer();
+  const errors: unknown[] = [];
+  server.on("request", fromFetch(application));
+  server.on("error", (_server, error) => void errors.push(error));
+  server.set({ websocket_close_timeout: 0.3, ...settings });
+  const client = new MemoryClient(server);
+  try {
+    await work(client, errors);
+  } finally {
+    client.drop();
+    server.shutdown();
+    await server.finished;
+  }
+}
+
+test("the application gets method, URL, headers and body, and its answer goes out whole with its length", () =>
+  over(async (request) => {
+    const { method, url, headers } = request;
+    return new Response(JSON.stringify([method, url, headers.get("x-a"), await request.text()]), {
+      status: 201,
+      headers: { "X-B": "c", "Content-Type": "application/json" },
+    });
+  }, async (client) => {
+    client.send(get("/a%20b?c=d", "X-A: y\r\nContent-Length: 4\r\n", "POST") + "body");
+    const { status, header, body } = await client.readAnswer();
+    assertEquals(JSON.parse(body), ["POST", "http://x.org/a%20b?c=d", "y", "body"]);
+    assertEquals([status, header["x-b"], header["content-type"], header["content-length"]], [
+      201,
+      "c",
+      "application/json",
+      String(body.length),
+    ]);
+    client.send(get("http://other.org/p?q"));
+    assertEquals(JSON.parse((await client.readAnswer()).body)[1], "http://x.org/p?q");
+  }));
+
+test("Set-Cookie fields stay apart; an answer without a type has none; the reason is the application's", () =>
+  over(() => {
+    const headers = new Headers([["Set-Cookie", "a=1, 2"], ["Set-Cookie", "b=3"], ["Connection", "close"], ["Vary", "a"]]);
+    return new Response(new Uint8Array([1]), { status: 202, statusText: "Fine", headers });
+  }, async (client) => {
+    client.send(get("/"));
+    const { head } = await client.readAnswer();
+    assert(head.startsWith("HTTP/1.1 202 Fine\r\n"));
+    assertEquals(head.match(/^set-cookie: .*$/gim)!.map((line) => line.trim().slice(12)), ["a=1, 2", "b=3"]);
+    assertEquals(/^content-type/im.test(head), false);
+    assert(/^Connection: keep-alive\r$/m.test(head));
+  }));
+
+test("HEAD, 204 and an answer without a body", () =>
+  over((request) => {
+    if (request.method === "HEAD") return new Response("body", { headers: { "Content-Length": "4" } });
+    return new Response(null, { status: new URL(request.url).pathname === "/204" ? 204 : 200 });
+  }, async (client) => {
+    client.send(get("/", "", "HEAD") + get("/204") + get("/"));
+    assertEquals((await client.readAnswer(true)).header["content-length"], "4");
+    assertEquals((await client.readAnswer()).status, 204);
+    assertEquals((await client.readAnswer()).header["content-length"], "0");
+  }));
+
+test("a stream goes out part by part, as fast as the client reads", () => {
+  let pulled = 0;
+  return over(() =>
+    new Response(
+      new ReadableStream({
+        async pull(controller) {
+          await settle();
+          if (pulled++ === 20) controller.close();
+          else controller.enqueue(new Uint8Array(50_000));
+        },
+      }, { highWaterMark: 0 }),
+    ), async (client) => {
+    client.send(get("/"));
+    const { header, body } = await client.readAnswer();
+    assertEquals([header["transfer-encoding"], body.length], ["chunked", 1_000_000]);
+  });
+});
+
+test("what an application throws is a 500 and reported; a stream that fails cuts the answer off", () =>
+  over((request) => {
+    if (new URL(request.url).pathname === "/throw") throw new Error("on purpose");
+    return new Response(
+      new ReadableStream({
+        async pull(controller) {
+          controller.enqueue(new Uint8Array(10));
+          await settle();
+          controller.error(new Error("on purpose"));
+        },
+      }),
+    );
+  }, async (client, errors) => {
+    client.send(get("/throw"));
+    assertEquals((await client.readAnswer()).status, 500);
+    assertEquals(errors.length, 1);
+  }));
+
+test("the signal aborts when the client leaves, and the stream of the answer is cancelled", async () => {
+  let aborted = false;
+  let cancelled = false;
+  await over((request) => {
+    request.signal.addEventListener("abort", () => aborted = true);
+    return new Response(
+      new ReadableStream({
+        async pull(controller) {
+          await settle();
+          controller.enqueue(new Uint8Array(10));
+        },
+        cancel: () => void (cancelled = true),
+      }, { highWaterMark: 0 }),
+    );
+  }, async (client) => {
+    client.send(get("/"));
+    await client.readHead();
+    assertEquals(aborted, false);
+    client.drop();
+    for (let i = 0; i < 20 && !cancelled; i++) await settle();
+    assertEquals([aborted, cancelled], [true, true]);
+  });
+});
+
+test("with http_stream_body the body of the request is a stream too", () =>
+  over(async (request) => {
+    const reader = request.body!.pipeThrough(new TextDecoderStream()).getReader();
+    const first = (await reader.read()).value;
+    const second = (await reader.read()).value;
+    return new Response(`${first}|${second}`);
+  }, async (client) => {
+    client.send(get("/", "Content-Length: 6\r\n", "POST") + "abc");
+    await settle();
+    client.send("def");
+    assertEquals((await client.readAnswer()).body, "abc|def");
+  }, { http_stream_body: true }));
+
+test("what the web's Request does not take is refused: methods with 501, hosts with 400", () =>
+  over(() => new Response("never"), async (client, errors) => {
+    client.send(get("/", "", "TRACE") + get("/", "", "connect") + "GET / HTTP/1.1\r\nHost: x:99999\r\n\r\n");
+    for (const status of [501, 501, 400]) assertEquals((await client.readAnswer()).status, status);
+    assertEquals(errors, []);
+  }));
+
+test("beside WebSockets, and in the coroutine style", async () => {
+  const application = () => Response.json({ ok: true });
+  const server = new WebSocketServer("127.0.0.1", 0);
+  server.on("request", fromFetch(application));
+  server.on("message", (server, frame) => server.push(frame.fd, frame));
+  await serving(server, async (_server, port) => {
+    assertEquals(await (await fetch(`http://127.0.0.1:${port}/`)).json(), { ok: true });
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
+    await new Promise((resolve) => socket.onopen = resolve);
+    const answer = new Promise<MessageEvent>((resolve) => socket.onmessage = resolve);
+    socket.send("hello");
+    assertEquals((await answer).data, "hello");
+    const closed = new Promise((resolve) => socket.onclose = resolve);
+    socket.close();
+    await closed;
+  });
+  const other = new coroutine.HttpServer("127.0.0.1");
+  other.handle("/", fromFetch(application));
+  await serving(other, async (_server, port) => {
+    assertEquals(await (await fetch(`http://127.0.0.1:${port}/`)).json(), { ok: true });
+  });
+});
