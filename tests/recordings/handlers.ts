@@ -339,6 +339,14 @@ const PROGRAMS: Record<string, Program> = {
       server.after(1, () => log(`end=${q(response.end("later"))}`));
     },
   }),
+  "x-pause": ({ log, sent }) => ({
+    async message(server, { fd, data }) {
+      if (data !== "pause") return;
+      log(`pause=${q(server.pause(fd))}`);
+      await sent(2);
+      log(`resume=${q(server.resume(fd))}`);
+    },
+  }),
   "x-reason-utf8": go(({ server, log }, fd) => log(q(server.disconnect(fd, 4000, "пока")))),
   "x-close-in-message-then-frames": ({ log }) => ({ message: (server, frame) => log(`close=${q(server.close(frame.fd))}`) }),
 
