@@ -7,6 +7,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { Server, setRuntime, WebSocketServer } from "../../mod.ts";
+import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { loadRuntime } from "../../src/runtime.ts";
 import { coreOf } from "../../src/server/server.ts";
 import { RawClient } from "../support/raw_client.ts";
@@ -106,6 +107,18 @@ test("with enable_delay_receive a connection is read after confirm(), and not be
     assertEquals(server.confirm(1), false);
     client.destroy();
     other.destroy();
+  });
+});
+
+test("enable_delay_receive does not hold what nobody could confirm: a server of the coroutine style answers", async () => {
+  const server = new CoroutineServer("127.0.0.1");
+  server.set({ enable_delay_receive: true });
+  server.handle("/", (_request, response) => response.end("here"));
+  await serving(server, async (_server, port) => {
+    const client = await RawClient.connect(port);
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assertEquals((await client.readAnswer()).body, "here");
+    client.destroy();
   });
 });
 
