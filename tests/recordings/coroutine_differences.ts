@@ -5,7 +5,6 @@
  * @module
  */
 
-import { HttpRequest } from "../../mod.ts";
 import { SAMPLE_KEY } from "../support/raw_client.ts";
 import type { Outcome } from "./coroutine_replay.ts";
 import type { Later } from "./differences.ts";
@@ -225,6 +224,4 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
 };
 
 /** The recordings that are not replayed, and why. */
-export const LATER: Readonly<Record<string, Later>> = {
-  "co-post": { reason: "HttpRequest.post is not there yet", missing: () => !("post" in HttpRequest.prototype) },
-};
+export const LATER: Readonly<Record<string, Later>> = {};
