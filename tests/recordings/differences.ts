@@ -92,6 +92,15 @@ function closes(reason: string, payload: string, ...logged: string[]): Differenc
   };
 }
 
+/** A handshake that agrees on compression. Swoole spells the header `Sec-Websocket-Extensions`. */
+const compressing = (more = "") =>
+  OPENED.replace(
+    SERVER,
+    `Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover${more}\r\n${SERVER}`,
+  );
+const SPELLED = "the header is spelled as in RFC 6455";
+const FLAGGED = "a message is compressed when its flags say so, as on the page, and where that makes it shorter";
+
 // ---- the recordings -------------------------------------------------------------------------------------------------
 
 /** The recordings with another result, and that result. */
@@ -112,6 +121,36 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     reason: "an HTTP version that is not spoken gets 505 (RFC 9110 section 15.6.6)",
     server: [malformed("505 HTTP Version Not Supported", "only HTTP/1.1 is spoken here")],
   },
+  "hs-ext-on": { reason: SPELLED, server: [compressing()] },
+  "hs-ext-on-browser": { reason: SPELLED, server: [compressing()] },
+  "hs-ext-on-server-bits": {
+    reason: "a window that the client asks for is kept to, and that is said (RFC 7692 section 7.1.2.1)",
+    server: [compressing("; server_max_window_bits=10")],
+  },
+  "hs-ext-on-second": {
+    reason: "the first offer of permessage-deflate that can be kept to is taken, wherever it stands (RFC 7692 section 5.1)",
+    server: [compressing()],
+  },
+  "pmd-push-default": { reason: FLAGGED, server: [compressing(), frame(1, "hello hello hello")] },
+  "pmd-push-flag": { reason: FLAGGED, server: [compressing(), frame(1, "Hello Swoole")] },
+  "pmd-push-flag-fin-only": { reason: FLAGGED, server: [compressing(), frame(1, "Hello Swoole")] },
+  "pmd-push-ping": {
+    ...closes(CLOSING, "", "true", "true", "true"),
+    server: [compressing(), frame(9, "pppp") + frame(10, "qqqq") + frame(8, "\x03\xe8rrrr")],
+  },
+  "pmd-recv-frame-echo": {
+    reason: FLAGGED,
+    server: [compressing(), "\xc1\x0b\xcaH\xcd\xc9\xc9W\xc8@\x90\x00\x00", frame(1, "plain")],
+  },
+  "pmd-recv-plain": { reason: SPELLED, server: [compressing(), ""] },
+  "pmd-recv-frag": { reason: SPELLED, server: [compressing(), "", ""] },
+  "pmd-recv-bad": {
+    reason: FAILED,
+    server: [compressing(), frame(8, "\x03\xefthe compressed data is corrupt"), ""],
+    closed: ["", "FIN", "FIN"],
+    events: ["open(fd=1)", "close(fd=1, reactor=0)"],
+  },
+  "pmd-recv-empty": { reason: SPELLED, server: [compressing(), ""] },
   "hs-no-upgrade": { reason: FRAMED, server: [PAGE] },
   "http-400-disc": { reason: FRAMED, server: [PAGE] },
   "hs-same-segment-ping": { reason: ORDER, server: [OPENED + frame(10, "early"), frame(1, "late")] },
@@ -334,29 +373,10 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
 
 // ---- what has to wait -----------------------------------------------------------------------------------------------
 
-const compression: Later = {
-  reason: "websocket_compression is not there yet",
-  missing: () => unknownSetting("websocket_compression", true),
-};
 const workers: Later = { reason: "there is one worker, worker_num is not there", missing: () => unknownSetting("worker_num", 2) };
 
 /** The recordings that are not replayed, and why. */
 export const LATER: Readonly<Record<string, Later>> = {
-  "hs-ext-on": compression,
-  "hs-ext-on-browser": compression,
-  "hs-ext-on-server-bits": compression,
-  "hs-ext-on-second": compression,
-  "hs-ext-on-case": compression,
-  "hs-ext-on-nooffer": compression,
-  "pmd-push-default": compression,
-  "pmd-push-flag": compression,
-  "pmd-push-flag-fin-only": compression,
-  "pmd-push-ping": compression,
-  "pmd-recv-frame-echo": compression,
-  "pmd-recv-plain": compression,
-  "pmd-recv-frag": compression,
-  "pmd-recv-bad": compression,
-  "pmd-recv-empty": compression,
   "pm-same-segment": workers,
   "pm-400": workers,
 };

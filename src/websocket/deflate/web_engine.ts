@@ -8,7 +8,7 @@
 import { joinBytes } from "../../bytes.ts";
 import type { DeflateEngine, Deflater, Inflater } from "./engine.ts";
 import { type InflateResult, MeasuringInflater } from "./measuring_inflater.ts";
-import { FinishedStream } from "./payload.ts";
+import { FinishedStream, windowSize } from "./payload.ts";
 
 /** How many `DecompressionStream`s without a message wait for the next one. Each holds up to 60 KiB. */
 const MAX_IDLE = 4;
@@ -17,14 +17,15 @@ const MAX_IDLE = 4;
 const SLICE = 128 * 1024;
 
 /**
- * The engine of web APIs. It sends without takeover and with a window of 15 bits, and receives anything. A message is compressed by
- * a stream of its own, as the stream says what it has only when it ends.
+ * The engine of web APIs. It sends without takeover, and receives anything. A message is compressed by a stream of its own, as the
+ * stream says what it has only when it ends; where a smaller window was agreed than the 15 bits of such a stream, each piece of that
+ * size is, so that nothing can refer to what is out of reach.
  */
 export const webEngine: DeflateEngine = {
   name: "web",
   sendTakeover: false,
-  minSendWindowBits: 15,
-  deflater: (): Deflater => new WebDeflater(),
+  minSendWindowBits: 8,
+  deflater: (windowBits: number): Deflater => new WebDeflater(windowBits),
   inflater: (windowBits: number, takeover: boolean): Inflater =>
     takeover ? new ContextInflater(windowBits, true, nextTurn) : new SharedInflater(windowBits, false, nextTurn),
 };
@@ -39,12 +40,31 @@ function nextTurn(): Promise<void> {
 /** Whatever a stream says of its failure, the reading side says it too. */
 function ignore(): void {}
 
+/** What ends a piece that others follow: an empty stored block, which brings the next one to the border of an octet. */
+const TAIL = new Uint8Array([0x00, 0x00, 0xff, 0xff]);
+
 class WebDeflater implements Deflater {
+  readonly #piece: number;
+
+  constructor(windowBits: number) {
+    this.#piece = windowBits < 15 ? windowSize(windowBits) : Infinity;
+  }
+
   deflate(message: Uint8Array): Uint8Array | Promise<Uint8Array> {
-    return message.length === 0 ? new Uint8Array(1) : compress(message); // RFC 7692 section 7.2.3.6
+    if (message.length === 0) return new Uint8Array(1); // RFC 7692 section 7.2.3.6
+    return message.length <= this.#piece ? compress(message) : compressPieces(message, this.#piece);
   }
 
   close(): void {}
+}
+
+async function compressPieces(message: Uint8Array, size: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < message.length; at += size) {
+    if (at > 0) parts.push(TAIL);
+    parts.push(await compress(message.subarray(at, at + size)));
+  }
+  return joinBytes(parts);
 }
 
 async function compress(message: Uint8Array): Promise<Uint8Array> {
