@@ -64,7 +64,7 @@ export class BaseResponse {
   #status = 200;
   #reason: string | undefined = undefined;
   #fields = new ResponseFields();
-  #cookies: string[] = [];
+  #cookies: string[] | undefined = undefined;
   #trailers: ResponseFields | undefined = undefined;
   #encoder: ContentEncoder | undefined = undefined;
   #left = -1; // of a streamed body whose length was told before
@@ -202,7 +202,7 @@ export class BaseResponse {
 
   #addCookie(name: string, value: string, attributes: CookieAttributes, raw: boolean): boolean {
     if (this.#begun()) return false;
-    this.#cookies.push(serializeCookie(name, value, attributes, raw));
+    (this.#cookies ??= []).push(serializeCookie(name, value, attributes, raw));
     return true;
   }
 
@@ -348,7 +348,7 @@ export class BaseResponse {
       for (const [name, value] of this.#trailers ?? []) last += `${name}: ${value}\r\n`;
       this.#target.sendHead(last + "\r\n");
     }
-    this.#target.onEnd(this.#status, this.#keptAlive && this.#keepAlive());
+    this.#target.onEnd(this.#status, this.#keptAlive && this.#target.keepAlive);
   }
 
   /** Decides whether the body is compressed, and says so in the header. */
@@ -444,12 +444,13 @@ export class BaseResponse {
     const options = this.#connectionOptions().filter((option) => !/^(?:close|keep-alive)$/i.test(option));
     // RFC 9110 section 7.8: who sends Upgrade names it here, so that no proxy passes it on.
     if (this.#fields.has("upgrade") && !options.some((option) => option.toLowerCase() === "upgrade")) options.push("Upgrade");
-    if (this.#status !== 101) options.push(this.#keepAlive() ? "keep-alive" : "close");
+    if (this.#status !== 101) options.push(this.#keptAlive ? "keep-alive" : "close");
     return options.join(", ");
   }
 
   /** @param length The length of the whole body; `undefined` when parts follow. */
   #sendHead(length: number | undefined): void {
+    this.#keptAlive = this.#keepAlive();
     const status = this.#status;
     let text = `HTTP/1.1 ${status} ${this.#reason ?? reasonPhrase(status)}\r\n`;
     let connection = false;
@@ -463,12 +464,12 @@ export class BaseResponse {
       else if (!connection) text += `${name}: ${this.#connectionField()}\r\n`;
       connection ||= lower === "connection";
     }
-    for (const cookie of this.#cookies) text += `Set-Cookie: ${cookie}\r\n`;
+    if (this.#cookies !== undefined) { for (const cookie of this.#cookies) text += `Set-Cookie: ${cookie}\r\n`; }
     if (!this.#fields.has("server")) text += "Server: sluice\r\n";
     if (!this.#fields.has("date")) text += `Date: ${this.#target.date}\r\n`;
     if (!connection) {
       if (this.#fields.has("upgrade")) text += `Connection: ${this.#connectionField()}\r\n`;
-      else if (status !== 101) text += `Connection: ${this.#keepAlive() ? "keep-alive" : "close"}\r\n`;
+      else if (status !== 101) text += `Connection: ${this.#keptAlive ? "keep-alive" : "close"}\r\n`;
     }
     if (!isBodiless(status)) {
       if (!this.#fields.has("content-type")) text += "Content-Type: text/html\r\n";
@@ -477,7 +478,6 @@ export class BaseResponse {
       else if (length !== undefined && !this.#lengthUnknown) text += `Content-Length: ${length}\r\n`;
     }
     this.#headSent = true;
-    this.#keptAlive = this.#keepAlive();
     this.#target.sendHead(text + "\r\n");
   }
 

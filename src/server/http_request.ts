@@ -88,16 +88,9 @@ export class UploadedFile extends File {
  * ```
  */
 export class HttpRequest extends BaseRequest {
-  /**
-   * The files of a `multipart/form-data` body by the names of their fields, as `UploadedFile`; names with brackets make lists and
-   * objects, as in `post`. Filled with `http_parse_files` only.
-   */
-  files: FormFields = Object.create(null);
-  /** Swoole's list of temporary files; always empty, for there are none. */
-  readonly tmpfiles: readonly string[] = [];
-
   readonly #options: HttpRequestOptions;
   readonly #upload: RequestBody | undefined;
+  #files: FormFields | undefined = undefined;
   #collecting: Promise<Uint8Array> | undefined = undefined;
   #body: ReadableStream<Uint8Array> | undefined = undefined;
 
@@ -112,6 +105,19 @@ export class HttpRequest extends BaseRequest {
     super(head, body instanceof Uint8Array ? body : undefined, options, source, limits);
     this.#options = options;
     this.#upload = body instanceof Uint8Array ? undefined : body;
+  }
+
+  /**
+   * The files of a `multipart/form-data` body by the names of their fields, as `UploadedFile`; names with brackets make lists and
+   * objects, as in `post`. Filled with `http_parse_files` only.
+   */
+  get files(): FormFields {
+    return this.#files ??= Object.create(null) as FormFields;
+  }
+
+  /** Swoole's list of temporary files; always empty, for there are none. */
+  get tmpfiles(): readonly string[] {
+    return [];
   }
 
   /**
@@ -216,7 +222,7 @@ export class HttpRequest extends BaseRequest {
       else files.add(name, new UploadedFile(value));
     }
     if (this.#options.parsePost) this.setPost(post.result);
-    this.files = files.result;
+    this.#files = files.result;
     return true;
   }
 }
