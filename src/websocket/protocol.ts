@@ -78,7 +78,7 @@ export class WebSocketProtocol implements DecoderEvents {
   readonly #sink: ByteSink;
   readonly #decoder: MessageDecoder;
   readonly #compression: Compression | undefined;
-  readonly #queue: SendQueue | undefined; // where there is compression
+  #queue: SendQueue | undefined = undefined; // once something was compressed
   #state = OPEN;
   #fragmenting = false;
   #compressing = false; // the fragments of the message that is being sent
@@ -91,7 +91,6 @@ export class WebSocketProtocol implements DecoderEvents {
     this.#events = events;
     this.#sink = sink;
     this.#compression = compression;
-    this.#queue = compression && new SendQueue(() => events.onCompressed(), () => this.fail(1011, ""));
     this.#decoder = new MessageDecoder(options, this, compression !== undefined);
   }
 
@@ -173,8 +172,10 @@ export class WebSocketProtocol implements DecoderEvents {
     this.#fragmenting = !fin;
     if (opcode !== 0) this.#compressing = compress && this.#compression !== undefined;
     const first = fin ? 0x80 | opcode : opcode;
-    if (this.#compressing) this.#queue!.do(end - start, () => this.#compress(first, payload, start, end));
-    else if (this.#queue?.isBusy) this.#queue.do(end - start, () => this.#write(first, payload, start, end));
+    if (this.#compressing) {
+      this.#queue ??= new SendQueue(() => this.#events.onCompressed(), () => this.fail(1011, ""));
+      this.#queue.do(end - start, () => this.#compress(first, payload, start, end));
+    } else if (this.#queue?.isBusy) this.#queue.do(end - start, () => this.#write(first, payload, start, end));
     else this.#write(first, payload, start, end);
     return true;
   }

@@ -5,7 +5,7 @@
  */
 
 import type { DeflateEngine, Deflater, DeflaterOptions, InflateFailure, Inflater } from "./engine.ts";
-import type { DeflateAgreement } from "./negotiation.ts";
+import type { DeflateAgreement, DirectionAgreement } from "./negotiation.ts";
 
 const encoder = new TextEncoder();
 
@@ -64,14 +64,20 @@ export class Compressor {
   readonly #options: DeflaterOptions;
   readonly #deflaters: Map<number, SharedDeflater> = new Map(); // by window
   readonly #inflaters: Map<number, Inflater> = new Map();
+  readonly #compressions: Map<number, Compression> = new Map(); // by both windows
 
   constructor(engine: DeflateEngine, options: DeflaterOptions) {
     this.#engine = engine;
     this.#options = options;
   }
 
-  /** Makes the compression of one connection. */
+  /** Makes the compression of one connection. Where nothing is remembered, it is the same for all that agreed alike. */
   connect({ send, receive }: DeflateAgreement): Compression {
+    if (send.takeover || receive.takeover) return this.#make(send, receive);
+    return this.#shared(this.#compressions, send.windowBits * 16 + receive.windowBits, () => this.#make(send, receive));
+  }
+
+  #make(send: DirectionAgreement, receive: DirectionAgreement): Compression {
     return new AgreedCompression(
       send.takeover
         ? new OwnDeflater(this.#engine.deflater(send.windowBits, true, this.#options))
@@ -97,6 +103,7 @@ export class Compressor {
     for (const inflater of this.#inflaters.values()) inflater.close();
     this.#deflaters.clear();
     this.#inflaters.clear();
+    this.#compressions.clear();
   }
 }
 
