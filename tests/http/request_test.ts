@@ -317,3 +317,23 @@ test("http_stream_body: a client that leaves in the middle fails the read", () =
     assertInstanceOf(await failed, Error);
   });
 });
+
+test("http_stream_body: a body that stops arriving is 408, and fails the read", () => {
+  let failed: unknown;
+  let calls = 0;
+  const alive = setInterval(() => {}, 1000); // the server's own clock keeps no process alive
+  return over({ ...STREAM, http_request_timeout: 0.5 }, async (request, response) => {
+    calls++;
+    try {
+      response.end(await request.text());
+    } catch (error) {
+      failed = error;
+    }
+  }, async (client) => {
+    client.send(upload(3) + "a");
+    assertEquals((await client.readAnswer()).status, 408);
+    await client.readAll();
+    assertInstanceOf(failed, Error);
+    assertEquals(calls, 1);
+  }).finally(() => clearInterval(alive));
+});
