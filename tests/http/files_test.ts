@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings } from "../../mod.ts";
+import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
+import * as coroutine from "../../src/coroutine/mod.ts";
 import { choosePart, entityTag } from "../../src/server/file_conditions.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 
@@ -320,3 +321,21 @@ test("the tag of a file changes with its size and its time; an empty file has no
   assertEquals(choosePart({ range: "bytes=0-" }, { size: 0, mtime: 0 }).status, 416);
   assertEquals(choosePart({}, { size: 0, mtime: 0 }), { status: 200, start: 0, length: 0 });
 });
+
+test("static files: a WebSocketServer without a request handler and a coroutine server have them too", () =>
+  withFiles(async (root) => {
+    const server = new WebSocketServer("127.0.0.1", 0);
+    server.on("message", () => {});
+    const other = new coroutine.HttpServer("127.0.0.1");
+    for (const one of [server, other]) {
+      one.set({ document_root: root, enable_static_handler: true, websocket_close_timeout: 0.3 });
+      await one.start();
+      const client = new MemoryClient(one);
+      client.send(get("/page.html") + get("/missing"));
+      assertEquals((await client.readAnswer()).body, "<p>page</p>");
+      assertEquals((await client.readAnswer()).status, one === server ? 400 : 404);
+      client.drop();
+      one.shutdown();
+      await one.finished;
+    }
+  }));
