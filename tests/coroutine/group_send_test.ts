@@ -55,9 +55,9 @@ test("1,000 connections in group send: nothing is lost, and the memory is back w
       for (const client of clients) client.socket.destroy();
       held.push((await memory(0)).held);
     }
-    // What a runtime compiles and keeps after the first round is none of the connections' doing.
+    // What a runtime compiles and keeps is none of the connections' doing; two rounds of connections that stay would be megabytes.
     const growth = held[3] - held[1];
-    assert(growth < COUNT * 300, `The server holds ${growth} octets more than after the round before: ${held}`);
+    assert(growth < COUNT * 1000, `The server holds ${growth} octets more than after the round before: ${held}`);
   });
 });
 
