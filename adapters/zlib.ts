@@ -27,8 +27,9 @@ export const NO_MEMORY = { chunkSize: 64 };
 
 const { Z_NO_FLUSH, Z_SYNC_FLUSH, Z_RLE, Z_DEFAULT_STRATEGY } = constants;
 
-/** `00 00 ff ff`. */
-const TAIL_LENGTH = 4;
+/** What RFC 7692 section 7.2.1 takes off a payload. */
+const TAIL = new Uint8Array([0x00, 0x00, 0xff, 0xff]);
+const TAIL_LENGTH: number = TAIL.length;
 
 /** What is inside a zlib stream of any of the runtimes. */
 interface Internals {
@@ -200,11 +201,18 @@ async function inflateSlices(codec: Codec, blocks: Uint8Array, size: number): Pr
 const SHORT_PAYLOAD = 32 * 1024;
 
 /**
- * What is written behind such a payload: the tail, and a stored block of one octet. That comes out if, and only if, the payload has
- * ended where a block does.
+ * What is written behind such a payload and its tail: two stored blocks, each of eight octets that nobody can foresee. They come out
+ * if, and only if, the tail has ended a block: two of them, as the first might be taken for a final one, and the bits behind the
+ * header, which do not matter there, are ones, so that a code which is not complete does not take them for a header.
  */
-const PROOF = new Uint8Array([0x00, 0x00, 0xff, 0xff, 0x00, 0x01, 0x00, 0xfe, 0xff, 0x5a]);
-const PROVEN = 0x5a;
+const PROOF: Uint8Array = (() => {
+  const proof = crypto.getRandomValues(new Uint8Array(26));
+  for (const at of [0, 13]) proof.set([0xf8, 0x08, 0x00, 0xf7, 0xff], at);
+  return proof;
+})();
+const PROVEN = new Uint8Array(16);
+PROVEN.set(PROOF.subarray(5, 13));
+PROVEN.set(PROOF.subarray(18, 26), 8);
 
 /** Where such payloads are read from and inflated to. What grows beyond that is measured. */
 interface ShortMemory {
@@ -239,13 +247,14 @@ class ZlibInflater extends MeasuringInflater {
   #inflateShort(payload: Uint8Array, limit: number): InflateResult | undefined {
     const codec = this.#codec ??= new Codec(createInflateRaw(this.#options));
     const { input, output } = shortMemory ??= {
-      input: new Uint8Array(SHORT_PAYLOAD + PROOF.length),
+      input: new Uint8Array(SHORT_PAYLOAD + TAIL_LENGTH + PROOF.length),
       output: new Uint8Array(4 * SHORT_PAYLOAD),
     };
     const { length } = payload;
     const end = length + TAIL_LENGTH;
     input.set(payload);
-    input.set(PROOF, length);
+    input.set(TAIL, length);
+    input.set(PROOF, end);
     codec.reset(); // nothing of another message, which may be another connection's, can be referred to
     failed = false;
     codec.write(Z_SYNC_FLUSH, input, 0, end, output, 0, output.length);
@@ -253,8 +262,9 @@ class ZlibInflater extends MeasuringInflater {
     let right = !failed && size < output.length && codec.inputLeft === 0;
     if (right) {
       const message = size > limit ? 1009 : output.slice(0, size);
-      codec.write(Z_SYNC_FLUSH, input, end, length + PROOF.length, output, 0, 2);
-      right = !failed && codec.inputLeft === 0 && codec.outputLeft === 1 && output[0] === PROVEN;
+      codec.write(Z_SYNC_FLUSH, input, end, end + PROOF.length, output, 0, PROVEN.length + 1);
+      right = !failed && codec.inputLeft === 0 && codec.outputLeft === 1;
+      for (let i = 0; right && i < PROVEN.length; i++) right = output[i] === PROVEN[i];
       if (right) return message;
     }
     codec.reset();
