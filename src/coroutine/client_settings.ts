@@ -5,7 +5,7 @@
  */
 
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "../server/compression.ts";
-import { checkValue, type Kind } from "../server/settings.ts";
+import { checkValue, type Kind } from "../server/setting_kinds.ts";
 
 /**
  * The settings of an `HttpClient`, under Swoole's names. Times are in seconds, sizes in octets.

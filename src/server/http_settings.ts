@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Kind } from "./settings.ts";
+import type { Kind } from "./setting_kinds.ts";
 
 /** How requests are read, answers are compressed and files are served, under Swoole's names. */
 export interface HttpSettings {

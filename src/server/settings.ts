@@ -6,8 +6,11 @@
 
 import { SWOOLE_LOG_DEBUG, SWOOLE_LOG_INFO, SWOOLE_LOG_NONE } from "../constants.ts";
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "./compression.ts";
-import { LENGTH_TYPES, type LengthFunction, type LengthType } from "./packages.ts";
 import { HTTP_ALIASES, HTTP_DEFAULTS, HTTP_KINDS, type HttpSettings } from "./http_settings.ts";
+import { PACKAGE_DEFAULTS, PACKAGE_KINDS, type PackageSettings } from "./package_settings.ts";
+import { checkValue, type Kind } from "./setting_kinds.ts";
+import { SOCKET_DEFAULTS, SOCKET_KINDS, type SocketSettings } from "./socket_settings.ts";
+import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
 
 /**
  * The settings of a server, under Swoole's names. Times are in seconds, sizes in octets.
@@ -22,7 +25,7 @@ import { HTTP_ALIASES, HTTP_DEFAULTS, HTTP_KINDS, type HttpSettings } from "./ht
  * assertThrows(() => server.set({ package_max_length: -1 }), RangeError, "package_max_length");
  * ```
  */
-export interface ServerSettings extends CompressionSettings, HttpSettings {
+export interface ServerSettings extends CompressionSettings, HttpSettings, PackageSettings, SocketSettings, TlsSettings {
   // ---- WebSocket
   /** The subprotocols that the server speaks. The first of the client's list that is among them is answered. None by default. */
   websocket_subprotocol?: string | readonly string[];
@@ -66,29 +69,6 @@ export interface ServerSettings extends CompressionSettings, HttpSettings {
   /** How long a connection may wait for its next request. 60 s; 0 for ever. */
   http_keepalive_timeout?: number;
 
-  // ---- packages of a plain `Server`, or of a raw port
-  /** Deliver to `receive` only what ends with `package_eof`. `false`. */
-  open_eof_check?: boolean;
-  /** Deliver each package that ends with `package_eof` by itself. `false`. */
-  open_eof_split?: boolean;
-  /** What packages end with, 1 to 8 octets. CR LF. */
-  package_eof?: string | Uint8Array;
-  /** Deliver packages that tell their length. `false`. */
-  open_length_check?: boolean;
-  /** The type of the length, a letter of PHP's `pack()`: c, C, s, S, n, N, v, V, l or L. `"N"`: 4 octets, big-endian. */
-  package_length_type?: LengthType;
-  /** Where in a package its length is. 0. */
-  package_length_offset?: number;
-  /** From where on the length counts: the size of the head, unless the length counts it too. 0. */
-  package_body_offset?: number;
-  /** Another name of `package_body_offset`. */
-  package_body_start?: number;
-  /**
-   * Tells the length of the package that the octets begin with, instead of the other settings: 0 when it takes more of them to
-   * tell, below 0 when it is none.
-   */
-  package_length_func?: LengthFunction | null;
-
   // ---- what a port speaks
   /** HTTP: a port that has settings of its own and not this one, nor the next, speaks nothing, and calls `receive`. `false`. */
   open_http_protocol?: boolean;
@@ -106,20 +86,6 @@ export interface ServerSettings extends CompressionSettings, HttpSettings {
   /** Close connections on which nothing was sent or received for this long. 0: never. */
   max_idle_time?: number;
 
-  // ---- sockets
-  /** How many connections may wait to be accepted, where the runtime lets one say (Bun: 512). 512. */
-  backlog?: number;
-  /** Send small chunks at once (TCP_NODELAY). `true`. */
-  open_tcp_nodelay?: boolean;
-  /** Let other servers listen on the same port (SO_REUSEPORT). `false`. */
-  enable_reuse_port?: boolean;
-  /** Do not read connections before `confirm(fd)`. `false`. */
-  enable_delay_receive?: boolean;
-  /** Path of the certificate chain, PEM. Needed with `SWOOLE_SSL`. */
-  ssl_cert_file?: string;
-  /** Path of the private key, PEM. Needed with `SWOOLE_SSL`. */
-  ssl_key_file?: string;
-
   // ---- the coroutine style
   /** How long `recv()` waits when it is not told. 0: for ever. */
   socket_read_timeout?: number;
@@ -127,6 +93,8 @@ export interface ServerSettings extends CompressionSettings, HttpSettings {
   socket_write_timeout?: number;
 
   // ---- the server
+  /** Do not read connections before `confirm(fd)`. `false`. */
+  enable_delay_receive?: boolean;
   /** The first fd is this plus 1. 0. */
   start_session_id?: number;
   /** `connect`, `receive`, `close` and `disconnect` get one `ServerEvent` behind the server. `false`. */
@@ -185,6 +153,9 @@ export type ResolvedSettings = Readonly<Required<ServerSettings>>;
 const DEFAULTS: ResolvedSettings = {
   ...COMPRESSION_DEFAULTS,
   ...HTTP_DEFAULTS,
+  ...PACKAGE_DEFAULTS,
+  ...SOCKET_DEFAULTS,
+  ...TLS_DEFAULTS,
   websocket_subprotocol: [],
   open_websocket_close_frame: false,
   open_websocket_ping_frame: false,
@@ -203,26 +174,12 @@ const DEFAULTS: ResolvedSettings = {
   http_max_headers: 128,
   http_request_timeout: 10,
   http_keepalive_timeout: 60,
-  open_eof_check: false,
-  open_eof_split: false,
-  package_eof: "\r\n",
-  open_length_check: false,
-  package_length_type: "N",
-  package_length_offset: 0,
-  package_body_offset: 0,
-  package_body_start: 0,
-  package_length_func: null,
   open_http_protocol: false,
   open_websocket_protocol: false,
   heartbeat_idle_time: 0,
   heartbeat_check_interval: 0,
   max_idle_time: 0,
-  backlog: 512,
-  open_tcp_nodelay: true,
-  enable_reuse_port: false,
   enable_delay_receive: false,
-  ssl_cert_file: "",
-  ssl_key_file: "",
   socket_read_timeout: 0,
   socket_write_timeout: 0,
   start_session_id: 0,
@@ -234,25 +191,13 @@ const DEFAULTS: ResolvedSettings = {
   stats_timer_interval: 1000,
 };
 
-/** What a value has to be: of a type, a whole number of a range, or one of some words. A `timeout` may be -1, for ever. */
-export type Kind =
-  | "boolean"
-  | "seconds"
-  | "timeout"
-  | "octets"
-  | "count"
-  | "text"
-  | "texts"
-  | "mark"
-  | "function"
-  | { readonly from: number; readonly to: number }
-  | readonly string[];
-
-const encoder = new TextEncoder();
-
+/** What their values have to be. */
 const KINDS: Record<keyof ServerSettings, Kind> = {
   ...COMPRESSION_KINDS,
   ...HTTP_KINDS,
+  ...PACKAGE_KINDS,
+  ...SOCKET_KINDS,
+  ...TLS_KINDS,
   websocket_subprotocol: "texts",
   open_websocket_close_frame: "boolean",
   open_websocket_ping_frame: "boolean",
@@ -271,26 +216,12 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   http_max_headers: "count",
   http_request_timeout: "seconds",
   http_keepalive_timeout: "seconds",
-  open_eof_check: "boolean",
-  open_eof_split: "boolean",
-  package_eof: "mark",
-  open_length_check: "boolean",
-  package_length_type: LENGTH_TYPES,
-  package_length_offset: "octets",
-  package_body_offset: "octets",
-  package_body_start: "octets",
-  package_length_func: "function",
   open_http_protocol: "boolean",
   open_websocket_protocol: "boolean",
   heartbeat_idle_time: "seconds",
   heartbeat_check_interval: "seconds",
   max_idle_time: "seconds",
-  backlog: "count",
-  open_tcp_nodelay: "boolean",
-  enable_reuse_port: "boolean",
   enable_delay_receive: "boolean",
-  ssl_cert_file: "text",
-  ssl_key_file: "text",
   socket_read_timeout: "seconds",
   socket_write_timeout: "seconds",
   start_session_id: "count",
@@ -333,44 +264,6 @@ export function mergeSettings(server: ServerSettings, port: ServerSettings): Ser
   return merged;
 }
 
-/** Checks the value of one setting; throws as `checkSettings()`. */
-export function checkValue(key: string, kind: Kind, value: unknown): void {
-  if (kind === "boolean") {
-    if (typeof value !== "boolean") throw new TypeError(`Cannot set ${key}: a boolean is needed, not ${describe(value)}`);
-  } else if (kind === "text") {
-    if (typeof value !== "string") throw new TypeError(`Cannot set ${key}: a string is needed, not ${describe(value)}`);
-  } else if (kind === "mark") {
-    const isMark = typeof value === "string" || value instanceof Uint8Array;
-    if (!isMark) throw new TypeError(`Cannot set ${key}: a string or octets are needed, not ${describe(value)}`);
-    const { length } = typeof value === "string" ? encoder.encode(value) : value;
-    if (length < 1 || length > 8) throw new RangeError(`Cannot set ${key}: ${length} octets are not in the range 1 to 8`);
-  } else if (kind === "function") {
-    if (typeof value !== "function" && value !== null) {
-      throw new TypeError(`Cannot set ${key}: a function is needed, not ${describe(value)}`);
-    }
-  } else if (kind === "texts") {
-    const list: unknown[] = Array.isArray(value) ? value : [value];
-    if (!list.every((item) => typeof item === "string")) {
-      throw new TypeError(`Cannot set ${key}: a string or a list of strings is needed, not ${describe(value)}`);
-    }
-  } else if (Array.isArray(kind)) {
-    if (typeof value !== "string") throw new TypeError(`Cannot set ${key}: a string is needed, not ${describe(value)}`);
-    if (!kind.includes(value)) throw new RangeError(`Cannot set ${key}: ${value} is none of ${kind.join(", ")}`);
-  } else {
-    if (typeof value !== "number") throw new TypeError(`Cannot set ${key}: a number is needed, not ${describe(value)}`);
-    if (typeof kind === "object") {
-      const { from, to } = kind as { from: number; to: number };
-      if (Number.isInteger(value) && value >= from && value <= to) return;
-      throw new RangeError(`Cannot set ${key}: ${value} is no whole number from ${from} to ${to}`);
-    }
-    if (kind === "timeout" && value === -1) return;
-    const whole = kind !== "seconds" && kind !== "timeout";
-    if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER) || (whole && !Number.isInteger(value))) {
-      throw new RangeError(`Cannot set ${key}: ${value} is no ${whole ? "whole number" : "number"} from 0 on`);
-    }
-  }
-}
-
 /** Settings with everything that was not set, and what follows from what was. */
 export function resolveSettings(given: ServerSettings, defaults: ServerSettings = {}): ResolvedSettings {
   const settings = { ...defaults, ...given };
@@ -389,8 +282,4 @@ export function resolveSettings(given: ServerSettings, defaults: ServerSettings 
   }
   if (settings.package_body_start !== undefined) all.package_body_offset = settings.package_body_start;
   return all;
-}
-
-function describe(value: unknown): string {
-  return value === null ? "null" : Array.isArray(value) ? "a list" : typeof value;
 }
