@@ -6,6 +6,8 @@
 
 import { mediaType } from "./form.ts";
 import { trim } from "./head.ts";
+import type { ResponseFields } from "./response_fields.ts";
+import { isBodiless } from "./response_head.ts";
 
 /** The codings that bodies are sent in. */
 export type ContentCoding = "gzip" | "deflate";
@@ -85,4 +87,36 @@ export function chooseCoding(accept: string): ContentCoding | undefined {
     }
   }
   return best;
+}
+
+/**
+ * The coding that the body of an answer is to be sent in, if any. Where it depends on the client, that is said in `Vary`.
+ *
+ * @param fields The header of the answer.
+ * @param types See `BodyCompression`.
+ * @param accept The value of Accept-Encoding.
+ */
+export function codingOf(
+  status: number,
+  fields: ResponseFields,
+  types: readonly string[],
+  accept: string,
+): ContentCoding | undefined {
+  if (isBodiless(status) || status === 206) return undefined;
+  if (!isCompressible(fields.get("content-type") ?? "text/html", types)) return undefined;
+  if (fields.has("content-encoding") || fields.has("content-range")) return undefined;
+  if (/\bno-transform\b/i.test(fields.get("cache-control") ?? "")) return undefined; // RFC 9111 section 5.2.2.6
+  const vary = fields.get("vary");
+  if (vary === undefined || !/(?:^|,)[ \t]*(?:accept-encoding|\*)[ \t]*(?:,|$)/i.test(vary)) {
+    fields.add("Vary", "Accept-Encoding");
+  }
+  return chooseCoding(accept);
+}
+
+/** Says in the header of an answer that its body is coded. */
+export function markCoded(fields: ResponseFields, coding: ContentCoding): void {
+  fields.set("Content-Encoding", coding);
+  // RFC 9110 section 8.8.3: a strong validator is for these octets, not for others that stand for them.
+  const tag = fields.get("etag");
+  if (tag?.startsWith('"')) fields.set("ETag", `W/${tag}`);
 }

@@ -5,55 +5,19 @@
  */
 
 import { joinBytes } from "../bytes.ts";
-import { type BodyCompression, chooseCoding, type ContentEncoder, isCompressible } from "./content_coding.ts";
+import { codingOf, type ContentEncoder, markCoded } from "./content_coding.ts";
 import { type CookieAttributes, serializeCookie } from "./cookies.ts";
 import { isFieldValue } from "./head.ts";
 import { type HeaderValue, ResponseFields } from "./response_fields.ts";
-import { reasonPhrase } from "./status.ts";
+import { announceTrailers, headText, isBodiless, saysClose } from "./response_head.ts";
+import type { ResponseTarget } from "./response_target.ts";
+
+export type { ResponseTarget };
 
 const encoder = new TextEncoder();
 
 /** A body is compressed in slices of this size, with a turn of the event loop between them. */
 const CODING_SLICE = 128 * 1024;
-
-/** The exchange that a response belongs to. */
-export interface ResponseTarget {
-  /** Whether the peer can still be answered. */
-  readonly isOpen: boolean;
-  /** Whether the connection stays open after this answer, as far as the request is concerned. */
-  readonly keepAlive: boolean;
-  /** Whether the request was HEAD: then no body is sent. */
-  readonly isHead: boolean;
-  /** Whether the peer takes chunks (HTTP/1.1). */
-  readonly takesChunks: boolean;
-  /** Whether this answers a WebSocket handshake. */
-  readonly isUpgrade: boolean;
-  /** The value for `Date`. */
-  readonly date: string;
-  /** The value of the request's Accept-Encoding. */
-  readonly acceptEncoding?: string | undefined;
-  /** How bodies are compressed, if they are. */
-  readonly bodyCompression?: BodyCompression | undefined;
-  /** Whether the queue takes so many octets more; otherwise the last-error code is 1009. */
-  hasRoom?(size: number): boolean;
-  /** Calls back in a later turn of the event loop. */
-  later?(work: () => void): void;
-  /** Sends octets of the answer. */
-  send(bytes: Uint8Array): void;
-  /** Sends a part of the head. */
-  sendHead(text: string): void;
-  /**
-   * The answer is complete.
-   *
-   * @param status Its status.
-   * @param keepAlive Whether the connection stays open.
-   */
-  onEnd(status: number, keepAlive: boolean): void;
-  /** The program used a response that has ended: sets the last-error code 7106. */
-  onMisuse(): void;
-  /** The program closes the connection. */
-  close(): boolean;
-}
 
 /** An answer. Headers go out with the first part of the body, or with `end()`. */
 export class BaseResponse {
@@ -353,30 +317,14 @@ export class BaseResponse {
 
   /** Decides whether the body is compressed, and says so in the header. */
   #chooseEncoder(length: number, whole: boolean): ContentEncoder | undefined {
-    const { bodyCompression: compression, acceptEncoding } = this.#target;
+    const { bodyCompression: compression, acceptEncoding, isHead } = this.#target;
     if (compression === undefined || acceptEncoding === undefined || length < compression.minLength) return undefined;
-    const status = this.#status;
-    if (isBodiless(status) || status === 206) return undefined;
     const fields = this.#fields;
-    if (!isCompressible(fields.get("content-type") ?? "text/html", compression.types)) return undefined;
-    if (fields.has("content-encoding") || fields.has("content-range")) return undefined;
-    if (/\bno-transform\b/i.test(fields.get("cache-control") ?? "")) return undefined; // RFC 9111 section 5.2.2.6
-    const vary = fields.get("vary");
-    if (vary === undefined || !/(?:^|,)[ \t]*(?:accept-encoding|\*)[ \t]*(?:,|$)/i.test(vary)) {
-      fields.add("Vary", "Accept-Encoding");
-    }
-    const coding = chooseCoding(acceptEncoding);
+    const coding = codingOf(this.#status, fields, compression.types, acceptEncoding);
     if (coding === undefined) return undefined;
-    if (this.#target.isHead) {
-      this.#lengthUnknown = true; // nobody has compressed it
-      return undefined;
-    }
-    const coder = compression.encoder(coding, whole);
-    if (coder === undefined) return undefined;
-    fields.set("Content-Encoding", coding);
-    // RFC 9110 section 8.8.3: a strong validator is for these octets, not for others that stand for them.
-    const tag = fields.get("etag");
-    if (tag?.startsWith('"')) fields.set("ETag", `W/${tag}`);
+    this.#lengthUnknown = isHead; // nobody has compressed it
+    const coder = isHead ? undefined : compression.encoder(coding, whole);
+    if (coder !== undefined) markCoded(fields, coding);
     return coder;
   }
 
@@ -426,70 +374,21 @@ export class BaseResponse {
     return !this.#target.isHead && !isBodiless(this.#status);
   }
 
-  #keepAlive(): boolean {
-    if (!this.#target.keepAlive || (this.#streamed && !this.#chunked && this.#hasBody())) {
-      return false;
-    }
-    // A program that says `Connection: close` means it (RFC 9112 section 9.6).
-    return !this.#fields.has("connection") || !this.#connectionOptions().some((option) => option.toLowerCase() === "close");
-  }
-
-  /** The values of the program's `Connection`. */
-  #connectionOptions(): string[] {
-    return (this.#fields.get("connection") ?? "").split(",").map((option) => option.trim()).filter((option) => option !== "");
-  }
-
-  /** The value of `Connection`: what will be, whatever the program thinks. */
-  #connectionField(): string {
-    const options = this.#connectionOptions().filter((option) => !/^(?:close|keep-alive)$/i.test(option));
-    // RFC 9110 section 7.8: who sends Upgrade names it here, so that no proxy passes it on.
-    if (this.#fields.has("upgrade") && !options.some((option) => option.toLowerCase() === "upgrade")) options.push("Upgrade");
-    if (this.#status !== 101) options.push(this.#keptAlive ? "keep-alive" : "close");
-    return options.join(", ");
-  }
-
   /** @param length The length of the whole body; `undefined` when parts follow. */
   #sendHead(length: number | undefined): void {
-    this.#keptAlive = this.#keepAlive();
-    const status = this.#status;
-    let text = `HTTP/1.1 ${status} ${this.#reason ?? reasonPhrase(status)}\r\n`;
-    let connection = false;
-    for (const [name, value] of this.#fields) {
-      const lower = name.toLowerCase();
-      if (value === "" && (lower === "server" || lower === "date" || lower === "content-type")) continue;
-      // The length of what is sent is known better here; a program's own only counts where it stands for what is not sent
-      // (RFC 9110 section 8.6).
-      if (lower === "content-length" && (this.#hasBody() || status === 101 || status === 204)) continue;
-      if (lower !== "connection") text += `${name}: ${value}\r\n`;
-      else if (!connection) text += `${name}: ${this.#connectionField()}\r\n`;
-      connection ||= lower === "connection";
-    }
-    if (this.#cookies !== undefined) { for (const cookie of this.#cookies) text += `Set-Cookie: ${cookie}\r\n`; }
-    if (!this.#fields.has("server")) text += "Server: sluice\r\n";
-    if (!this.#fields.has("date")) text += `Date: ${this.#target.date}\r\n`;
-    if (!connection) {
-      if (this.#fields.has("upgrade")) text += `Connection: ${this.#connectionField()}\r\n`;
-      else if (status !== 101) text += `Connection: ${this.#keptAlive ? "keep-alive" : "close"}\r\n`;
-    }
-    if (!isBodiless(status)) {
-      if (!this.#fields.has("content-type")) text += "Content-Type: text/html\r\n";
-      if (!this.#hasBody() && this.#fields.has("content-length")) { /* the program's own was sent */ }
-      else if (this.#chunked) text += this.#announceTrailers() + "Transfer-Encoding: chunked\r\n";
-      else if (length !== undefined && !this.#lengthUnknown) text += `Content-Length: ${length}\r\n`;
+    const fields = this.#fields;
+    const hasBody = this.#hasBody();
+    this.#keptAlive = this.#target.keepAlive && !(this.#streamed && !this.#chunked && hasBody) && !saysClose(fields);
+    let framing = "";
+    if (!isBodiless(this.#status)) {
+      if (!hasBody && fields.has("content-length")) { /* the program's own is sent */ }
+      else if (this.#chunked) framing = announceTrailers(this.#trailers) + "Transfer-Encoding: chunked\r\n";
+      else if (length !== undefined && !this.#lengthUnknown) framing = `Content-Length: ${length}\r\n`;
     }
     this.#headSent = true;
-    this.#target.sendHead(text + "\r\n");
+    const { date } = this.#target;
+    this.#target.sendHead(headText(this.#status, this.#reason, fields, this.#cookies, date, this.#keptAlive, hasBody, framing));
   }
-
-  #announceTrailers(): string {
-    if (this.#trailers === undefined) return "";
-    const names = new Set([...this.#trailers].map(([name]) => name));
-    return names.size > 0 ? `Trailer: ${[...names].join(", ")}\r\n` : "";
-  }
-}
-
-function isBodiless(status: number): boolean {
-  return status === 101 || status === 204 || status === 304;
 }
 
 function toBytes(data: string | Uint8Array): Uint8Array {
