@@ -9,7 +9,8 @@ import { SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE, SWOOLE_ERROR_WEBSOCKET_UNCONNECT
 import type { CompressionPolicy } from "../server/compression.ts";
 import type { HttpRequest } from "../server/http_request.ts";
 import { WaitingResponse } from "../server/http_response.ts";
-import { type HttpSession, refuse } from "../server/http_session.ts";
+import type { HttpSession } from "../server/http_session.ts";
+import { refuse } from "../server/refusal.ts";
 import type { Frame } from "../websocket/frame.ts";
 import { answerFields, checkHandshake, isUpgrade } from "../websocket/handshake.ts";
 import type { Pushable, Received, WebSocketChannel } from "./channel.ts";

@@ -7,9 +7,10 @@
 import type { Connection, Protocol } from "../connection.ts";
 import { bodyCompression } from "./body_compression.ts";
 import { EVENT_NAMES, type HttpServerEvents, type ObjectEvents, type Spellings } from "./events.ts";
+import type { HttpHost } from "./http_host.ts";
 import type { HttpRequest } from "./http_request.ts";
 import { HttpResponse, type WaitingResponse } from "./http_response.ts";
-import { type HttpHost, HttpSession } from "./http_session.ts";
+import { HttpSession } from "./http_session.ts";
 import type { PortCore, Style } from "./port_core.ts";
 import { coreOf, Server } from "./server.ts";
 import { StaticFiles } from "./static_files.ts";

@@ -7,56 +7,15 @@
 import type { Connection, Protocol } from "../connection.ts";
 import type { HttpFailure, RequestHead } from "../http/head.ts";
 import type { BodyCompression } from "../http/content_coding.ts";
-import { type RequestLimits, RequestParser } from "../http/request_parser.ts";
-import type { BaseResponse, ResponseTarget } from "../http/response.ts";
-import { reasonPhrase } from "../http/status.ts";
+import { RequestParser } from "../http/request_parser.ts";
+import type { ResponseTarget } from "../http/response.ts";
 import type { Compression } from "../websocket/deflate/compression.ts";
-import { hasToken, isUpgrade, type Refusal } from "../websocket/handshake.ts";
-import { HttpRequest, type HttpRequestOptions } from "./http_request.ts";
+import { hasToken, isUpgrade } from "../websocket/handshake.ts";
+import type { HttpHost } from "./http_host.ts";
+import { HttpRequest } from "./http_request.ts";
 import { WaitingResponse } from "./http_response.ts";
+import { refusal, refuse } from "./refusal.ts";
 import { type BodySupply, RequestBody } from "./request_body.ts";
-
-/** What the sessions of one server share. Times in milliseconds; 0 turns one off. */
-export interface HttpHost {
-  /** What a peer may send. */
-  readonly requestLimits: RequestLimits;
-  /** How requests are read. */
-  readonly requestOptions: HttpRequestOptions;
-  /** Whether forms with files are read before the handler is called. */
-  readonly parsesFiles: boolean;
-  /** Whether the handler is called before the body is there. */
-  readonly streamsBodies: boolean;
-  /** How bodies are compressed, if they are. */
-  readonly bodyCompression: BodyCompression | undefined;
-  /** How long the head and the body of a request may take to arrive. */
-  readonly requestTimeout: number;
-  /** How long a connection may wait for its next request. */
-  readonly keepAliveTimeout: number;
-  /** Milliseconds since 1970, coarse. */
-  readonly now: number;
-  /** The value for `Date`. */
-  readonly date: string;
-  /** Whether upgrade requests are handshakes here. */
-  readonly takesUpgrades: boolean;
-  /** Makes the response object of a request. */
-  makeResponse(session: HttpSession, request: HttpRequest): WaitingResponse;
-  /** Whether it is `https`. */
-  readonly isSecure: boolean;
-  /** Answers a request with a file, if there is one; resolves to `false` if not, and never rejects. */
-  serveFile(request: HttpRequest, response: WaitingResponse): Promise<boolean> | undefined;
-  /** Answers a request. The promise, if any, settles when the handler is done. */
-  onRequest(request: HttpRequest, response: WaitingResponse): void | Promise<void>;
-  /** Answers a handshake. */
-  onUpgrade(session: HttpSession, request: HttpRequest, response: WaitingResponse): void | Promise<void>;
-  /** A handshake was answered with 101: makes the protocol that the connection speaks from now on. */
-  onSwitch(session: HttpSession): Protocol;
-  /** A request was answered. */
-  onAnswered(): void;
-  /** Whether a connection's queue takes so many octets more; notes the last-error code if not. */
-  hasRoom(connection: Connection, size: number): boolean;
-  /** Notes a last-error code. */
-  setError(code: number): void;
-}
 
 const NO_BODY = new Uint8Array(0);
 
@@ -388,10 +347,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 
   /** Answers what is no request for a handler, and ends: after a doubt nothing is read any more (RFC 9112 section 9.6). */
   #refuseWith(status: number, reason: string): void {
-    this.sendHead(
-      `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\nServer: sluice\r\nDate: ${this.date}\r\n` +
-        `Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ${reason.length}\r\n\r\n${reason}`,
-    );
+    this.sendHead(refusal(status, reason, this.date));
   }
 
   // ---- ResponseTarget -----------------------------------------------------------------------------------------------
@@ -484,15 +440,4 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 /** When a timeout is up; 0, for never, when there is none. */
 function deadlineIn(timeout: number, now: number): number {
   return timeout === 0 ? 0 : now + timeout;
-}
-
-/** Refuses a request with a status and a line that says why. */
-export function refuse(response: BaseResponse, { status, reason }: Refusal): void {
-  if (status === 426) {
-    response.header("Upgrade", "websocket"); // RFC 9110 section 15.5.22
-    response.header("Sec-WebSocket-Version", "13"); // RFC 6455 section 4.4
-  }
-  response.status(status);
-  response.header("Content-Type", "text/plain");
-  response.end(reason);
 }

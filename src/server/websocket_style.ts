@@ -13,8 +13,9 @@ import { EVENT_NAMES } from "./events.ts";
 import type { HttpRequest } from "./http_request.ts";
 import type { HttpResponse } from "./http_response.ts";
 import { ProgramHttpHost } from "./http_server.ts";
-import { HttpSession, refuse } from "./http_session.ts";
+import { HttpSession } from "./http_session.ts";
 import { isPromise, type PortCore, type Style } from "./port_core.ts";
+import { refuse } from "./refusal.ts";
 import { ServerWebSocketHost } from "./websocket_host.ts";
 import { WebSocketSession } from "./websocket_session.ts";
 
