@@ -82,6 +82,8 @@ const INTERNAL: Readonly<Record<string, string>> = {
   // How sessions fill a request.
   BaseRequest: "version setBody() setPost()",
   HttpRequest: "hasUpload isMultipart readForm()",
+  // What a request is made of.
+  BaseClient: "draft",
   // Frames without copies.
   Frame: "received() sizeOf() compact() outgoing()",
 };

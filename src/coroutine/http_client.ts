@@ -13,26 +13,21 @@ import {
   SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED,
   swooleStrerror,
 } from "../errors.ts";
-import { cookieHeader, decodeCookie, isCookieName, parseSetCookie } from "../http/cookies.ts";
+import { decodeCookie, isCookieName, parseSetCookie } from "../http/cookies.ts";
 import type { Address, BytePipe } from "../runtime.ts";
 import type { Frame } from "../websocket/frame.ts";
+import { BaseClient } from "./base_client.ts";
 import type { Pushable, Received, WebSocketChannel } from "./channel.ts";
 import { addClientConnection } from "./client_connections.ts";
 import { delayOf } from "./alarm.ts";
 import { type ClientHandshake, makeHandshake } from "./client_handshake.ts";
 import { ClientFailure, ClientSession, type Incoming, Unanswered } from "./client_session.ts";
-import {
-  checkClientSettings,
-  type HttpClientSettings,
-  resolveClientSettings,
-  type ResolvedClientSettings,
-} from "./client_settings.ts";
+import { resolveClientSettings, type ResolvedClientSettings } from "./client_settings.ts";
 import { connect, notConnected } from "./connecting.ts";
 import { ACCEPTED_CODINGS, decodeContent } from "./content_coding.ts";
 import { iterateMessages, readMessages, writeMessages } from "./message_streams.ts";
-import { type RequestData, RequestDraft } from "./request_draft.ts";
+import type { RequestData } from "./request_draft.ts";
 
-const decoder = new TextDecoder();
 const NO_BODY = new Uint8Array(0);
 
 /** How long an answer may take when nothing was set, in seconds. */
@@ -64,30 +59,9 @@ const READ_TIMEOUT = 60;
  * await server.finished;
  * ```
  */
-export class HttpClient {
-  /** The host; `unix:` and a path for a unix socket. */
-  readonly host: string;
-  /** The port. */
-  readonly port: number;
-  /** Whether to speak TLS. */
-  readonly ssl: boolean;
-  /** The settings given to `set()` so far. */
-  readonly setting: HttpClientSettings = {};
-  /** The status of the last answer; negative when there was none: -1 not connected, -2 too late, -3 reset by the server. */
-  statusCode = 0;
-  /** The header fields of the last answer, names in lower case. */
-  headers: Record<string, string> = {};
-  /** The cookies that answers have set, and `setCookies()`; they are sent with each request. */
-  cookies: Record<string, string> = {};
-  /** The Set-Cookie fields of the last answer. */
-  set_cookie_headers: readonly string[] = [];
-  /** The octets of the last answer's body. */
-  bytes: Uint8Array = NO_BODY;
-
+export class HttpClient extends BaseClient {
   #errCode = 0;
   #errDetail = "";
-  readonly #draft: RequestDraft = new RequestDraft();
-  #body: string | undefined = undefined;
 
   #connection: Connection | undefined = undefined;
   #session: ClientSession | undefined = undefined;
@@ -96,81 +70,6 @@ export class HttpClient {
   #aborter: AbortController | undefined = undefined; // while a request is under way
   #readable: ReadableStream<string | Uint8Array> | undefined = undefined;
   #writable: WritableStream<string | Uint8Array> | undefined = undefined;
-
-  /**
-   * Makes a client; it connects with the first request.
-   *
-   * @param host The host, a name or an IP address; `unix:` and a path for a unix socket.
-   * @param port The port; 0 for 80, or 443 with TLS.
-   * @param ssl Whether to speak TLS.
-   * @throws {TypeError} If the host is empty.
-   * @throws {RangeError} If the port cannot be.
-   */
-  constructor(host: string, port = 0, ssl = false) {
-    if (typeof host !== "string" || host === "" || host === "unix:" || !/^[\x21-\x7e]+$/.test(host)) {
-      throw new TypeError(`Cannot make a client: ${JSON.stringify(host)} is no host`);
-    }
-    if (!Number.isInteger(port) || port < 0 || port > 65535) {
-      throw new RangeError(`Cannot make a client: port ${port} is not in the range 0 to 65535`);
-    }
-    this.host = host;
-    this.port = port !== 0 ? port : ssl ? 443 : 80;
-    this.ssl = ssl;
-  }
-
-  // ---- setting up ---------------------------------------------------------------------------------------------------
-
-  /**
-   * Sets settings, for the next connection. Later calls add to earlier ones.
-   *
-   * @returns `true`; `false` when there is nothing in it.
-   * @throws {TypeError} For a key that is unknown or a value of the wrong type.
-   * @throws {RangeError} For a number out of range.
-   */
-  set(settings: HttpClientSettings): boolean {
-    checkClientSettings(settings);
-    Object.assign(this.setting, settings);
-    return Object.keys(settings).length > 0;
-  }
-
-  /** Sets the method of the next request; without it that is GET, or POST with data. */
-  setMethod(method: string): boolean {
-    this.#draft.setMethod(method);
-    return true;
-  }
-
-  /**
-   * Sets the header fields of all requests from now on; they replace those of an earlier call.
-   *
-   * @throws {TypeError} If a name is no token, a value has a control character, or the field is the client's own.
-   */
-  setHeaders(headers: Readonly<Record<string, string | number>>): boolean {
-    this.#draft.setHeaders(headers);
-    return true;
-  }
-
-  /** Sets `Authorization` for all requests from now on (RFC 7617). */
-  setBasicAuth(username: string, password: string): boolean {
-    this.#draft.setBasicAuth(username, password);
-    return true;
-  }
-
-  /** Sets the cookies of all requests from now on. The values are encoded as PHP does. */
-  setCookies(cookies: Readonly<Record<string, string>>): boolean {
-    cookieHeader(cookies); // throws if it cannot be sent
-    this.cookies = { ...cookies };
-    return true;
-  }
-
-  /**
-   * Sets the body of the next request.
-   *
-   * @param data Text, octets, or the fields of a form.
-   */
-  setData(data: RequestData): boolean {
-    this.#draft.setData(data);
-    return true;
-  }
 
   /**
    * Uses a pipe for the next connection instead of making one: any two streams.
@@ -227,31 +126,6 @@ export class HttpClient {
     return this.errCode;
   }
 
-  /** The last answer's body as text, decoded from UTF-8; `bytes` has its octets. */
-  get body(): string {
-    return this.#body ??= decoder.decode(this.bytes);
-  }
-
-  /** The same as `statusCode`; `false` before the first request. */
-  getStatusCode(): number | false {
-    return this.statusCode !== 0 && this.statusCode;
-  }
-
-  /** The same as `headers`. */
-  getHeaders(): Record<string, string> {
-    return this.headers;
-  }
-
-  /** The same as `cookies`. */
-  getCookies(): Record<string, string> {
-    return this.cookies;
-  }
-
-  /** The same as `body`. */
-  getBody(): string {
-    return this.body;
-  }
-
   /** The server's address; `false` without a connection. */
   getpeername(): Address | false {
     return (this.connected && this.#connection!.remoteAddress) || false;
@@ -267,16 +141,16 @@ export class HttpClient {
   /** Requests a path with GET; see `execute()`. */
   async get(path: string): Promise<boolean> {
     this.#checkIdle();
-    this.#draft.setMethod("GET");
-    this.#draft.setData(undefined);
+    this.draft.setMethod("GET");
+    this.draft.setData(undefined);
     return await this.execute(path);
   }
 
   /** Requests a path with POST; see `execute()` and `setData()`. */
   async post(path: string, data: RequestData): Promise<boolean> {
     this.#checkIdle();
-    this.#draft.setMethod("POST");
-    this.#draft.setData(data);
+    this.draft.setMethod("POST");
+    this.draft.setData(data);
     return await this.execute(path);
   }
 
@@ -305,10 +179,10 @@ export class HttpClient {
    */
   async upgrade(path: string): Promise<boolean> {
     this.#checkIdle();
-    this.#draft.checkHandshake();
-    this.#draft.setMethod("GET");
-    this.#draft.setData(undefined);
-    const own = this.#draft.header("sec-websocket-protocol");
+    this.draft.checkHandshake();
+    this.draft.setMethod("GET");
+    this.draft.setData(undefined);
+    const own = this.draft.header("sec-websocket-protocol");
     const handshake = await makeHandshake(resolveClientSettings(this.setting), own);
     if (!await this.#execute(path, handshake)) {
       if (this.#errCode === SWOOLE_ERROR_HTTP_INVALID_PROTOCOL) this.#errCode = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;
@@ -330,7 +204,7 @@ export class HttpClient {
     const settings = resolveClientSettings(this.setting);
     const own = upgrade?.fields ?? [["Connection", settings.keep_alive ? "keep-alive" : "close"]];
     const codings: [string, string][] = settings.http_compression ? [["Accept-Encoding", ACCEPTED_CODINGS]] : [];
-    const composed = this.#draft.compose(path, this.#authority(), [...own, ...codings], this.cookies);
+    const composed = this.draft.compose(path, this.#authority(), [...own, ...codings], this.cookies);
     const aborter = this.#aborter = new AbortController();
     try {
       const seconds = settings.read_timeout === 0 ? READ_TIMEOUT : Math.max(settings.read_timeout, 0);
@@ -370,7 +244,6 @@ export class HttpClient {
   /** Notes an answer, or why there is none. */
   async #take(outcome: Incoming | ClientFailure, settings: ResolvedClientSettings): Promise<boolean> {
     this.#channel = this.#readable = this.#writable = undefined;
-    this.#body = undefined;
     this.#errDetail = "";
     if (outcome instanceof ClientFailure) {
       this.statusCode = outcome.status;

@@ -35,6 +35,7 @@ import "../../adapters/auto.ts";
 export type { CompressionSettings } from "../server/compression.ts";
 export { type FetchApplication, fromFetch } from "../server/from_fetch.ts";
 export { HttpRequest, UploadedFile } from "../server/http_request.ts";
+export { BaseClient } from "./base_client.ts";
 export type { Pushable, Received } from "./channel.ts";
 export type { HttpClientSettings } from "./client_settings.ts";
 export { HttpClient } from "./http_client.ts";
