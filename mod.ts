@@ -35,6 +35,7 @@ export type {
   BytePipe,
   ConnectOptions,
   ConnectTls,
+  FileSink,
   FileSource,
   FolderEntry,
   Lane,
@@ -43,6 +44,7 @@ export type {
   ListenOptions,
   Runtime,
   TlsOptions,
+  WriteOptions,
 } from "./src/runtime.ts";
 export type { CompressionSettings } from "./src/server/compression.ts";
 export { ConnectionList } from "./src/server/connection_list.ts";

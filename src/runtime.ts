@@ -186,6 +186,26 @@ export interface FileSource {
   close(): Promise<void>;
 }
 
+/** How a file is opened for writing. */
+export interface WriteOptions {
+  /** There may not be one of that name yet, and nobody else may read it: for temporary files. `false`. */
+  readonly isNew?: boolean | undefined;
+  /** Where in the file to begin; what is in front of it stays. With 0, the default, the file is emptied first. */
+  readonly offset?: number | undefined;
+}
+
+/** A file that is open for writing. */
+export interface FileSink {
+  /**
+   * Writes octets behind those before, all of them. One write at a time, and none after `close()`.
+   *
+   * @param bytes The octets; not to be changed until the promise has settled.
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Closes it. Once. */
+  close(): Promise<void>;
+}
+
 /** Something in a folder. */
 export interface FolderEntry {
   /** Its name, without the path. */
@@ -246,6 +266,16 @@ export interface Runtime {
    * or a socket.
    */
   openFile(path: string): Promise<FileSource>;
+  /**
+   * Opens a file for writing, and makes it when there is none.
+   *
+   * @throws An `Error` whose `code` is the system's (`ENOENT`, `EACCES`, …), `EEXIST` with `isNew`.
+   */
+  openForWriting(path: string, options?: WriteOptions): Promise<FileSink>;
+  /** Moves a file, also to another disk, in place of one that is there. It has the rights of a new file then. */
+  moveFile(from: string, to: string): Promise<void>;
+  /** The content of a file as a `Blob` that reads it when it is asked for. Not to be used when the file has changed. */
+  fileBlob(path: string): Promise<Blob>;
   /** The absolute path of a file or folder without links in it; throws as `openFile()`. */
   realPath(path: string): Promise<string>;
   /** What is in a folder; throws as `openFile()`. */

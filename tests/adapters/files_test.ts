@@ -59,6 +59,90 @@ test("a text file is written, appended to, read and removed", () =>
     await runtime.removeFile(path); // is no fault
   }));
 
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+test("a file is written piece by piece, in place of what was there, or from an offset on", () =>
+  inFolder(async (folder) => {
+    const runtime = await loadRuntime();
+    const path = join(folder, "a");
+    for (const [options, expected] of [[{}, "onetwo"], [{ offset: 0 }, "onetwo"], [{ offset: 3 }, "oneonetwo"]] as const) {
+      const file = await runtime.openForWriting(path, options);
+      await file.write(bytes("one"));
+      await file.write(bytes(""));
+      await file.write(bytes("two"));
+      await file.close();
+      assertEquals(readFileSync(path, "utf8"), expected);
+    }
+    const file = await runtime.openForWriting(path);
+    await file.close();
+    assertEquals(statSync(path).size, 0);
+    const nowhere = () => runtime.openForWriting(join(folder, "none", "a"));
+    assertEquals((await assertRejects(nowhere) as { code?: string }).code, "ENOENT");
+  }));
+
+test("a new file is for this user only, and in the place of no other", () =>
+  inFolder(async (folder) => {
+    const runtime = await loadRuntime();
+    const path = join(folder, "a");
+    const file = await runtime.openForWriting(path, { isNew: true });
+    await file.write(bytes("secret"));
+    await file.close();
+    if (process.platform !== "win32") assertEquals(statSync(path).mode & 0o777, 0o600);
+    const refused = await assertRejects(() => runtime.openForWriting(path, { isNew: true })) as { code?: string };
+    assertEquals([refused.code, readFileSync(path, "utf8")], ["EEXIST", "secret"]);
+  }));
+
+test("a file is moved, in place of another, and has the rights of a new one then", () =>
+  inFolder(async (folder) => {
+    const runtime = await loadRuntime();
+    const [from, to, plain] = ["from", "to", "plain"].map((name) => join(folder, name));
+    for (const place of [to, existsSync("/dev/shm") ? join("/dev/shm", `sluice-${process.pid}`) : to]) { // another disk, as a rule
+      const file = await runtime.openForWriting(from, { isNew: true });
+      await file.write(bytes("content"));
+      await file.close();
+      writeFileSync(place, "another");
+      writeFileSync(plain, "");
+      try {
+        await runtime.moveFile(from, place);
+        assertEquals([readFileSync(place, "utf8"), existsSync(from)], ["content", false]);
+        assertEquals(statSync(place).mode, statSync(plain).mode);
+      } finally {
+        rmSync(place, { force: true });
+      }
+    }
+    assertEquals((await assertRejects(() => runtime.moveFile(from, to)) as { code?: string }).code, "ENOENT");
+  }));
+
+test("the content of a file is a Blob, and may be a part of another one", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "a");
+    const content = Uint8Array.from({ length: 200_000 }, (_, i) => i % 251);
+    writeFileSync(path, content);
+    const blob = await (await loadRuntime()).fileBlob(path);
+    const file = new File([blob], "a.bin", { type: "image/x" });
+    for (const whole of [blob, file]) {
+      assertEquals(whole.size, content.length);
+      assertEquals(new Uint8Array(await whole.arrayBuffer()), content);
+      assertEquals(new Uint8Array(await new Response(whole.stream()).arrayBuffer()), content);
+      assertEquals(new Uint8Array(await new Response(whole).arrayBuffer()), content);
+      for (const [start, end] of [[0, 5], [70_000, 140_001], [-5, undefined], [199_999, 300_000], [5, 2], [-9, -2]]) {
+        const part = whole.slice(start, end);
+        assertEquals(part.size, content.slice(start, end).length);
+        assertEquals(new Uint8Array(await part.arrayBuffer()), content.slice(start, end));
+        assertEquals(new Uint8Array(await part.slice(1, 3).arrayBuffer()), content.slice(start, end).slice(1, 3));
+      }
+    }
+    assertEquals((await file.text()).length, new TextDecoder().decode(content).length);
+    await file.stream().cancel();
+    const form = new FormData();
+    form.append("a", file);
+    assertEquals((await new Response(form).arrayBuffer()).byteLength > content.length, true);
+    rmSync(path);
+    await assertRejects(() => file.arrayBuffer());
+    writeFileSync(path, "");
+    assertEquals((await (await loadRuntime()).fileBlob(path)).size, 0);
+  }));
+
 test("the number of the process is known", async () => {
   assertEquals((await loadRuntime()).pid, process.pid);
 });
