@@ -5,10 +5,10 @@ import { once } from "node:events";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { root } from "./rows.mjs";
+import { isHttp, root } from "./rows.mjs";
 
 const wsload = `${root}bench/wsload`;
-const sources = [`${root}bench/wsload.c`, `${root}bench/wsload_deflate.h`];
+const sources = [`${root}bench/wsload.c`, `${root}bench/wsload_deflate.h`, `${root}bench/wsload_http.h`];
 
 /** Compiles the load generator unless it is there already. */
 export function buildLoad() {
@@ -39,6 +39,7 @@ class TestServer {
         DENO_NO_UPDATE_CHECK: "1",
         BENCH_GC: gc ? "1" : "0",
         BENCH_DEFLATE: row.deflate ?? "",
+        ...isHttp(row) ? { BENCH_BODY: `${row.payload}`, BENCH_ECHO: row.mode === "post" ? "1" : "0" } : {},
       },
     });
     const server = new TestServer();

@@ -1,6 +1,6 @@
 // Turns samples into tables.
 
-import { takesPart, unitOf } from "./rows.mjs";
+import { isHttp, takesPart, unitOf } from "./rows.mjs";
 
 /** The middle value. */
 export function median(numbers) {
@@ -10,20 +10,32 @@ export function median(numbers) {
 }
 
 /** What is compared with what, where both were measured. */
-const PAIRS = [["sluice", "own"], ["coroutine", "sluice"], ["streams", "own"], ["sluice", "raw"], ["sluice", "before"]];
+const PAIRS = [
+  ["sluice", "own"],
+  ["sluice", "node"],
+  ["coroutine", "sluice"],
+  ["streams", "own"],
+  ["fetch", "own"],
+  ["sluice", "raw"],
+  ["sluice", "before"],
+];
 
 /** The column titles: what a server is called in the tables. */
 const TITLES = {
   sluice: "Sluice",
   coroutine: "coroutine",
   streams: "Sluice, streams",
+  fetch: "Sluice, fetch",
   own: "own",
+  node: "node:http",
   raw: "raw TCP",
   before: "before",
 };
 
 function figure(value, unit) {
-  if (unit === "messages/s" || unit === "deliveries/s") return `${(value / 1000).toFixed(value < 20000 ? 1 : 0)}k`;
+  if (unit === "messages/s" || unit === "deliveries/s" || unit === "requests/s") {
+    return `${(value / 1000).toFixed(value < 20000 ? 1 : 0)}k`;
+  }
   return Math.round(value).toLocaleString("en");
 }
 
@@ -34,7 +46,7 @@ function ratio(a, b) {
   return `**${show(median(all))}** (${show(Math.min(...all))}–${show(Math.max(...all))})`;
 }
 
-/** What `await` costs is also shown as time for each message, delivery or handshake. */
+/** What `await` costs is also shown as time for each message, delivery, request or handshake. */
 function isAwait([a, b]) {
   return a === "coroutine" && b === "sluice";
 }
@@ -54,7 +66,8 @@ function tableOf(header, lines) {
   return all.map((cells) => `| ${cells.join(" | ")} |`).join("\n") + "\n";
 }
 
-function speedTable(samples, rows, runtimes, servers) {
+function speedTable(samples, rows, runtimes, all) {
+  const servers = all.filter((server) => rows.some((row) => takesPart(server, row)));
   const pairs = PAIRS.filter(([a, b]) => servers.includes(a) && servers.includes(b));
   const header = [
     "row",
@@ -76,7 +89,7 @@ function speedTable(samples, rows, runtimes, servers) {
       const values = (server) =>
         mine.filter((sample) => sample.server === server).map(({ result }) => unit === "MiB/s" ? result.mib_s : result.rate);
       const cells = servers.map((server) => {
-        if (!takesPart(server, row)) return "";
+        if (!takesPart(server, row, runtime)) return "";
         const cpu = (key) => median(mine.filter((sample) => sample.server === server).map(({ result }) => result[key]));
         const atLimit = cpu("load_cpu") > 0.93 && cpu("server_cpu") < 0.93;
         capped ||= atLimit;
@@ -87,7 +100,7 @@ function speedTable(samples, rows, runtimes, servers) {
         runtime,
         ...pairs.flatMap((pair) => {
           const [a, b] = pair;
-          if (!takesPart(a, row) || !takesPart(b, row)) return isAwait(pair) ? ["", "", ""] : ["", ""];
+          if (!takesPart(a, row, runtime) || !takesPart(b, row, runtime)) return isAwait(pair) ? ["", "", ""] : ["", ""];
           const cells = [ratio(values(a), values(b)), median(ratios(efficiency(a), efficiency(b))).toFixed(2)];
           if (isAwait(pair)) cells.push(difference(efficiency(a), efficiency(b)));
           return cells;
@@ -100,13 +113,14 @@ function speedTable(samples, rows, runtimes, servers) {
     (capped ? "\n\\* The load generator's core was full and the server's was not: the server can do more.\n" : "");
 }
 
-/** How much the servers made of the compressed messages, in octets. */
-function sizeTable(samples, rows, runtimes, servers) {
-  const header = ["octets of a compressed message", "in", ...servers.map((name) => TITLES[name])];
+/** How long the servers made what they sent, in octets. */
+function sizeTable(title, samples, rows, runtimes, all) {
+  const servers = all.filter((server) => rows.some((row) => takesPart(server, row)));
+  const header = [title, "in", ...servers.map((name) => TITLES[name])];
   const lines = rows.flatMap((row) =>
     runtimes.map((runtime, index) => {
       const cells = servers.map((server) => {
-        if (!takesPart(server, row)) return "";
+        if (!takesPart(server, row, runtime)) return "";
         const mine = samples.filter((one) => one.row === row.name && one.runtime === runtime && one.server === server);
         return median(mine.map(({ result }) => result.wire)).toLocaleString("en");
       });
@@ -147,9 +161,13 @@ function memoryTable(samples, row, runtimes, servers) {
 export function report(samples, rows, runtimes, servers) {
   const speed = rows.filter((row) => row.mode !== "idle");
   const parts = [];
-  if (speed.length > 0) parts.push(speedTable(samples, speed, runtimes, servers));
+  for (const some of [speed.filter((row) => !isHttp(row)), speed.filter(isHttp)]) {
+    if (some.length > 0) parts.push(speedTable(samples, some, runtimes, servers));
+  }
   const compressed = speed.filter((row) => row.deflate);
-  if (compressed.length > 0) parts.push(sizeTable(samples, compressed, runtimes, servers));
+  if (compressed.length > 0) parts.push(sizeTable("octets of a compressed message", samples, compressed, runtimes, servers));
+  const http = speed.filter(isHttp);
+  if (http.length > 0) parts.push(sizeTable("octets of an answer with its head", samples, http, runtimes, servers));
   for (const row of rows.filter((row) => row.mode === "idle")) parts.push(memoryTable(samples, row, runtimes, servers));
   return parts.join("\n");
 }

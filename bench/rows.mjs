@@ -80,6 +80,24 @@ export const rows = [
     ...json,
   },
   { name: "handshakes", title: "handshakes", mode: "storm", conns: 64, payload: 1, pipeline: 1 },
+  {
+    name: "http-1",
+    title: "GET, 13 B back, 100 connections, 1 in flight",
+    mode: "http",
+    conns: 100,
+    payload: 13,
+    pipeline: 1,
+  },
+  { name: "http-16", title: "the same, 16 pipelined", mode: "http", conns: 100, payload: 13, pipeline: 16 },
+  { name: "http-16k", title: "GET, 16 KiB back, 50 connections", mode: "http", conns: 50, payload: 16384, pipeline: 1 },
+  {
+    name: "http-post",
+    title: "POST, 1 KiB there and back, 100 connections",
+    mode: "post",
+    conns: 100,
+    payload: 1024,
+    pipeline: 1,
+  },
   { name: "memory", title: "idle connection", mode: "idle", conns: 5000, payload: 1, pipeline: 1 },
   { name: "memory-json", title: "idle connection, compressed", mode: "idle", conns: 5000, payload: 1024, pipeline: 1, ...json },
   {
@@ -93,8 +111,14 @@ export const rows = [
   },
 ];
 
+/** Whether a row is about plain HTTP, which has servers of its own. */
+export function isHttp(row) {
+  return row.mode === "http" || row.mode === "post";
+}
+
 /** What the figures of a row are. Less is better for memory only. */
 export function unitOf(row) {
+  if (isHttp(row)) return "requests/s";
   if (row.mode === "idle") return "octets";
   if (row.mode === "storm") return "handshakes/s";
   if (row.mode === "broadcast") return "deliveries/s";
@@ -122,20 +146,39 @@ export const servers = {
   sluice: "sluice.ts",
   coroutine: "sluice_coroutine.ts",
   streams: "sluice_streams.ts",
+  fetch: undefined,
   own: { deno: "deno_own.ts", bun: "bun_own.ts", node: "ws_node.mjs" },
+  node: undefined,
   raw: { deno: "raw_deno.ts", bun: "raw_bun.ts", node: "raw_node.ts" },
+};
+
+/** Those of the rows about HTTP. In Node `own` is `node:http`. */
+const httpServers = {
+  sluice: "http_sluice.ts",
+  coroutine: "http_coroutine.ts",
+  fetch: "http_fetch.ts",
+  own: { deno: "http_deno.ts", bun: "http_bun.ts", node: "http_node.mjs" },
+  node: { deno: "http_node.mjs", bun: "http_node.mjs" },
 };
 
 /** The file of a server in a runtime. `before` is the first server of another checkout, to compare two versions of Sluice. */
 export function fileOf(server, runtime, row, before) {
-  if (server === "before") return `${before}/bench/servers/sluice.ts`;
+  const known = isHttp(row) ? httpServers : servers;
+  if (server === "before") return `${before}/bench/servers/${known.sluice}`;
   // Deno's own server does not compress.
-  const file = server === "own" && runtime === "deno" && row.deflate ? servers.own.node : servers[server];
+  const file = server === "own" && runtime === "deno" && row.deflate ? servers.own.node : known[server];
   return `${root}bench/servers/${typeof file === "string" ? file : file[runtime]}`;
 }
 
-/** Raw TCP knows no handshakes, rooms and compression; and the lane does not matter to compression. */
-export function takesPart(server, row) {
+/**
+ * Raw TCP knows no handshakes, rooms and compression; and the lane does not matter to compression. Deno's own server ends the
+ * connection with every answer to a POST.
+ */
+export function takesPart(server, row, runtime) {
+  if (server === "before") return true;
+  if (server === "own" && runtime === "deno" && row.mode === "post") return false;
+  const file = (isHttp(row) ? httpServers : servers)[server];
+  if (file === undefined || (typeof file !== "string" && runtime !== undefined && file[runtime] === undefined)) return false;
   if (row.deflate) return server !== "raw" && server !== "streams";
   return server !== "raw" || row.mode === "echo";
 }

@@ -84,8 +84,8 @@ function keep(sample) {
 
 for (const row of chosenRows) {
   const idle = row.mode === "idle";
-  const part = chosenServers.filter((server) => takesPart(server, row));
   for (const runtime of chosenRuntimes) {
+    const part = chosenServers.filter((server) => takesPart(server, row, runtime));
     // Three processes tell enough of memory, which is far less noisy than speed.
     for (let round = 0; round < (idle ? Math.min(rounds, 3) : rounds); round++) {
       // Every round is a comparison of its own: fresh processes, one after the other, every second time in the other order.

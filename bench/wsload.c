@@ -1,4 +1,4 @@
-// wsload: a single-threaded epoll load generator for WebSocket and raw TCP servers on the loopback.
+// wsload: a single-threaded epoll load generator for WebSocket, HTTP and raw TCP servers on the loopback.
 //
 //   wsload MODE PORT CONNS PAYLOAD PIPELINE SECONDS [WARMUP [PATH [OFFER]]]
 //
@@ -7,19 +7,23 @@
 //       broadcast  connection 0 sends a batch of PIPELINE messages; the server sends each to all connections, and the next batch
 //                  goes out when every connection has all of them
 //       storm      connect, handshake, drop, in a loop on CONNS slots; counts handshakes
+//       http       every connection keeps PIPELINE requests in flight and sends the next ones when all have been answered; the answer
+//                  to GET PATH is known, see wsload_http.h
+//       post       the same with POST and a body of PAYLOAD octets, which the server sends back
 //       idle       opens CONNS connections, prints its line, holds them for SECONDS (read the server's memory meanwhile)
 //
 // The first WARMUP seconds are not counted. What comes back is compared octet by octet for the first batch of each connection
-// and for one batch in 64 after that, and by its length always; anything else than the expected answer ends the run with 1.
+// and for one batch in 64 after that, and by its length always, the bodies of HTTP always too; anything else than the expected
+// answer ends the run with 1.
 //
 // OFFER is what the client offers as Sec-WebSocket-Extensions. With it, the messages are JSON, all different and the same in every
 // run, and travel compressed both ways (RFC 7692); `idle` sends one on each connection and waits until it is back. What the client
 // sends has been compressed before. What comes back is inflated as often as it is compared, and always if it may refer to earlier
 // messages. A server that agrees to less or more than what was offered ends the run with 1. Without zlib: compile with -DNO_ZLIB.
 //
-// Prints one line of JSON: `rate` per second (messages; deliveries for broadcast; handshakes for storm), `p50_us` and `p99_us`
+// Prints one line of JSON: `rate` per second (messages or requests; deliveries for broadcast; handshakes for storm), `p50_us` and `p99_us`
 // of the round trip of a batch, `load_cpu` the share of its core that this program used: near 1 the server was not the limit;
-// `wire` how many octets a compressed payload that came back had on average.
+// `wire` how many octets a compressed payload that came back had on average; of HTTP the whole answer.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -41,7 +45,7 @@ enum { HEAD_LIMIT = 8192, VERIFY_EVERY = 64, PORTS_PER_ADDRESS = 20000 };
 typedef struct {
   int fd;
   int sending;      // the socket did not take all of the batch: EPOLLOUT is on
-  size_t want;      // octets still expected of this batch; with compression: messages
+  size_t want;      // octets still expected of this batch; with compression: messages; of HTTP: answers
   size_t out_off;   // octets of the batch already written
   uint64_t t0;      // when the batch, or the connection attempt, began
   uint64_t batches; // how many came back whole
@@ -50,12 +54,13 @@ typedef struct {
   const char *out;     // the batch
   size_t outlen;
   struct incoming *in; // with compression only
+  struct answer *answer; // with HTTP only
 } conn;
 
 static char *batch, *expected;
 static size_t batchlen, backlen;
 static conn *cs;
-static int ep, nconn, port, pipeline;
+static int ep, nconn, port, pipeline, http;
 static char mode;
 static const char *path = "/", *offer;
 static uint64_t count;
@@ -171,6 +176,7 @@ static void pump(conn *c) {
 }
 
 #include "wsload_deflate.h"
+#include "wsload_http.h"
 
 static void fire(conn *c) {
   if (offer) next_batch(c);
@@ -185,6 +191,7 @@ static void note(uint64_t since) {
 
 // Octets that came back on a connection: the expected ones?
 static void take(conn *c, size_t r) {
+  if (http) return take_answers(c, r);
   if (offer) return take_compressed(c, r);
   if (r > c->want) fail("more came back than was sent", NULL);
   if (c->batches % VERIFY_EVERY == 0 && memcmp(sink, expected + backlen - c->want, r)) {
@@ -231,10 +238,11 @@ static void build_batch(size_t pay) {
 
 int main(int ac, char **av) {
   if (ac < 7) {
-    fprintf(stderr, "usage: wsload echo|raw|broadcast|storm|idle PORT CONNS PAYLOAD PIPELINE SECONDS [WARMUP [PATH [OFFER]]]\n");
+    fprintf(stderr, "usage: wsload echo|raw|broadcast|storm|http|post|idle PORT CONNS PAYLOAD PIPELINE SECONDS [WARMUP [PATH [OFFER]]]\n");
     return 2;
   }
   mode = av[1][0];
+  http = mode == 'h' || mode == 'p';
   port = atoi(av[2]);
   nconn = atoi(av[3]);
   size_t pay = atol(av[4]);
@@ -242,7 +250,7 @@ int main(int ac, char **av) {
   double secs = atof(av[6]), warmup = ac > 7 ? atof(av[7]) : 0;
   if (ac > 8) path = av[8];
   if (ac > 9) offer = av[9];
-  if (offer && (mode == 'r' || mode == 's')) fail("this mode has no messages to compress", NULL);
+  if (offer && (mode == 'r' || mode == 's' || http)) fail("this mode has no messages to compress", NULL);
   struct rlimit rl;
   getrlimit(RLIMIT_NOFILE, &rl);
   rl.rlim_cur = rl.rlim_max;
@@ -250,6 +258,7 @@ int main(int ac, char **av) {
   if (rl.rlim_cur < (rlim_t)nconn + 16) fail("too few file descriptors for so many connections", NULL);
 
   if (offer) build_streams(pay);
+  else if (http) build_requests(pay);
   else build_batch(pay);
   cs = calloc(nconn, sizeof *cs);
   ep = epoll_create1(0);
@@ -259,13 +268,14 @@ int main(int ac, char **av) {
   for (int i = 0; i < nconn; i++) {
     conn *c = &cs[i];
     dial(c);
-    if (mode != 'r') hello(c);
-    if (mode != 'r' && mode != 's') {
+    if (mode != 'r' && !http) hello(c);
+    if (mode != 'r' && mode != 's' && !http) {
       ssize_t rest;
       do rest = read_head(c); while (rest < 0);
       if (rest > 0) fail("the server sends without being asked", NULL);
     }
-    c->want = backlen;
+    c->want = http ? (size_t)pipeline : backlen;
+    if (http) c->answer = calloc(1, sizeof *c->answer);
     c->out = batch;
     c->outlen = batchlen;
     if (offer) prepare(c);
@@ -292,7 +302,7 @@ int main(int ac, char **av) {
 
   uint64_t start = now_us(), counting = start + warmup * 1e6, end = counting + secs * 1e6, now;
   double cpu = cpu_seconds();
-  size_t back = offer ? (size_t)pipeline : backlen, wire_before = 0;
+  size_t back = offer || http ? (size_t)pipeline : backlen, wire_before = 0;
   int counted = warmup <= 0, missing = nconn; // connections that lack something of this round of a broadcast
   struct epoll_event ev[512];
   while ((now = now_us()) < end) {
@@ -300,6 +310,7 @@ int main(int ac, char **av) {
       counted = 1;
       count = nlat = 0;
       wire_before = wire;
+      answer_octets = 0;
       start = now;
       cpu = cpu_seconds();
       // One line when counting begins, for whoever measures the server at the same time.
@@ -351,6 +362,7 @@ int main(int ac, char **av) {
          av[1], nconn, pay, pipeline, count / s, count * (double)pay / s / 1048576, nlat ? lat[nlat / 2] : 0,
          nlat ? lat[(size_t)(nlat * 0.99)] : 0, (cpu_seconds() - cpu) / s);
   if (offer) printf(",\"wire\":%.0f", count ? (wire - wire_before) / (double)count : 0);
+  if (http) printf(",\"wire\":%.0f", count ? answer_octets / (double)count : 0);
   printf("}\n");
   return 0;
 }

@@ -1,0 +1,13 @@
+// Sluice's coroutine style.
+
+import { HttpServer } from "../../src/coroutine/mod.ts";
+import { body, echoes } from "./http_answer.mjs";
+import { ready } from "./support.mjs";
+
+const server = new HttpServer("127.0.0.1", 0);
+server.handle("/", async (request, response) => {
+  response.header("Content-Type", "text/plain");
+  await response.end(echoes ? request.getContent() : body);
+});
+await server.start();
+ready(server.port);
