@@ -19,6 +19,12 @@ const LARGE_READ = 64 * 1024;
 /** How long to wait before accepting again when no descriptors are left, in milliseconds. */
 const ACCEPT_RETRY = 100;
 
+/** Memory that writes of this many octets or more copy into, and that is used again: making it anew is what they would cost. */
+const POOLED_FROM = 4 * 1024;
+const POOLED_SIZE = 128 * 1024;
+const POOL_LIMIT = 8;
+const pool: Uint8Array[] = [];
+
 /** Octets through `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` know no half-close and hold 64 KiB each. */
 class DenoLane implements Lane {
   readonly #conn: Deno.Conn;
@@ -66,17 +72,28 @@ class DenoLane implements Lane {
   }
 
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
-    this.#write(owned ? bytes.subarray(start, end) : copyBytes(bytes, start, end));
+    const size = end - start;
+    if (owned) this.#write(bytes.subarray(start, end));
+    else if (size < POOLED_FROM || size > POOLED_SIZE) this.#write(copyBytes(bytes, start, end));
+    else this.#writePooled(bytes, start, end);
     return false;
   }
 
-  async #write(chunk: Uint8Array): Promise<void> {
+  #writePooled(bytes: Uint8Array, start: number, end: number): void {
+    const memory = pool.pop() ?? new Uint8Array(POOLED_SIZE);
+    memory.set(bytes.subarray(start, end));
+    this.#write(memory.subarray(0, end - start), memory);
+  }
+
+  /** Writes a chunk. Its `memory`, if any, goes back to the pool; not after a failure, when the runtime may still read it. */
+  async #write(chunk: Uint8Array, memory?: Uint8Array): Promise<void> {
     try {
       let at = await this.#conn.write(chunk);
       while (at < chunk.length) at += await this.#conn.write(chunk.subarray(at));
     } catch (error) {
       return this.#close(error);
     }
+    if (memory !== undefined && pool.length < POOL_LIMIT) pool.push(memory);
     if (!this.#closed) this.#sink.onDrain();
   }
 

@@ -15,7 +15,7 @@ const MAX_HEADER = 14;
 /** Payloads up to this many octets are copied behind their header; larger ones travel by reference. */
 const COPY_LIMIT = 32 * 1024;
 
-/** Texts up to this many UTF-16 units are encoded in place, without a temporary array. */
+/** Texts up to this many UTF-16 units are encoded in place, whatever they hold; longer ones if they turn out to be ASCII. */
 const IN_PLACE_LIMIT = 8 * 1024;
 
 /** Payloads up to this many octets are copied one by one, which is faster than to make a view for `set()`. */
@@ -110,6 +110,10 @@ export function writeFrame(
 export function writeTextFrame(sink: ByteSink, first: number, text: string, maskingKey?: number): number {
   const units = text.length;
   if (units > IN_PLACE_LIMIT) {
+    if (units <= COPY_LIMIT && maskingKey === undefined) {
+      const size = writeAscii(sink, first, text);
+      if (size !== 0) return size;
+    }
     const payload = encoder.encode(text);
     return writeFrame(sink, first, payload, 0, payload.length, maskingKey);
   }
@@ -127,6 +131,18 @@ export function writeTextFrame(sink: ByteSink, first: number, text: string, mask
   const size = body + length - at;
   sink.commit(size);
   return size;
+}
+
+/** Writes a frame of a text that takes an octet for each unit, as long as it is one; returns 0, and has sent nothing, if not. */
+function writeAscii(sink: ByteSink, first: number, text: string): number {
+  const units = text.length;
+  const at = sink.reserve(MAX_HEADER + units);
+  const body = at + 4; // above 125 and below 64 Ki: a length of 16 bits
+  const { read } = encoder.encodeInto(text, sink.memory.subarray(body, body + units));
+  if (read < units) return 0; // what is not ASCII takes more octets than units
+  writeHeader(sink.memory, at, first, units, undefined);
+  sink.commit(4 + units);
+  return 4 + units;
 }
 
 /** Frames up to this many octets are copied where they are sent; larger ones travel by reference. */
