@@ -245,8 +245,8 @@ export interface Runtime {
   /**
    * Makes what compresses the body of an answer, if the runtime can do that at once, without waiting.
    *
-   * @param coding `gzip` or `deflate` (which is zlib's format).
-   * @param level 1 is fast, 9 is small.
+   * @param coding `br`, `gzip` or `deflate` (which is zlib's format).
+   * @param level 1 is fast, 9 is small; of brotli 0 and 11.
    * @param whole Whether the body comes in one piece, and nothing else is compressed in between.
    * @returns `undefined` where that does not work.
    */

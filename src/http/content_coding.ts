@@ -10,10 +10,10 @@ import type { ResponseFields } from "./response_fields.ts";
 import { isBodiless } from "./response_head.ts";
 
 /** The codings that bodies are sent in. */
-export type ContentCoding = "gzip" | "deflate";
+export type ContentCoding = "br" | "gzip" | "deflate";
 
 /** All of them, the better one first. */
-const CODINGS: readonly ContentCoding[] = ["gzip", "deflate"];
+export const CODINGS: readonly ContentCoding[] = ["br", "gzip", "deflate"];
 
 /** Compresses one body, piece by piece. */
 export interface ContentEncoder {
@@ -35,13 +35,16 @@ export interface BodyCompression {
   readonly minLength: number;
   /** The media types that are compressed, such as `text/html` or `text/*`; none for what is known to shrink. */
   readonly types: readonly string[];
+  /** The codings that there are, the better one first. */
+  readonly codings: readonly ContentCoding[];
   /**
-   * Makes an encoder.
+   * Makes an encoder; where there is none, `compress()` is used for what comes in one piece.
    *
    * @param whole Whether the body comes in one piece.
-   * @returns `undefined` where there is none.
    */
-  encoder(coding: ContentCoding, whole: boolean): ContentEncoder | undefined;
+  encoder?(coding: ContentCoding, whole: boolean): ContentEncoder | undefined;
+  /** Compresses a body. */
+  compress?(coding: ContentCoding, body: Uint8Array): Promise<Uint8Array>;
 }
 
 /** What gets smaller. `text/event-stream` is left out: events are short, and a coder for each of many streams is not free. */
@@ -62,9 +65,10 @@ export function isCompressible(contentType: string, types: readonly string[]): b
  * Chooses a coding.
  *
  * @param accept The value of Accept-Encoding.
- * @returns What the client likes best, gzip when it likes both the same; `undefined` when it rather has the body as it is.
+ * @param codings What there is, the better one first.
+ * @returns What the client likes best, the better one of what it likes the same; `undefined` when it rather has the body as it is.
  */
-export function chooseCoding(accept: string): ContentCoding | undefined {
+export function chooseCoding(accept: string, codings: readonly ContentCoding[] = CODINGS): ContentCoding | undefined {
   const weights = new Map<string, number>();
   for (const item of accept.split(",")) {
     const [name, ...parameters] = item.split(";").map(trim);
@@ -79,7 +83,7 @@ export function chooseCoding(accept: string): ContentCoding | undefined {
   let best: ContentCoding | undefined;
   // Section 12.5.3: the body as it is will do, unless it is named otherwise. Then it has to be liked better to be preferred.
   let most = weights.has("identity") ? weights.get("identity")! : 0;
-  for (const coding of CODINGS) {
+  for (const coding of codings) {
     const weight = weights.get(coding) ?? any ?? 0;
     if (weight > 0 && (weight > most || (best === undefined && weight >= most))) {
       best = coding;
@@ -93,13 +97,12 @@ export function chooseCoding(accept: string): ContentCoding | undefined {
  * The coding that the body of an answer is to be sent in, if any. Where it depends on the client, that is said in `Vary`.
  *
  * @param fields The header of the answer.
- * @param types See `BodyCompression`.
  * @param accept The value of Accept-Encoding.
  */
 export function codingOf(
   status: number,
   fields: ResponseFields,
-  types: readonly string[],
+  { types, codings }: BodyCompression,
   accept: string,
 ): ContentCoding | undefined {
   if (isBodiless(status) || status === 206) return undefined;
@@ -110,7 +113,7 @@ export function codingOf(
   if (vary === undefined || !/(?:^|,)[ \t]*(?:accept-encoding|\*)[ \t]*(?:,|$)/i.test(vary)) {
     fields.add("Vary", "Accept-Encoding");
   }
-  return chooseCoding(accept);
+  return chooseCoding(accept, codings);
 }
 
 /** Says in the header of an answer that its body is coded. */

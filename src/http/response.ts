@@ -5,7 +5,7 @@
  */
 
 import { joinBytes } from "../bytes.ts";
-import { codingOf, type ContentEncoder, markCoded } from "./content_coding.ts";
+import { codingOf, type ContentCoding, type ContentEncoder, markCoded } from "./content_coding.ts";
 import { type CookieAttributes, serializeCookie } from "./cookies.ts";
 import { isFieldValue } from "./head.ts";
 import { type HeaderValue, ResponseFields } from "./response_fields.ts";
@@ -235,7 +235,7 @@ export class BaseResponse {
     if (!this.#headSent) {
       this.#streamed = true;
       this.#chunked = this.#target.takesChunks; // an HTTP/1.0 peer reads until the connection ends
-      this.#encoder = this.#chooseEncoder(Infinity, false);
+      this.#makeEncoder(this.#chooseCoding(Infinity), false);
       this.#sendHead(undefined);
     }
     if (bytes.length > 0) this.#sendPart(this.#encoder === undefined ? bytes : this.#encoder.write(bytes, "flush"));
@@ -276,11 +276,26 @@ export class BaseResponse {
       this.#finish();
       return true;
     }
-    const coder = this.#encoder = this.#chooseEncoder(bytes.length, bytes.length <= CODING_SLICE);
-    if (coder === undefined) this.#sendWhole(bytes);
-    else if (bytes.length <= CODING_SLICE || this.#target.later === undefined) this.#sendWhole(coder.write(bytes, "end"));
-    else this.#codeSlice(bytes, 0, []);
+    const coding = this.#chooseCoding(bytes.length);
+    if (coding === undefined) this.#sendWhole(bytes);
+    else this.#sendCoded(bytes, coding);
     return true;
+  }
+
+  #sendCoded(bytes: Uint8Array, coding: ContentCoding): void {
+    const compress = this.#target.bodyCompression?.compress;
+    if (compress !== undefined) {
+      compress(coding, bytes).then((coded) => {
+        markCoded(this.#fields, coding);
+        return coded;
+      }, () => bytes).then((coded) => this.#target.isOpen && this.#sendWhole(coded));
+      return;
+    }
+    const isShort = bytes.length <= CODING_SLICE || this.#target.later === undefined;
+    const coder = this.#makeEncoder(coding, isShort);
+    if (coder === undefined) this.#sendWhole(bytes);
+    else if (isShort) this.#sendWhole(coder.write(bytes, "end"));
+    else this.#codeSlice(bytes, 0, []);
   }
 
   /** Compresses one slice of a large body, and the others in turns that follow. */
@@ -315,17 +330,22 @@ export class BaseResponse {
     this.#target.onEnd(this.#status, this.#keptAlive && this.#target.keepAlive);
   }
 
-  /** Decides whether the body is compressed, and says so in the header. */
-  #chooseEncoder(length: number, whole: boolean): ContentEncoder | undefined {
-    const { bodyCompression: compression, acceptEncoding, isHead } = this.#target;
+  /** Decides whether the body is compressed. */
+  #chooseCoding(length: number): ContentCoding | undefined {
+    const { bodyCompression: compression, acceptEncoding } = this.#target;
     if (compression === undefined || acceptEncoding === undefined || length < compression.minLength) return undefined;
-    const fields = this.#fields;
-    const coding = codingOf(this.#status, fields, compression.types, acceptEncoding);
+    const coding = codingOf(this.#status, this.#fields, compression, acceptEncoding);
+    if (coding === undefined || !this.#target.isHead) return coding;
+    this.#lengthUnknown = true; // nobody has compressed it
+    return undefined;
+  }
+
+  /** Makes what compresses the body, and says so in the header. */
+  #makeEncoder(coding: ContentCoding | undefined, whole: boolean): ContentEncoder | undefined {
     if (coding === undefined) return undefined;
-    this.#lengthUnknown = isHead; // nobody has compressed it
-    const coder = isHead ? undefined : compression.encoder(coding, whole);
-    if (coder !== undefined) markCoded(fields, coding);
-    return coder;
+    this.#encoder = this.#target.bodyCompression?.encoder?.(coding, whole);
+    if (this.#encoder !== undefined) markCoded(this.#fields, coding);
+    return this.#encoder;
   }
 
   /** Lets the handler return without an answer, which is to come later. Without it that would be a 500. */

@@ -22,7 +22,7 @@ export interface HttpSettings {
   http_stream_body_max_length?: number;
   /** Compress bodies for clients that take it. `true`. */
   http_compression?: boolean;
-  /** 1 is fast, 9 is small. 1. */
+  /** 1 is fast, 9 is small; of brotli 0 and 11. What a coding has not stands for its nearest, 0 of gzip for 6. 1. */
   http_compression_level?: number;
   /** Another name of `http_compression_level`. */
   compression_level?: number;
@@ -71,7 +71,7 @@ export const HTTP_DEFAULTS: Readonly<Required<HttpSettings>> = {
   http_autoindex: false,
 };
 
-const LEVEL = { from: 1, to: 9 };
+const LEVEL = { from: 0, to: 11 };
 
 /** What their values have to be. */
 export const HTTP_KINDS: Record<keyof HttpSettings, Kind> = {

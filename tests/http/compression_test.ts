@@ -1,7 +1,7 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { test } from "node:test";
-import { gunzipSync, inflateSync } from "node:zlib";
-import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings } from "../../mod.ts";
+import { brotliDecompressSync, createBrotliDecompress, createGunzip, gunzipSync, inflateSync } from "node:zlib";
+import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, setRuntime } from "../../mod.ts";
 import { chooseCoding, isCompressible } from "../../src/http/content_coding.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 
@@ -35,21 +35,26 @@ async function over(
 
 const octets = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
 const ungzip = (text: string) => new TextDecoder().decode(gunzipSync(octets(text)));
+const unbrotli = (text: string) => new TextDecoder().decode(brotliDecompressSync(octets(text)));
 
-test("Accept-Encoding: weights are honoured, gzip is taken when both are liked the same", () => {
+test("Accept-Encoding: weights are honoured; of what is liked the same br is taken, then gzip", () => {
   const cases: [string, string | undefined][] = [
     ["gzip", "gzip"],
     ["deflate", "deflate"],
-    ["br", undefined],
+    ["br", "br"],
     ["", undefined],
-    ["gzip, deflate, br", "gzip"],
+    ["gzip, deflate, br, zstd", "br"],
+    ["gzip, br;q=0.9", "gzip"],
+    ["br;q=0, *", "gzip"],
+    ["br;q=0.5, *;q=0.4", "br"],
+    ["zstd, compress", undefined],
     ["deflate, gzip", "gzip"],
     ["deflate;q=1, gzip;q=0.5", "deflate"],
     ["gzip;q=0", undefined],
     ["gzip;q=0.000, deflate;q=0.001", "deflate"],
-    ["*", "gzip"],
+    ["*", "br"],
     ["*;q=0", undefined],
-    ["*;q=0.5, gzip;q=0", "deflate"],
+    ["*;q=0.5, gzip;q=0, br;q=0", "deflate"],
     ["x-gzip", "gzip"],
     ["GZip ; Q=0.5", "gzip"],
     ["identity, gzip;q=0.5", undefined],
@@ -64,6 +69,7 @@ test("Accept-Encoding: weights are honoured, gzip is taken when both are liked t
     [",,;;,gzip", "gzip"],
   ];
   for (const [accept, coding] of cases) assertEquals(chooseCoding(accept), coding, accept);
+  assertEquals(chooseCoding("br, deflate;q=0.5", ["gzip", "deflate"]), "deflate");
 });
 
 test("types: by nature, or those of the setting", () => {
@@ -99,7 +105,7 @@ test("deflate is zlib's format", () =>
 
 test("nobody gets a compressed body who has not asked for it; who may ask is told by Vary", () =>
   over((_request, response) => response.end("x".repeat(100)), async (client) => {
-    client.send(get(undefined) + get("br") + get("gzip;q=0"));
+    client.send(get(undefined) + get("zstd") + get("gzip;q=0"));
     for (const vary of [undefined, "Accept-Encoding", "Accept-Encoding"]) {
       const { header, body } = await client.readAnswer();
       assertEquals([header["content-encoding"], header["vary"], body], [undefined, vary, "x".repeat(100)]);
@@ -137,7 +143,7 @@ test("204, 304 and HEAD: nothing is compressed, and HEAD does not tell a length 
       const { head } = await client.readAnswer(true);
       assert(!/content-encoding/i.test(head) && !/vary/i.test(head), head);
     }
-    client.send(get("gzip", "HEAD") + get("br", "HEAD"));
+    client.send(get("gzip", "HEAD") + get("zstd", "HEAD"));
     const { header } = await client.readAnswer(true);
     assertEquals([header["vary"], header["content-length"]], ["Accept-Encoding", undefined]);
     assertEquals((await client.readAnswer(true)).header["content-length"], "1000");
@@ -158,35 +164,106 @@ test("Vary and ETag of the program's own: one is added to, the other becomes wea
     ]);
   }));
 
-test("write(): every part can be read when it arrives", () => {
-  const next: (() => void)[] = [];
-  return over(async (_request, response) => {
-    for (const part of ["one ", "two ", "three"]) {
-      response.write(part);
-      await new Promise<void>((resolve) => next.push(resolve));
-    }
-    response.end(" end");
-  }, async (client) => {
-    client.send(get("gzip"));
-    const head = await client.readHead();
-    assert(/^Content-Encoding: gzip\r$/m.test(head) && /^Transfer-Encoding: chunked\r$/m.test(head));
-    const inflating = new DecompressionStream("gzip");
-    const reader = inflating.readable.pipeThrough(new TextDecoderStream()).getReader();
-    const writer = inflating.writable.getWriter();
-    let text = "";
-    for (const expected of ["one ", "one two ", "one two three", "one two three end"]) {
-      while (!client.pending.includes("\r\n")) await settle();
-      while (client.pending.length > 0) {
-        const size = parseInt(await client.read(client.pending.indexOf("\r\n") + 2), 16);
-        const chunk = octets((await client.read(size + 2)).slice(0, -2));
-        if (size > 0) writer.write(chunk).catch(() => {});
+const decoders = { gzip: createGunzip, br: createBrotliDecompress };
+for (const [coding, makeDecoder] of Object.entries(decoders)) {
+  test(`write(): every part can be read when it arrives, ${coding}`, () => {
+    const next: (() => void)[] = [];
+    return over(async (_request, response) => {
+      for (const part of ["one ", "two ", "three"]) {
+        response.write(part);
+        await new Promise<void>((resolve) => next.push(resolve));
       }
-      while (text.length < expected.length) text += (await reader.read()).value ?? "";
-      assertEquals(text, expected);
-      next.shift()?.();
-    }
-    await writer.close();
+      response.end(" end");
+    }, async (client) => {
+      client.send(get(coding));
+      const head = await client.readHead();
+      assert(head.includes(`\r\nContent-Encoding: ${coding}\r\n`) && /^Transfer-Encoding: chunked\r$/m.test(head));
+      const decoder = makeDecoder();
+      let text = "";
+      let wake = () => {};
+      decoder.on("data", (part) => {
+        text += new TextDecoder().decode(part);
+        wake();
+      });
+      for (const expected of ["one ", "one two ", "one two three", "one two three end"]) {
+        while (!client.pending.includes("\r\n")) await settle();
+        while (client.pending.length > 0) {
+          const size = parseInt(await client.read(client.pending.indexOf("\r\n") + 2), 16);
+          const chunk = octets((await client.read(size + 2)).slice(0, -2));
+          if (size > 0) decoder.write(chunk);
+        }
+        while (text.length < expected.length) await new Promise<void>((resolve) => wake = resolve);
+        assertEquals(text, expected);
+        next.shift()?.();
+      }
+      decoder.end();
+    });
   });
+}
+
+test("brotli: whole bodies, what does not shrink included, whatever the level", async () => {
+  let seed = 1;
+  const noise = Uint8Array.from({ length: 300_000 }, () => (seed = seed * 48271 % 2147483647) & 255);
+  for (const http_compression_level of [0, 1, 5, 9]) {
+    await over((request, response) => {
+      response.header("Content-Type", "text/plain");
+      response.end(request.get.n === undefined ? noise : "b".repeat(Number(request.get.n)));
+    }, async (client) => {
+      client.send(get("br", "GET", "/?n=20") + get("br", "GET", "/?n=500000") + get("br"));
+      for (const length of [20, 500_000]) {
+        const { header, body } = await client.readAnswer();
+        assertEquals([header["content-encoding"], header["vary"]], ["br", "Accept-Encoding"]);
+        assert(unbrotli(body) === "b".repeat(length));
+      }
+      assertEquals(brotliDecompressSync(octets((await client.readAnswer()).body)).equals(noise), true);
+    }, { http_compression_level });
+  }
+});
+
+test("without a runtime the web compresses whole bodies; parts are sent as they are", async () => {
+  setRuntime({ name: "none" } as Parameters<typeof setRuntime>[0]);
+  const server = new HttpServer("127.0.0.1", 0);
+  server.on("request", (request, response) => {
+    response.header("ETag", '"1"');
+    if (request.get.part !== undefined) response.write("part");
+    response.end(BODY);
+  });
+  const client = new MemoryClient(server);
+  try {
+    client.send(get("br, gzip") + get("br, deflate") + get("br") + get("gzip", "GET", "/?part=1") + get("gzip"));
+    const gzip = await client.readAnswer();
+    assertEquals([gzip.header["content-encoding"], gzip.header["etag"], ungzip(gzip.body)], ["gzip", 'W/"1"', BODY]);
+    const deflate = await client.readAnswer();
+    assertEquals(new TextDecoder().decode(inflateSync(octets(deflate.body))), BODY);
+    for (const body of [BODY, `part${BODY}`]) {
+      const answer = await client.readAnswer();
+      assertEquals([answer.header["content-encoding"], answer.header["etag"], answer.body], [undefined, '"1"', body]);
+    }
+    assertEquals(ungzip((await client.readAnswer()).body), BODY);
+  } finally {
+    setRuntime(undefined);
+    client.drop();
+    server.shutdown();
+  }
+});
+
+test("a client that goes while the web compresses leaves nothing behind", async () => {
+  setRuntime({ name: "none" } as Parameters<typeof setRuntime>[0]);
+  const server = new HttpServer("127.0.0.1", 0);
+  const closed = new Promise<void>((resolve) => server.on("close", () => resolve()));
+  let answered: boolean | undefined;
+  server.on("request", (_request, response) => {
+    answered = response.end(BODY);
+    response.close();
+  });
+  const client = new MemoryClient(server);
+  client.send(get("gzip"));
+  await closed;
+  await settle();
+  assertEquals([answered, client.pending], [true, ""]);
+  setRuntime(undefined);
+  client.drop();
+  server.shutdown();
 });
 
 test("large bodies are compressed in turns, and the answers of pipelined requests stay in order", () => {
@@ -251,7 +328,11 @@ test("the level, under its three names, makes a difference", async () => {
   };
   const fast = await size({});
   for (const name of ["http_compression_level", "compression_level", "http_gzip_level"]) {
-    assert(await size({ [name]: 9 }) < fast, name);
+    const best = await size({ [name]: 9 });
+    assert(best < fast, name);
+    assertEquals(await size({ [name]: 11 }), best, "no more than 9");
+    assert(await size({ [name]: 0 }) < fast, "0 stands for 6");
+    assertThrows(() => new HttpServer("127.0.0.1", 0).set({ [name]: 12 }), RangeError, name);
   }
 });
 
