@@ -35,6 +35,8 @@ export type {
   BytePipe,
   ConnectOptions,
   ConnectTls,
+  DatagramOptions,
+  DatagramSocket,
   FileSink,
   FileSource,
   FolderEntry,
@@ -53,7 +55,6 @@ export type {
   HttpServerEvents,
   ObjectEvents,
   PortEvents,
-  ServerEvent,
   ServerEvents,
   Spellings,
   WebSocketServerEvents,
@@ -70,6 +71,8 @@ export type { PackageSettings } from "./src/server/package_settings.ts";
 export type { LengthFunction, LengthType } from "./src/server/packages.ts";
 export { Server } from "./src/server/server.ts";
 export { ServerConnections } from "./src/server/server_connections.ts";
+export { Packet, ServerEvent } from "./src/server/server_event.ts";
+export type { PacketInfo } from "./src/server/server_event.ts";
 export { ServerPort } from "./src/server/server_port.ts";
 export type { PortSettings, ServerSettings, ServerWideSetting } from "./src/server/settings.ts";
 export type { SocketSettings } from "./src/server/socket_settings.ts";

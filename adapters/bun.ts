@@ -8,6 +8,7 @@ import process from "node:process";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
 import { encoder } from "./content_encoder.ts";
+import { listenDatagram } from "./datagrams.ts";
 import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
 
@@ -223,6 +224,7 @@ export const runtime: Runtime = {
   // `Bun.connect` cannot be given up, so that a peer that does not answer keeps the socket and the program for minutes, nor can
   // it bind an address. Through node:net both work, on the same sockets of Bun.
   connect: async (options) => (await import("./node.ts")).runtime.connect(options),
+  listenDatagram,
   deflate: zlibEngine,
   encoder,
   ...files,

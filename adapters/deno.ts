@@ -8,6 +8,7 @@ import { copyBytes } from "../src/bytes.ts";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, ConnectOptions, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
 import { encoder } from "./content_encoder.ts";
+import { listenDatagram } from "./datagrams.ts";
 import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
 
@@ -240,6 +241,7 @@ export const runtime: Runtime = {
     };
   },
   connect,
+  listenDatagram,
   deflate: zlibEngine,
   encoder,
   ...files,

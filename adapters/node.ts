@@ -25,6 +25,7 @@ import type {
   TlsOptions,
 } from "../src/runtime.ts";
 import { encoder } from "./content_encoder.ts";
+import { listenDatagram } from "./datagrams.ts";
 import { NEVER, secureWith, transportOver } from "./deno_transport.ts";
 import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
@@ -285,6 +286,7 @@ export const runtime: Runtime = {
     });
   },
   connect,
+  listenDatagram,
   deflate: zlibEngine,
   encoder,
   ...files,

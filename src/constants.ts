@@ -151,11 +151,11 @@ export const SWOOLE_BASE = 1;
 export const SWOOLE_PROCESS = 2;
 /** TCP over IPv4. */
 export const SWOOLE_SOCK_TCP = 1;
-/** UDP over IPv4. No server takes it here. */
+/** UDP over IPv4. */
 export const SWOOLE_SOCK_UDP = 2;
 /** TCP over IPv6. */
 export const SWOOLE_SOCK_TCP6 = 3;
-/** UDP over IPv6. No server takes it here. */
+/** UDP over IPv6. */
 export const SWOOLE_SOCK_UDP6 = 4;
 /** Unix domain stream socket; the host is its path. */
 export const SWOOLE_SOCK_UNIX_STREAM = 5;

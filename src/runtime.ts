@@ -9,8 +9,8 @@ import type { DeflateEngine } from "./websocket/deflate/engine.ts";
 
 /** One end of a connection. */
 export interface Address {
-  /** `tcp` or `unix`. */
-  readonly transport: "tcp" | "unix";
+  /** What it is an address of. */
+  readonly transport: "tcp" | "unix" | "udp";
   /** The IP address; for `unix` the path, empty for an unnamed client. */
   readonly hostname: string;
   /** The port; 0 for `unix`. */
@@ -132,6 +132,31 @@ export interface Listener {
   close(): void | Promise<void>;
 }
 
+/** Where to receive datagrams. */
+export interface DatagramOptions {
+  /** 4 for IPv4, 6 for IPv6. */
+  readonly family: 4 | 6;
+  /** The address to bind. */
+  readonly hostname: string;
+  /** The port; 0 picks a free one. */
+  readonly port: number;
+  /** Whether other sockets may be bound to the same port (SO_REUSEPORT), where the runtime lets one say. */
+  readonly reusePort: boolean;
+}
+
+/** A socket that datagrams arrive at, and leave from. Once it is closed it receives none; those being sent still go. */
+export interface DatagramSocket extends Listener {
+  /**
+   * Sends a datagram. Settles when the system has taken it, which does not say that it arrives.
+   *
+   * @param data The octets, which nobody changes meanwhile.
+   * @param hostname The IP address of the receiver.
+   * @param port Its port.
+   * @throws An `Error` whose `code` is the system's (`EMSGSIZE`, `ENETUNREACH`, …).
+   */
+  send(data: Uint8Array, hostname: string, port: number): Promise<void>;
+}
+
 /** How a client speaks TLS. */
 export interface ConnectTls {
   /** The name the server is asked for (SNI; not sent when it is an IP address) and its certificate has to be for. */
@@ -229,6 +254,19 @@ export interface Runtime {
    * @throws What the runtime throws: a taken port, a bad certificate.
    */
   listen(options: ListenOptions, accept: (pipe: BytePipe) => void, failed: (error: unknown) => void): Promise<Listener>;
+  /**
+   * Receives datagrams (UDP), where the runtime can.
+   *
+   * @param options Where.
+   * @param receive Called for each datagram, with the address and the port it came from. The memory is the callee's.
+   * @param failed Called when something goes wrong later on; receiving goes on.
+   * @throws What the runtime throws: a taken port.
+   */
+  listenDatagram?(
+    options: DatagramOptions,
+    receive: (data: Uint8Array, hostname: string, port: number) => void,
+    failed: (error: unknown) => void,
+  ): Promise<DatagramSocket>;
   /**
    * Connects. Nothing that arrives is lost, however late the lane of the pipe is started.
    *

@@ -53,6 +53,7 @@ export class ServerCore extends PortCore {
 
   /** Teaches the server a protocol. The last one is its own; ports may speak the others. */
   speak(name: ProtocolName, makeStyle: (core: PortCore) => Style): void {
+    if (this.isUdp && name !== "raw") throw new RangeError(`Cannot make a server: ${name} does not go over UDP`);
     this.#styles.set(name, makeStyle);
     this.protocolName = name;
     this.style = makeStyle(this);
@@ -165,6 +166,7 @@ export class ServerCore extends PortCore {
 
   /** See `Server.accept()`. */
   accept(pipe: BytePipe, port: PortCore = this): number {
+    if (port.isUdp) throw new TypeError("Cannot serve a connection: a UDP port has none");
     if (this.#isStopping) {
       pipe.abort();
       return 0;

@@ -7,29 +7,20 @@
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
 import type { HttpRequest } from "./http_request.ts";
 import type { HttpResponse } from "./http_response.ts";
+import type { Packet, PacketInfo, ServerEvent } from "./server_event.ts";
 
 /** What a handler may return: nothing, or a promise that is waited for where that matters. */
 // deno-lint-ignore no-explicit-any
 export type Handled = any;
 
-/** What happened, in one object: see the setting `event_object` (Swoole's `Swoole\\Server\\Event`). */
-export interface ServerEvent {
-  /** The number of the connection. */
-  readonly fd: number;
-  /** 0, or -1 when the server ended the connection. */
-  readonly reactor_id: number;
-  /** When, in seconds since 1970. */
-  readonly dispatch_time: number;
-  /** What arrived; in `receive` only. */
-  readonly data?: Uint8Array | undefined;
-}
-
-/** The events that get a `ServerEvent` where `event_object` is set. */
+/** The events that get a `ServerEvent`, or a `Packet`, where `event_object` is set. */
 export interface ObjectEvents<S> {
   /** A connection was accepted. */
   connect(server: S, event: ServerEvent): Handled;
   /** Octets arrived on a raw connection. */
   receive(server: S, event: ServerEvent & { readonly data: Uint8Array }): Handled;
+  /** A datagram arrived. */
+  packet(server: S, packet: Packet): Handled;
   /** A connection is over. */
   close(server: S, event: ServerEvent): Handled;
   /** A connection that was no WebSocket is over; on a `WebSocketServer`. */
@@ -51,6 +42,8 @@ export interface ServerEvents<S> {
   connect(server: S, fd: number, reactorId: number): Handled;
   /** Octets arrived on a connection of a plain `Server`. */
   receive(server: S, fd: number, reactorId: number, data: Uint8Array): Handled;
+  /** A datagram arrived at a UDP port, which needs this handler. */
+  packet(server: S, data: Uint8Array, clientInfo: PacketInfo): Handled;
   /** A connection is over. On a `WebSocketServer`: a WebSocket, or another one when there is no `disconnect` handler. */
   close(server: S, fd: number, reactorId: number): Handled;
   /** The send queue of a connection passed `buffer_high_watermark`. */
@@ -121,6 +114,7 @@ const SERVER_EVENTS = [
   "workerStart",
   "connect",
   "receive",
+  "packet",
   "close",
   "bufferFull",
   "bufferEmpty",
@@ -137,6 +131,7 @@ const WEBSOCKET_EVENTS = [...HTTP_EVENTS, "open", "message", "handshake", "befor
 export const PORT_EVENT_NAMES: readonly string[] = [
   "connect",
   "receive",
+  "packet",
   "close",
   "bufferFull",
   "bufferEmpty",

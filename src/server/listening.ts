@@ -4,7 +4,9 @@
  * @module
  */
 
-import type { BytePipe, Listener, Runtime, TlsOptions } from "../runtime.ts";
+import { SWOOLE_SOCK_UDP6 } from "../constants.ts";
+import type { BytePipe, DatagramSocket, Listener, Runtime, TlsOptions } from "../runtime.ts";
+import { receiveDatagram } from "./datagrams.ts";
 import type { PortCore } from "./port_core.ts";
 import type { ResolvedSettings } from "./settings.ts";
 
@@ -17,13 +19,15 @@ import type { ResolvedSettings } from "./settings.ts";
  */
 export async function listen(
   runtime: Runtime,
-  { place, settings }: PortCore,
+  core: PortCore,
   accept: (pipe: BytePipe) => void,
   failed: (error: unknown) => void,
 ): Promise<Listener> {
-  const { transport, hostname, port, ssl, reusePort } = place!;
+  const { settings } = core;
+  const { transport, hostname, port, ssl, reusePort } = core.place!;
   const tls = ssl ? await readTls(runtime, settings) : undefined;
   try {
+    if (transport === "udp") return await listenDatagram(runtime, core, failed);
     return await runtime.listen(
       {
         transport,
@@ -43,6 +47,16 @@ export async function listen(
     const code = (cause as { code?: unknown } | null)?.code;
     throw Object.assign(new Error(`Cannot listen on ${where}: ${explain(cause, code)}`, { cause }), { code });
   }
+}
+
+async function listenDatagram(runtime: Runtime, core: PortCore, failed: (error: unknown) => void): Promise<DatagramSocket> {
+  const { hostname, port, type } = core.place!;
+  if (runtime.listenDatagram === undefined) throw new Error(`the runtime ${runtime.name} has no UDP`);
+  return await runtime.listenDatagram(
+    { hostname, port, family: type === SWOOLE_SOCK_UDP6 ? 6 : 4, reusePort: core.settings.enable_reuse_port },
+    (data, address, remotePort) => receiveDatagram(core, data, address, remotePort),
+    failed,
+  );
 }
 
 async function readTls(runtime: Runtime, settings: ResolvedSettings): Promise<TlsOptions> {

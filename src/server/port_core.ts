@@ -7,11 +7,12 @@
 
 import type { Connection, ConnectionOrigin, Protocol } from "../connection.ts";
 import { SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW } from "../errors.ts";
-import { currentRuntime, type Listener } from "../runtime.ts";
+import { currentRuntime, type DatagramSocket, type Listener } from "../runtime.ts";
 import { CompressionPolicy } from "./compression.ts";
 import type { ConnectionTable } from "./connection_table.ts";
 import type { ServerCore } from "./core.ts";
-import { PORT_EVENT_NAMES, type ServerEvent } from "./events.ts";
+import { PORT_EVENT_NAMES } from "./events.ts";
+import { ServerEvent } from "./server_event.ts";
 import {
   checkPortSettings,
   checkSettings,
@@ -46,8 +47,8 @@ export type ProtocolName = "raw" | "http" | "websocket";
 
 /** Where a server listens. */
 export interface Place {
-  /** `tcp` or `unix`. */
-  readonly transport: "tcp" | "unix";
+  /** What it receives: connections, or datagrams. */
+  readonly transport: "tcp" | "unix" | "udp";
   /** The address; for `unix` the path. */
   readonly hostname: string;
   /** The port, 0 for a free one. */
@@ -69,6 +70,10 @@ export interface Shared {
   requestCount: number;
   /** Answers and messages sent by the program. */
   responseCount: number;
+  /** Octets of datagrams received. */
+  receivedBytes: number;
+  /** Octets of datagrams sent. */
+  sentBytes: number;
   /** The code for `getLastError()`. */
   lastError: number;
 }
@@ -83,6 +88,8 @@ export class PortCore implements ConnectionOrigin {
   listener: Listener | undefined = undefined;
   /** The real port, once it has listened; 0 before, and for `unix`. */
   boundPort = 0;
+  /** Octets of datagrams that are being sent. */
+  queuedBytes = 0;
   /** What was given to `set()`. */
   readonly given: ServerSettings = {};
   /** The server. */
@@ -101,7 +108,17 @@ export class PortCore implements ConnectionOrigin {
   /** @param main The server; left out by the server itself. */
   constructor(main?: ServerCore) {
     this.main = main ?? (this as unknown as ServerCore);
-    this.shared = main?.shared ?? { requestCount: 0, responseCount: 0, lastError: 0 };
+    this.shared = main?.shared ?? { requestCount: 0, responseCount: 0, receivedBytes: 0, sentBytes: 0, lastError: 0 };
+  }
+
+  /** Whether it receives datagrams. */
+  get isUdp(): boolean {
+    return this.place?.transport === "udp";
+  }
+
+  /** The socket of a UDP port, while it listens. */
+  get datagrams(): DatagramSocket | undefined {
+    return this.isUdp ? this.listener as DatagramSocket | undefined : undefined;
   }
 
   get #isMain(): boolean {
@@ -163,11 +180,12 @@ export class PortCore implements ConnectionOrigin {
   /** Checks that the port can work, and fixes its settings. */
   prepare(): void {
     if (!this.#isMain) this.style = this.main.makeStyle(this.#protocolName(), this);
+    const required = this.isUdp ? ["packet"] : this.style.required;
     const settings = this.#resolve();
     if (settings.open_length_check && (settings.open_eof_check || settings.open_eof_split)) {
       throw new TypeError("Cannot start the server: open_length_check and open_eof_check exclude each other");
     }
-    for (const event of this.style.required) {
+    for (const event of required) {
       if (this.handler(event) !== undefined) continue;
       const { hostname, port } = this.place ?? { hostname: "", port: 0 };
       const where = this.#isMain ? "" : `, which the port ${hostname}:${port} needs`;
@@ -181,8 +199,12 @@ export class PortCore implements ConnectionOrigin {
 
   /** As in Swoole: a port without settings is like the server, one with settings speaks what they say. */
   #protocolName(): ProtocolName {
-    if (!this.#hasSettings) return this.main.protocolName;
     const { open_http_protocol, open_websocket_protocol } = this.given;
+    if (this.isUdp) {
+      if (!open_http_protocol && !open_websocket_protocol) return "raw";
+      throw new TypeError("Cannot start the server: neither HTTP nor WebSockets go over UDP");
+    }
+    if (!this.#hasSettings) return this.main.protocolName;
     return open_websocket_protocol ? "websocket" : open_http_protocol ? "http" : "raw";
   }
 
@@ -289,8 +311,7 @@ export class PortCore implements ConnectionOrigin {
       else this.emitFor(connection, event, connection.fd, reactorId, data);
       return;
     }
-    const about: ServerEvent = { fd: connection.fd, reactor_id: reactorId, dispatch_time: Date.now() / 1000, data };
-    this.emitFor(connection, event, about);
+    this.emitFor(connection, event, new ServerEvent(connection.fd, reactorId, data));
   }
 
   /**

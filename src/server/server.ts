@@ -1,5 +1,5 @@
 /**
- * `Server`: the base of all servers, and a plain TCP server by itself.
+ * `Server`: the base of all servers, and a plain TCP or UDP server by itself.
  *
  * @module
  */
@@ -9,6 +9,7 @@ import { SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
 import type { BytePipe } from "../runtime.ts";
 import { ConnectionList } from "./connection_list.ts";
 import type { ServerCore } from "./core.ts";
+import { sendDatagram } from "./datagrams.ts";
 import type { ObjectEvents, ServerEvents, Spellings } from "./events.ts";
 import type { ServerStats } from "./info.ts";
 import { rawStyle } from "./raw_session.ts";
@@ -17,11 +18,13 @@ import { placeOf, ServerPort } from "./server_port.ts";
 import type { ServerSettings } from "./settings.ts";
 import { collectStats, toOpenMetrics } from "./stats.ts";
 
+const encoder = new TextEncoder();
+
 /** The machinery inside a server, for the classes derived from it. Not part of the public interface. */
 export let coreOf: (server: Server) => ServerCore;
 
 /**
- * A TCP server (Swoole page "Server"), and the base of `HttpServer` and `WebSocketServer`.
+ * A TCP or UDP server (Swoole page "Server"), and the base of `HttpServer` and `WebSocketServer`.
  *
  * @example A raw TCP echo
  * ```ts
@@ -251,6 +254,35 @@ export class Server extends ServerConnections {
   /** Whether this is a task worker: never. */
   get taskworker(): boolean {
     return false;
+  }
+
+  // ---- datagrams -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Sends a datagram, from a UDP port of the server.
+   *
+   * @param ip The receiver's IP address.
+   * @param port Its port.
+   * @param data Text, or octets that nobody changes afterwards; 65,507 octets at most.
+   * @param serverSocket The port to send from, as its number in `ports` and `server_socket` of `packet` have it; by default the
+   * first UDP port for addresses of this kind.
+   * @returns `true` once the system has taken it, which does not say that it arrives. `false` with 550 for nothing to send, 505 for
+   * what is no IP address or port, 9 where the server has no such port or does not run, 1009 when `socket_buffer_size` octets wait to
+   * be sent, and the system's number when it refuses, for example 90 for too many octets.
+   *
+   * @example
+   * ```ts
+   * import { Server, SWOOLE_BASE, SWOOLE_SOCK_UDP } from "@sluice/server";
+   *
+   * const server = new Server("127.0.0.1", 0, SWOOLE_BASE, SWOOLE_SOCK_UDP);
+   * server.on("packet", (server, data, { address, port }) => server.sendto(address, port, data));
+   * await server.start();
+   * server.shutdown();
+   * await server.finished;
+   * ```
+   */
+  sendto(ip: string, port: number, data: string | Uint8Array, serverSocket = -1): Promise<boolean> {
+    return sendDatagram(this.#core, ip, port, typeof data === "string" ? encoder.encode(data) : data, serverSocket);
   }
 
   // ---- timers -------------------------------------------------------------------------------------------------------

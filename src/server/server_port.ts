@@ -4,7 +4,14 @@
  * @module
  */
 
-import { SWOOLE_SOCK_TCP, SWOOLE_SOCK_TCP6, SWOOLE_SOCK_UNIX_STREAM, SWOOLE_SSL } from "../constants.ts";
+import {
+  SWOOLE_SOCK_TCP,
+  SWOOLE_SOCK_TCP6,
+  SWOOLE_SOCK_UDP,
+  SWOOLE_SOCK_UDP6,
+  SWOOLE_SOCK_UNIX_STREAM,
+  SWOOLE_SSL,
+} from "../constants.ts";
 import type { BytePipe } from "../runtime.ts";
 import { ConnectionList } from "./connection_list.ts";
 import type { ObjectEvents, PortEvents, Spellings } from "./events.ts";
@@ -106,6 +113,15 @@ export class ServerPort<S> {
   }
 }
 
+/** What each socket type receives. No runtime has datagrams over unix sockets. */
+const TRANSPORTS: ReadonlyMap<number, Place["transport"]> = new Map([
+  [SWOOLE_SOCK_TCP, "tcp"],
+  [SWOOLE_SOCK_TCP6, "tcp"],
+  [SWOOLE_SOCK_UDP, "udp"],
+  [SWOOLE_SOCK_UDP6, "udp"],
+  [SWOOLE_SOCK_UNIX_STREAM, "unix"],
+]);
+
 /**
  * Where to listen, from the arguments of Swoole's functions.
  *
@@ -116,10 +132,12 @@ export function placeOf(host: string, port: number, sockType: number, what: stri
     throw new RangeError(`Cannot ${what}: port ${port} is not in the range 0 to 65535`);
   }
   const type = sockType & ~SWOOLE_SSL;
-  if (type !== SWOOLE_SOCK_TCP && type !== SWOOLE_SOCK_TCP6 && type !== SWOOLE_SOCK_UNIX_STREAM) {
-    throw new RangeError(`Cannot ${what}: socket type ${sockType} is not TCP, TCP6 or UNIX_STREAM`);
+  const transport = TRANSPORTS.get(type);
+  if (transport === undefined) {
+    throw new RangeError(`Cannot ${what}: socket type ${sockType} is not TCP, TCP6, UDP, UDP6 or UNIX_STREAM`);
   }
+  const ssl = (sockType & SWOOLE_SSL) !== 0;
+  if (ssl && transport === "udp") throw new RangeError(`Cannot ${what}: there is no TLS over UDP (DTLS)`);
   if (typeof host !== "string" || host === "") throw new TypeError(`Cannot ${what}: the host is empty`);
-  const transport = type === SWOOLE_SOCK_UNIX_STREAM ? "unix" : "tcp";
-  return { transport, hostname: host, port, ssl: (sockType & SWOOLE_SSL) !== 0, type };
+  return { transport, hostname: host, port, ssl, type };
 }

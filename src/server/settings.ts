@@ -97,7 +97,7 @@ export interface ServerSettings extends CompressionSettings, HttpSettings, Packa
   enable_delay_receive?: boolean;
   /** The first fd is this plus 1. 0. */
   start_session_id?: number;
-  /** `connect`, `receive`, `close` and `disconnect` get one `ServerEvent` behind the server. `false`. */
+  /** `connect`, `receive`, `close` and `disconnect` get one `ServerEvent` behind the server, `packet` a `Packet`. `false`. */
   event_object?: boolean;
   /** Append log lines to this file; `/dev/null` for none. The console by default. */
   log_file?: string;

@@ -9,7 +9,7 @@ import type { ServerStats } from "./info.ts";
 
 /** Counts. */
 export function collectStats(core: ServerCore): ServerStats {
-  const { table, startTime, requestCount, responseCount } = core;
+  const { table, startTime, requestCount, responseCount, shared } = core;
   let minFd = 0;
   let maxFd = 0;
   for (const fd of table?.fds() ?? []) { // oldest first: they only grow
@@ -28,8 +28,8 @@ export function collectStats(core: ServerCore): ServerStats {
     dispatch_count: requestCount,
     request_count: requestCount,
     response_count: responseCount,
-    total_recv_bytes: table?.receivedBytes ?? 0,
-    total_send_bytes: table?.sentBytes ?? 0,
+    total_recv_bytes: (table?.receivedBytes ?? 0) + shared.receivedBytes,
+    total_send_bytes: (table?.sentBytes ?? 0) + shared.sentBytes,
     session_round: table?.lastFd ?? 0,
     min_fd: minFd,
     max_fd: maxFd,

@@ -106,7 +106,8 @@ test("a server that cannot be is refused", () => {
   assertThrows(() => new WebSocketServer("127.0.0.1", -1), RangeError, "-1");
   assertThrows(() => new WebSocketServer("127.0.0.1", 80.5), RangeError, "80.5");
   assertThrows(() => new WebSocketServer("", 0), TypeError, "host");
-  assertThrows(() => new WebSocketServer("127.0.0.1", 0, 1, 2), RangeError, "socket type 2"); // UDP
+  assertThrows(() => new WebSocketServer("127.0.0.1", 0, 1, 2), RangeError, "does not go over UDP");
+  assertThrows(() => new WebSocketServer("127.0.0.1", 0, 1, 6), RangeError, "socket type 6"); // datagrams over unix sockets
   // @ts-expect-error The port is a number.
   assertThrows(() => new WebSocketServer("127.0.0.1", "9501"), RangeError, "9501");
 });

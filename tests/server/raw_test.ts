@@ -8,7 +8,7 @@ import process from "node:process";
 import { test } from "node:test";
 import {
   Server,
-  type ServerEvent,
+  ServerEvent,
   type ServerSettings,
   SWOOLE_LOG_ERROR,
   SWOOLE_LOG_NONE,
@@ -166,6 +166,7 @@ test("with event_object connect, receive and close get one object", async () => 
   const server = new Server("127.0.0.1", 0);
   server.set({ event_object: true });
   const note = (name: string) => (_server: Server, event: ServerEvent, ...rest: unknown[]) => {
+    assert(event instanceof ServerEvent);
     assert(Math.abs(Date.now() / 1000 - event.dispatch_time) < 60);
     log.add(`${name} ${event.fd} ${event.reactor_id} ${event.data && text(event.data)} ${rest.length}`);
   };

@@ -1,0 +1,58 @@
+/**
+ * Datagrams, for all three adapters: `node:dgram` is everywhere, and needs no flag in Deno, as `Deno.listenDatagram` does.
+ *
+ * @module
+ */
+
+import dgram from "node:dgram";
+import { copyBytes, viewBytes } from "../src/bytes.ts";
+import type { Address, DatagramOptions, DatagramSocket } from "../src/runtime.ts";
+
+class BoundSocket implements DatagramSocket {
+  readonly address: Address;
+  readonly #socket: dgram.Socket;
+  readonly #sending: Set<Promise<void>> = new Set();
+
+  constructor(socket: dgram.Socket) {
+    const { address, port } = socket.address();
+    this.address = { transport: "udp", hostname: address, port };
+    this.#socket = socket;
+  }
+
+  send(data: Uint8Array, hostname: string, port: number): Promise<void> {
+    const sent = new Promise<void>((resolve, reject) => {
+      this.#socket.send(data, port, hostname, (error) => error ? reject(error) : resolve());
+    });
+    const done = sent.catch(() => {}).then(() => void this.#sending.delete(done));
+    this.#sending.add(done);
+    return sent;
+  }
+
+  async close(): Promise<void> {
+    this.#socket.removeAllListeners("message");
+    await Promise.all(this.#sending);
+    await new Promise<void>((resolve) => this.#socket.close(resolve));
+  }
+}
+
+/** See `Runtime.listenDatagram()`. */
+export function listenDatagram(
+  { family, hostname, port, reusePort }: DatagramOptions,
+  receive: (data: Uint8Array, hostname: string, port: number) => void,
+  failed: (error: unknown) => void,
+): Promise<DatagramSocket> {
+  return new Promise((resolve, reject) => {
+    const socket = dgram.createSocket({ type: family === 6 ? "udp6" : "udp4", reusePort });
+    socket.once("error", reject);
+    socket.bind({ address: hostname, port }, () => {
+      socket.off("error", reject).on("error", failed);
+      socket.on("message", (data, { address, port }) => receive(ownOctets(data), address, port));
+      resolve(new BoundSocket(socket));
+    });
+  });
+}
+
+/** A datagram without the rest of its memory: Deno reads each into 64 KiB. */
+function ownOctets(data: Uint8Array): Uint8Array {
+  return data.length * 2 < data.buffer.byteLength ? copyBytes(data, 0, data.length) : viewBytes(data, 0, data.length);
+}
