@@ -6,16 +6,16 @@
 
 import dgram from "node:dgram";
 import { copyBytes, viewBytes } from "../src/bytes.ts";
-import type { Address, DatagramOptions, DatagramSocket } from "../src/runtime.ts";
+import type { DatagramOptions, DatagramSocket } from "../src/runtime.ts";
 
 class BoundSocket implements DatagramSocket {
-  readonly address: Address;
+  readonly address: DatagramSocket["address"];
   readonly #socket: dgram.Socket;
   readonly #sending: Set<Promise<void>> = new Set();
 
   constructor(socket: dgram.Socket) {
     const { address, port } = socket.address();
-    this.address = { transport: "udp", hostname: address, port };
+    this.address = { hostname: address, port };
     this.#socket = socket;
   }
 

@@ -9,8 +9,8 @@ import type { DeflateEngine } from "./websocket/deflate/engine.ts";
 
 /** One end of a connection. */
 export interface Address {
-  /** What it is an address of. */
-  readonly transport: "tcp" | "unix" | "udp";
+  /** `tcp` or `unix`. */
+  readonly transport: "tcp" | "unix";
   /** The IP address; for `unix` the path, empty for an unnamed client. */
   readonly hostname: string;
   /** The port; 0 for `unix`. */
@@ -144,8 +144,10 @@ export interface DatagramOptions {
   readonly reusePort: boolean;
 }
 
-/** A socket that datagrams arrive at, and leave from. Once it is closed it receives none; those being sent still go. */
-export interface DatagramSocket extends Listener {
+/** A socket that datagrams arrive at, and leave from. */
+export interface DatagramSocket {
+  /** Where it is bound; with the real port. */
+  readonly address: { readonly hostname: string; readonly port: number };
   /**
    * Sends a datagram. Settles when the system has taken it, which does not say that it arrives.
    *
@@ -155,6 +157,8 @@ export interface DatagramSocket extends Listener {
    * @throws An `Error` whose `code` is the system's (`EMSGSIZE`, `ENETUNREACH`, …).
    */
   send(data: Uint8Array, hostname: string, port: number): Promise<void>;
+  /** Receives no more. What is being sent still goes; the promise settles once the address is free. */
+  close(): Promise<void>;
 }
 
 /** How a client speaks TLS. */

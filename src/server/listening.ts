@@ -22,7 +22,7 @@ export async function listen(
   core: PortCore,
   accept: (pipe: BytePipe) => void,
   failed: (error: unknown) => void,
-): Promise<Listener> {
+): Promise<Listener | DatagramSocket> {
   const { settings } = core;
   const { transport, hostname, port, ssl, reusePort } = core.place!;
   const tls = ssl ? await readTls(runtime, settings) : undefined;

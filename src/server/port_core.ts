@@ -85,7 +85,7 @@ export class PortCore implements ConnectionOrigin {
   /** Where it listens. */
   place: Place | undefined = undefined;
   /** The socket, while it listens. */
-  listener: Listener | undefined = undefined;
+  listener: Listener | DatagramSocket | undefined = undefined;
   /** The real port, once it has listened; 0 before, and for `unix`. */
   boundPort = 0;
   /** Octets of datagrams that are being sent. */

@@ -98,7 +98,7 @@ export function echo(pipe: BytePipe): void {
 }
 
 /** Where something listens, as far as a client has to know. */
-export type Place = { readonly transport: "tcp" | "unix" | "udp"; readonly hostname: string; readonly port: number };
+export type Place = { readonly transport: "tcp" | "unix"; readonly hostname: string; readonly port: number };
 
 /** Listens while a test runs. */
 export async function listening(
