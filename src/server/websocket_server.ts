@@ -184,7 +184,8 @@ export class WebSocketServer extends HttpServer {
    *
    * @param data A text, octets, or a `Frame`, for which the other arguments are ignored.
    * @param opcode The frame type, text unless given.
-   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`. MASK masks with a random key, as a client has to.
+   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`. MASK masks with a random key, as a client has to; COMPRESS compresses a whole
+   * message, for a peer with which permessage-deflate was agreed (RFC 7692).
    * @returns The octets.
    * @throws {RangeError} For an opcode, a length or a close code that may not be sent: see `push()`.
    *
@@ -207,8 +208,10 @@ export class WebSocketServer extends HttpServer {
   /**
    * Unpacks one frame.
    *
-   * @param bytes The octets; what follows the frame is ignored.
-   * @returns A `Frame`, a `CloseFrame` for opcode 8, or `false` when the octets are no whole frame.
+   * @param bytes The octets; what follows the frame is ignored. A whole message that is compressed is inflated.
+   * @param maxLength The largest message that is inflated, in octets; 2 MiB unless given.
+   * @returns A `Frame`, a `CloseFrame` for opcode 8, or `false` when the octets are no whole frame, when what is compressed is
+   * corrupt, or when it is too large.
    *
    * @example
    * ```ts
@@ -220,8 +223,8 @@ export class WebSocketServer extends HttpServer {
    * assertEquals(frame.code, 1000);
    * ```
    */
-  static unpack(bytes: Uint8Array): Frame | CloseFrame | false {
-    return unpackFrame(bytes);
+  static unpack(bytes: Uint8Array, maxLength?: number): Frame | CloseFrame | false {
+    return unpackFrame(bytes, maxLength);
   }
 
   /** The session of an open WebSocket; notes why there is none. */

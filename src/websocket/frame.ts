@@ -121,6 +121,7 @@ export class Frame {
   /**
    * Unpacks one frame from octets. See {@linkcode WebSocketServer.unpack}.
    *
+   * @param maxLength The largest message that is inflated, in octets; 2 MiB unless given.
    * @returns The frame, a `CloseFrame` for opcode 8, or `false` when the octets are no whole frame.
    *
    * @example
@@ -133,8 +134,8 @@ export class Frame {
    * assertEquals(frame.data, "hi");
    * ```
    */
-  static unpack(bytes: Uint8Array): Frame | CloseFrame | false {
-    return unpackFrame(bytes);
+  static unpack(bytes: Uint8Array, maxLength?: number): Frame | CloseFrame | false {
+    return unpackFrame(bytes, maxLength);
   }
 
   /** Makes the frame of a received message; the octets stay where they are. @internal */

@@ -7,6 +7,7 @@
 import { MemorySink } from "../byte_sink.ts";
 import { sliceBytes } from "../bytes.ts";
 import {
+  SWOOLE_WEBSOCKET_FLAG_COMPRESS,
   SWOOLE_WEBSOCKET_FLAG_FIN,
   SWOOLE_WEBSOCKET_FLAG_MASK,
   WEBSOCKET_CLOSE_NORMAL,
@@ -16,12 +17,20 @@ import {
   WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
 import { encodeClose, isSendableCloseCode } from "./close_code.ts";
+import { deflateNow } from "./deflate/deflate_now.ts";
+import { inflateNow } from "./deflate/inflate_now.ts";
 import { writeFrame, writeTextFrame } from "./encoder.ts";
 import { CloseFrame, Frame } from "./frame.ts";
 import { mask } from "./mask.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** The bit on the wire that says that a message is compressed. */
+const RSV1 = 0x40;
+
+/** The largest message that `unpack()` inflates, unless it is told otherwise: the default of `package_max_length`. */
+export const UNPACK_LIMIT: number = 2 * 1024 * 1024;
 
 /** What `push()` and `pack()` make of their arguments. */
 export interface Outgoing {
@@ -87,6 +96,12 @@ function setPayload(frame: Outgoing, payload: Uint8Array): void {
   frame.end = payload.length;
 }
 
+/** Whether a frame, by its first octet, is a whole message: only that can be compressed on its own. */
+function isWholeMessage(first: number): boolean {
+  const opcode = first & 0x0f;
+  return first > 0x7f && (opcode === 1 || opcode === 2);
+}
+
 /** See {@linkcode Frame.pack}. */
 export function packFrame(
   data: string | Uint8Array | Frame,
@@ -102,7 +117,12 @@ export function packFrame(
     );
   }
   const sink = new MemorySink();
-  const first = ((frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) << 7) | frame.opcode;
+  let first = ((frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) << 7) | frame.opcode;
+  if ((frame.flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS) !== 0 && isWholeMessage(first) && frame.end > frame.start) {
+    const { payload, start, end } = frame;
+    setPayload(frame, deflateNow(typeof payload === "string" ? encoder.encode(payload) : payload.subarray(start, end)));
+    first |= RSV1; // RFC 7692 section 6.1
+  }
   let key: number | undefined;
   if ((frame.flags & SWOOLE_WEBSOCKET_FLAG_MASK) !== 0) key = crypto.getRandomValues(new Int32Array(1))[0];
   if (typeof frame.payload === "string") writeTextFrame(sink, first, frame.payload, key);
@@ -111,7 +131,7 @@ export function packFrame(
 }
 
 /** See {@linkcode Frame.unpack}. Octets behind the first frame are ignored; the octets given are not changed. */
-export function unpackFrame(bytes: Uint8Array): Frame | CloseFrame | false {
+export function unpackFrame(bytes: Uint8Array, maxLength: number = UNPACK_LIMIT): Frame | CloseFrame | false {
   if (!(bytes instanceof Uint8Array)) {
     throw new TypeError(`Cannot unpack a value of type ${typeof bytes}: a Uint8Array is needed`);
   }
@@ -135,9 +155,15 @@ export function unpackFrame(bytes: Uint8Array): Frame | CloseFrame | false {
     payload = sliceBytes(bytes, at, at + length);
   }
   const fin = first > 0x7f;
+  const compressed = (first & RSV1) !== 0 && isWholeMessage(first);
+  if (compressed) {
+    const inflated = inflateNow(payload, maxLength);
+    if (typeof inflated === "number") return false;
+    payload = inflated;
+  }
   // The reserved bits are flags 4, 8 and 16 here and 0x40, 0x20 and 0x10 on the wire.
-  const flags = (fin ? 1 : 0) | (first & 0x40 ? 4 : 0) | (first & 0x20 ? 8 : 0) | (first & 0x10 ? 16 : 0) |
-    (masked ? SWOOLE_WEBSOCKET_FLAG_MASK : 0);
+  const flags = (fin ? SWOOLE_WEBSOCKET_FLAG_FIN : 0) | (compressed ? SWOOLE_WEBSOCKET_FLAG_COMPRESS : 0) |
+    (first & RSV1 ? 4 : 0) | (first & 0x20 ? 8 : 0) | (first & 0x10 ? 16 : 0) | (masked ? SWOOLE_WEBSOCKET_FLAG_MASK : 0);
   const frame = (first & 0x0f) === WEBSOCKET_OPCODE_CLOSE ? closeFrameOf(payload) : new Frame();
   frame.opcode = first & 0x0f;
   frame.flags = flags;

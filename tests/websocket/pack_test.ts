@@ -54,6 +54,10 @@ test("pack gives the octets that Swoole gives", () => {
     [["hello", 0, 1], `8005${HELLO}`],
     [["hello", 1, COMPRESS], `0105${HELLO}`],
     [["", 1, FIN | COMPRESS], "8100"],
+    [["hello", 1, FIN | COMPRESS], "c107ca48cdc9c90700"],
+    [[octets("hello"), 2, FIN | COMPRESS], "c207ca48cdc9c90700"],
+    [["hello", 0, FIN | COMPRESS], `8005${HELLO}`], // only a whole message
+    [[frameWith(new Frame(), { data: "hello", flags: FIN | COMPRESS })], "c107ca48cdc9c90700"],
     [["hello", 1, FIN | SWOOLE_WEBSOCKET_FLAG_RSV2], `8105${HELLO}`],
     [["hello", 1, FIN | SWOOLE_WEBSOCKET_FLAG_RSV3], `8105${HELLO}`],
     [["hello", 1, 65], `8105${HELLO}`],
@@ -115,7 +119,6 @@ test("pack differs from Swoole where RFC 6455 says so, and is documented to", ()
     ["octets count, not characters", [frameWith(new CloseFrame(), { reason: "é".repeat(62) })], false],
     ["this code may not travel", [frameWith(new CloseFrame(), { code: 1005 })], false],
     ["this code may not travel", [frameWith(new CloseFrame(), { code: 999 })], false],
-    ["nothing was negotiated, so it stays plain; Swoole: compressed", ["hello", 1, FIN | COMPRESS], `8105${HELLO}`],
     ["the bit alone would lie; Swoole: set", ["hello", 1, FIN | SWOOLE_WEBSOCKET_FLAG_RSV1], `8105${HELLO}`],
   ];
   for (const [why, args, digits] of rows) assertEquals(packed(...args), digits, why);
@@ -204,8 +207,26 @@ test("unpack reads Close frames", () => {
   assertFalse(Frame.unpack(hex("81026869")) instanceof CloseFrame);
 });
 
-test("unpack differs from Swoole: it knows no connection, so a compressed payload is given as it came", () => {
-  assertEquals(unpacked(`c107 ca48cdc9c90700`), ["ca48cdc9c90700", 1, 5, true]);
+test("unpack inflates a whole message, up to its limit", () => {
+  assertEquals(unpacked("c107 ca48cdc9c90700"), [HELLO, 1, 7, true]);
+  assertEquals(unpacked("c187 00000000 ca48cdc9c90700"), [HELLO, 1, 39, true]);
+  assertEquals(unpacked("c100"), ["", 1, 7, true]);
+  assertEquals(unpacked("c103 ffffff"), false);
+  // What is not a whole message cannot be inflated on its own: it comes as it is.
+  assertEquals(unpacked("4107 ca48cdc9c90700"), ["ca48cdc9c90700", 1, 4, false]);
+  assertEquals(unpacked("c007 ca48cdc9c90700"), ["ca48cdc9c90700", 0, 5, true]);
+  assertEquals(unpacked("c901 70"), ["70", 9, 5, true]);
+
+  const limit = 2 * 1024 * 1024;
+  const bytes = (size: number) => WebSocketServer.pack(new Uint8Array(size), 2, FIN | COMPRESS);
+  const frame = WebSocketServer.unpack(bytes(limit));
+  assert(frame instanceof Frame && frame.bytes.length === limit);
+  assertEquals(WebSocketServer.unpack(bytes(limit + 1)), false);
+  assert(WebSocketServer.unpack(bytes(limit + 1), limit + 1));
+  assertEquals(Frame.unpack(bytes(5), 4), false);
+});
+
+test("unpack takes nothing but octets", () => {
   assertThrows(() => WebSocketServer.unpack(null as unknown as Uint8Array), TypeError, "Cannot unpack");
   assertThrows(() => WebSocketServer.unpack("8100" as unknown as Uint8Array), TypeError, "Cannot unpack");
 });
@@ -237,11 +258,14 @@ test("unpack reads what pack wrote", () => {
     fc.uint8Array({ maxLength: 200, size: "max" }),
   );
   fc.assert(
-    fc.property(anyData, fc.constantFrom(0, 1, 2), fc.constantFrom(0, FIN, MASK, FIN | MASK), (data, opcode, flags) => {
+    fc.property(anyData, fc.constantFrom(0, 1, 2), fc.nat({ max: 63 }), (data, opcode, given) => {
+      const flags = given & (FIN | COMPRESS | MASK);
       const frame = WebSocketServer.unpack(WebSocketServer.pack(data, opcode, flags) as Uint8Array);
       assert(frame instanceof Frame);
       assertEquals(toHex(frame.bytes), toHex(octets(data)));
-      assertEquals([frame.opcode, frame.flags, frame.finish], [opcode, flags, (flags & FIN) !== 0]);
+      const compressed = (flags & COMPRESS) !== 0 && (flags & FIN) !== 0 && opcode !== 0 && data.length > 0;
+      const expected = compressed ? flags | SWOOLE_WEBSOCKET_FLAG_RSV1 : flags & ~COMPRESS;
+      assertEquals([frame.opcode, frame.flags, frame.finish], [opcode, expected, (flags & FIN) !== 0]);
     }),
   );
 });
