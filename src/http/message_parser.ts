@@ -111,26 +111,29 @@ export abstract class MessageParser<Head extends { readonly bodyLength: number }
     const end = Math.min(chunk.length, at + maxHeadSize - this.#headSize);
     this.#headSize += end - at;
     let start = at;
-    for (; at < end; at++) {
-      const octet = chunk[at];
+    while (at < end) {
+      const octet = chunk[at++];
       if (this.#sawCr) {
         this.#sawCr = false;
         // Section 2.2: a bare CR or LF is no line end.
-        if (octet !== 0x0a) return this.fail(400, "a line does not end in CRLF", at);
+        if (octet !== 0x0a) return this.fail(400, "a line does not end in CRLF", at - 1);
         if (!this.#begun) { // section 2.2: empty lines in front of a request line are ignored
-          start = at + 1;
+          start = at;
           continue;
         }
-        if (this.#lineLength === 0) return this.#endHead(chunk, start, at + 1);
+        if (this.#lineLength === 0) return this.#endHead(chunk, start, at);
         this.#lineLength = 0;
         this.#inFields = true;
       } else if (octet === 0x0d) {
         this.#sawCr = true;
       } else if (octet === 0x0a) {
-        return this.fail(400, "a line does not end in CRLF", at);
+        return this.fail(400, "a line does not end in CRLF", at - 1);
       } else {
+        // The rest of the line, or what there is of it.
+        const from = at - 1;
+        while (at < end && chunk[at] !== 0x0d && chunk[at] !== 0x0a) at++;
         this.#begun = true;
-        this.#lineLength++;
+        this.#lineLength += at - from;
       }
     }
     if (end < chunk.length) {

@@ -1,0 +1,49 @@
+/**
+ * The names of header fields that everybody sends.
+ *
+ * @module
+ */
+
+/** In lower case: letters and hyphens only. */
+const NAMES = [
+  ...["host", "connection", "user-agent", "accept", "accept-encoding", "accept-language", "cache-control", "cookie", "pragma"],
+  ...["content-type", "content-length", "content-encoding", "content-disposition", "transfer-encoding", "expect", "te"],
+  ...["origin", "referer", "authorization", "upgrade", "upgrade-insecure-requests", "priority", "dnt", "range", "if-range"],
+  ...["if-none-match", "if-match", "if-modified-since", "if-unmodified-since", "sec-websocket-key", "sec-websocket-version"],
+  ...["sec-websocket-extensions", "sec-websocket-protocol", "sec-websocket-accept", "sec-fetch-site", "sec-fetch-mode"],
+  ...["sec-fetch-dest", "sec-fetch-user", "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform", "x-requested-with"],
+  ...["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "forwarded", "via", "traceparent", "date"],
+  ...["server", "set-cookie", "location", "vary", "etag", "last-modified", "age", "keep-alive", "accept-ranges"],
+];
+
+/** The names by their length, first and last letter. */
+const BY_LETTERS: (readonly string[] | undefined)[] = [];
+for (const name of NAMES) {
+  const slot = slotOf(name.length, name.charCodeAt(0), name.charCodeAt(name.length - 1));
+  BY_LETTERS[slot] = [...BY_LETTERS[slot] ?? [], name];
+}
+
+function slotOf(length: number, first: number, last: number): number {
+  return ((length & 31) << 10) | ((first & 31) << 5) | (last & 31);
+}
+
+/**
+ * The name of a field in lower case. One of those that everybody sends is found without making a new string, which an object
+ * would have to compare with the keys it knows.
+ *
+ * @param text Where it is.
+ * @param start Index of its first character.
+ * @param end Index behind its last one. It is a token.
+ */
+export function fieldName(text: string, start: number, end: number): string {
+  const known = BY_LETTERS[slotOf(end - start, text.charCodeAt(start), text.charCodeAt(end - 1))];
+  if (known !== undefined) { for (const name of known) if (isSame(text, start, end, name)) return name; }
+  return text.slice(start, end).toLowerCase();
+}
+
+/** Compares in any letter case. Only letters and the hyphen become what a known name consists of, among the characters of a token. */
+function isSame(text: string, start: number, end: number, name: string): boolean {
+  if (end - start !== name.length) return false;
+  for (let i = 0; i < name.length; i++) if ((text.charCodeAt(start + i) | 0x20) !== name.charCodeAt(i)) return false;
+  return true;
+}
