@@ -24,6 +24,8 @@ import "./adapters/auto.ts";
 export * from "./src/constants.ts";
 export * from "./src/errors.ts";
 export type { ContentCoding, ContentEncoder } from "./src/http/content_coding.ts";
+export { Cookie } from "./src/http/cookie.ts";
+export type { CookieParts } from "./src/http/cookie.ts";
 export type { FormFields, FormValue } from "./src/http/form.ts";
 export { BaseRequest } from "./src/http/request.ts";
 export type { Fields } from "./src/http/request.ts";

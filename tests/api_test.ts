@@ -133,6 +133,7 @@ const CLASSES: readonly (readonly [name: string, members: Set<string>, inherited
   ["HttpRequest", membersOf(main.HttpRequest, main.HttpRequest.create()), constructed],
   ["UploadedFile", membersOf(main.UploadedFile, new main.UploadedFile(new File([], "a"))), constructed],
   ["HttpResponse", ofResponse, constructed],
+  ["Cookie", membersOf(main.Cookie, new main.Cookie()), new Set()],
   [
     "HttpResponse of the coroutine style",
     membersOf(coroutine.HttpResponse, new coroutine.HttpResponse(session, undefined as never, undefined as never)),

@@ -32,6 +32,8 @@
 
 import "../../adapters/auto.ts";
 
+export { Cookie } from "../http/cookie.ts";
+export type { CookieParts } from "../http/cookie.ts";
 export type { CompressionSettings } from "../server/compression.ts";
 export { type FetchApplication, fromFetch } from "../server/from_fetch.ts";
 export { HttpRequest, UploadedFile } from "../server/http_request.ts";

@@ -6,9 +6,10 @@
 
 import { joinBytes } from "../bytes.ts";
 import { codingOf, type ContentCoding, type ContentEncoder, markCoded } from "./content_coding.ts";
+import { Cookie } from "./cookie.ts";
 import { type CookieAttributes, serializeCookie } from "./cookies.ts";
 import { isFieldValue } from "./head.ts";
-import { type HeaderValue, ResponseFields } from "./response_fields.ts";
+import { capitalize, type HeaderValue, ResponseFields } from "./response_fields.ts";
 import { announceTrailers, headText, isBodiless, saysClose } from "./response_head.ts";
 import type { ResponseTarget } from "./response_target.ts";
 
@@ -85,20 +86,22 @@ export class BaseResponse {
   /**
    * Sets a header field. A field set twice takes the later value; a list sets the field several times.
    *
-   * @param name The name, sent as it is spelled here.
+   * @param name The name.
    * @param value The value. `Server`, `Date` and `Content-Type` replace the built-in ones, and leave them out when empty.
+   * @param format Whether the name is sent with capitals where words begin, as in `X-Request-Id`; otherwise as it is spelled here.
+   * To whom it is sent that is the same (RFC 9110 section 5.1).
    * @returns `false` when the answer has begun; `getLastError()` of the server then tells 7106.
    * @throws {TypeError} If the name is no token, or a value holds a control character: a header cannot be split in two.
    */
-  header(name: string, value: HeaderValue): boolean {
+  header(name: string, value: HeaderValue, format = true): boolean {
     if (this.#begun()) return false;
-    this.#fields.set(name, value);
+    this.#fields.set(format ? capitalize(name) : name, value);
     return true;
   }
 
   /** Another name of `header()`. */
-  setHeader(name: string, value: HeaderValue): boolean {
-    return this.header(name, value);
+  setHeader(name: string, value: HeaderValue, format = true): boolean {
+    return this.header(name, value, format);
   }
 
   /** The value of a header field that was set; the name in lower case. @internal */
@@ -109,7 +112,7 @@ export class BaseResponse {
   /**
    * Sets a cookie, beside those that were set before.
    *
-   * @param name The name.
+   * @param name The name; or a whole `Cookie`, which counts as it is now, and for which the other arguments are ignored.
    * @param value The value, sent as PHP's `urlencode()` writes it. An empty one deletes the cookie.
    * @param expires When it ends, seconds since 1970; 0 ends it with the browser.
    * @param path The path it is for.
@@ -124,7 +127,7 @@ export class BaseResponse {
    * @throws {RangeError} If `expires` is no time from 1970 to 9999.
    */
   cookie(
-    name: string,
+    name: string | Cookie,
     value = "",
     expires = 0,
     path = "/",
@@ -138,9 +141,12 @@ export class BaseResponse {
     return this.#addCookie(name, value, { expires, path, domain, secure, httponly, samesite, priority, partitioned }, false);
   }
 
-  /** As `cookie()`, but the value is sent as it is: visible ASCII without `,` and `;`, otherwise it throws a `TypeError`. */
+  /**
+   * As `cookie()`, but the value is sent as it is: visible ASCII without `,` and `;`, otherwise it throws a `TypeError`. A `Cookie`
+   * knows by itself whether it is.
+   */
   rawcookie(
-    name: string,
+    name: string | Cookie,
     value = "",
     expires = 0,
     path = "/",
@@ -164,9 +170,10 @@ export class BaseResponse {
     return this.rawcookie(...cookie);
   }
 
-  #addCookie(name: string, value: string, attributes: CookieAttributes, raw: boolean): boolean {
+  #addCookie(name: string | Cookie, value: string, attributes: CookieAttributes, raw: boolean): boolean {
     if (this.#begun()) return false;
-    (this.#cookies ??= []).push(serializeCookie(name, value, attributes, raw));
+    const cookie = name instanceof Cookie ? name.toString() : serializeCookie(name, value, attributes, raw);
+    (this.#cookies ??= []).push(cookie);
     return true;
   }
 
@@ -366,7 +373,7 @@ export class BaseResponse {
     const own = this.#fields;
     this.#fields = new ResponseFields();
     this.status(101);
-    for (const [name, value] of headers) this.header(name, value);
+    for (const [name, value] of headers) this.#fields.set(name, value);
     for (const [name] of own) this.#fields.delete(name.toLowerCase());
     for (const [name, value] of own) this.#fields.add(name, value);
     this.end();

@@ -86,3 +86,15 @@ export class ResponseFields {
     return this.#fields[Symbol.iterator]();
   }
 }
+
+const capitalized: Map<string, string> = new Map();
+
+/** The name of a field with capitals where words begin, and nowhere else: `x-request-ID` becomes `X-Request-Id`. */
+export function capitalize(name: string): string {
+  let known = capitalized.get(name);
+  if (known === undefined) {
+    known = name.toLowerCase().replace(/(?:^|-)[a-z]/g, (start) => start.toUpperCase());
+    if (capitalized.size < 500) capitalized.set(name, known); // programs use few
+  }
+  return known;
+}

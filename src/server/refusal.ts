@@ -18,7 +18,7 @@ export function refusal(status: number, reason: string, date: string): string {
 export function refuse(response: BaseResponse, { status, reason }: Refusal): void {
   if (status === 426) {
     response.header("Upgrade", "websocket"); // RFC 9110 section 15.5.22
-    response.header("Sec-WebSocket-Version", "13"); // RFC 6455 section 4.4
+    response.header("Sec-WebSocket-Version", "13", false); // RFC 6455 section 4.4
   }
   response.status(status);
   response.header("Content-Type", "text/plain");

@@ -109,7 +109,7 @@ async function answer(path: string, file: FileSource, request: HttpRequest, resp
     const { status, start, length } = choosePart(request.header, file);
     response.status(status);
     response.header("Last-Modified", new Date(file.mtime).toUTCString());
-    response.header("ETag", entityTag(file));
+    response.header("ETag", entityTag(file), false);
     response.header("Accept-Ranges", "bytes");
     if (status === 206) response.header("Content-Range", `bytes ${start}-${start + length - 1}/${file.size}`);
     if (status === 416) response.header("Content-Range", `bytes */${file.size}`);

@@ -180,6 +180,26 @@ test("redirect() to what would split the answer: 500, nothing of it is sent", ()
     assertFalse(/set-cookie/i.test(head));
   }));
 
+test("header() sends names with capitals where words begin, or as they are spelled", () =>
+  over((_request, response) => {
+    response.header("x-request-ID", "1");
+    response.setHeader("SEC-WEBSOCKET-x", "2");
+    response.header("x-a-", "3");
+    response.header("x-b", "first");
+    response.header("X-B", "second", false);
+    response.setHeader("xX-yY", "4", false);
+    response.end();
+  }, async (client) => {
+    client.send(GET);
+    assertEquals((await client.readAnswer()).head.match(/^(?:x|sec-).*$/gim)!.map((line) => line.trim()), [
+      "X-Request-Id: 1",
+      "Sec-Websocket-X: 2",
+      "X-A-: 3",
+      "X-B: second",
+      "xX-yY: 4",
+    ]);
+  }));
+
 test("headers: set again, set several times, replaced and left out", () =>
   over((_request, response) => {
     response.header("X-A", "1");
@@ -201,8 +221,8 @@ test("headers: set again, set several times, replaced and left out", () =>
       "HTTP/1.1 299 Fine enough",
       "Set-Cookie: a=1",
       "Set-Cookie: b=2",
+      "X-A: 2",
       "X-Number: 7",
-      "x-a: 2",
     ]);
   }));
 
