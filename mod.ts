@@ -62,7 +62,7 @@ export type {
   WebSocketServerEvents,
 } from "./src/server/events.ts";
 export { fromFetch } from "./src/server/from_fetch.ts";
-export type { FetchApplication } from "./src/server/from_fetch.ts";
+export type { FetchApplication, FetchFunction } from "./src/server/from_fetch.ts";
 export { HttpRequest, UploadedFile } from "./src/server/http_request.ts";
 export type { ParseOptions } from "./src/server/http_request.ts";
 export { HttpResponse, WaitingResponse } from "./src/server/http_response.ts";

@@ -35,7 +35,7 @@ import "../../adapters/auto.ts";
 export { Cookie } from "../http/cookie.ts";
 export type { CookieParts } from "../http/cookie.ts";
 export type { CompressionSettings } from "../server/compression.ts";
-export { type FetchApplication, fromFetch } from "../server/from_fetch.ts";
+export { type FetchApplication, type FetchFunction, fromFetch } from "../server/from_fetch.ts";
 export { HttpRequest, UploadedFile } from "../server/http_request.ts";
 export { BaseClient } from "./base_client.ts";
 export type { Pushable, Received } from "./channel.ts";

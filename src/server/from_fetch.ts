@@ -7,19 +7,23 @@
 import type { HttpRequest } from "./http_request.ts";
 import { sessionOf, type WaitingResponse } from "./http_response.ts";
 
-/** An application: a web `Request` in, a web `Response` out. */
-export type FetchApplication = (request: Request) => Response | Promise<Response>;
+/** An application: a web `Request` in, a web `Response` out; or an object with such a method `fetch`. */
+export type FetchApplication = FetchFunction | { fetch: FetchFunction };
+
+/** What answers a web `Request`. */
+export type FetchFunction = (request: Request) => Response | Promise<Response>;
 
 /** Fields that say how an answer travels, which the server decides. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "content-length", "set-cookie", "upgrade"]);
 
 /**
- * Makes a `request` handler of a fetch-style application: Hono's `app.fetch`, an `itty-router`, or a function of one's own. Bodies
- * are streams in both directions (those of requests with `http_stream_body`), no faster than the other side; the request's
- * `signal` aborts when the client ends its side of the connection or is gone. WebSockets of the same server are not concerned.
+ * Makes a `request` handler of a fetch-style application: Hono, h3, itty-router, or a function of one's own. Bodies are streams
+ * in both directions (those of requests with `http_stream_body`), no faster than the other side; the request's `signal` aborts
+ * when the client ends its side of the connection or is gone. WebSockets of the same server are not concerned.
  *
  * @param application Answers a `Request`. What it throws is a 500 and goes to the `error` event.
  * @returns A handler, for both styles.
+ * @throws {TypeError} If it is no application.
  * @example
  * ```ts
  * import { fromFetch, WebSocketServer } from "@sluice/server";
@@ -34,6 +38,10 @@ const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "co
  * ```
  */
 export function fromFetch(application: FetchApplication): (request: HttpRequest, response: WaitingResponse) => Promise<void> {
+  if (typeof application !== "function" && typeof application?.fetch !== "function") {
+    throw new TypeError("Cannot mount the application: it is neither a function nor an object with a method fetch");
+  }
+  const answer: FetchFunction = typeof application === "function" ? application : (request) => application.fetch(request);
   return async (request, response) => {
     const controller = new AbortController();
     sessionOf(response).onGone(response, () => controller.abort(new DOMException("The client has gone", "AbortError")));
@@ -44,7 +52,7 @@ export function fromFetch(application: FetchApplication): (request: HttpRequest,
     } catch {
       return refuse(response, 400); // a Host that is none of a URL
     }
-    await sendResponse(await application(webRequest), response);
+    await sendResponse(await answer(webRequest), response);
   };
 }
 

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import { type FetchApplication, fromFetch, HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
@@ -173,4 +173,20 @@ test("beside WebSockets, and in the coroutine style", async () => {
   await serving(other, async (_server, port) => {
     assertEquals(await (await fetch(`http://127.0.0.1:${port}/`)).json(), { ok: true });
   });
+});
+
+test("an application is a function or an object with a method fetch", async () => {
+  class Application {
+    greeting = "hello";
+    fetch(request: Request): Response {
+      return new Response(`${this.greeting} ${request.method}`);
+    }
+  }
+  await over(new Application(), async (client) => {
+    client.send(get("/"));
+    assertEquals((await client.readAnswer()).body, "hello GET");
+  });
+  for (const wrong of [undefined, null, {}, "app", { fetch: 1 }]) {
+    assertThrows(() => fromFetch(wrong as unknown as FetchApplication), TypeError, "neither a function nor an object");
+  }
 });
