@@ -165,8 +165,8 @@ export class HttpServer {
    * WebSockets go on until they end by themselves, as in Swoole. `finished` settles when the last one has.
    *
    * @param patience After this many seconds what is left is told to go: WebSockets are closed with 1001, and dropped after
-   * `websocket_close_timeout`. For ever unless given.
-   * @returns `false` when the server is not running.
+   * `websocket_close_timeout`. For ever unless given. While the server stops, another call can shorten that time.
+   * @returns `false` when the server is not running, or stops as soon as that anyway.
    */
   shutdown(patience: number = Infinity): boolean {
     return this.#core.shutdown(delayOf(patience) < LONGEST_DELAY ? patience : Infinity);

@@ -42,6 +42,8 @@ export class ServerCore extends PortCore {
   #leaving: Connection | undefined = undefined;
   #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
   #finish!: () => void;
+  #patienceEnd = Infinity; // when connections are told to go, milliseconds since 1970; 0 when they were
+  #stopTimer: ReturnType<typeof setTimeout> | undefined = undefined;
 
   constructor(server: unknown) {
     super();
@@ -177,9 +179,11 @@ export class ServerCore extends PortCore {
   /**
    * See `Server.shutdown()`.
    *
-   * @param patience How long connections may take their time before they are told to go, in seconds.
+   * @param patience How long connections may take their time before they are told to go, in seconds. While the server stops, a
+   * shorter time replaces a longer one.
    */
   shutdown(patience = 0): boolean {
+    if (this.#state === "stopping") return this.#wait(patience);
     if (this.#isStopping || this.#table === undefined) return false;
     this.#state = "stopping";
     this.#stop(this.#table, patience);
@@ -194,28 +198,38 @@ export class ServerCore extends PortCore {
     const closed = this.#closeListeners();
     this.emit("beforeshutdown");
     this.timers.clearAll();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const dismissAll = (patient: boolean) => {
-      for (const connection of [...table.connections()]) {
-        connection.gather(() => portOf(connection).style.dismiss(connection, patient));
-      }
-    };
-    const insist = () => {
-      dismissAll(false);
-      timer = setTimeout(() => table.abortAll(), this.settings.websocket_close_timeout * 1000);
-    };
-    if (patience === 0) insist();
-    else {
-      dismissAll(true);
-      if (patience !== Infinity) timer = setTimeout(insist, patience * 1000);
-    }
+    if (patience > 0) this.#dismissAll(true);
+    this.#wait(patience);
     await Promise.all([closed, table.whenEmpty(), this.#housekeeping?.stop()]);
-    clearTimeout(timer);
+    clearTimeout(this.#stopTimer);
     for (const port of this.ports) port.closeCompression();
     this.#state = "stopped";
     this.emit("workerstop", 0);
     this.emit("shutdown");
     this.#finish();
+  }
+
+  #dismissAll(patient: boolean): void {
+    for (const connection of [...this.#table!.connections()]) {
+      connection.gather(() => portOf(connection).style.dismiss(connection, patient));
+    }
+  }
+
+  /** Tells connections to go when they have had their time. Returns `false` when they had no more than that anyway. */
+  #wait(patience: number): boolean {
+    const end = Date.now() + patience * 1000;
+    if (end >= this.#patienceEnd) return false;
+    this.#patienceEnd = end;
+    clearTimeout(this.#stopTimer);
+    if (patience > 0) this.#stopTimer = setTimeout(() => this.#insist(), patience * 1000);
+    else this.#insist();
+    return true;
+  }
+
+  #insist(): void {
+    this.#patienceEnd = 0;
+    this.#dismissAll(false);
+    this.#stopTimer = setTimeout(() => this.#table!.abortAll(), this.settings.websocket_close_timeout * 1000);
   }
 
   // ---- connections --------------------------------------------------------------------------------------------------

@@ -274,7 +274,7 @@ test("shutdown() lets WebSockets go on until they end, and requests until they a
   await answering.promise;
   let finished = false;
   server.finished.then(() => finished = true);
-  assertEquals([server.shutdown(), server.shutdown(), server.shutdown(0)], [true, false, false]);
+  assertEquals([server.shutdown(), server.shutdown()], [true, false]);
   await idle.readAll();
   idle.end();
   socket.send(sent(1, "hello"));
@@ -326,6 +326,37 @@ test("shutdown(0) closes WebSockets at once", async () => {
   assertEquals([await next(ws), await next(ws)], ["close 1001", '""']);
   client.end();
   await awake(server.finished);
+});
+
+test("another shutdown() with less patience shortens the first one's, and one with more changes nothing", async () => {
+  const { server, client, ws } = await open();
+  assertEquals([server.shutdown(), server.shutdown(3600), server.shutdown(7200)], [true, true, false]);
+  client.send(sent(1, "still here"));
+  assertEquals(await next(ws), "1 still here");
+  assertEquals(server.shutdown(0), true);
+  assertEquals(await readFrame(client), "88 1001");
+  assertEquals([server.shutdown(0), server.shutdown(), server.shutdown(1)], [false, false, false]);
+  client.send(sent(8, [3, 233]));
+  assertEquals([await next(ws), await next(ws)], ["close 1001", '""']);
+  client.end();
+  await awake(server.finished);
+  assertEquals(server.shutdown(0), false);
+});
+
+test("a handler that never ends does not keep a server for which shutdown() is called again with a time", async () => {
+  const called = signal();
+  const server = serverWith(() => {
+    called.resolve();
+    return new Promise(() => {});
+  }, { websocket_close_timeout: 0.05 });
+  await server.start();
+  const client = await RawClient.connect(server.port);
+  client.send(get("/"));
+  await called.promise;
+  assertEquals([server.shutdown(), server.shutdown(0.05)], [true, true]);
+  await client.whenEnded();
+  client.destroy();
+  await server.finished;
 });
 
 test("shutdown() of a server that does not run is false", () => {
