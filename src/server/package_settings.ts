@@ -30,6 +30,10 @@ export interface PackageSettings {
    * tell, below 0 when it is none.
    */
   package_length_func?: LengthFunction | null;
+  /** Deliver each control packet of MQTT by itself. `false`. */
+  open_mqtt_protocol?: boolean;
+  /** Deliver each request of Redis's protocol by itself. `false`. */
+  open_redis_protocol?: boolean;
 }
 
 /** Their defaults. */
@@ -43,6 +47,8 @@ export const PACKAGE_DEFAULTS: Readonly<Required<PackageSettings>> = {
   package_body_offset: 0,
   package_body_start: 0,
   package_length_func: null,
+  open_mqtt_protocol: false,
+  open_redis_protocol: false,
 };
 
 /** What their values have to be. */
@@ -56,4 +62,30 @@ export const PACKAGE_KINDS: Record<keyof PackageSettings, Kind> = {
   package_body_offset: "octets",
   package_body_start: "octets",
   package_length_func: "function",
+  open_mqtt_protocol: "boolean",
+  open_redis_protocol: "boolean",
 };
+
+/** The ways to find packages, which exclude each other; each with the settings that choose it. */
+const WAYS: readonly (readonly (keyof PackageSettings)[])[] = [
+  ["open_length_check"],
+  ["open_eof_check", "open_eof_split"],
+  ["open_mqtt_protocol"],
+  ["open_redis_protocol"],
+];
+
+/** The settings that choose ways to find packages: one of each way that is chosen. */
+export function chosenWays(settings: PackageSettings): string[] {
+  return WAYS.flatMap((way) => way.find((key) => settings[key] === true) ?? []);
+}
+
+/** The settings of packages of a server with those of a port instead: where the port chooses a way, the server's is out of force. */
+export function mergePackageSettings<S extends PackageSettings>(server: S, port: S): S {
+  const merged = { ...server, ...port };
+  if (chosenWays(port).length === 0) return merged;
+  for (const way of WAYS) {
+    if (way.some((key) => port[key] === true)) continue;
+    for (const key of way) if (merged[key] === true) Object.assign(merged, { [key]: false });
+  }
+  return merged;
+}

@@ -1,11 +1,13 @@
 /**
- * Packages in a stream of octets: Swoole's `open_eof_check` and `open_length_check` (page "Server", settings).
+ * Packages in a stream of octets: Swoole's `open_eof_check`, `open_length_check`, `open_mqtt_protocol` and `open_redis_protocol`
+ * (page "Server", settings).
  *
  * @module
  */
 
 import { GrowingBuffer, viewBytes } from "../bytes.ts";
 import { SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE, SWOOLE_ERROR_PACKAGE_MALFORMED_DATA } from "../errors.ts";
+import { mqttRule, redisRule } from "./package_protocols.ts";
 
 /**
  * How to read the length of a package, named as in PHP's `pack()`: `c` and `C` are 1 octet; `s`, `S` 2 and `l`, `L` 4 in the order
@@ -19,10 +21,10 @@ export const LENGTH_TYPES: readonly LengthType[] = ["c", "C", "s", "S", "n", "N"
 /** Tells the length of the package that the octets begin with: 0 when more of them are needed, below 0 when it is none. */
 export type LengthFunction = (data: Uint8Array) => number;
 
-/** Finds where packages end. Octets from `start` on belong to the next one. */
-interface Rule {
+/** Finds where packages end. Octets from `start` on belong to the next one. Made for one stream. */
+export interface PackageRule {
   /**
-   * @param searched How many octets of the package have been looked at before.
+   * @param searched How many octets of the package have been looked at before: 0 when it is a new one.
    * @returns The size of the package, which may be more than there is; 0 when more octets are needed to tell.
    */
   measure(bytes: Uint8Array, start: number, end: number, searched: number): number;
@@ -32,6 +34,8 @@ interface Rule {
 export interface PackageOptions {
   /** The most octets of a package. */
   readonly maxLength: number;
+  /** Whose packages they are, where that is known. */
+  readonly protocol?: "mqtt" | "redis" | undefined;
   /** What each package ends with; a package is all of one or more such. */
   readonly eof?: Uint8Array | undefined;
   /** Whether packages that arrive together are delivered one by one. */
@@ -56,14 +60,16 @@ export class PackageSplitter {
   failure = 0;
 
   readonly #options: PackageOptions;
-  readonly #rule: Rule;
+  readonly #rule: PackageRule;
   #buffer: GrowingBuffer = new GrowingBuffer();
   #size = 0; // of the package that has begun, once it is known
   #searched = 0; // octets of it that tell nothing
 
   constructor(options: PackageOptions) {
     this.#options = options;
-    this.#rule = options.length !== undefined ? lengthRule(options.length) : eofRule(options.eof!, options.split ?? false);
+    const { protocol, length, eof, split } = options;
+    if (protocol !== undefined) this.#rule = protocol === "mqtt" ? mqttRule() : redisRule(options.maxLength);
+    else this.#rule = length !== undefined ? lengthRule(length) : eofRule(eof!, split ?? false);
   }
 
   /** Octets of a package that is not complete. */
@@ -114,7 +120,7 @@ export class PackageSplitter {
   }
 }
 
-function eofRule(eof: Uint8Array, split: boolean): Rule {
+function eofRule(eof: Uint8Array, split: boolean): PackageRule {
   const isAt = (bytes: Uint8Array, at: number) => {
     for (let i = 0; i < eof.length; i++) if (bytes[at + i] !== eof[i]) return false;
     return true;
@@ -136,7 +142,7 @@ function eofRule(eof: Uint8Array, split: boolean): Rule {
   };
 }
 
-function lengthRule({ type, offset, bodyOffset, measure }: NonNullable<PackageOptions["length"]>): Rule {
+function lengthRule({ type, offset, bodyOffset, measure }: NonNullable<PackageOptions["length"]>): PackageRule {
   if (measure !== undefined) {
     return {
       measure(bytes, start, end) {

@@ -13,6 +13,7 @@ import type { ConnectionTable } from "./connection_table.ts";
 import type { ServerCore } from "./core.ts";
 import { PORT_EVENT_NAMES } from "./events.ts";
 import { ServerEvent } from "./server_event.ts";
+import { chosenWays } from "./package_settings.ts";
 import {
   checkPortSettings,
   checkSettings,
@@ -182,9 +183,8 @@ export class PortCore implements ConnectionOrigin {
     if (!this.#isMain) this.style = this.main.makeStyle(this.#protocolName(), this);
     const required = this.isUdp ? ["packet"] : this.style.required;
     const settings = this.#resolve();
-    if (settings.open_length_check && (settings.open_eof_check || settings.open_eof_split)) {
-      throw new TypeError("Cannot start the server: open_length_check and open_eof_check exclude each other");
-    }
+    const ways = chosenWays(settings);
+    if (ways.length > 1) throw new TypeError(`Cannot start the server: ${ways.join(" and ")} exclude each other`);
     for (const event of required) {
       if (this.handler(event) !== undefined) continue;
       const { hostname, port } = this.place ?? { hostname: "", port: 0 };

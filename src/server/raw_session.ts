@@ -37,6 +37,8 @@ function packageOptions(settings: ResolvedSettings): PackageOptions | undefined 
     const eof = typeof package_eof === "string" ? new TextEncoder().encode(package_eof) : package_eof;
     return { maxLength, eof, split: settings.open_eof_split };
   }
+  if (settings.open_mqtt_protocol) return { maxLength, protocol: "mqtt" };
+  if (settings.open_redis_protocol) return { maxLength, protocol: "redis" };
   if (!settings.open_length_check) return undefined;
   return {
     maxLength,

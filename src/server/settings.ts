@@ -7,7 +7,7 @@
 import { SWOOLE_LOG_DEBUG, SWOOLE_LOG_INFO, SWOOLE_LOG_NONE } from "../constants.ts";
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "./compression.ts";
 import { HTTP_ALIASES, HTTP_DEFAULTS, HTTP_KINDS, type HttpSettings } from "./http_settings.ts";
-import { PACKAGE_DEFAULTS, PACKAGE_KINDS, type PackageSettings } from "./package_settings.ts";
+import { mergePackageSettings, PACKAGE_DEFAULTS, PACKAGE_KINDS, type PackageSettings } from "./package_settings.ts";
 import { checkValue, type Kind } from "./setting_kinds.ts";
 import { SOCKET_DEFAULTS, SOCKET_KINDS, type SocketSettings } from "./socket_settings.ts";
 import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
@@ -255,13 +255,7 @@ export function checkPortSettings(settings: ServerSettings): void {
 
 /** The settings of a server with those of a port instead where there are any. One way to find packages replaces the other. */
 export function mergeSettings(server: ServerSettings, port: ServerSettings): ServerSettings {
-  const merged = { ...server, ...port };
-  if (port.open_length_check && !port.open_eof_check && !port.open_eof_split) {
-    merged.open_eof_check = merged.open_eof_split = false;
-  } else if ((port.open_eof_check || port.open_eof_split) && !port.open_length_check) {
-    merged.open_length_check = false;
-  }
-  return merged;
+  return mergePackageSettings(server, port);
 }
 
 /** Settings with everything that was not set, and what follows from what was. */
