@@ -4,6 +4,8 @@
  * @module
  */
 
+import { type ByteRange, readRanges } from "./byte_ranges.ts";
+
 /** A file as it is now. */
 export interface FileState {
   /** Its octets. */
@@ -13,13 +15,11 @@ export interface FileState {
 }
 
 /** The answer: its status, and which octets. */
-export interface FilePart {
+export interface FileParts {
   /** 200, 206, 304, 412 or 416. */
   readonly status: number;
-  /** The first octet. */
-  readonly start: number;
-  /** How many; 0 where none is sent. */
-  readonly length: number;
+  /** What is sent: all, one part or several, or nothing. */
+  readonly parts: readonly ByteRange[];
 }
 
 /** The validator: when it changed and how large it is. */
@@ -27,31 +27,31 @@ export function entityTag({ size, mtime }: FileState): string {
   return `"${Math.floor(mtime).toString(16)}-${size.toString(16)}"`;
 }
 
-/** Decides on the answer to a GET or HEAD. */
-export function choosePart(header: Readonly<Record<string, string>>, file: FileState): FilePart {
-  const { size } = file;
+/**
+ * Decides on the answer to a GET or HEAD.
+ *
+ * @param header The header of the request.
+ * @param file The file.
+ * @param isGet Whether it is GET: nothing else knows parts (section 14.2).
+ */
+export function chooseParts(header: Readonly<Record<string, string>>, file: FileState, isGet = true): FileParts {
   const tag = entityTag(file);
   const changed = Math.floor(file.mtime / 1000) * 1000; // as Last-Modified tells it
   // Section 13.2.2 has the order.
   const ifMatch = header["if-match"];
   if (ifMatch !== undefined ? !hasTag(ifMatch, tag, false) : isBefore(header["if-unmodified-since"], changed)) {
-    return { status: 412, start: 0, length: 0 };
+    return { status: 412, parts: [] };
   }
   const ifNoneMatch = header["if-none-match"];
   if (ifNoneMatch !== undefined ? hasTag(ifNoneMatch, tag, true) : isNotBefore(header["if-modified-since"], changed)) {
-    return { status: 304, start: 0, length: 0 };
+    return { status: 304, parts: [] };
   }
-  const whole = { status: 200, start: 0, length: size };
+  const whole = { status: 200, parts: [{ start: 0, length: file.size }] };
   const ifRange = header["if-range"];
-  if (ifRange !== undefined && ifRange !== tag && Date.parse(ifRange) !== changed) return whole;
-  // Section 14.2: what is no range, or several at once, may be ignored.
-  const [, first, last] = /^bytes=[ \t]*([0-9]{0,15})-([0-9]{0,15})[ \t]*$/i.exec(header["range"] ?? "") ?? [];
-  if (first === undefined || (first === "" && last === "")) return whole;
-  const start = first === "" ? Math.max(0, size - Number(last)) : Number(first);
-  const end = first === "" || last === "" ? size : Math.min(Number(last) + 1, size);
-  if (first !== "" && last !== "" && Number(last) < start) return whole; // section 14.1.1: not valid
-  if (start >= size || end <= start) return { status: 416, start: 0, length: 0 };
-  return { status: 206, start, length: end - start };
+  if (!isGet || (ifRange !== undefined && ifRange !== tag && Date.parse(ifRange) !== changed)) return whole;
+  const parts = readRanges(header["range"] ?? "", file.size);
+  if (parts === undefined) return whole;
+  return { status: parts.length === 0 ? 416 : 206, parts };
 }
 
 /** Section 8.8.3.2: a weak comparison takes no notice of `W/`, a strong one fails with it. */

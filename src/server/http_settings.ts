@@ -42,6 +42,12 @@ export interface HttpSettings {
   enable_static_handler?: boolean;
   /** The paths, with all below them, where files are looked for; everywhere by default. */
   static_handler_locations?: string | readonly string[];
+  /**
+   * Other paths for files, by the path (with all below it) or the pattern between tildes that is asked for:
+   * `{ "/old": "/new", "~^/post/([0-9]+)$~": "/posts/$1.html" }`. The first that is for a path counts. The handler sees none of it.
+   * None by default.
+   */
+  url_rewrite_rules?: Readonly<Record<string, string>>;
   /** What is sent for a folder: the first of these files that is in it. None by default. */
   http_index_files?: string | readonly string[];
   /** List folders that have no such file. `false`. */
@@ -67,6 +73,7 @@ export const HTTP_DEFAULTS: Readonly<Required<HttpSettings>> = {
   document_root: "",
   enable_static_handler: false,
   static_handler_locations: [],
+  url_rewrite_rules: {},
   http_index_files: [],
   http_autoindex: false,
 };
@@ -92,6 +99,7 @@ export const HTTP_KINDS: Record<keyof HttpSettings, Kind> = {
   document_root: "text",
   enable_static_handler: "boolean",
   static_handler_locations: "texts",
+  url_rewrite_rules: "rules",
   http_index_files: "texts",
   http_autoindex: "boolean",
 };

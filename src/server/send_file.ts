@@ -7,6 +7,7 @@
 import { viewBytes } from "../bytes.ts";
 import { contentTypeOf } from "../http/media_types.ts";
 import { type FileSource, loadRuntime } from "../runtime.ts";
+import type { ByteRange } from "./byte_ranges.ts";
 import { sessionOf, type WaitingResponse } from "./http_response.ts";
 
 const PIECE = 64 * 1024;
@@ -22,7 +23,9 @@ export async function sendFile(response: WaitingResponse, path: string, offset: 
   try {
     file = await (await loadRuntime()).openFile(path);
     const count = length === 0 ? file.size - offset : length;
-    if (count >= 0 && offset + count <= file.size) return await sendPart(response, path, file, offset, count);
+    if (count >= 0 && offset + count <= file.size) {
+      return await sendPieces(response, path, file, [{ start: offset, length: count }]);
+    }
   } catch {
     /* there is no such file */
   } finally {
@@ -34,35 +37,26 @@ export async function sendFile(response: WaitingResponse, path: string, offset: 
 }
 
 /**
- * Sends a part of an open file as the body of an answer, whose header is set; ends the answer.
+ * Sends pieces of an open file, and text between them, as the body of an answer, whose header is set; ends the answer.
  *
  * @param response The answer, which is occupied.
  * @returns `false` when the client has gone, or the file was cut off; then the connection is dropped, so that it shows.
  */
-export async function sendPart(
+export async function sendPieces(
   response: WaitingResponse,
   path: string,
   file: FileSource,
-  start: number,
-  count: number,
+  pieces: readonly (string | ByteRange)[],
 ): Promise<boolean> {
-  const { connection } = sessionOf(response);
-  const end = start + count;
+  const { connection, isHead } = sessionOf(response);
   response.asMaker(() => {
     if (response.fieldValue("content-type") === undefined) response.header("Content-Type", contentTypeOf(path));
-    response.beginBody(count);
+    response.beginBody(pieces.reduce((sum, { length }) => sum + length, 0));
   });
   try {
-    if (!sessionOf(response).isHead) {
-      for (let at = start; at < end;) {
-        const piece = new Uint8Array(Math.min(PIECE, end - at));
-        // The next piece is read while the last one is on its way.
-        const [size, open] = await Promise.all([file.read(at, piece), response.drained()]);
-        if (!open || !response.isOccupied) return false;
-        if (size === 0) throw new Error(`Cannot send ${path}: it has become shorter`);
-        response.asMaker(() => response.writePart(viewBytes(piece, 0, size)));
-        at += size;
-      }
+    for (const piece of isHead ? [] : pieces) {
+      if (typeof piece === "string") response.asMaker(() => response.writePart(piece));
+      else if (!await sendOctets(response, path, file, piece)) return false;
     }
   } catch {
     connection.abort();
@@ -70,4 +64,24 @@ export async function sendPart(
   }
   response.asMaker(() => response.end());
   return connection.isOpen || connection.queuedBytes === 0;
+}
+
+/** Sends octets of a file. Resolves to `false` when the client has gone. */
+async function sendOctets(
+  response: WaitingResponse,
+  path: string,
+  file: FileSource,
+  { start, length }: ByteRange,
+): Promise<boolean> {
+  const end = start + length;
+  for (let at = start; at < end;) {
+    const memory = new Uint8Array(Math.min(PIECE, end - at));
+    // The next piece is read while the last one is on its way.
+    const [size, open] = await Promise.all([file.read(at, memory), response.drained()]);
+    if (!open || !response.isOccupied) return false;
+    if (size === 0) throw new Error(`Cannot send ${path}: it has become shorter`);
+    response.asMaker(() => response.writePart(viewBytes(memory, 0, size)));
+    at += size;
+  }
+  return true;
 }

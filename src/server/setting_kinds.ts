@@ -4,6 +4,8 @@
  * @module
  */
 
+import { readRules } from "./rewrite_rules.ts";
+
 /** What a value has to be: of a type, a whole number of a range, or one of some words. A `timeout` may be -1, for ever. */
 export type Kind =
   | "boolean"
@@ -13,6 +15,7 @@ export type Kind =
   | "count"
   | "text"
   | "texts"
+  | "rules"
   | "mark"
   | "function"
   | { readonly from: number; readonly to: number }
@@ -26,6 +29,12 @@ export function checkValue(key: string, kind: Kind, value: unknown): void {
     if (typeof value !== "boolean") throw new TypeError(`Cannot set ${key}: a boolean is needed, not ${describe(value)}`);
   } else if (kind === "text") {
     if (typeof value !== "string") throw new TypeError(`Cannot set ${key}: a string is needed, not ${describe(value)}`);
+  } else if (kind === "rules") {
+    const isRecord = typeof value === "object" && value !== null && !Array.isArray(value);
+    if (!isRecord || !Object.values(value).every((item) => typeof item === "string")) {
+      throw new TypeError(`Cannot set ${key}: an object with strings is needed, not ${describe(value)}`);
+    }
+    readRules(value as Record<string, string>);
   } else if (kind === "mark") {
     const isMark = typeof value === "string" || value instanceof Uint8Array;
     if (!isMark) throw new TypeError(`Cannot set ${key}: a string or octets are needed, not ${describe(value)}`);

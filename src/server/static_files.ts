@@ -5,11 +5,13 @@
  */
 
 import { type FileSource, loadRuntime, type Runtime } from "../runtime.ts";
-import { choosePart, entityTag } from "./file_conditions.ts";
+import { type ByteRange, contentRange, multipart } from "./byte_ranges.ts";
+import { chooseParts, entityTag } from "./file_conditions.ts";
 import type { HttpRequest } from "./http_request.ts";
 import type { WaitingResponse } from "./http_response.ts";
 import { listOf } from "./http_settings.ts";
-import { sendPart } from "./send_file.ts";
+import { isAtOrBelow, readRules, rewrite, type RewriteRule } from "./rewrite_rules.ts";
+import { sendPieces } from "./send_file.ts";
 import type { ResolvedSettings } from "./settings.ts";
 
 /** The files of one server. */
@@ -18,12 +20,14 @@ export class StaticFiles {
   readonly #locations: readonly string[];
   readonly #indexes: readonly string[];
   readonly #listsFolders: boolean;
+  readonly #rules: readonly RewriteRule[];
 
   constructor(settings: ResolvedSettings) {
     this.#root = settings.document_root;
     this.#locations = listOf(settings.static_handler_locations);
     this.#indexes = listOf(settings.http_index_files);
     this.#listsFolders = settings.http_autoindex;
+    this.#rules = readRules(settings.url_rewrite_rules);
   }
 
   /** Whether files are looked for at all for a request. */
@@ -35,10 +39,13 @@ export class StaticFiles {
 
   /** Whether the path of a request is at, or below, one of the locations. */
   #isLocated(request: HttpRequest): boolean {
-    const path = String(request.server.request_uri);
-    return this.#locations.some((one) =>
-      path.startsWith(one) && (one.endsWith("/") || [undefined, "/"].includes(path[one.length]))
-    );
+    const path = this.#pathOf(request);
+    return this.#locations.some((one) => isAtOrBelow(path, one));
+  }
+
+  /** The path of a request, rewritten. */
+  #pathOf(request: HttpRequest): string {
+    return rewrite(String(request.server.request_uri), this.#rules);
   }
 
   /**
@@ -49,7 +56,7 @@ export class StaticFiles {
    */
   async serve(request: HttpRequest, response: WaitingResponse): Promise<boolean> {
     const runtime = await loadRuntime();
-    const path = safePath(String(request.server.request_uri));
+    const path = safePath(this.#pathOf(request));
     if (path !== undefined && await this.#send(runtime, path, request, response)) return true;
     if (path !== undefined && this.#locations.length === 0) return false;
     if (!response.isWritable()) return true;
@@ -106,16 +113,23 @@ function safePath(target: string): string | undefined {
 
 async function answer(path: string, file: FileSource, request: HttpRequest, response: WaitingResponse): Promise<boolean> {
   try {
-    const { status, start, length } = choosePart(request.header, file);
+    const { size } = file;
+    const { status, parts } = chooseParts(request.header, file, request.getMethod() === "GET");
     response.status(status);
     response.header("Last-Modified", new Date(file.mtime).toUTCString());
     response.header("ETag", entityTag(file), false);
     response.header("Accept-Ranges", "bytes");
-    if (status === 206) response.header("Content-Range", `bytes ${start}-${start + length - 1}/${file.size}`);
-    if (status === 416) response.header("Content-Range", `bytes */${file.size}`);
-    if (status === 200 || status === 206) {
+    let pieces: readonly (string | ByteRange)[] = parts;
+    if (parts.length > 1) {
+      const body = multipart(path, parts, size);
+      response.header("Content-Type", body.type);
+      pieces = body.pieces;
+    } else if (status === 206 || status === 416) {
+      response.header("Content-Range", contentRange(parts[0], size));
+    }
+    if (parts.length > 0) {
       response.occupy();
-      await sendPart(response, path, file, start, length);
+      await sendPieces(response, path, file, pieces);
     } else {
       response.end();
     }

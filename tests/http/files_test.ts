@@ -1,11 +1,12 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
-import { choosePart, entityTag } from "../../src/server/file_conditions.ts";
+import { chooseParts, entityTag } from "../../src/server/file_conditions.ts";
+import { readRanges } from "../../src/server/byte_ranges.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 
 type Handler = (request: HttpRequest, response: HttpResponse, root: string) => unknown;
@@ -296,7 +297,13 @@ test("static files: conditions and ranges", () =>
       ["Range: bytes=10-\r\n", 416, "", "bytes */10"],
       ["Range: bytes=-0\r\n", 416, "", "bytes */10"],
       ["Range: bytes=5-3\r\n", 200, "0123456789"],
-      ["Range: bytes=0-1,3-4\r\n", 200, "0123456789"],
+      ["Range: bytes=10-,20-30\r\n", 416, "", "bytes */10"],
+      ["Range: bytes=20-, 3-5\r\n", 206, "345", "bytes 3-5/10"],
+      ["Range: bytes= ,3-5,\r\n", 206, "345", "bytes 3-5/10"],
+      ["Range: bytes=0-1,x\r\n", 200, "0123456789"],
+      ["Range: bytes=0-1\r\nRange: bytes=3-4\r\n", 200, "0123456789"],
+      ["Range: bytes=\r\n", 200, "0123456789"],
+      ["Range: bytes=,\r\n", 200, "0123456789"],
       ["Range: bytes=-\r\n", 200, "0123456789"],
       ["Range: lines=1-2\r\n", 200, "0123456789"],
       ["Range: bytes=99999999999999999999-\r\n", 200, "0123456789"],
@@ -315,11 +322,129 @@ test("static files: conditions and ranges", () =>
     }
   }));
 
+/** Takes a multipart body apart, as strictly as RFC 2046 section 5.1 has it. */
+function partsOf({ header, body }: { header: Record<string, string>; body: string }): [range: string, content: string][] {
+  const [, boundary] = /^multipart\/byteranges; boundary=([0-9a-f]{32})$/.exec(header["content-type"]) ?? [];
+  assertEquals(header["content-range"], undefined);
+  assertEquals(header["content-length"], String(body.length));
+  const parts = body.split(`--${boundary}`);
+  assertEquals([parts.shift(), parts.pop()], ["", "--\r\n"]);
+  return parts.map((part) => {
+    const [, range, content] = /^\r\nContent-Type: text\/plain; charset=utf-8\r\nContent-Range: (.*)\r\n\r\n(.*)\r\n$/s.exec(
+      part,
+    )!;
+    return [range, content];
+  });
+}
+
+test("static files: several ranges at once (RFC 9110 section 15.3.7.2)", () =>
+  over(serve(), unhandled, async (client) => {
+    const tag = '"e8d4a51000-a"';
+    const cases: [string, [string, string][]][] = [
+      ["bytes=0-1,3-4", [["bytes 0-1/10", "01"], ["bytes 3-4/10", "34"]]],
+      ["bytes=-2, 0-0 ,\t20-", [["bytes 8-9/10", "89"], ["bytes 0-0/10", "0"]]],
+      ["bytes=1-3,2-4", [["bytes 1-3/10", "123"], ["bytes 2-4/10", "234"]]],
+      ["bytes=0-4,5-", [["bytes 0-4/10", "01234"], ["bytes 5-9/10", "56789"]]],
+    ];
+    for (const [range, parts] of cases) {
+      client.send(get("/a.txt", `Accept-Encoding: gzip\r\nRange: ${range}\r\n`));
+      const answer = await client.readAnswer();
+      assertEquals([answer.status, answer.header["etag"], answer.header["content-encoding"]], [206, tag, undefined]);
+      assertEquals(partsOf(answer), parts);
+    }
+    client.send(get("/a.txt", 'Range: bytes=0-1,3-4\r\nIf-Range: "x"\r\n'));
+    assertEquals((await client.readAnswer()).body, "0123456789");
+    client.send(get("/a.txt", "Range: bytes=0-1,3-4\r\n", "HEAD") + get("/a.txt", "Range: bytes=3-4\r\n", "HEAD"));
+    for (let i = 0; i < 2; i++) { // section 14.2: GET only
+      const { status, header } = await client.readAnswer(true);
+      assertEquals([status, header["content-length"]], [200, "10"]);
+    }
+  }));
+
+test("static files: parts of a large file come piece by piece, and pipelined answers stay in order", () =>
+  over(serve(), unhandled, async (client) => {
+    client.send(get("/large.bin", "Range: bytes=0-299999,500000-999999\r\n") + get("/a.txt"));
+    const { body, header } = await client.readAnswer();
+    const contents = body.split(`--${header["content-type"].split("boundary=")[1]}`).slice(1, -1)
+      .map((part) => part.slice(part.indexOf("\r\n\r\n") + 4, -2));
+    assertEquals(contents.map((content) => content.length), [300_000, 500_000]);
+    assert([...contents[0]].every((character, i) => character.charCodeAt(0) === LARGE[i]));
+    assert([...contents[1]].every((character, i) => character.charCodeAt(0) === LARGE[500_000 + i]));
+    assertEquals((await client.readAnswer()).body, "0123456789");
+  }));
+
+test("a flood of ranges is ignored: 16 are served, 17 are not, nor more octets than there are", () => {
+  const many = (count: number) => `bytes=${Array.from({ length: count }, (_, i) => `${2 * i}-${2 * i}`)}`;
+  assertEquals(readRanges(many(16), 1000)?.length, 16);
+  assertEquals(readRanges(many(17), 1000), undefined);
+  assertEquals(readRanges(`bytes=${"0-,".repeat(20_000)}`, 1000), undefined);
+  assertEquals(readRanges("bytes=0-499,250-749", 1000)?.length, 2);
+  assertEquals(readRanges("bytes=0-499,0-499", 1000)?.length, 2);
+  assertEquals(readRanges("bytes=0-499,0-500", 1000), undefined);
+  assertEquals(readRanges("bytes=0-,0-,0-", 1000), undefined);
+});
+
+test("url_rewrite_rules: other paths for files, and the handler sees none of it", () => {
+  const rules = {
+    "/old": "/sub",
+    "~^/number/([0-9]+)$~": "/a.txt?n=$1",
+    "~^/UP/(.*)$~i": "/sub/$1",
+    "~[.]htm$": ".html",
+    "/page.html": "/a.txt",
+    "/leave/": "/../",
+    "/old/other": "/a.txt",
+  };
+  const cases: [path: string, body: string][] = [
+    ["/old/index.html", "index of sub"],
+    ["/old/", "index of sub"],
+    ["/oldx", "handler /oldx"],
+    ["/old/none", "handler /old/none"],
+    ["/old/other", "handler /old/other"], // the first rule counts
+    ["/number/12?x=y", "0123456789"],
+    ["/number/x", "handler /number/x"],
+    ["/up/index.html", "index of sub"],
+    ["/page.htm", "<p>page</p>"], // once, not again
+    ["/page.html", "0123456789"],
+    ["/leave/secret.txt", "not found"],
+    ["/a.txt", "0123456789"],
+  ];
+  const handler: Handler = (request, response) => response.end(`handler ${request.server.request_uri}`);
+  return over(serve({ url_rewrite_rules: rules, http_index_files: "index.html" }), handler, async (client) => {
+    for (const [path, body] of cases) {
+      client.send(get(path));
+      assertEquals((await client.readAnswer()).body, body, path);
+    }
+    client.send(get("/old?a=b"));
+    assertEquals((await client.readAnswer()).header["location"], "/old/?a=b");
+  });
+});
+
+test("url_rewrite_rules: locations are those of the file", () =>
+  over(
+    serve({ url_rewrite_rules: { "/old": "/sub", "/sub/deep": "/" }, static_handler_locations: "/sub" }),
+    unhandled,
+    async (client) => {
+      client.send(get("/old/index.html") + get("/sub/deep/a.txt") + get("/old/none"));
+      assertEquals((await client.readAnswer()).body, "index of sub");
+      assertEquals((await client.readAnswer()).status, 299);
+      assertEquals((await client.readAnswer()).status, 404);
+    },
+  ));
+
+test("url_rewrite_rules that are none are refused", () => {
+  const server = new HttpServer("127.0.0.1", 0);
+  const bad: unknown[] = ["/a", ["/a"], null, { "/a": 1 }, { "a": "/b" }, { "~(~": "/b" }, { "": "/b" }, { "~": "/b" }];
+  for (const rules of bad) {
+    assertThrows(() => server.set({ url_rewrite_rules: rules as Record<string, string> }), TypeError, "url_rewrite_rules");
+  }
+  server.set({ url_rewrite_rules: {} });
+});
+
 test("the tag of a file changes with its size and its time; an empty file has no parts", () => {
   const tags = [[1, 2], [2, 2], [1, 3]].map(([size, mtime]) => entityTag({ size, mtime }));
   assertEquals(new Set(tags).size, 3);
-  assertEquals(choosePart({ range: "bytes=0-" }, { size: 0, mtime: 0 }).status, 416);
-  assertEquals(choosePart({}, { size: 0, mtime: 0 }), { status: 200, start: 0, length: 0 });
+  assertEquals(chooseParts({ range: "bytes=0-" }, { size: 0, mtime: 0 }).status, 416);
+  assertEquals(chooseParts({}, { size: 0, mtime: 0 }), { status: 200, parts: [{ start: 0, length: 0 }] });
 });
 
 test("static files: a WebSocketServer without a request handler and a coroutine server have them too", () =>
