@@ -142,7 +142,7 @@ const sameOrigin: [origin: string, host: string, status: number][] = [
   ["http://", "example.com", 403],
 ];
 
-test("origins: by default a page may connect to its own host and port, and no other", async () => {
+test("origins: by default a page may connect to its own host and port, and no other (CVE-2020-28481)", async () => {
   for (const [origin, host, status] of sameOrigin) {
     await over({}, nothing, async (client, log) => {
       client.send(chunk(handshake("/", { Host: host, Origin: origin }), text("hello")));

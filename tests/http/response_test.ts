@@ -274,7 +274,7 @@ function written(work: (response: Response) => void, target: Partial<ResponseTar
   return text;
 }
 
-test("what would split the answer is refused", () => {
+test("what would split the answer is refused (CVE-2026-1527)", () => {
   written((response) => {
     for (const name of ["", "a b", "a:b", "a\r\nb", "a\n", "\0", "ä", "a\u010a"]) {
       assertThrows(() => response.header(name, "x"), TypeError);

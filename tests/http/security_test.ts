@@ -1,8 +1,8 @@
 // What went wrong in other servers, and must not here: each test names the entry it is for.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { test } from "node:test";
-import { type HttpRequest, type ServerSettings, WebSocketServer } from "../../mod.ts";
+import { type HttpRequest, HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
 import { RequestParser } from "../../src/http/request_parser.ts";
 import { bytes, parseEveryWay, WIDE } from "../support/http_parsing.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
@@ -207,3 +207,65 @@ test("a broken request ends its connection, and nothing that comes later is read
     assertEquals(await client.readAll(), "");
     assertEquals(paths, []);
   }));
+
+test("an answer has nothing in it but what it is to have (CVE-2016-10518, CVE-2026-45736)", async () => {
+  const server = new HttpServer("127.0.0.1", 0);
+  server.set({ http_compression: false });
+  server.on("request", (request, response) => {
+    const path = request.server.request_uri;
+    response.header("Date", "");
+    if (path === "/secret") return response.end("secret".repeat(20_000));
+    for (const number of [0, 5, 1e6, new ArrayBuffer(9), null, { length: 9 }]) {
+      assertThrows(() => response.end(number as never), TypeError);
+      assertThrows(() => response.write(number as never), TypeError);
+    }
+    if (path === "/text") return response.end("ä€😀"); // 9 octets of 4 characters
+    response.write("ä");
+    response.write(new Uint8Array(3));
+    response.end("€");
+  });
+  const client = new MemoryClient(server);
+  try {
+    const head = "HTTP/1.1 200 OK\r\nServer: sluice\r\nConnection: keep-alive\r\nContent-Type: text/html\r\n";
+    const octets = (text: string) => String.fromCharCode(...new TextEncoder().encode(text));
+    for (let i = 0; i < 3; i++) {
+      client.send("GET /secret HTTP/1.1\r\nHost: x\r\n\r\n");
+      assertEquals((await client.readAnswer()).body.length, 120_000);
+      client.send("GET /text HTTP/1.1\r\nHost: x\r\n\r\nGET /parts HTTP/1.1\r\nHost: x\r\n\r\n");
+      const expected = `${head}Content-Length: 9\r\n\r\n${octets("ä€😀")}` +
+        `${head}Transfer-Encoding: chunked\r\n\r\n2\r\n${octets("ä")}\r\n3\r\n\0\0\0\r\n3\r\n${octets("€")}\r\n0\r\n\r\n`;
+      assertEquals(await client.read(expected.length), expected);
+    }
+    await settle();
+    assertEquals(client.pending, "");
+  } finally {
+    client.drop();
+    server.shutdown();
+  }
+});
+
+test("a client that breaks off, wherever it is, ends its own connection and nothing else (CVE-2026-33151, ws#1777, deno#17283)", () =>
+  over(async (connect) => {
+    const requests = [
+      "",
+      "G",
+      `${GET}`,
+      `${GET}\r\n`,
+      `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc`,
+      `POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc`,
+      `POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n`,
+      `${HANDSHAKE}\r\n`,
+      `${HANDSHAKE}\r\n\x81`,
+      `${HANDSHAKE}\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff`,
+      "\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03",
+      `${GET}\r\n`.repeat(100),
+    ];
+    for (const request of requests) {
+      for (const leave of ["drop", "end"] as const) {
+        const client = connect();
+        client.send(request);
+        client[leave]();
+        await settle();
+      }
+    }
+  }, { http_stream_body: true }));

@@ -54,7 +54,7 @@ test("chunk extensions are checked: names, values, quotes", () => {
   }
 });
 
-test("chunk extensions are checked: line ends, also in quotes", () => {
+test("chunk extensions are checked: line ends, also in quotes (CVE-2021-22960, CVE-2025-22871)", () => {
   refused(
     400,
     chunked("3;a\nabc\r\n0\r\n\r\n"),
