@@ -28,6 +28,7 @@ interface BunSocket {
   terminate(): void;
   timeout(seconds: number): void;
   setNoDelay(noDelay: boolean): void;
+  setKeepAlive(enable: boolean, initialDelay: number): void;
 }
 
 interface BunSocketHandlers {
@@ -166,6 +167,7 @@ function addressOf(hostname: string | undefined, port: number | undefined): Addr
 
 function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): BunSocketHandlers {
   const begin = (socket: BunSocket) => {
+    if (options.keepAlive !== undefined) socket.setKeepAlive(true, options.keepAlive);
     accept(new BunPipe(socket, socket.data));
     socket.data.hold();
   };

@@ -223,9 +223,10 @@ export const runtime: Runtime = {
   name: "deno",
   pid: Deno.pid,
   async listen(options, accept, failed): Promise<Listener> {
-    if (options.tls !== undefined || options.reusePort) {
+    if (options.tls !== undefined || options.reusePort || options.keepAlive !== undefined) {
       // A TLS connection of Deno's own cannot be dropped before its handshake is done: a peer that never does it would keep
-      // the socket for ever. Through node:tls it can, and that is no slower. And reusePort needs an unstable flag there.
+      // the socket for ever. Through node:tls it can, and that is no slower. And reusePort needs an unstable flag there,
+      // keepAlive is on or off, without a time.
       return (await import("./node.ts")).runtime.listen(options, accept, failed);
     }
     const listener = open(options);

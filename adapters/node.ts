@@ -259,7 +259,10 @@ export const runtime: Runtime = {
       if (options.tls !== undefined) checkTls(options.tls);
       const refuse = (error: Error) => reject(explain(error, options));
       const shared = { allowHalfOpen: true, noDelay: options.noDelay && options.transport === "tcp" };
-      const onConnection = (socket: net.Socket, source = socket) => accept(new NodePipe(socket, source));
+      const onConnection = (socket: net.Socket, source = socket) => {
+        if (options.keepAlive !== undefined) source.setKeepAlive(true, options.keepAlive); // as an option it does nothing in Deno
+        accept(new NodePipe(socket, source));
+      };
       const server = options.tls === undefined
         ? net.createServer(shared, onConnection)
         : "Deno" in globalThis

@@ -116,6 +116,8 @@ export interface ListenOptions {
   readonly backlog: number;
   /** Send small chunks at once (TCP_NODELAY). */
   readonly noDelay: boolean;
+  /** Find out whether silent peers are still there (SO_KEEPALIVE) after so many milliseconds; TCP only. Not at all by default. */
+  readonly keepAlive?: number | undefined;
   /** Whether other sockets may listen on the same port (SO_REUSEPORT). */
   readonly reusePort?: boolean | undefined;
   /** TLS, if wanted. */

@@ -35,6 +35,7 @@ export async function listen(
         port,
         backlog: settings.backlog,
         noDelay: settings.open_tcp_nodelay,
+        keepAlive: settings.open_tcp_keepalive && transport === "tcp" ? settings.tcp_keepidle * 1000 : undefined,
         reusePort: (reusePort || settings.enable_reuse_port) && transport === "tcp",
         tls,
         handshakeTimeout: settings.http_request_timeout * 1000,
