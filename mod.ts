@@ -63,7 +63,8 @@ export type {
 } from "./src/server/events.ts";
 export { fromFetch } from "./src/server/from_fetch.ts";
 export type { FetchApplication, FetchFunction } from "./src/server/from_fetch.ts";
-export { HttpRequest, UploadedFile } from "./src/server/http_request.ts";
+export { HttpRequest } from "./src/server/http_request.ts";
+export { UploadedFile } from "./src/server/uploaded_file.ts";
 export type { ParseOptions } from "./src/server/http_request.ts";
 export { HttpResponse, WaitingResponse } from "./src/server/http_response.ts";
 export { HttpServer } from "./src/server/http_server.ts";

@@ -67,6 +67,11 @@ export class FormCollector<Value = string> {
     this.#most = most;
   }
 
+  /** Whether no more are taken. */
+  get isFull(): boolean {
+    return this.#count >= this.#most;
+  }
+
   /** Adds a parameter, the name decoded. Of one that is there twice the last counts. */
   add(name: string, value: Value): void {
     if (name === "" || ++this.#count > this.#most) return;

@@ -25,7 +25,10 @@ const EMPTY = new Uint8Array(0);
  * The parser of one direction of a connection. Give it octets until `head` is there, look at the head, go on until `complete`,
  * take the body, and call `next()` for the next message.
  */
-export abstract class MessageParser<Head extends { readonly bodyLength: number }> {
+export abstract class MessageParser<
+  Head extends { readonly bodyLength: number },
+  Limits extends MessageLimits = MessageLimits,
+> {
   /** The head, once it is complete. */
   head: Head | undefined = undefined;
   /** Whether head and body are there. */
@@ -36,7 +39,7 @@ export abstract class MessageParser<Head extends { readonly bodyLength: number }
   onBody: ((chunk: Uint8Array, start: number, end: number) => void) | undefined = undefined;
 
   /** What is accepted. */
-  protected readonly limits: MessageLimits;
+  protected readonly limits: Limits;
   #held: GrowingBuffer | undefined = undefined; // the head so far, when it came in pieces
   #headSize = 0; // of the head so far, with the empty lines in front of it
   #lineLength = 0; // of the line that is being read; an empty line ends the head
@@ -47,7 +50,7 @@ export abstract class MessageParser<Head extends { readonly bodyLength: number }
   #bodySize = 0;
   #chunked: ChunkedDecoder | undefined = undefined;
 
-  constructor(limits: MessageLimits) {
+  constructor(limits: Limits) {
     this.limits = limits;
   }
 
@@ -60,6 +63,11 @@ export abstract class MessageParser<Head extends { readonly bodyLength: number }
    * @returns The head, or why it is refused.
    */
   protected abstract parseHead(bytes: Uint8Array, start: number, end: number): Head | HttpFailure;
+
+  /** The most octets of the body behind a head. */
+  protected maxBodySize(_head: Head): number {
+    return this.limits.maxBodySize;
+  }
 
   /** Whether the first octet of a message has arrived. */
   get begun(): boolean {
@@ -161,7 +169,7 @@ export abstract class MessageParser<Head extends { readonly bodyLength: number }
       this.failure = head;
       return end;
     }
-    if (head.bodyLength > this.limits.maxBodySize) return this.fail(413, "the body is too large", end);
+    if (head.bodyLength > this.maxBodySize(head)) return this.fail(413, "the body is too large", end);
     this.head = head;
     if (head.bodyLength === 0) this.complete = true;
     else if (head.bodyLength === CHUNKED) this.#chunked = new ChunkedDecoder();
@@ -186,7 +194,7 @@ export abstract class MessageParser<Head extends { readonly bodyLength: number }
     return stop;
   }
 
-  #keepBody(chunk: Uint8Array, start: number, end: number, most = this.limits.maxBodySize): boolean {
+  #keepBody(chunk: Uint8Array, start: number, end: number, most = this.maxBodySize(this.head!)): boolean {
     this.#bodySize += end - start;
     if (this.#bodySize > most) {
       this.fail(413, "the body is too large", 0);

@@ -7,6 +7,7 @@
 import type { Connection, Protocol } from "../connection.ts";
 import type { BodyCompression } from "../http/content_coding.ts";
 import type { RequestLimits } from "../http/request_parser.ts";
+import type { FormOptions } from "./form_reader.ts";
 import type { HttpRequest, HttpRequestOptions } from "./http_request.ts";
 import type { WaitingResponse } from "./http_response.ts";
 import type { HttpSession } from "./http_session.ts";
@@ -17,8 +18,8 @@ export interface HttpHost {
   readonly requestLimits: RequestLimits;
   /** How requests are read. */
   readonly requestOptions: HttpRequestOptions;
-  /** Whether forms with files are read before the handler is called. */
-  readonly parsesFiles: boolean;
+  /** How forms with files are read before the handler is called, if they are. */
+  readonly forms: FormOptions | undefined;
   /** Whether the handler is called before the body is there. */
   readonly streamsBodies: boolean;
   /** How bodies are compressed, if they are. */

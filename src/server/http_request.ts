@@ -4,10 +4,11 @@
  * @module
  */
 
-import { FormCollector, type FormFields, mediaType } from "../http/form.ts";
-import type { RequestHead } from "../http/head.ts";
+import type { FormFields } from "../http/form.ts";
+import type { HttpFailure, RequestHead } from "../http/head.ts";
 import { BaseRequest, type RequestOptions, type RequestSource } from "../http/request.ts";
 import type { RequestLimits } from "../http/request_parser.ts";
+import type { FormReader } from "./form_reader.ts";
 import type { RequestBody } from "./request_body.ts";
 
 const decoder = new TextDecoder();
@@ -34,23 +35,6 @@ export interface ParseOptions {
 export interface HttpRequestOptions extends RequestOptions {
   /** The most octets of a body that is read whole. */
   readonly maxBodySize: number;
-}
-
-/**
- * A file of a form: a web `File`, which has `name`, `type` and `size`, with what Swoole tells beside that. Its content is in
- * memory (`arrayBuffer()`, `stream()`, `text()`), there is no temporary file.
- */
-export class UploadedFile extends File {
-  /** PHP's number for what happened: 0 for a file, 4 (`UPLOAD_ERR_NO_FILE`) when none was chosen. */
-  readonly error: number;
-  /** Swoole's path of the temporary file; always empty. */
-  readonly tmp_name: string = "";
-
-  /** Made from what the form parser gave. */
-  constructor(file: File) {
-    super([file], file.name, { type: file.type });
-    this.error = file.name === "" && file.size === 0 ? 4 : 0;
-  }
 }
 
 /**
@@ -90,6 +74,7 @@ export class UploadedFile extends File {
 export class HttpRequest extends BaseRequest {
   readonly #options: HttpRequestOptions;
   readonly #upload: RequestBody | undefined;
+  #form: FormReader | undefined = undefined;
   #files: FormFields | undefined = undefined;
   #collecting: Promise<Uint8Array> | undefined = undefined;
   #body: ReadableStream<Uint8Array> | undefined = undefined;
@@ -112,12 +97,12 @@ export class HttpRequest extends BaseRequest {
    * objects, as in `post`. Filled with `http_parse_files` only.
    */
   get files(): FormFields {
-    return this.#files ??= Object.create(null) as FormFields;
+    return this.#files ??= this.#form?.files.result ?? Object.create(null) as FormFields;
   }
 
-  /** Swoole's list of temporary files; always empty, for there are none. */
+  /** The paths of the temporary files that `files` are in. */
   get tmpfiles(): readonly string[] {
-    return [];
+    return this.#form?.paths ?? [];
   }
 
   /**
@@ -193,6 +178,11 @@ export class HttpRequest extends BaseRequest {
 
   /** The body as a form, `multipart/form-data` or urlencoded; throws as `bytes()`, and a `TypeError` if it is none. */
   async formData(): Promise<FormData> {
+    if (this.#form !== undefined) {
+      const data = new FormData();
+      for (const [name, value] of this.#form.entries) data.append(name, value);
+      return data;
+    }
     const headers = { "content-type": this.header["content-type"] ?? "" };
     return await new Response(await this.bytes() as Uint8Array<ArrayBuffer>, { headers }).formData();
   }
@@ -202,27 +192,19 @@ export class HttpRequest extends BaseRequest {
     return this.#upload !== undefined;
   }
 
-  /** Whether the body is a form with files. @internal */
-  get isMultipart(): boolean {
-    return mediaType(this.header["content-type"]) === "multipart/form-data";
-  }
-
-  /** Reads a form into `post` and `files`; `false` if it is broken. @internal */
-  async readForm(): Promise<boolean> {
-    let form: FormData;
-    try {
-      form = await this.formData();
-    } catch {
-      return false;
-    }
-    const post = new FormCollector<string>(this.#options.maxParameters);
-    const files = new FormCollector<UploadedFile>(this.#options.maxParameters);
-    for (const [name, value] of form) {
-      if (typeof value === "string") post.add(name, value);
-      else files.add(name, new UploadedFile(value));
-    }
-    if (this.#options.parsePost) this.setPost(post.result);
-    this.#files = files.result;
-    return true;
+  /** Reads a form into `post` and `files`; tells why it is refused, if it is. @internal */
+  async readForm(form: FormReader): Promise<HttpFailure | undefined> {
+    let body: Uint8Array | undefined = this.rawContent();
+    const whole = () => {
+      const all = body;
+      body = undefined;
+      return Promise.resolve(all);
+    };
+    const upload = this.#upload;
+    const failure = await form.read(this.header["content-type"], upload === undefined ? whole : () => upload.take());
+    if (failure !== undefined) return failure;
+    this.#form = form;
+    if (this.#options.parsePost) this.setPost(form.fields.result);
+    return undefined;
   }
 }

@@ -7,6 +7,7 @@
 import type { Connection, Protocol } from "../connection.ts";
 import { bodyCompression } from "./body_compression.ts";
 import { EVENT_NAMES, type HttpServerEvents, type ObjectEvents, type Spellings } from "./events.ts";
+import { formOptions } from "./http_settings.ts";
 import type { HttpHost } from "./http_host.ts";
 import type { HttpRequest } from "./http_request.ts";
 import { HttpResponse, type WaitingResponse } from "./http_response.ts";
@@ -83,7 +84,7 @@ function httpStyle(core: PortCore): Style {
 export class ProgramHttpHost implements HttpHost {
   readonly requestLimits: HttpHost["requestLimits"];
   readonly requestOptions: HttpHost["requestOptions"];
-  readonly parsesFiles: boolean;
+  readonly forms: HttpHost["forms"];
   readonly streamsBodies: boolean;
   readonly bodyCompression: HttpHost["bodyCompression"];
   readonly requestTimeout: number;
@@ -96,10 +97,12 @@ export class ProgramHttpHost implements HttpHost {
 
   constructor(core: PortCore) {
     const { settings } = this.#core = core;
+    this.forms = formOptions(settings);
     this.requestLimits = {
       maxHeadSize: settings.http_max_header_size,
       maxHeaders: settings.http_max_headers,
       maxBodySize: settings.http_stream_body ? settings.http_stream_body_max_length || Infinity : settings.package_max_length,
+      maxFormSize: this.forms?.maxSize,
     };
     this.requestOptions = {
       parsePost: settings.http_parse_post,
@@ -107,7 +110,6 @@ export class ProgramHttpHost implements HttpHost {
       maxParameters: settings.http_max_parameters,
       maxBodySize: settings.package_max_length,
     };
-    this.parsesFiles = settings.http_parse_files;
     this.streamsBodies = settings.http_stream_body;
     this.bodyCompression = bodyCompression(settings);
     if (settings.enable_static_handler && settings.document_root !== "") this.#files = new StaticFiles(settings);

@@ -7,10 +7,11 @@
 import type { Connection, Protocol } from "../connection.ts";
 import type { HttpFailure, RequestHead } from "../http/head.ts";
 import type { BodyCompression } from "../http/content_coding.ts";
-import { RequestParser } from "../http/request_parser.ts";
+import { isMultipart, RequestParser } from "../http/request_parser.ts";
 import type { ResponseTarget } from "../http/response.ts";
 import type { Compression } from "../websocket/deflate/compression.ts";
 import { hasToken, isUpgrade } from "../websocket/handshake.ts";
+import { FormReader } from "./form_reader.ts";
 import type { HttpHost } from "./http_host.ts";
 import { HttpRequest } from "./http_request.ts";
 import { WaitingResponse } from "./http_response.ts";
@@ -34,7 +35,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   #response: WaitingResponse | undefined = undefined;
   #upload: RequestBody | undefined = undefined; // the body of that request, while it is arriving
   #left: WaitingResponse | undefined = undefined; // by its handler, to something that makes it
-  #continues = false; // the client waits for 100
+  #form: FormReader | undefined = undefined; // of that request, until it is answered
   #gone: Set<() => void> | undefined = undefined;
   #held: Uint8Array | undefined = undefined; // what arrived behind that request
   #heldAt = 0;
@@ -77,7 +78,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
           break;
         }
         const { header, version } = this.#parser.head;
-        if (this.#host.streamsBodies && !this.#parser.complete) {
+        if (!this.#parser.complete && (this.#host.streamsBodies || this.#readsWhileArriving(this.#parser.head))) {
           at = this.#beginUpload(this.#parser.head, chunk, at);
           if (this.#upload !== undefined || (this.#response === undefined && !this.connection.isFull)) continue;
           this.#hold(chunk, at);
@@ -141,6 +142,8 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
     this.#over = true;
     this.#held = undefined;
     this.#upload?.fail("the client has gone");
+    this.#form?.release();
+    this.#form = undefined;
     this.#tellGone();
   }
 
@@ -204,21 +207,34 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
     this.#parser.next();
     this.#headChecked = false;
     this.connection.deadline = 0;
-    if (!this.#host.parsesFiles || !request.isMultipart) return this.#handle(request, response);
-    request.readForm().then((isForm) =>
+    this.#begin(head, request, response);
+  }
+
+  /** Reads the form, if there is one to be read, and hands the request on. */
+  #begin(head: RequestHead, request: HttpRequest, response: WaitingResponse): void {
+    const { forms } = this.#host;
+    if (forms === undefined || !isMultipart(head)) return void this.#handle(request, response);
+    const form = new FormReader(forms);
+    request.readForm(form).then((failure) =>
       this.connection.gather(() => {
-        if (this.#over) return;
-        if (isForm) return this.#handle(request, response);
-        this.#dismissed = true;
-        refuse(response, { status: 400, reason: "the form is malformed" });
+        if (this.#over) return form.drop();
+        if (failure !== undefined) {
+          this.#dismissed = true;
+          return refuse(response, failure);
+        }
+        this.#form = form;
+        const done = this.#handle(request, response);
+        if (done === undefined) form.release();
+        else done.then(() => form.release());
       })
     );
   }
 
-  #handle(request: HttpRequest, response: WaitingResponse): void {
+  /** Calls the handler. The promise, if any, settles when it is done. */
+  #handle(request: HttpRequest, response: WaitingResponse): void | Promise<void> {
     const served = this.#host.serveFile(request, response);
     if (served === undefined) return this.#settle(response, this.#host.onRequest(request, response));
-    served.then((done) =>
+    return served.then((done) =>
       this.connection.gather(() => {
         if (!done && !this.#over) this.#settle(response, this.#host.onRequest(request, response));
       })
@@ -232,12 +248,16 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 
   // ---- bodies that are read while they arrive -----------------------------------------------------------------------
 
+  #readsWhileArriving(head: RequestHead): boolean {
+    return this.#host.forms?.streamed === true && isMultipart(head);
+  }
+
   /** Hands a request on whose body is still arriving. Returns where the octets behind it begin. */
   #beginUpload(head: RequestHead, chunk: Uint8Array, at: number): number {
     this.#head = head;
     const upload = this.#upload = new RequestBody(this);
     this.#parser.onBody = (bytes, start, end) => upload.push(bytes, start, end);
-    this.#continues = head.version === "1.1" && hasToken(head.header["expect"], "100-continue") && at === chunk.length;
+    upload.clientWaits = head.version === "1.1" && hasToken(head.header["expect"], "100-continue") && at === chunk.length;
     const request = new HttpRequest(head, upload, this.#host.requestOptions, this.connection);
     const response = this.#response = this.#host.makeResponse(this, request);
     // What is there belongs to it: a short body is complete before the handler is called.
@@ -245,7 +265,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
       at = this.#parser.receive(chunk, at);
     }
     this.#afterUpload();
-    if (!this.#over) this.#handle(request, response);
+    if (!this.#over) this.#begin(head, request, response);
     return at;
   }
 
@@ -271,8 +291,9 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   }
 
   onWanted(): void {
-    if (!this.#continues || this.#over || this.#response?.headSent !== false) return;
-    this.#continues = false;
+    const upload = this.#upload;
+    if (!upload?.clientWaits || this.#over || this.#response?.headSent !== false) return;
+    upload.clientWaits = false;
     this.connection.gather(() => this.sendHead("HTTP/1.1 100 Continue\r\n\r\n"));
   }
 
@@ -307,9 +328,9 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   }
 
   /** Sees to it that a handler that is done has answered. */
-  #settle(response: WaitingResponse, done: void | Promise<void>): void {
-    if (done === undefined) this.#afterHandler(response);
-    else done.then(() => this.connection.gather(() => this.#afterHandler(response)));
+  #settle(response: WaitingResponse, done: void | Promise<void>): void | Promise<void> {
+    if (done === undefined) return this.#afterHandler(response);
+    return done.then(() => this.connection.gather(() => this.#afterHandler(response)));
   }
 
   #afterHandler(response: WaitingResponse): void {
@@ -417,7 +438,12 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 
   onEnd(status: number, keepAlive: boolean): void {
     if (status === 101) return this.#switch();
-    this.#response = this.#gone = this.#left = undefined;
+    this.#form?.release();
+    this.#response =
+      this.#gone =
+      this.#left =
+      this.#form =
+        undefined;
     this.#upload?.discard();
     this.#host.onAnswered();
     if (this.isUpgrade) this.status = 5;

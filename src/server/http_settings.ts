@@ -4,7 +4,9 @@
  * @module
  */
 
+import type { FormOptions } from "./form_reader.ts";
 import type { Kind } from "./setting_kinds.ts";
+import type { ResolvedSettings } from "./settings.ts";
 
 /** How requests are read, answers are compressed and files are served, under Swoole's names. */
 export interface HttpSettings {
@@ -14,11 +16,18 @@ export interface HttpSettings {
   http_parse_cookie?: boolean;
   /** Read `multipart/form-data` into `request.post` and `request.files`, before the handler is called. `false`. */
   http_parse_files?: boolean;
+  /** The folder of the temporary files for that. With an empty text files are in memory. `/tmp`. */
+  upload_tmp_dir?: string;
+  /**
+   * Read such forms while they arrive, so that they may be larger than `package_max_length`: the most octets of one file, else
+   * 413. 0: off.
+   */
+  upload_max_filesize?: number;
   /** The most parameters of a query, and of a form, that are taken; the others are left out. 1000. */
   http_max_parameters?: number;
   /** Call the handler when the head of a request is there; it reads the body as it arrives, with `request.body`. `false`. */
   http_stream_body?: boolean;
-  /** The most octets of such a body; else 413. 0: no limit. */
+  /** The most octets of such a body, and of a form that is read while it arrives; else 413. 0: no limit, but for forms 20 files. */
   http_stream_body_max_length?: number;
   /** Compress bodies for clients that take it. `true`. */
   http_compression?: boolean;
@@ -59,6 +68,8 @@ export const HTTP_DEFAULTS: Readonly<Required<HttpSettings>> = {
   http_parse_post: true,
   http_parse_cookie: true,
   http_parse_files: false,
+  upload_tmp_dir: "/tmp",
+  upload_max_filesize: 0,
   http_max_parameters: 1000,
   http_stream_body: false,
   http_stream_body_max_length: 0,
@@ -85,6 +96,8 @@ export const HTTP_KINDS: Record<keyof HttpSettings, Kind> = {
   http_parse_post: "boolean",
   http_parse_cookie: "boolean",
   http_parse_files: "boolean",
+  upload_tmp_dir: "text",
+  upload_max_filesize: "octets",
   http_max_parameters: "count",
   http_stream_body: "boolean",
   http_stream_body_max_length: "octets",
@@ -114,4 +127,24 @@ export const HTTP_ALIASES: readonly (readonly [name: keyof HttpSettings, ...othe
 /** A text or a list of texts as a list. */
 export function listOf(texts: string | readonly string[]): readonly string[] {
   return typeof texts === "string" ? [texts] : texts;
+}
+
+/** A form that is read while it arrives may have so many files of the largest size, unless another limit is set. */
+const LARGEST_FILES = 20;
+
+/** How forms with files are read, if they are. */
+export function formOptions(settings: ResolvedSettings): FormOptions | undefined {
+  if (!settings.http_parse_files) return undefined;
+  const { upload_tmp_dir: folder, upload_max_filesize: most, package_max_length: whole } = settings;
+  const streamed = most > 0 && folder !== "";
+  return {
+    folder,
+    streamed,
+    maxSize: streamed ? settings.http_stream_body_max_length || LARGEST_FILES * most + whole : whole,
+    maxFileSize: most || Infinity,
+    maxTextSize: whole,
+    maxHeadSize: settings.http_max_header_size,
+    maxHeaders: settings.http_max_headers,
+    maxParameters: settings.http_max_parameters,
+  };
 }

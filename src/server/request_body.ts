@@ -23,6 +23,8 @@ const HIGH_WATER = 64 * 1024;
 
 /** Octets on their way from a connection to the program. */
 export class RequestBody {
+  /** Whether the client waits to be told that it may send it (100). */
+  clientWaits = false;
   readonly #supply: BodySupply;
   #parts: Uint8Array[] = [];
   #size = 0;
@@ -79,7 +81,7 @@ export class RequestBody {
   get stream(): ReadableStream<Uint8Array> {
     return this.#stream ??= new ReadableStream<Uint8Array>({
       pull: async (controller) => {
-        const part = await this.#take();
+        const part = await this.take();
         if (part === undefined) controller.close();
         else controller.enqueue(part);
       },
@@ -108,7 +110,8 @@ export class RequestBody {
     }
   }
 
-  async #take(): Promise<Uint8Array | undefined> {
+  /** The next octets; `undefined` at the end. Rejects when there will be none because something failed. */
+  async take(): Promise<Uint8Array | undefined> {
     while (this.#parts.length === 0) {
       if (this.#complete || this.#discarded) return undefined;
       if (this.#error !== undefined) throw this.#error;

@@ -1,0 +1,446 @@
+// Forms with files: `http_parse_files`, `upload_tmp_dir`, `upload_max_filesize`.
+
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, UploadedFile } from "../../mod.ts";
+import * as coroutine from "../../src/coroutine/mod.ts";
+import { loadRuntime, setRuntime } from "../../src/runtime.ts";
+import { MemoryClient, settle } from "../support/memory_client.ts";
+import { signal } from "../support/serving.ts";
+
+type Handler = (request: HttpRequest, response: HttpResponse) => unknown;
+
+/** A server with a folder for temporary files, and a client of it. The folder has to be empty when all is over. */
+async function over(
+  settings: ServerSettings,
+  handler: Handler,
+  work: (client: MemoryClient, folder: string, server: HttpServer) => Promise<void>,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "upload-"));
+  const server = new HttpServer();
+  const errors: unknown[] = [];
+  server.on("request", handler);
+  server.on("error", (_server, error) => void errors.push(error));
+  server.set({ http_parse_files: true, upload_tmp_dir: folder, websocket_close_timeout: 0.3, ...settings });
+  const client = new MemoryClient(server);
+  try {
+    await work(client, folder, server);
+    client.drop();
+    await emptied(folder);
+  } finally {
+    client.drop();
+    server.shutdown();
+    await server.finished;
+    rmSync(folder, { recursive: true });
+  }
+  assertEquals(errors, []);
+}
+
+/** Waits until nothing is in a folder any more. */
+async function emptied(folder: string): Promise<void> {
+  while (readdirSync(folder).length > 0) await settle();
+}
+
+/** Waits until so many octets are in the only file of a folder. */
+async function written(folder: string, size: number): Promise<string> {
+  while (true) {
+    const [name] = readdirSync(folder);
+    if (name !== undefined && statSync(join(folder, name)).size >= size) return join(folder, name);
+    await settle();
+  }
+}
+
+const head = (length: number | "chunked", fields = "") =>
+  `POST / HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\n${fields}` +
+  (length === "chunked" ? "Transfer-Encoding: chunked\r\n\r\n" : `Content-Length: ${length}\r\n\r\n`);
+const field = (name: string, content: string) => `--B\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${content}\r\n`;
+const fileHead = (name: string, filename: string) =>
+  `--B\r\nContent-Disposition: form-data; name="${name}"; filename="${filename}"\r\nContent-Type: image/x\r\n\r\n`;
+const file = (name: string, filename: string, content: string) => `${fileHead(name, filename)}${content}\r\n`;
+const END = "--B--\r\n";
+const post = (body: string, fields = "") => head(body.length, fields) + body;
+
+/** In the two ways that a form is read: whole, and while it arrives. */
+const WAYS: [string, ServerSettings][] = [["whole", {}], ["streamed", { upload_max_filesize: 1000 }]];
+
+const show: Handler = async ({ post, files, tmpfiles }, response) => {
+  const all = async (value: unknown): Promise<unknown> => {
+    if (!(value instanceof UploadedFile)) {
+      return Object.fromEntries(
+        await Promise.all(Object.entries(value as object).map(async ([key, it]) => [key, await all(it)])),
+      );
+    }
+    return [
+      value.name,
+      value.full_path,
+      value.type,
+      value.size,
+      value.error,
+      value.tmp_name === "" ? "" : "tmp",
+      await value.text(),
+    ];
+  };
+  response.end(JSON.stringify({ post, files: await all(files), tmpfiles: tmpfiles.length }));
+};
+
+for (const [way, settings] of WAYS) {
+  test(`${way}: files are on the disk while the handler runs, and gone when the answer has ended`, () => {
+    let folder = "";
+    return over(settings, async ({ files, post, tmpfiles }, response) => {
+      assertInstanceOf(files.f, File);
+      assertInstanceOf(files.f, UploadedFile);
+      const { name, type, size, error, tmp_name } = files.f;
+      assertEquals([name, type, size, error, { ...post }], ["a.txt", "image/x", 7, 0, { a: "1" }]);
+      assert(tmp_name.startsWith(`${folder}/sluice.upfile.`));
+      assertEquals([...readFileSync(tmp_name)], [104, 101, 108, 108, 111, 0, 255]);
+      assertEquals([...new Uint8Array(await files.f.arrayBuffer())], [104, 101, 108, 108, 111, 0, 255]);
+      assertEquals(await files.f.slice(1, 3).text(), "el");
+      assertEquals(await new Response(files.f.stream()).text(), "hello\0\ufffd");
+      assertEquals(tmpfiles, [tmp_name]);
+      response.end("fine");
+    }, async (client, at) => {
+      folder = at;
+      for (let i = 0; i < 3; i++) client.send(post(field("a", "1") + file("f", "a.txt", "hello\0\xff") + END));
+      for (let i = 0; i < 3; i++) assertEquals((await client.readAnswer()).body, "fine");
+    });
+  });
+
+  test(`${way}: names with brackets, several files, empty ones, none, and names with a path`, () =>
+    over(settings, show, async (client) => {
+      client.send(post(
+        file("f[]", "a", "1") + file("f[]", "b", "22") + file("g[x][y]", "", "") + file("e", "empty", "") + field("t[]", "x") +
+          file("p", "../../c:\\dir\\p.txt", "3") + END,
+      ));
+      assertEquals(JSON.parse((await client.readAnswer()).body), {
+        post: { t: ["x"] },
+        files: {
+          f: { 0: ["a", "a", "image/x", 1, 0, "tmp", "1"], 1: ["b", "b", "image/x", 2, 0, "tmp", "22"] },
+          g: { x: { y: ["", "", "image/x", 0, 4, "", ""] } },
+          e: ["empty", "empty", "image/x", 0, 0, "tmp", ""],
+          p: ["p.txt", "../../c:\\dir\\p.txt", "image/x", 1, 0, "tmp", "3"],
+        },
+        tmpfiles: 4,
+      });
+    }));
+
+  test(`${way}: split at every octet it is the same`, () =>
+    over(settings, show, async (client) => {
+      const octets = post(field("a", "1") + file("f", "a.txt", "x\r\n--Cy") + END);
+      const bodies = new Set<string>();
+      for (let at = 1; at < octets.length; at += 7) {
+        client.send(octets.slice(0, at));
+        await settle();
+        client.send(octets.slice(at));
+        bodies.add((await client.readAnswer()).body);
+      }
+      assertEquals(bodies.size, 1);
+    }));
+
+  test(`${way}: a form that is none is a 400, without a call, and leaves no file`, () => {
+    let calls = 0;
+    return over(settings, () => calls++, async (_client, folder, server) => {
+      for (
+        const request of [
+          post("no form"),
+          post(""),
+          post(file("f", "a", "1")),
+          post(file("f", "a", "1") + "--Bx"),
+          post(file("f", "a", "1") + END).replace("boundary=B", "x=y"),
+        ]
+      ) {
+        const client = new MemoryClient(server);
+        client.send(request);
+        const { status, header } = await client.readAnswer();
+        assertEquals([status, header["connection"]], [400, "close"], request);
+        await client.readAll();
+        await emptied(folder);
+      }
+      assertEquals(calls, 0);
+    });
+  });
+
+  test(`${way}: http_max_parameters is the most fields and the most files that are taken`, () =>
+    over({ ...settings, http_max_parameters: 2 }, show, async (client) => {
+      const body = ["a", "b", "c"].map((name) => field(name, name) + file(`f${name}`, name, name)).join("") + END;
+      client.send(post(body));
+      const { post: fields, files, tmpfiles } = JSON.parse((await client.readAnswer()).body);
+      assertEquals([fields, Object.keys(files), tmpfiles], [{ a: "a", b: "b" }, ["fa", "fb"], 2]);
+    }));
+
+  test(`${way}: files stay as long as the handler works, also behind the answer; what is moved stays`, async () => {
+    const answered = signal();
+    const kept = mkdtempSync(join(tmpdir(), "kept-"));
+    try {
+      await over(settings, async ({ files }, response) => {
+        const { f, g } = files;
+        response.end("thanks");
+        await answered.promise;
+        assertEquals(await f.text(), "hello");
+        await f.moveTo(join(kept, "f"));
+        await assertRejects(() => f.moveTo(join(kept, "again")));
+        await assertRejects(() => g.moveTo(join(kept, "none", "g")));
+        assertEquals([existsSync(f.tmp_name), existsSync(g.tmp_name)], [false, true]);
+      }, async (client) => {
+        client.send(post(file("f", "a", "hello") + file("g", "a", "hello") + END));
+        assertEquals((await client.readAnswer()).body, "thanks");
+        answered.resolve();
+      });
+      assertEquals([readdirSync(kept), readFileSync(join(kept, "f"), "utf8")], [["f"], "hello"]);
+    } finally {
+      rmSync(kept, { recursive: true });
+    }
+  });
+
+  test(`${way}: files stay as long as a detached answer is open`, () => {
+    let finish = () => {};
+    const called = signal<UploadedFile>();
+    return over(settings, ({ files }, response) => {
+      response.detach();
+      finish = () => response.end("at last");
+      called.resolve(files.f);
+    }, async (client) => {
+      client.send(post(file("f", "a", "hello") + END));
+      const { tmp_name } = await called.promise;
+      for (let i = 0; i < 3; i++) await settle();
+      assertEquals(readFileSync(tmp_name, "utf8"), "hello");
+      finish();
+      assertEquals((await client.readAnswer()).body, "at last");
+    });
+  });
+
+  test(`${way}: a handler that fails, and a client that goes, leave no file`, () =>
+    over(settings, async (request, response) => {
+      if (request.files.f.name === "fail") {
+        response.status(201);
+        response.end();
+        return;
+      }
+      await settle();
+    }, async (client, folder, server) => {
+      client.send(post(file("f", "x", "hello") + END));
+      assertEquals((await client.readAnswer()).status, 500);
+      await emptied(folder);
+      const second = new MemoryClient(server);
+      second.send(post(file("f", "y", "hello") + END));
+      await settle();
+      second.drop();
+    }));
+
+  test(`${way}: without a folder that can be written, the error is PHP's`, () =>
+    over({ ...settings, upload_tmp_dir: "/none/at/all" }, async ({ files, tmpfiles }, response) => {
+      assertEquals([files.f.error, files.f.size, files.f.tmp_name, tmpfiles], [6, 0, "", []]);
+      await assertRejects(() => files.f.moveTo("/tmp/x"), TypeError);
+      response.end("told");
+    }, async (client) => {
+      client.send(post(file("f", "a", "hello") + END));
+      assertEquals((await client.readAnswer()).body, "told");
+    }));
+
+  test(`${way}: a disk that is full is PHP's error, too`, async () => {
+    const runtime = await loadRuntime();
+    let left = 10;
+    setRuntime({
+      ...runtime,
+      openForWriting: async (path, options) => {
+        const file = await runtime.openForWriting(path, options);
+        return {
+          write: (octets) => {
+            if ((left -= octets.length) < 0) return Promise.reject(Object.assign(new Error("full"), { code: "ENOSPC" }));
+            return file.write(octets);
+          },
+          close: () => file.close(),
+        };
+      },
+    });
+    try {
+      await over(settings, ({ files }, response) => {
+        response.end(JSON.stringify([files.f.error, files.f.size, files.g.error, files.g.size, files.g.tmp_name]));
+      }, async (client) => {
+        client.send(post(file("f", "a", "0123456789") + file("g", "b", "x") + END));
+        assertEquals(JSON.parse((await client.readAnswer()).body), [0, 10, 7, 0, ""]);
+      });
+    } finally {
+      setRuntime(undefined);
+    }
+  });
+
+  test(`${way}: formData() has the same again`, () =>
+    over(settings, async (request, response) => {
+      const form = await request.formData();
+      response.end(JSON.stringify([form.getAll("t[]"), await (form.get("f") as File).text(), (form.get("f") as File).name]));
+    }, async (client) => {
+      client.send(post(field("t[]", "1") + file("f", "a", "hello") + field("t[]", "2") + END));
+      assertEquals(JSON.parse((await client.readAnswer()).body), [["1", "2"], "hello", "a"]);
+    }));
+
+  test(`${way}: http_parse_post leaves the fields out`, () =>
+    over({ ...settings, http_parse_post: false }, show, async (client) => {
+      client.send(post(field("a", "1") + file("f", "a", "hello") + END));
+      const { post: fields, files } = JSON.parse((await client.readAnswer()).body);
+      assertEquals([fields, Object.keys(files)], [{}, ["f"]]);
+    }));
+}
+
+test("an empty upload_tmp_dir has files in memory; they can be moved as well", () =>
+  over({ upload_tmp_dir: "" }, async ({ files, tmpfiles }, response) => {
+    assertEquals([files.f.tmp_name, tmpfiles, await files.f.text()], ["", [], "hello"]);
+    const folder = mkdtempSync(join(tmpdir(), "kept-"));
+    try {
+      writeFileSync(join(folder, "f"), "something longer");
+      await files.f.moveTo(join(folder, "f"));
+      response.end(readFileSync(join(folder, "f"), "utf8"));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, async (client) => {
+    client.send(post(file("f", "a", "hello") + END));
+    assertEquals((await client.readAnswer()).body, "hello");
+  }));
+
+test("without upload_max_filesize package_max_length limits the form, and getContent() has it", () =>
+  over({ package_max_length: 200 }, (request, response) => response.end(String(request.getContent().length)), async (client) => {
+    const sized = (size: number) => file("f", "a", "x".repeat(size - file("f", "a", "").length - END.length)) + END;
+    client.send(post(sized(200)));
+    assertEquals((await client.readAnswer()).body, "200");
+    client.send(post(sized(201)));
+    assertEquals((await client.readAnswer()).status, 413);
+  }));
+
+// ---- upload_max_filesize --------------------------------------------------------------------------------------------
+
+const sizes: Handler = ({ files }, response) => response.end(Object.values(files).map((file) => (file as File).size).join());
+
+test("upload_max_filesize: at the limit and one past it, whatever the whole form has", () =>
+  over({ upload_max_filesize: 5000, package_max_length: 1000 }, sizes, async (client, folder) => {
+    const full = file("f", "a", "x".repeat(5000)) + file("g", "a", "x".repeat(5000));
+    client.send(post(full + END));
+    assertEquals((await client.readAnswer()).body, "5000,5000");
+    client.send(post(full + file("h", "a", "x".repeat(5001)) + END));
+    const { status, body, header } = await client.readAnswer();
+    assertEquals([status, body, header["connection"]], [413, "a file is too large", "close"]);
+    await client.readAll();
+    await emptied(folder);
+  }));
+
+test("upload_max_filesize: what is no content of a file counts for package_max_length, at the limit and one past it", async () => {
+  const rest = field("a", "") + fileHead("f", "a") + "\r\n" + END;
+  for (const chunk of [1, 64, 100_000]) {
+    for (const [over1, expected] of [[0, 200], [1, 413]]) {
+      await over({ upload_max_filesize: 5000, package_max_length: 500 }, sizes, async (client) => {
+        const body = field("a", "y".repeat(500 + over1 - rest.length)) + file("f", "a", "\r\n--A".repeat(100)) + END;
+        const request = post(body);
+        for (let at = 0; at < request.length; at += chunk) client.send(request.slice(at, at + chunk));
+        assertEquals((await client.readAnswer()).status, expected);
+      });
+    }
+  }
+});
+
+test("upload_max_filesize: the whole form has a limit of its own, 20 files or http_stream_body_max_length", () =>
+  over({ upload_max_filesize: 100, package_max_length: 50 }, () => {
+    throw new Error("never");
+  }, async (_client, _folder, server) => {
+    const answer = async (octets: string) => {
+      const client = new MemoryClient(server);
+      client.send(octets);
+      const { status, body } = await client.readAnswer();
+      client.drop();
+      return [status, body];
+    };
+    assertEquals(await answer(head(2051)), [413, "the body is too large"]);
+    assertEquals(await answer(head(2050) + "-".repeat(2050)), [413, "the form is too large"]);
+    const chunk = `${(2051).toString(16)}\r\n${fileHead("f", "a")}`;
+    assertEquals(await answer(head("chunked") + chunk + "-".repeat(2051)), [413, "the body is too large"]);
+  }));
+
+test("http_stream_body_max_length limits forms that are read while they arrive", () =>
+  over({ upload_max_filesize: 1000, http_stream_body_max_length: 300 }, sizes, async (client) => {
+    const sized = (size: number) => file("f", "a", "x".repeat(size - file("f", "a", "").length - END.length)) + END;
+    client.send(post(sized(300)));
+    assertEquals((await client.readAnswer()).status, 200);
+    client.send(post(sized(301)));
+    assertEquals((await client.readAnswer()).status, 413);
+  }));
+
+test("upload_max_filesize: other bodies have package_max_length", () =>
+  over(
+    { upload_max_filesize: 1000, package_max_length: 10 },
+    (request, response) => response.end(request.getContent()),
+    async (client) => {
+      client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0123456789");
+      assertEquals((await client.readAnswer()).body, "0123456789");
+      client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n0123456789a");
+      assertEquals((await client.readAnswer()).status, 413);
+    },
+  ));
+
+test("upload_max_filesize: pipelined requests, with length and chunks, stay in order", () =>
+  over({ upload_max_filesize: 1000 }, show, async (client) => {
+    const body = field("a", "1") + file("f", "a", "hello") + END;
+    const chunks = body.match(/[^]{1,50}/g)!.map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join("") + "0\r\n\r\n";
+    client.send(post(body) + head("chunked") + chunks + "GET / HTTP/1.1\r\nHost: x\r\n\r\n" + post(body));
+    const found = [];
+    for (let i = 0; i < 4; i++) found.push(JSON.parse((await client.readAnswer()).body).post.a ?? "none");
+    assertEquals(found, ["1", "1", "none", "1"]);
+  }));
+
+test("upload_max_filesize: a client that waits for 100 gets it", () =>
+  over({ upload_max_filesize: 1000 }, sizes, async (client) => {
+    const body = file("f", "a", "hello") + END;
+    client.send(head(body.length, "Expect: 100-continue\r\n"));
+    assertEquals(await client.readHead(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send(body);
+    assertEquals((await client.readAnswer()).body, "5");
+  }));
+
+test("upload_max_filesize: a client that goes in the middle leaves no file, and the handler is not called", () => {
+  let calls = 0;
+  return over({ upload_max_filesize: 1000 }, () => calls++, async (_client, folder, server) => {
+    for (const leave of ["drop", "end"] as const) {
+      const client = new MemoryClient(server);
+      client.send(head(1000) + fileHead("f", "a") + "x".repeat(100));
+      await written(folder, 100);
+      client[leave]();
+      await emptied(folder);
+    }
+    assertEquals(calls, 0);
+  });
+});
+
+test("upload_max_filesize: a form that stops arriving is 408, and leaves no file", () => {
+  const alive = setInterval(() => {}, 1000); // the server's own clock keeps no process alive
+  return over({ upload_max_filesize: 1000, http_request_timeout: 0.3 }, () => {}, async (client, folder) => {
+    client.send(head(1000) + fileHead("f", "a") + "x");
+    assertEquals((await client.readAnswer()).status, 408);
+    await emptied(folder);
+  }).finally(() => clearInterval(alive));
+});
+
+test("upload_max_filesize with http_stream_body: forms are read first, other bodies are streamed", () =>
+  over({ upload_max_filesize: 1000, http_stream_body: true }, async (request, response) => {
+    response.end(
+      request.files.f === undefined ? await request.text() : `${await request.files.f.text()} ${await request.text()}.`,
+    );
+  }, async (client) => {
+    client.send(post(file("f", "a", "hello") + END) + "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+    assertEquals([(await client.readAnswer()).body, (await client.readAnswer()).body], ["hello .", "abc"]);
+  }));
+
+test("the coroutine style has the same", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "upload-"));
+  const server = new coroutine.HttpServer("127.0.0.1");
+  server.set({ http_parse_files: true, upload_max_filesize: 1000, upload_tmp_dir: folder });
+  server.handle("/", async (request, response) => {
+    response.end(`${request.tmpfiles.length} ${await request.files.f.text()}`);
+  });
+  const client = new MemoryClient(server);
+  client.send(post(file("f", "a", "hello") + END));
+  assertEquals((await client.readAnswer()).body, "1 hello");
+  await emptied(folder);
+  client.drop();
+  server.shutdown();
+  rmSync(folder, { recursive: true });
+});
