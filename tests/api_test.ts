@@ -81,7 +81,7 @@ const INTERNAL: Readonly<Record<string, string>> = {
   HttpResponse: "leave() onMisuse()",
   // How sessions fill a request.
   BaseRequest: "version setBody() setPost()",
-  HttpRequest: "hasUpload isMultipart readForm()",
+  HttpRequest: "hasUpload readForm()",
   // What a request is made of.
   BaseClient: "draft",
   // Frames without copies.
@@ -131,7 +131,7 @@ const CLASSES: readonly (readonly [name: string, members: Set<string>, inherited
   ["Frame", ofFrame, constructed],
   ["CloseFrame", membersOf(main.CloseFrame, new main.CloseFrame()), ofFrame],
   ["HttpRequest", membersOf(main.HttpRequest, main.HttpRequest.create()), constructed],
-  ["UploadedFile", membersOf(main.UploadedFile, new main.UploadedFile(new File([], "a"))), constructed],
+  ["UploadedFile", membersOf(main.UploadedFile, new main.UploadedFile(new Blob(), "a", "")), constructed],
   ["HttpResponse", ofResponse, constructed],
   ["Cookie", membersOf(main.Cookie, new main.Cookie()), new Set()],
   [
