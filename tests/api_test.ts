@@ -81,7 +81,7 @@ const INTERNAL: Readonly<Record<string, string>> = {
   HttpResponse: "leave() onMisuse()",
   // How sessions fill a request.
   BaseRequest: "version setBody() setPost()",
-  HttpRequest: "hasUpload readForm()",
+  HttpRequest: "hasUpload",
   // What a request is made of.
   BaseClient: "draft",
   // Frames without copies.

@@ -37,6 +37,9 @@ export interface HttpRequestOptions extends RequestOptions {
   readonly maxBodySize: number;
 }
 
+/** Reads the form of a request into its `post` and `files`; tells why it is refused, if it is. */
+export let readForm: (request: HttpRequest, form: FormReader) => Promise<HttpFailure | undefined>;
+
 /**
  * A request (Swoole page "Http\Request"). The handler of `open` gets the one that opened the WebSocket.
  *
@@ -72,6 +75,10 @@ export interface HttpRequestOptions extends RequestOptions {
  * ```
  */
 export class HttpRequest extends BaseRequest {
+  static {
+    readForm = (request, form) => request.#readForm(form);
+  }
+
   readonly #options: HttpRequestOptions;
   readonly #upload: RequestBody | undefined;
   #form: FormReader | undefined = undefined;
@@ -192,8 +199,7 @@ export class HttpRequest extends BaseRequest {
     return this.#upload !== undefined;
   }
 
-  /** Reads a form into `post` and `files`; tells why it is refused, if it is. @internal */
-  async readForm(form: FormReader): Promise<HttpFailure | undefined> {
+  async #readForm(form: FormReader): Promise<HttpFailure | undefined> {
     let body: Uint8Array | undefined = this.rawContent();
     const whole = () => {
       const all = body;

@@ -13,7 +13,7 @@ import type { Compression } from "../websocket/deflate/compression.ts";
 import { hasToken, isUpgrade } from "../websocket/handshake.ts";
 import { FormReader } from "./form_reader.ts";
 import type { HttpHost } from "./http_host.ts";
-import { HttpRequest } from "./http_request.ts";
+import { HttpRequest, readForm } from "./http_request.ts";
 import { WaitingResponse } from "./http_response.ts";
 import { refusal, refuse } from "./refusal.ts";
 import { type BodySupply, RequestBody } from "./request_body.ts";
@@ -215,7 +215,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
     const { forms } = this.#host;
     if (forms === undefined || !isMultipart(head)) return void this.#handle(request, response);
     const form = new FormReader(forms);
-    request.readForm(form).then((failure) =>
+    readForm(request, form).then((failure) =>
       this.connection.gather(() => {
         if (this.#over) return form.drop();
         if (failure !== undefined) {
