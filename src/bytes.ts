@@ -4,6 +4,36 @@
  * @module
  */
 
+const encoder = new TextEncoder();
+
+/** Texts up to this many UTF-16 units are encoded one by one, which is faster than to make a view for `encodeInto()`. */
+const LOOP_LIMIT = 64;
+
+/**
+ * Writes a text that is ASCII.
+ *
+ * @param text The text.
+ * @param memory Where it goes; it has room for an octet for each UTF-16 unit.
+ * @param at Index of the first octet.
+ * @returns `false` if it is something else; what the memory holds there is undefined then.
+ */
+export function writeAscii(text: string, memory: Uint8Array, at: number): boolean {
+  const units = text.length;
+  if (units > LOOP_LIMIT) {
+    // Whatever is not ASCII takes more octets than units, so that not all of it finds room.
+    return encoder.encodeInto(text, memory.subarray(at, at + units)).read === units;
+  }
+  let all = 0;
+  for (let i = 0; i < units; i++) all |= memory[at + i] = text.charCodeAt(i);
+  return all < 0x80;
+}
+
+/** Writes a text of which every UTF-16 unit is an octet. */
+export function writeLatin1(text: string, memory: Uint8Array, at: number): void {
+  if (writeAscii(text, memory, at)) return;
+  for (let i = 0; i < text.length; i++) memory[at + i] = text.charCodeAt(i);
+}
+
 /** Copies parts into one new array. */
 export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
   let size = 0;

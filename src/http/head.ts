@@ -64,6 +64,13 @@ const CLASSES: Uint8Array = (() => {
 
 const decoder = new TextDecoder();
 
+/**
+ * What header fields are put into. It inherits nothing, whatever the names, as an object without a prototype; but engines keep the
+ * keys of such an object in a hash table, and give the instances of a constructor that have the same keys a common shape.
+ */
+const Fields = function () {} as unknown as new () => object;
+Fields.prototype = Object.freeze(Object.create(null));
+
 /** Octets as Latin-1, which is what header fields are (RFC 9110 section 5.5). */
 export function latin1(bytes: Uint8Array, start: number, end: number): string {
   let all = 0;
@@ -155,7 +162,7 @@ export function parseFields(
   maxHeaders: number,
   setCookie?: string[],
 ): Record<string, string> | HttpFailure {
-  const header: Record<string, string> = Object.create(null);
+  const header = new Fields() as Record<string, string>;
   for (let count = 1; at < text.length; count++) {
     if (count > maxHeaders) return new HttpFailure(431, "there are too many header fields");
     const start = at;

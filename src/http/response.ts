@@ -276,6 +276,7 @@ export class BaseResponse {
    */
   end(data: string | Uint8Array = ""): boolean {
     if (this.#finished()) return false;
+    if (typeof data === "string" && this.#sendText(data)) return true;
     const bytes = toBytes(data);
     this.#ended = true;
     if (this.#headSent) {
@@ -286,6 +287,17 @@ export class BaseResponse {
     const coding = this.#chooseCoding(bytes.length);
     if (coding === undefined) this.#sendWhole(bytes);
     else this.#sendCoded(bytes, coding);
+    return true;
+  }
+
+  /** Sends a whole body that is ASCII in place behind its head, and returns `false` if it is not, or more has to be done. */
+  #sendText(text: string): boolean {
+    const target = this.#target;
+    if (target.sendText === undefined || this.#headSent || this.#trailers !== undefined || !this.#hasBody()) return false;
+    if (target.bodyCompression !== undefined && target.acceptEncoding !== undefined) return false;
+    if (!target.sendText(this.#makeHead(text.length), text)) return false;
+    this.#ended = this.#headSent = true;
+    this.#finish();
     return true;
   }
 
@@ -403,6 +415,12 @@ export class BaseResponse {
 
   /** @param length The length of the whole body; `undefined` when parts follow. */
   #sendHead(length: number | undefined): void {
+    const head = this.#makeHead(length);
+    this.#headSent = true;
+    this.#target.sendHead(head);
+  }
+
+  #makeHead(length: number | undefined): string {
     const fields = this.#fields;
     const hasBody = this.#hasBody();
     this.#keptAlive = this.#target.keepAlive && !(this.#streamed && !this.#chunked && hasBody) && !saysClose(fields);
@@ -412,9 +430,8 @@ export class BaseResponse {
       else if (this.#chunked) framing = announceTrailers(this.#trailers) + "Transfer-Encoding: chunked\r\n";
       else if (length !== undefined && !this.#lengthUnknown) framing = `Content-Length: ${length}\r\n`;
     }
-    this.#headSent = true;
     const { date } = this.#target;
-    this.#target.sendHead(headText(this.#status, this.#reason, fields, this.#cookies, date, this.#keptAlive, hasBody, framing));
+    return headText(this.#status, this.#reason, fields, this.#cookies, date, this.#keptAlive, hasBody, framing);
   }
 }
 

@@ -27,9 +27,12 @@ const NO_TRAILERS = new Set([
   "te",
 ]);
 
+/** A field, with its name in lower case beside it. */
+export type Field = readonly [name: string, value: string, lower: string];
+
 /** Fields in the order in which they were set. */
 export class ResponseFields {
-  #fields: (readonly [name: string, value: string])[] = [];
+  #fields: Field[] = [];
 
   /**
    * Sets a field, in place of what it had.
@@ -45,12 +48,12 @@ export class ResponseFields {
     const lower = name.toLowerCase();
     if (lower === "transfer-encoding") throw new TypeError("Cannot set Transfer-Encoding: write() chooses it");
     if (this.#fields.length > 0) this.delete(lower);
-    for (const one of values) this.#fields.push([name, one]);
+    for (const one of values) this.#fields.push([name, one, lower]);
   }
 
   /** Adds a field behind those of the same name. The value is known to be one. */
   add(name: string, value: string): void {
-    this.#fields.push([name, value]);
+    this.#fields.push([name, value, name.toLowerCase()]);
   }
 
   /** Sets a trailer; throws as `set()`, and for what cannot be one. */
@@ -61,18 +64,18 @@ export class ResponseFields {
 
   /** Takes a field out; the name in lower case. */
   delete(lower: string): void {
-    this.#fields = this.#fields.filter(([name]) => name.toLowerCase() !== lower);
+    this.#fields = this.#fields.filter((field) => field[2] !== lower);
   }
 
   /** Whether a field is there; the name in lower case. */
   has(lower: string): boolean {
-    for (const [name] of this.#fields) if (name.toLowerCase() === lower) return true;
+    for (let i = 0; i < this.#fields.length; i++) if (this.#fields[i][2] === lower) return true;
     return false;
   }
 
   /** The values of a field, joined; the name in lower case. */
   get(lower: string): string | undefined {
-    const values = this.#fields.filter(([name]) => name.toLowerCase() === lower);
+    const values = this.#fields.filter((field) => field[2] === lower);
     return values.length === 0 ? undefined : values.map(([, value]) => value).join(", ");
   }
 
@@ -82,7 +85,7 @@ export class ResponseFields {
   }
 
   /** All of them. */
-  [Symbol.iterator](): IterableIterator<readonly [name: string, value: string]> {
+  [Symbol.iterator](): IterableIterator<Field> {
     return this.#fields[Symbol.iterator]();
   }
 }

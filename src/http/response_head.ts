@@ -40,25 +40,33 @@ export function headText(
   framing: string,
 ): string {
   let text = `HTTP/1.1 ${status} ${reason ?? reasonPhrase(status)}\r\n`;
+  let server = false;
+  let dated = false;
   let connection = false;
-  for (const [name, value] of fields) {
-    const lower = name.toLowerCase();
+  let type = isBodiless(status);
+  for (const [name, value, lower] of fields) {
+    if (lower === "connection") {
+      if (!connection) text += `${name}: ${connectionField(fields, status, keptAlive)}\r\n`;
+      connection = true;
+      continue;
+    }
+    server ||= lower === "server";
+    dated ||= lower === "date";
+    type ||= lower === "content-type";
     if (value === "" && (lower === "server" || lower === "date" || lower === "content-type")) continue;
     // The length of what is sent is known better here; a program's own only counts where it stands for what is not sent
     // (RFC 9110 section 8.6).
     if (lower === "content-length" && (hasBody || status === 101 || status === 204)) continue;
-    if (lower !== "connection") text += `${name}: ${value}\r\n`;
-    else if (!connection) text += `${name}: ${connectionField(fields, status, keptAlive)}\r\n`;
-    connection ||= lower === "connection";
+    text += `${name}: ${value}\r\n`;
   }
   if (cookies !== undefined) { for (const cookie of cookies) text += `Set-Cookie: ${cookie}\r\n`; }
-  if (!fields.has("server")) text += "Server: sluice\r\n";
-  if (!fields.has("date")) text += `Date: ${date}\r\n`;
+  if (!server) text += "Server: sluice\r\n";
+  if (!dated) text += `Date: ${date}\r\n`;
   if (!connection) {
     if (fields.has("upgrade")) text += `Connection: ${connectionField(fields, status, keptAlive)}\r\n`;
-    else if (status !== 101) text += `Connection: ${keptAlive ? "keep-alive" : "close"}\r\n`;
+    else if (status !== 101) text += keptAlive ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
   }
-  if (!isBodiless(status) && !fields.has("content-type")) text += "Content-Type: text/html\r\n";
+  if (!type) text += "Content-Type: text/html\r\n";
   return text + framing + "\r\n";
 }
 

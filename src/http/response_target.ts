@@ -32,6 +32,8 @@ export interface ResponseTarget {
   send(bytes: Uint8Array): void;
   /** Sends a part of the head. */
   sendHead(text: string): void;
+  /** Sends a head and a body that is ASCII. Returns `false`, and has sent nothing, if it is something else, or too long for that. */
+  sendText?(head: string, body: string): boolean;
   /**
    * The answer is complete.
    *

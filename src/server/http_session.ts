@@ -4,6 +4,7 @@
  * @module
  */
 
+import { writeAscii, writeLatin1 } from "../bytes.ts";
 import type { Connection, Protocol } from "../connection.ts";
 import type { HttpFailure, RequestHead } from "../http/head.ts";
 import type { BodyCompression } from "../http/content_coding.ts";
@@ -19,6 +20,9 @@ import { refusal, refuse } from "./refusal.ts";
 import { type BodySupply, RequestBody } from "./request_body.ts";
 
 const NO_BODY = new Uint8Array(0);
+
+/** What is longer is sent by reference. */
+const COPY_LIMIT = 32 * 1024;
 
 /** The HTTP protocol of one connection. */
 export class HttpSession implements Protocol, ResponseTarget, BodySupply {
@@ -422,7 +426,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 
   send(bytes: Uint8Array): void {
     const { connection } = this;
-    if (bytes.length > 32 * 1024) return connection.append(bytes);
+    if (bytes.length > COPY_LIMIT) return connection.append(bytes);
     const at = connection.reserve(bytes.length);
     connection.memory.set(bytes, at);
     connection.commit(bytes.length);
@@ -431,9 +435,19 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   sendHead(text: string): void {
     const { connection } = this;
     const at = connection.reserve(text.length);
-    const { memory } = connection;
-    for (let i = 0; i < text.length; i++) memory[at + i] = text.charCodeAt(i);
+    writeLatin1(text, connection.memory, at);
     connection.commit(text.length);
+  }
+
+  sendText(head: string, body: string): boolean {
+    const { connection } = this;
+    const size = head.length + body.length;
+    if (size > COPY_LIMIT) return false;
+    const at = connection.reserve(size);
+    if (!writeAscii(body, connection.memory, at + head.length)) return false;
+    writeLatin1(head, connection.memory, at);
+    connection.commit(size);
+    return true;
   }
 
   onEnd(status: number, keepAlive: boolean): void {

@@ -38,7 +38,8 @@ export function acceptFor(key: string): string {
 
 /** Tells whether a header's comma-separated list has a token, in any letter case. */
 export function hasToken(list: string | undefined, token: string): boolean {
-  if (list === undefined) return false;
+  if (list === undefined || list.length < token.length) return false;
+  if (!list.includes(",")) return list.trim().toLowerCase() === token;
   for (const item of list.split(",")) if (item.trim().toLowerCase() === token) return true;
   return false;
 }

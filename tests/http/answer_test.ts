@@ -207,3 +207,34 @@ test("coroutine style: write() waits for a client that does not read", async () 
   server.shutdown();
   await server.finished;
 });
+
+const LONG = 32 * 1024;
+
+/** A text as it travels: a character for each octet. */
+function inUtf8(text: string): string {
+  return Array.from(new TextEncoder().encode(text), (octet) => String.fromCharCode(octet)).join("");
+}
+
+test("a text is sent in UTF-8 with its length, whatever it holds and however long it is", () => {
+  const ascii = "Hello, World! ".repeat(4000);
+  const texts = [
+    ...[0, 1, 13, 64, 65, 1000, LONG - 200, LONG, LONG + 1, ascii.length].map((length) => ascii.slice(0, length)),
+    ...["ä", "ä".repeat(30), `${ascii.slice(0, 64)}ä`, `${ascii.slice(0, 5000)}€`, `😀${ascii.slice(0, LONG)}`, "\ud800"],
+  ];
+  const left = [...texts, ...texts];
+  return over((_request, response) => {
+    response.header("X-Name", "\xe4"); // Latin-1, as all of a head
+    response.end(left.shift());
+  }, async (client) => {
+    for (const text of texts) {
+      client.send(GET);
+      const { status, header, body } = await client.readAnswer();
+      assertEquals([status, header["x-name"], header["content-length"]], [200, "\xe4", `${inUtf8(text).length}`]);
+      assertEquals(body === inUtf8(text), true);
+    }
+    client.send(GET.repeat(texts.length));
+    for (const text of texts) {
+      assertEquals((await client.readAnswer()).body === inUtf8(text), true);
+    }
+  });
+});
