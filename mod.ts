@@ -70,6 +70,7 @@ export { HttpResponse, WaitingResponse } from "./src/server/http_response.ts";
 export { HttpServer } from "./src/server/http_server.ts";
 export type { HttpSettings } from "./src/server/http_settings.ts";
 export type { ClientInfo, ServerStats } from "./src/server/info.ts";
+export type { LogSettings } from "./src/server/log.ts";
 export type { PackageSettings } from "./src/server/package_settings.ts";
 export type { LengthFunction, LengthType } from "./src/server/packages.ts";
 export { Server } from "./src/server/server.ts";

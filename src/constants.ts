@@ -180,3 +180,16 @@ export const SWOOLE_LOG_WARNING = 4;
 export const SWOOLE_LOG_ERROR = 5;
 /** Nothing. */
 export const SWOOLE_LOG_NONE = 6;
+
+// When the log begins a new file (Swoole page "Server", setting `log_rotation`).
+
+/** Never. */
+export const SWOOLE_LOG_ROTATION_SINGLE = 0;
+/** Each month; `202401` stands behind the name of the file. */
+export const SWOOLE_LOG_ROTATION_MONTHLY = 1;
+/** Each day; `20240131` stands behind the name of the file. */
+export const SWOOLE_LOG_ROTATION_DAILY = 2;
+/** Each hour; `2024013123` stands behind the name of the file. */
+export const SWOOLE_LOG_ROTATION_HOURLY = 3;
+/** Each minute; `202401312359` stands behind the name of the file. */
+export const SWOOLE_LOG_ROTATION_EVERY_MINUTE = 4;

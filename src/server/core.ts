@@ -5,12 +5,12 @@
  */
 
 import type { Connection } from "../connection.ts";
-import { SWOOLE_LOG_ERROR } from "../constants.ts";
 import { type BytePipe, loadRuntime, type Runtime } from "../runtime.ts";
 import { chooseEngine } from "./compression.ts";
 import { ConnectionTable } from "./connection_table.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { listen } from "./listening.ts";
+import { logError } from "./log.ts";
 import { isPromise, type Place, PortCore, portOf, type ProtocolName, type Style } from "./port_core.ts";
 import { Timers } from "./timers.ts";
 
@@ -277,11 +277,6 @@ export class ServerCore extends PortCore {
   }
 
   #log(error: unknown, connection: Connection | undefined): void {
-    const what = error instanceof Error ? error.stack ?? error.message : String(error);
-    const line = `${new Date().toISOString()} ${connection === undefined ? "" : `fd ${connection.fd}: `}${what}`;
-    const { log_file, log_level } = this.settings;
-    if (log_file === "/dev/null" || log_level > SWOOLE_LOG_ERROR) return;
-    if (log_file === "" || this.#runtime === undefined) console.error(line);
-    else this.#runtime.appendTextFile(log_file, line + "\n").catch(() => console.error(line));
+    logError(error, connection?.fd ?? 0, this.settings, this.#runtime, Date.now());
   }
 }

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { SWOOLE_LOG_DEBUG, SWOOLE_LOG_INFO, SWOOLE_LOG_NONE } from "../constants.ts";
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "./compression.ts";
 import { HTTP_ALIASES, HTTP_DEFAULTS, HTTP_KINDS, type HttpSettings } from "./http_settings.ts";
+import { LOG_DEFAULTS, LOG_KINDS, type LogSettings } from "./log.ts";
 import { mergePackageSettings, PACKAGE_DEFAULTS, PACKAGE_KINDS, type PackageSettings } from "./package_settings.ts";
 import { checkValue, type Kind } from "./setting_kinds.ts";
 import { SOCKET_DEFAULTS, SOCKET_KINDS, type SocketSettings } from "./socket_settings.ts";
@@ -25,7 +25,8 @@ import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
  * assertThrows(() => server.set({ package_max_length: -1 }), RangeError, "package_max_length");
  * ```
  */
-export interface ServerSettings extends CompressionSettings, HttpSettings, PackageSettings, SocketSettings, TlsSettings {
+export interface ServerSettings
+  extends CompressionSettings, HttpSettings, LogSettings, PackageSettings, SocketSettings, TlsSettings {
   // ---- WebSocket
   /** The subprotocols that the server speaks. The first of the client's list that is among them is answered. None by default. */
   websocket_subprotocol?: string | readonly string[];
@@ -99,10 +100,6 @@ export interface ServerSettings extends CompressionSettings, HttpSettings, Packa
   start_session_id?: number;
   /** `connect`, `receive`, `close` and `disconnect` get one `ServerEvent` behind the server, `packet` a `Packet`. `false`. */
   event_object?: boolean;
-  /** Append log lines to this file; `/dev/null` for none. The console by default. */
-  log_file?: string;
-  /** What to log: up to `SWOOLE_LOG_ERROR` errors, with `SWOOLE_LOG_NONE` nothing. `SWOOLE_LOG_INFO`. */
-  log_level?: number;
   /** Write the number of the process to this file, while the server runs. None by default. */
   pid_file?: string;
   /**
@@ -121,8 +118,7 @@ export type ServerWideSetting =
   | "start_session_id"
   | "enable_delay_receive"
   | "event_object"
-  | "log_file"
-  | "log_level"
+  | keyof LogSettings
   | "pid_file"
   | "stats_file"
   | "stats_timer_interval"
@@ -137,6 +133,9 @@ const SERVER_WIDE: readonly ServerWideSetting[] = [
   "event_object",
   "log_file",
   "log_level",
+  "log_date_format",
+  "log_date_with_microseconds",
+  "log_rotation",
   "pid_file",
   "stats_file",
   "stats_timer_interval",
@@ -153,6 +152,7 @@ export type ResolvedSettings = Readonly<Required<ServerSettings>>;
 const DEFAULTS: ResolvedSettings = {
   ...COMPRESSION_DEFAULTS,
   ...HTTP_DEFAULTS,
+  ...LOG_DEFAULTS,
   ...PACKAGE_DEFAULTS,
   ...SOCKET_DEFAULTS,
   ...TLS_DEFAULTS,
@@ -184,8 +184,6 @@ const DEFAULTS: ResolvedSettings = {
   socket_write_timeout: 0,
   start_session_id: 0,
   event_object: false,
-  log_file: "",
-  log_level: SWOOLE_LOG_INFO,
   pid_file: "",
   stats_file: "",
   stats_timer_interval: 1000,
@@ -195,6 +193,7 @@ const DEFAULTS: ResolvedSettings = {
 const KINDS: Record<keyof ServerSettings, Kind> = {
   ...COMPRESSION_KINDS,
   ...HTTP_KINDS,
+  ...LOG_KINDS,
   ...PACKAGE_KINDS,
   ...SOCKET_KINDS,
   ...TLS_KINDS,
@@ -226,8 +225,6 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   socket_write_timeout: "seconds",
   start_session_id: "count",
   event_object: "boolean",
-  log_file: "text",
-  log_level: { from: SWOOLE_LOG_DEBUG, to: SWOOLE_LOG_NONE },
   pid_file: "text",
   stats_file: "text",
   stats_timer_interval: { from: 1, to: 0x7fffffff },
