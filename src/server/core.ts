@@ -12,6 +12,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { listen } from "./listening.ts";
 import { logError } from "./log.ts";
 import { isPromise, type Place, PortCore, portOf, type ProtocolName, type Style } from "./port_core.ts";
+import { RequestQueue, UNLIMITED } from "./request_queue.ts";
 import { Timers } from "./timers.ts";
 
 export { isPromise, type Place, type Style } from "./port_core.ts";
@@ -32,6 +33,8 @@ export class ServerCore extends PortCore {
   protocolName: ProtocolName = "raw";
   /** Connections that `heartbeat_idle_time` does not concern. */
   readonly protectedFds: Set<number> = new Set();
+  /** The requests in work, where there is a limit for them. */
+  requests: RequestQueue | undefined = undefined;
   /** What `bind()` has noted. */
   readonly uids: Map<number, number> = new Map();
 
@@ -101,6 +104,9 @@ export class ServerCore extends PortCore {
     if (this.#table !== undefined) return this.#table;
     for (const port of this.ports) port.prepare();
     const { settings } = this;
+    const { max_concurrency, worker_max_concurrency } = settings;
+    const isLimited = max_concurrency !== UNLIMITED || worker_max_concurrency !== UNLIMITED;
+    this.requests = isLimited ? new RequestQueue(max_concurrency, worker_max_concurrency) : undefined;
     return this.#table = new ConnectionTable({
       maxConnections: settings.max_connection,
       firstFd: settings.start_session_id,

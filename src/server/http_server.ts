@@ -14,6 +14,7 @@ import { HttpResponse, type WaitingResponse } from "./http_response.ts";
 import { HttpSession } from "./http_session.ts";
 import type { PortCore, Style } from "./port_core.ts";
 import { coreOf, Server } from "./server.ts";
+import { refuse } from "./refusal.ts";
 import { StaticFiles } from "./static_files.ts";
 
 /**
@@ -136,6 +137,15 @@ export class ProgramHttpHost implements HttpHost {
   }
 
   onRequest(request: HttpRequest, response: WaitingResponse): void | Promise<void> {
+    const core = this.#core;
+    const { requests } = core.main;
+    if (requests === undefined) return this.#handle(request, response);
+    const entered = requests.enter(() => core.connection(request.fd) !== undefined, () => this.#handle(request, response));
+    if (entered === false) refuse(response, { status: 503, reason: "too many requests at a time" });
+    else return entered;
+  }
+
+  #handle(request: HttpRequest, response: WaitingResponse): void | Promise<void> {
     const core = this.#core;
     core.requestCount++;
     return core.run(core.connection(request.fd), () => core.handler("request")!(request, response), response);

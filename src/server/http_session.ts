@@ -163,6 +163,11 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
     if (gone !== undefined) { for (const callback of gone) callback(); }
   }
 
+  /** Whether an answer is being made. */
+  get isAnswering(): boolean {
+    return this.#response !== undefined;
+  }
+
   /** The answer that is being made, if the program has detached it. */
   get detached(): WaitingResponse | undefined {
     return this.#response?.isDetached ? this.#response : undefined;

@@ -56,6 +56,8 @@ export interface ServerStats {
   task_worker_num: number;
   /** Always 0. */
   user_worker_num: number;
+  /** Always 0: the one worker is busy whenever it can be asked. */
+  idle_worker_num: number;
   /** The same as `request_count`: what arrives is handled at once. */
   dispatch_count: number;
   /** Requests and messages handed to a handler. */
@@ -66,6 +68,8 @@ export interface ServerStats {
   total_recv_bytes: number;
   /** Octets sent, or queued to be sent. */
   total_send_bytes: number;
+  /** HTTP requests that are being answered, or wait for their turn. */
+  concurrency: number;
   /** The last fd that was given out. */
   session_round: number;
   /** The lowest fd of an open connection; 0 when there is none. */
@@ -78,4 +82,6 @@ export interface ServerStats {
   worker_response_count: number;
   /** The same as `dispatch_count`. */
   worker_dispatch_count: number;
+  /** HTTP requests that are being answered. */
+  worker_concurrency: number;
 }

@@ -8,6 +8,7 @@ import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } fro
 import { HTTP_ALIASES, HTTP_DEFAULTS, HTTP_KINDS, type HttpSettings } from "./http_settings.ts";
 import { LOG_DEFAULTS, LOG_KINDS, type LogSettings } from "./log.ts";
 import { mergePackageSettings, PACKAGE_DEFAULTS, PACKAGE_KINDS, type PackageSettings } from "./package_settings.ts";
+import { UNLIMITED } from "./request_queue.ts";
 import { checkValue, type Kind } from "./setting_kinds.ts";
 import { SOCKET_DEFAULTS, SOCKET_KINDS, type SocketSettings } from "./socket_settings.ts";
 import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
@@ -61,6 +62,10 @@ export interface ServerSettings
   max_connection?: number;
   /** Another name of `max_connection`. */
   max_conn?: number;
+  /** The most requests that may be in work at a time, or wait for it; others get 503. Event style. 4294967295: no limit. */
+  max_concurrency?: number;
+  /** The most requests whose handlers may run at a time; others wait for their turn. Event style. `max_concurrency`. */
+  worker_max_concurrency?: number;
   /** The most octets of a request line with its header fields; else 431. 64 KiB. */
   http_max_header_size?: number;
   /** The most header fields of a request; else 431. 128. */
@@ -115,6 +120,8 @@ export interface ServerSettings
 export type ServerWideSetting =
   | "max_connection"
   | "max_conn"
+  | "max_concurrency"
+  | "worker_max_concurrency"
   | "start_session_id"
   | "enable_delay_receive"
   | "event_object"
@@ -128,6 +135,8 @@ export type ServerWideSetting =
 const SERVER_WIDE: readonly ServerWideSetting[] = [
   "max_connection",
   "max_conn",
+  "max_concurrency",
+  "worker_max_concurrency",
   "start_session_id",
   "enable_delay_receive",
   "event_object",
@@ -170,6 +179,8 @@ const DEFAULTS: ResolvedSettings = {
   buffer_low_watermark: 0,
   max_connection: 100_000,
   max_conn: 0,
+  max_concurrency: UNLIMITED,
+  worker_max_concurrency: UNLIMITED,
   http_max_header_size: 64 * 1024,
   http_max_headers: 128,
   http_request_timeout: 10,
@@ -211,6 +222,8 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   buffer_low_watermark: "octets",
   max_connection: "count",
   max_conn: "count",
+  max_concurrency: { from: 1, to: UNLIMITED },
+  worker_max_concurrency: { from: 1, to: UNLIMITED },
   http_max_header_size: "octets",
   http_max_headers: "count",
   http_request_timeout: "seconds",
@@ -264,6 +277,7 @@ export function resolveSettings(given: ServerSettings, defaults: ServerSettings 
       if (settings[name] === undefined && settings[other] !== undefined) Object.assign(all, { [name]: settings[other] });
     }
   }
+  if (settings.worker_max_concurrency === undefined) all.worker_max_concurrency = all.max_concurrency;
   if (settings.max_conn !== undefined) all.max_connection = settings.max_conn;
   if (settings.buffer_high_watermark === undefined) all.buffer_high_watermark = Math.floor(all.socket_buffer_size * 0.8);
   if (settings.heartbeat_idle_time === undefined && settings.heartbeat_check_interval !== undefined) {

@@ -5,6 +5,7 @@
  */
 
 import type { ServerCore } from "./core.ts";
+import { HttpSession } from "./http_session.ts";
 import type { ServerStats } from "./info.ts";
 
 /** Counts. */
@@ -16,6 +17,8 @@ export function collectStats(core: ServerCore): ServerStats {
     if (minFd === 0) minFd = fd;
     maxFd = fd;
   }
+  let answering = 0;
+  for (const { protocol } of table?.connections() ?? []) if (protocol instanceof HttpSession && protocol.isAnswering) answering++;
   return {
     start_time: Math.floor(startTime / 1000),
     connection_num: table?.size ?? 0,
@@ -25,17 +28,20 @@ export function collectStats(core: ServerCore): ServerStats {
     worker_num: 1,
     task_worker_num: 0,
     user_worker_num: 0,
+    idle_worker_num: 0,
     dispatch_count: requestCount,
     request_count: requestCount,
     response_count: responseCount,
     total_recv_bytes: (table?.receivedBytes ?? 0) + shared.receivedBytes,
     total_send_bytes: (table?.sentBytes ?? 0) + shared.sentBytes,
+    concurrency: answering,
     session_round: table?.lastFd ?? 0,
     min_fd: minFd,
     max_fd: maxFd,
     worker_request_count: requestCount,
     worker_response_count: responseCount,
     worker_dispatch_count: requestCount,
+    worker_concurrency: answering - (core.requests?.waiting ?? 0),
   };
 }
 
@@ -49,6 +55,7 @@ const METRICS: readonly Metric[] = [
   ["close_count", "sluice_connections_closed", "counter", "Connections closed."],
   ["worker_num", "sluice_workers", "gauge", "Workers."],
   ["request_count", "sluice_requests", "counter", "Requests and messages handed to a handler."],
+  ["concurrency", "sluice_requests_in_work", "gauge", "Requests that are being answered, or wait for their turn."],
   ["response_count", "sluice_responses", "counter", "Answers and messages sent by the program."],
   ["total_recv_bytes", "sluice_received_bytes", "counter", "Octets received.", "bytes"],
   ["total_send_bytes", "sluice_sent_bytes", "counter", "Octets sent, or queued to be sent.", "bytes"],
