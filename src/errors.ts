@@ -18,19 +18,19 @@ export const ECONNREFUSED = 111;
 
 /** An argument is outside its range. */
 export const SWOOLE_ERROR_INVALID_PARAMS = 505;
-/** The bytes given to `unpack` are no frame. */
+/** The octets are no frame. Not set here. */
 export const SWOOLE_ERROR_PROTOCOL_ERROR = 508;
 /** `send` was called with nothing to send. */
 export const SWOOLE_ERROR_NO_PAYLOAD = 550;
 /** No address was found for the host. */
 export const SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED = 711;
-/** The server closed the connection. */
+/** The server closed the connection. Not set here: see 1005. */
 export const SWOOLE_ERROR_SESSION_CLOSED_BY_SERVER = 1001;
-/** The client closed the connection. */
+/** The client closed the connection. Not set here: see 1005. */
 export const SWOOLE_ERROR_SESSION_CLOSED_BY_CLIENT = 1002;
 /** The connection is in its closing handshake. */
 export const SWOOLE_ERROR_SESSION_CLOSING = 1003;
-/** The connection has just been closed. */
+/** The connection has been closed. Not set here: see 1005. */
 export const SWOOLE_ERROR_SESSION_CLOSED = 1004;
 /** No connection has this fd (any more). */
 export const SWOOLE_ERROR_SESSION_NOT_EXIST = 1005;
@@ -42,7 +42,7 @@ export const SWOOLE_ERROR_SSL_VERIFY_FAILED = 1014;
 export const SWOOLE_ERROR_SSL_HANDSHAKE_FAILED = 1018;
 /** A message is larger than `package_max_length`. */
 export const SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE = 1201;
-/** A package has no length. */
+/** A package has no length in all the octets that it may have. */
 export const SWOOLE_ERROR_PACKAGE_LENGTH_NOT_FOUND = 1202;
 /** A length field is malformed. */
 export const SWOOLE_ERROR_PACKAGE_MALFORMED_DATA = 1204;
@@ -52,9 +52,9 @@ export const SWOOLE_ERROR_CLIENT_NO_CONNECTION = 5001;
 export const SWOOLE_ERROR_HTTP_INVALID_PROTOCOL = 7102;
 /** The response has already ended. */
 export const SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE = 7106;
-/** The client is no WebSocket client. */
+/** The client is no WebSocket client. Not set here, nor by Swoole. */
 export const SWOOLE_ERROR_WEBSOCKET_BAD_CLIENT = 8501;
-/** The opcode does not exist. */
+/** The opcode does not exist. Not set here, nor by Swoole: see 8505. */
 export const SWOOLE_ERROR_WEBSOCKET_BAD_OPCODE = 8502;
 /** The connection is no established WebSocket. */
 export const SWOOLE_ERROR_WEBSOCKET_UNCONNECTED = 8503;
@@ -64,7 +64,7 @@ export const SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED = 8504;
 export const SWOOLE_ERROR_WEBSOCKET_PACK_FAILED = 8505;
 /** The frame cannot be unpacked. */
 export const SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED = 8506;
-/** The frame is not complete. */
+/** The frame is not complete. Not set here. */
 export const SWOOLE_ERROR_WEBSOCKET_INCOMPLETE_PACKET = 8507;
 
 const TEXTS: ReadonlyMap<number, string> = new Map([

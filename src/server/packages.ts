@@ -6,7 +6,11 @@
  */
 
 import { GrowingBuffer, viewBytes } from "../bytes.ts";
-import { SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE, SWOOLE_ERROR_PACKAGE_MALFORMED_DATA } from "../errors.ts";
+import {
+  SWOOLE_ERROR_PACKAGE_LENGTH_NOT_FOUND,
+  SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE,
+  SWOOLE_ERROR_PACKAGE_MALFORMED_DATA,
+} from "../errors.ts";
 import { mqttRule, redisRule } from "./package_protocols.ts";
 
 /**
@@ -56,7 +60,10 @@ const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** Takes a stream apart. No socket and no clock: octets in, packages out. */
 export class PackageSplitter {
-  /** Why nothing more is read: 1201 for a package that is too long, 1204 for a length that cannot be; 0 as long as all is well. */
+  /**
+   * Why nothing more is read: 1201 for a package that is too long, 1202 where it has no length, 1204 for a length that cannot be; 0
+   * as long as all is well.
+   */
   failure = 0;
 
   readonly #options: PackageOptions;
@@ -110,10 +117,13 @@ export class PackageSplitter {
   }
 
   #measure(bytes: Uint8Array, start: number, end: number): number {
-    const { maxLength } = this.#options;
+    const { maxLength, length } = this.#options;
     const size = this.#rule.measure(bytes, start, end, this.#searched);
     if (Number.isNaN(size) || size < 0) this.failure = SWOOLE_ERROR_PACKAGE_MALFORMED_DATA;
-    else if (size > maxLength || (size === 0 && end - start >= maxLength)) this.failure = SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE;
+    else if (size > maxLength) this.failure = SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE;
+    else if (size === 0 && end - start >= maxLength) {
+      this.failure = length === undefined ? SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE : SWOOLE_ERROR_PACKAGE_LENGTH_NOT_FOUND;
+    }
     this.#size = size;
     this.#searched = end - start;
     return size;
