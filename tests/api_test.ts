@@ -80,7 +80,7 @@ const INTERNAL: Readonly<Record<string, string>> = {
   WaitingResponse: "asMaker()",
   HttpResponse: "leave() onMisuse()",
   // How sessions fill a request.
-  BaseRequest: "version setBody() setPost()",
+  BaseRequest: "pathAndQuery version setBody() setPost()",
   HttpRequest: "hasUpload",
   // What a request is made of.
   BaseClient: "draft",

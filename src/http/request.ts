@@ -142,6 +142,12 @@ export class BaseRequest {
     return this.#head?.method ?? "";
   }
 
+  /** Path and query as they were sent, a query only if there is one. @internal */
+  get pathAndQuery(): string {
+    const [path, query] = splitTarget(this.#head?.target ?? "/");
+    return query === "" ? path : `${path}?${query}`;
+  }
+
   /** The HTTP version, `1.0` or `1.1`. @internal */
   get version(): string {
     return this.#head?.version ?? "1.1";

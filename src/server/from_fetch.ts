@@ -63,13 +63,10 @@ function refuse(response: WaitingResponse, status: number): void {
 
 function toRequest(request: HttpRequest, scheme: string, signal: AbortSignal): Request {
   const { header } = request;
-  const { request_uri, query_string } = request.server;
-  const path = `${request_uri}${query_string === undefined ? "" : `?${query_string}`}`;
   const url = new URL(`${scheme}://${header["host"] ?? "localhost"}`);
-  const headers = new Headers();
-  for (const [name, value] of Object.entries(header)) headers.append(name, value);
+  const path = request.pathAndQuery;
   const method = request.getMethod();
-  const init: RequestInit & { duplex?: "half" } = { method, headers, signal };
+  const init: RequestInit & { duplex?: "half" } = { method, headers: header, signal };
   if (method !== "GET" && method !== "HEAD") {
     if (!request.isCompleted()) {
       init.body = request.body;
@@ -99,23 +96,20 @@ async function sendResponse(answer: Response, response: WaitingResponse): Promis
   await sendBody(answer.body.getReader(), response);
 }
 
+/** The reader keeps its lock: nobody else reads this body, and to give it back takes longer than a short body does. */
 async function sendBody(reader: ReadableStreamDefaultReader<Uint8Array>, response: WaitingResponse): Promise<void> {
-  try {
-    const first = await reader.read();
-    if (first.done) return void response.end();
-    // A body that is whole goes out whole, with its length; a stream begins when its first part is there.
-    let next: ReadableStreamReadResult<Uint8Array> | undefined;
-    const reading = reader.read().then((result) => next = result);
-    reading.catch(() => {});
-    for (let i = 0; i < 16 && next === undefined; i++) await null;
-    if (next?.done) return void response.end(first.value);
-    response.writePart(first.value);
-    for (let part = await reading; !part.done; part = await reader.read()) {
-      if (!await response.drained()) return await reader.cancel(new DOMException("The client has gone", "AbortError"));
-      response.writePart(part.value);
-    }
-    response.end();
-  } finally {
-    reader.releaseLock();
+  const first = await reader.read();
+  if (first.done) return void response.end();
+  // A body that is whole goes out whole, with its length; a stream begins when its first part is there.
+  let next: ReadableStreamReadResult<Uint8Array> | undefined;
+  const reading = reader.read().then((result) => next = result);
+  reading.catch(() => {});
+  for (let i = 0; i < 16 && next === undefined; i++) await null;
+  if (next?.done) return void response.end(first.value);
+  response.writePart(first.value);
+  for (let part = await reading; !part.done; part = await reader.read()) {
+    if (!await response.drained()) return await reader.cancel(new DOMException("The client has gone", "AbortError"));
+    response.writePart(part.value);
   }
+  response.end();
 }
