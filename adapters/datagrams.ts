@@ -5,6 +5,8 @@
  */
 
 import dgram from "node:dgram";
+import dns from "node:dns";
+import net from "node:net";
 import { copyBytes, viewBytes } from "../src/bytes.ts";
 import type { DatagramOptions, DatagramSocket } from "../src/runtime.ts";
 
@@ -42,7 +44,7 @@ export function listenDatagram(
   failed: (error: unknown) => void,
 ): Promise<DatagramSocket> {
   return new Promise((resolve, reject) => {
-    const socket = dgram.createSocket({ type: family === 6 ? "udp6" : "udp4", reusePort });
+    const socket = dgram.createSocket({ type: family === 6 ? "udp6" : "udp4", reusePort, lookup: findAddress });
     socket.once("error", reject);
     socket.bind({ address: hostname, port }, () => {
       socket.off("error", reject).on("error", failed);
@@ -55,4 +57,15 @@ export function listenDatagram(
 /** A datagram without the rest of its memory: Deno reads each into 64 KiB. */
 function ownOctets(data: Uint8Array): Uint8Array {
   return data.length * 2 < data.buffer.byteLength ? copyBytes(data, 0, data.length) : viewBytes(data, 0, data.length);
+}
+
+/** Finds the address of a name. For an address itself Node would take another turn, for each datagram. */
+function findAddress(
+  hostname: string,
+  options: dns.LookupOneOptions,
+  done: (error: NodeJS.ErrnoException | null, address: string, family: number) => void,
+): void {
+  const family = net.isIP(hostname);
+  if (family === 0) dns.lookup(hostname, options, done);
+  else done(null, hostname, family);
 }

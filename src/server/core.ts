@@ -201,8 +201,8 @@ export class ServerCore extends PortCore {
   }
 
   async #stop(table: ConnectionTable, patience: number): Promise<void> {
+    this.emit("beforeshutdown"); // which may still send datagrams
     const closed = this.#closeListeners();
-    this.emit("beforeshutdown");
     this.timers.clearAll();
     if (patience > 0) this.#dismissAll(true);
     this.#wait(patience);

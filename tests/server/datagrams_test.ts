@@ -308,6 +308,28 @@ test("what has been given to sendto() is sent before the socket is closed", asyn
   });
 });
 
+test("beforeShutdown can say goodbye", async () => {
+  const server = echoServer();
+  await withClient(async (client) => {
+    const sent = signal<boolean>();
+    server.on("beforeShutdown", async (server) => sent.resolve(await server.sendto("127.0.0.1", client.port, "goodbye")));
+    await server.start();
+    server.shutdown();
+    assertEquals([await sent.promise, (await client.receive()).text], [true, "goodbye"]);
+    await server.finished;
+  });
+});
+
+test("a server may be bound to a name", async () => {
+  const server = new Server("localhost", 0, SWOOLE_BASE, SWOOLE_SOCK_UDP);
+  server.on("packet", (server, data, { address, port }) => server.sendto(address, port, data));
+  await serving(server, (_server, port) =>
+    withClient(async (client) => {
+      await client.send("hello", port);
+      assertEquals((await client.receive()).address, "127.0.0.1");
+    }));
+});
+
 test("a UDP port takes what it can do, and nothing else", async () => {
   assertThrows(() => new HttpServer("127.0.0.1", 0, SWOOLE_BASE, SWOOLE_SOCK_UDP), RangeError, "http does not go over UDP");
   assertThrows(
