@@ -4,16 +4,13 @@
  * @module
  */
 
-import { writeAscii, writeLatin1 } from "../bytes.ts";
 import type { Connection, Protocol } from "../connection.ts";
 import type { HttpFailure, RequestHead } from "../http/head.ts";
-import type { BodyCompression } from "../http/content_coding.ts";
 import { isMultipart, RequestParser } from "../http/request_parser.ts";
-import type { ResponseTarget } from "../http/response.ts";
-import type { Compression } from "../websocket/deflate/compression.ts";
 import { hasToken, isUpgrade } from "../websocket/handshake.ts";
 import { FormReader } from "./form_reader.ts";
 import type { HttpHost } from "./http_host.ts";
+import { HttpOutput } from "./http_output.ts";
 import { HttpRequest, readForm } from "./http_request.ts";
 import { WaitingResponse } from "./http_response.ts";
 import { refusal, refuse } from "./refusal.ts";
@@ -21,21 +18,9 @@ import { type BodySupply, RequestBody } from "./request_body.ts";
 
 const NO_BODY = new Uint8Array(0);
 
-/** What is longer is sent by reference. */
-const COPY_LIMIT = 32 * 1024;
-
 /** The HTTP protocol of one connection. */
-export class HttpSession implements Protocol, ResponseTarget, BodySupply {
-  /** The connection. */
-  readonly connection: Connection;
-  /** The compression that a handshake has agreed on. */
-  compression: Compression | undefined = undefined;
-  /** Swoole's `websocket_status` of a connection that is no WebSocket (yet): 0, 1 or 2; 5 after a refusal. */
-  status = 0;
-
-  readonly #host: HttpHost;
+export class HttpSession extends HttpOutput implements Protocol, BodySupply {
   readonly #parser: RequestParser;
-  #head: RequestHead | undefined = undefined; // of the request that is being answered
   #response: WaitingResponse | undefined = undefined;
   #upload: RequestBody | undefined = undefined; // the body of that request, while it is arriving
   #left: WaitingResponse | undefined = undefined; // by its handler, to something that makes it
@@ -47,11 +32,9 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   #reading = false;
   #peerEnded = false;
   #dismissed = false;
-  #over = false;
 
   constructor(connection: Connection, host: HttpHost) {
-    this.connection = connection;
-    this.#host = host;
+    super(connection, host);
     this.#parser = new RequestParser(host.requestLimits);
     connection.deadline = deadlineIn(host.requestTimeout, host.now);
   }
@@ -61,7 +44,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   receive(chunk: Uint8Array, at: number): void {
     if ((this.#response !== undefined && this.#upload === undefined) || this.#held !== undefined) return this.#hold(chunk, at);
     this.#reading = true;
-    while (at < chunk.length && !this.#over) {
+    while (at < chunk.length && !this.over) {
       const begun = this.#parser.begun;
       at = this.#parser.receive(chunk, at);
       if (this.#upload !== undefined) {
@@ -70,19 +53,19 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
         this.#hold(chunk, at);
         break;
       }
-      if (!begun && this.#parser.begun) this.connection.deadline = deadlineIn(this.#host.requestTimeout, this.#host.now);
+      if (!begun && this.#parser.begun) this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
       if (this.#parser.failure !== undefined) {
         this.#refuse(this.#parser.failure);
         break;
       }
       if (this.#parser.head !== undefined && !this.#headChecked) {
         this.#headChecked = true;
-        if (this.#host.takesUpgrades && isUpgrade(this.#parser.head)) {
+        if (this.host.takesUpgrades && isUpgrade(this.#parser.head)) {
           this.#beginUpgrade(this.#parser.head, chunk, at);
           break;
         }
         const { header, version } = this.#parser.head;
-        if (!this.#parser.complete && (this.#host.streamsBodies || this.#readsWhileArriving(this.#parser.head))) {
+        if (!this.#parser.complete && (this.host.streamsBodies || this.#readsWhileArriving(this.#parser.head))) {
           at = this.#beginUpload(this.#parser.head, chunk, at);
           if (this.#upload !== undefined || (this.#response === undefined && !this.connection.isFull)) continue;
           this.#hold(chunk, at);
@@ -102,7 +85,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
       }
     }
     this.#reading = false;
-    if (this.#peerEnded && this.#response === undefined && this.#held === undefined && !this.#over) this.connection.end(false);
+    if (this.#peerEnded && this.#response === undefined && this.#held === undefined && !this.over) this.connection.end(false);
   }
 
   receiveEnd(): void {
@@ -143,7 +126,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   }
 
   onClosed(): void {
-    this.#over = true;
+    this.over = true;
     this.#held = undefined;
     this.#upload?.fail("the client has gone");
     this.#form?.release();
@@ -153,7 +136,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 
   /** Calls back, once, when the client ends its side or is gone, as long as `response` is being made. */
   onGone(response: WaitingResponse, callback: () => void): void {
-    if (this.#over || this.#peerEnded) callback();
+    if (this.over || this.#peerEnded) callback();
     else if (response === this.#response) (this.#gone ??= new Set()).add(callback);
   }
 
@@ -176,7 +159,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   // ---- reading ------------------------------------------------------------------------------------------------------
 
   #hold(chunk: Uint8Array, at: number): void {
-    if (at >= chunk.length || this.#over) return;
+    if (at >= chunk.length || this.over) return;
     if (this.#held === undefined) {
       this.#held = chunk;
       this.#heldAt = at;
@@ -205,14 +188,14 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
     // Not from inside of a flush, which this may have been called from.
     if (this.#held === undefined || this.#response !== undefined) return;
     queueMicrotask(() => {
-      if (this.#response === undefined && !this.#over && !this.connection.isFull) this.#goOn();
+      if (this.#response === undefined && !this.over && !this.connection.isFull) this.#goOn();
     });
   }
 
   #answer(): void {
-    const head = this.#head = this.#parser.head!;
-    const request = new HttpRequest(head, this.#parser.body, this.#host.requestOptions, this.connection);
-    const response = this.#response = this.#host.makeResponse(this, request);
+    const head = this.head = this.#parser.head!;
+    const request = new HttpRequest(head, this.#parser.body, this.host.requestOptions, this.connection);
+    const response = this.#response = this.host.makeResponse(this, request);
     this.#parser.next();
     this.#headChecked = false;
     this.connection.deadline = 0;
@@ -221,12 +204,12 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 
   /** Reads the form, if there is one to be read, and hands the request on. */
   #begin(head: RequestHead, request: HttpRequest, response: WaitingResponse): void {
-    const { forms } = this.#host;
+    const { forms } = this.host;
     if (forms === undefined || !isMultipart(head)) return void this.#handle(request, response);
     const form = new FormReader(forms);
     readForm(request, form).then((failure) =>
       this.connection.gather(() => {
-        if (this.#over) return form.drop();
+        if (this.over) return form.drop();
         if (failure !== undefined) {
           this.#dismissed = true;
           return refuse(response, failure);
@@ -241,11 +224,11 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 
   /** Calls the handler. The promise, if any, settles when it is done. */
   #handle(request: HttpRequest, response: WaitingResponse): void | Promise<void> {
-    const served = this.#host.serveFile(request, response);
-    if (served === undefined) return this.#settle(response, this.#host.onRequest(request, response));
+    const served = this.host.serveFile(request, response);
+    if (served === undefined) return this.#settle(response, this.host.onRequest(request, response));
     return served.then((done) =>
       this.connection.gather(() => {
-        if (!done && !this.#over) this.#settle(response, this.#host.onRequest(request, response));
+        if (!done && !this.over) this.#settle(response, this.host.onRequest(request, response));
       })
     );
   }
@@ -258,23 +241,23 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
   // ---- bodies that are read while they arrive -----------------------------------------------------------------------
 
   #readsWhileArriving(head: RequestHead): boolean {
-    return this.#host.forms?.streamed === true && isMultipart(head);
+    return this.host.forms?.streamed === true && isMultipart(head);
   }
 
   /** Hands a request on whose body is still arriving. Returns where the octets behind it begin. */
   #beginUpload(head: RequestHead, chunk: Uint8Array, at: number): number {
-    this.#head = head;
+    this.head = head;
     const upload = this.#upload = new RequestBody(this);
     this.#parser.onBody = (bytes, start, end) => upload.push(bytes, start, end);
     upload.clientWaits = head.version === "1.1" && hasToken(head.header["expect"], "100-continue") && at === chunk.length;
-    const request = new HttpRequest(head, upload, this.#host.requestOptions, this.connection);
-    const response = this.#response = this.#host.makeResponse(this, request);
+    const request = new HttpRequest(head, upload, this.host.requestOptions, this.connection);
+    const response = this.#response = this.host.makeResponse(this, request);
     // What is there belongs to it: a short body is complete before the handler is called.
     while (at < chunk.length && !this.#parser.complete && this.#parser.failure === undefined) {
       at = this.#parser.receive(chunk, at);
     }
     this.#afterUpload();
-    if (!this.#over) this.#begin(head, request, response);
+    if (!this.over) this.#begin(head, request, response);
     return at;
   }
 
@@ -289,7 +272,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
       return;
     }
     if (!this.#parser.complete) {
-      this.connection.deadline = deadlineIn(this.#host.requestTimeout, this.#host.now);
+      this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
       return;
     }
     this.#upload = undefined;
@@ -301,39 +284,39 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 
   onWanted(): void {
     const upload = this.#upload;
-    if (!upload?.clientWaits || this.#over || this.#response?.headSent !== false) return;
+    if (!upload?.clientWaits || this.over || this.#response?.headSent !== false) return;
     upload.clientWaits = false;
     this.connection.gather(() => this.sendHead("HTTP/1.1 100 Continue\r\n\r\n"));
   }
 
   pause(): void {
-    if (this.#upload === undefined || this.#over) return;
+    if (this.#upload === undefined || this.over) return;
     this.connection.deadline = 0; // it is the program that takes its time
     this.connection.pause();
   }
 
   resume(): void {
-    if (this.#over || this.#held !== undefined) return;
-    if (this.#upload !== undefined) this.connection.deadline = deadlineIn(this.#host.requestTimeout, this.#host.now);
+    if (this.over || this.#held !== undefined) return;
+    if (this.#upload !== undefined) this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
     this.connection.resume();
   }
 
   onTooLarge(): void {
-    if (this.#over) return;
+    if (this.over) return;
     if (this.#response?.headSent === true) return this.connection.abort();
     this.connection.gather(() => this.#refuseWith(413, "the body is too large"));
     this.connection.end(true);
   }
 
   #beginUpgrade(head: RequestHead, chunk: Uint8Array, at: number): void {
-    this.#head = head;
+    this.head = head;
     this.status = 1;
-    const request = new HttpRequest(head, NO_BODY, this.#host.requestOptions, this.connection);
-    const response = this.#response = this.#host.makeResponse(this, request);
-    this.connection.deadline = deadlineIn(this.#host.requestTimeout, this.#host.now);
+    const request = new HttpRequest(head, NO_BODY, this.host.requestOptions, this.connection);
+    const response = this.#response = this.host.makeResponse(this, request);
+    this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
     if (head.bodyLength !== 0) return refuse(response, { status: 400, reason: "a WebSocket handshake has no body" });
     this.#hold(chunk, at);
-    this.#settle(response, this.#host.onUpgrade(this, request, response));
+    this.#settle(response, this.host.onUpgrade(this, request, response));
   }
 
   /** Sees to it that a handler that is done has answered. */
@@ -344,7 +327,7 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 
   #afterHandler(response: WaitingResponse): void {
     if (response.isOccupied) this.#left = response;
-    if (response.isSettled || this.#over) return;
+    if (response.isSettled || this.over) return;
     if (response.headSent) return this.connection.abort(); // what was sent is not the whole, and the peer has to see that
     response.status(500);
     response.end();
@@ -355,8 +338,8 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
     const { connection } = this;
     const held = this.#held;
     this.#held = this.#response = undefined;
-    this.#over = true;
-    const protocol = connection.protocol = this.#host.onSwitch(this);
+    this.over = true;
+    const protocol = connection.protocol = this.host.onSwitch(this);
     if (held === undefined && !this.#peerEnded) return;
     queueMicrotask(() => {
       if (!connection.isOpen) return;
@@ -382,77 +365,10 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
 
   // ---- ResponseTarget -----------------------------------------------------------------------------------------------
 
-  get isOpen(): boolean {
-    return !this.#over && this.connection.isOpen;
-  }
-
   get keepAlive(): boolean {
-    const head = this.#head!;
+    const head = this.head!;
     return head.version === "1.1" && !hasToken(head.header["connection"], "close") &&
       !this.isUpgrade && !this.#dismissed && this.#upload === undefined;
-  }
-
-  get isHead(): boolean {
-    return this.#head!.method === "HEAD";
-  }
-
-  get takesChunks(): boolean {
-    return this.#head!.version === "1.1";
-  }
-
-  get isUpgrade(): boolean {
-    return this.status !== 0;
-  }
-
-  get date(): string {
-    return this.#host.date;
-  }
-
-  /** `http` or `https`. */
-  get scheme(): string {
-    return this.#host.isSecure ? "https" : "http";
-  }
-
-  get acceptEncoding(): string | undefined {
-    return this.#head!.header["accept-encoding"];
-  }
-
-  get bodyCompression(): BodyCompression | undefined {
-    return this.#host.bodyCompression;
-  }
-
-  hasRoom(size: number): boolean {
-    return this.#host.hasRoom(this.connection, size);
-  }
-
-  later(work: () => void): void {
-    setTimeout(() => this.connection.gather(work), 0);
-  }
-
-  send(bytes: Uint8Array): void {
-    const { connection } = this;
-    if (bytes.length > COPY_LIMIT) return connection.append(bytes);
-    const at = connection.reserve(bytes.length);
-    connection.memory.set(bytes, at);
-    connection.commit(bytes.length);
-  }
-
-  sendHead(text: string): void {
-    const { connection } = this;
-    const at = connection.reserve(text.length);
-    writeLatin1(text, connection.memory, at);
-    connection.commit(text.length);
-  }
-
-  sendText(head: string, body: string): boolean {
-    const { connection } = this;
-    const size = head.length + body.length;
-    if (size > COPY_LIMIT) return false;
-    const at = connection.reserve(size);
-    if (!writeAscii(body, connection.memory, at + head.length)) return false;
-    writeLatin1(head, connection.memory, at);
-    connection.commit(size);
-    return true;
   }
 
   onEnd(status: number, keepAlive: boolean): void {
@@ -464,21 +380,11 @@ export class HttpSession implements Protocol, ResponseTarget, BodySupply {
       this.#form =
         undefined;
     this.#upload?.discard();
-    this.#host.onAnswered();
+    this.host.onAnswered();
     if (this.isUpgrade) this.status = 5;
-    if (!keepAlive || this.#over) return this.connection.end(true);
-    this.connection.deadline = deadlineIn(this.#host.keepAliveTimeout, this.#host.now);
+    if (!keepAlive || this.over) return this.connection.end(true);
+    this.connection.deadline = deadlineIn(this.host.keepAliveTimeout, this.host.now);
     if (!this.#reading && !this.connection.isFull) this.#goOn();
-  }
-
-  onMisuse(): void {
-    this.#host.setError(7106);
-  }
-
-  close(): boolean {
-    if (!this.isOpen) return false;
-    this.connection.end(true);
-    return true;
   }
 }
 
