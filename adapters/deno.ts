@@ -25,6 +25,7 @@ const POOLED_FROM = 4 * 1024;
 const POOLED_SIZE = 128 * 1024;
 const POOL_LIMIT = 8;
 const pool: Uint8Array[] = [];
+let pooled = 0; // in the pool, or on its way
 
 /** Octets through `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` know no half-close and hold 64 KiB each. */
 class DenoLane implements Lane {
@@ -81,7 +82,13 @@ class DenoLane implements Lane {
   }
 
   #writePooled(bytes: Uint8Array, start: number, end: number): void {
-    const memory = pool.pop() ?? new Uint8Array(POOLED_SIZE);
+    let memory = pool.pop();
+    if (memory === undefined) {
+      // So much of it just for this chunk would cost more than a copy.
+      if (pooled === POOL_LIMIT) return void this.#write(copyBytes(bytes, start, end));
+      pooled++;
+      memory = new Uint8Array(POOLED_SIZE);
+    }
     memory.set(bytes.subarray(start, end));
     this.#write(memory.subarray(0, end - start), memory);
   }
@@ -92,9 +99,10 @@ class DenoLane implements Lane {
       let at = await this.#conn.write(chunk);
       while (at < chunk.length) at += await this.#conn.write(chunk.subarray(at));
     } catch (error) {
+      if (memory !== undefined) pooled--;
       return this.#close(error);
     }
-    if (memory !== undefined && pool.length < POOL_LIMIT) pool.push(memory);
+    if (memory !== undefined) pool.push(memory);
     if (!this.#closed) this.#sink.onDrain();
   }
 
