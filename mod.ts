@@ -35,6 +35,7 @@ export { setRuntime } from "./src/runtime.ts";
 export type {
   Address,
   BytePipe,
+  ClientCertificates,
   ConnectOptions,
   ConnectTls,
   DatagramOptions,
@@ -42,12 +43,15 @@ export type {
   FileSink,
   FileSource,
   FolderEntry,
+  KeyPair,
   Lane,
   LaneSink,
   Listener,
   ListenOptions,
   Runtime,
+  TlsChoices,
   TlsOptions,
+  TlsVersion,
   WriteOptions,
 } from "./src/runtime.ts";
 export type { CompressionSettings } from "./src/server/compression.ts";

@@ -6,7 +6,7 @@
 
 import process from "node:process";
 import { LanePipe } from "../src/lane_streams.ts";
-import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime, TlsOptions } from "../src/runtime.ts";
 import { encoder } from "./content_encoder.ts";
 import { listenDatagram } from "./datagrams.ts";
 import { files } from "./files.ts";
@@ -200,13 +200,21 @@ function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): Bun
   };
 }
 
+/** Whether TLS needs nothing but a certificate and its key. */
+function isPlain({ cert: _cert, key: _key, ...rest }: TlsOptions): boolean {
+  return Object.values(rest).every((value) => value === undefined);
+}
+
 /** Bun as a runtime for servers and clients. */
 export const runtime: Runtime = {
   name: "bun",
   pid: process.pid,
-  // deno-lint-ignore require-await
-  async listen(options, accept): Promise<Listener> {
+  async listen(options, accept, failed): Promise<Listener> {
     const { Bun } = globalThis as unknown as { Bun: BunApi };
+    if (options.tls !== undefined && !isPlain(options.tls)) {
+      // Of what else there is to TLS, Bun.listen ignores half; node:tls does as it is told, on the same sockets of Bun.
+      return (await import("./node.ts")).runtime.listen(options, accept, failed);
+    }
     const unix = options.transport === "unix";
     const listener = Bun.listen({
       ...(unix

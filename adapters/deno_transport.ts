@@ -9,7 +9,6 @@
 import type net from "node:net";
 import { Duplex } from "node:stream";
 import tls from "node:tls";
-import type { TlsOptions } from "../src/runtime.ts";
 
 /** The high water mark of a TLS socket over a transport: one that is not reached, so that it never stops reading. */
 export const NEVER: number = 2 ** 30;
@@ -34,19 +33,21 @@ export function transportOver(socket: net.Socket): Duplex {
 /**
  * What a server does with the sockets that it accepts: the TLS handshake. Who fails, leaves or takes too long is dropped.
  *
- * @param options Certificate and key.
+ * @param options What `node:tls` is told.
  * @param timeout How long a handshake may take, in milliseconds.
- * @param secured Called for each connection that is established, with the TLS socket and the one below, which is paused.
+ * @param secured Called for each connection that is established, with the TLS socket, what is wrong with its certificate (empty
+ * for nothing, also when there is none), and the socket below, which is paused.
  */
 export function secureWith(
-  options: TlsOptions,
+  options: tls.TlsOptions,
   timeout: number,
-  secured: (socket: tls.TLSSocket, source: net.Socket) => void,
+  secured: (socket: tls.TLSSocket, verdict: string, source: net.Socket) => void,
 ): (source: net.Socket) => void {
-  const secureContext = tls.createSecureContext({ cert: options.cert, key: options.key });
+  const { requestCert, rejectUnauthorized, SNICallback } = options;
+  const secureContext = tls.createSecureContext(options);
+  const shared = { isServer: true, secureContext, requestCert, rejectUnauthorized, SNICallback, highWaterMark: NEVER };
   return (source) => {
-    const settings = { isServer: true, secureContext, highWaterMark: NEVER } as tls.TLSSocketOptions;
-    const socket = new tls.TLSSocket(transportOver(source), settings);
+    const socket = new tls.TLSSocket(transportOver(source), shared as tls.TLSSocketOptions);
     const drop = () => socket.destroy();
     const timer = setTimeout(drop, timeout);
     source.on("end", drop); // TLS itself would wait on
@@ -55,7 +56,15 @@ export function secureWith(
     socket.once("secure", () => {
       clearTimeout(timer);
       source.off("end", drop).pause();
-      secured(socket, source);
+      secured(socket, requestCert ? verdictOf(socket) : "", source);
     });
   };
+}
+
+/** Only a `tls.Server` asks for the verdict by itself, and only it takes the connection away. */
+function verdictOf(socket: tls.TLSSocket): string {
+  const { _handle: handle } = socket as unknown as { _handle?: { verifyError?(): unknown } };
+  if (typeof handle?.verifyError !== "function") return "UNKNOWN";
+  const verdict = handle.verifyError();
+  return verdict === "" || verdict === null || verdict === undefined ? "" : String(verdict);
 }

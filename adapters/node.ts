@@ -4,7 +4,6 @@
  * @module
  */
 
-import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync } from "node:fs";
 import net from "node:net";
 import { dirname } from "node:path";
@@ -16,7 +15,6 @@ import type {
   Address,
   BytePipe,
   ConnectOptions,
-  ConnectTls,
   Lane,
   LaneSink,
   Listener,
@@ -28,6 +26,7 @@ import { encoder } from "./content_encoder.ts";
 import { listenDatagram } from "./datagrams.ts";
 import { NEVER, secureWith, transportOver } from "./deno_transport.ts";
 import { files } from "./files.ts";
+import { certificateOf, ClientJudge, clientOptions, failure, judgeServer, serverOptions } from "./node_tls.ts";
 import { zlibEngine } from "./zlib.ts";
 
 /** Where a socket keeps its lane, so that all sockets share their listeners. */
@@ -124,11 +123,18 @@ function onClose(this: LaneSocket): void {
 
 /** A pipe whose addresses are made when somebody asks for them. */
 class NodePipe extends LanePipe {
+  readonly #socket: net.Socket;
   readonly #source: net.Socket;
+  #certificate: string | undefined = undefined;
 
   constructor(socket: net.Socket, source = socket) {
     super(new NodeLane(socket, source));
+    this.#socket = socket;
     this.#source = source;
+  }
+
+  get peerCertificate(): string | undefined {
+    return this.#certificate ??= this.#socket instanceof tls.TLSSocket ? certificateOf(this.#socket) : undefined;
   }
 
   get localAddress(): Address | undefined {
@@ -145,50 +151,10 @@ function addressOf(hostname: string | undefined, port: number | undefined): Addr
   return { transport: "tcp", hostname, port };
 }
 
-/** Deno's `node:tls` takes any certificate and fails at the first handshake: bad ones are found here instead. */
-function checkTls({ cert, key }: TlsOptions): void {
-  const privateKey = createPrivateKey(key);
-  if (!new X509Certificate(cert).checkPrivateKey(privateKey)) {
-    throw new Error("the private key does not belong to the certificate");
-  }
-}
-
 /** Node says that it is not permitted to bind a path in a folder that does not exist. */
 function explain(error: NodeJS.ErrnoException, options: ListenOptions): Error {
   if (options.transport === "tcp" || error.code !== "EACCES" || existsSync(dirname(options.hostname))) return error;
   return failure("ENOENT", "there is no such folder", error);
-}
-
-/** An error with a code. */
-function failure(code: string, message: string, cause?: unknown): Error {
-  return Object.assign(new Error(message, { cause }), { code });
-}
-
-/** Why a certificate is not taken; nothing when it is trusted, or only is self-signed where that is allowed. */
-function judge(socket: tls.TLSSocket, { serverName, allowSelfSigned }: ConnectTls): Error | undefined {
-  if (socket.authorized && !(allowSelfSigned && socket.isSessionReused())) return undefined;
-  const peer = socket.getPeerCertificate();
-  const certificate = peer.raw === undefined ? undefined : new X509Certificate(peer.raw);
-  if (
-    allowSelfSigned && certificate !== undefined && certificate.subject === certificate.issuer &&
-    certificate.verify(certificate.publicKey)
-  ) {
-    const now = Date.now();
-    if (now > Date.parse(certificate.validTo)) return failure("CERT_HAS_EXPIRED", "certificate has expired");
-    if (now < Date.parse(certificate.validFrom)) return failure("CERT_NOT_YET_VALID", "certificate is not yet valid");
-    return tls.checkServerIdentity(serverName, peer);
-  }
-  const verdict: unknown = socket.authorizationError; // the code or, in some runtimes, the error
-  return verdict instanceof Error ? verdict : failure(String(verdict), `the certificate is not trusted (${verdict})`);
-}
-
-/**
- * The authorities that are trusted when nothing else is said. Saying so makes Deno keep the TLS sessions of a connection to
- * itself: otherwise it resumes those of connections that did not check anything, and calls the certificate authorized.
- */
-function defaultAuthorities(): string[] {
-  const { getCACertificates } = tls as { getCACertificates?: (type: "default") => string[] };
-  return getCACertificates?.("default") ?? [...tls.rootCertificates];
 }
 
 /** Begins to connect. Gives the socket, and the one that the octets come from. */
@@ -198,19 +164,17 @@ function dial(options: ConnectOptions): [socket: net.Socket, source: net.Socket]
     ...(options.transport === "unix" ? { path: hostname } : { host: hostname, port, localAddress, localPort }),
     allowHalfOpen: true,
   };
-  const { verifyPeer, allowSelfSigned, ca, cert, key } = secure ?? {};
-  if (cert !== undefined && key !== undefined) checkTls({ cert, key });
-  const source = secure === undefined || "Deno" in globalThis ? net.connect(target as net.NetConnectOpts) : undefined;
-  if (secure === undefined) return [source!, source!];
+  if (secure === undefined) {
+    const socket = net.connect(target as net.NetConnectOpts);
+    return [socket, socket];
+  }
+  const choices = clientOptions(secure);
+  const source = "Deno" in globalThis ? net.connect(target as net.NetConnectOpts) : undefined;
   const socket = tls.connect(
     {
+      ...choices,
       ...(source === undefined ? target : { socket: transportOver(source), allowHalfOpen: true, highWaterMark: NEVER }),
       ...(net.isIP(secure.serverName) === 0 ? { servername: secure.serverName } : {}), // RFC 6066 section 3: no addresses
-      checkServerIdentity: (_host, peer) => tls.checkServerIdentity(secure.serverName, peer),
-      rejectUnauthorized: verifyPeer && !allowSelfSigned, // when self-signed ones may do, judge() has the say
-      ca: verifyPeer && allowSelfSigned ? ca ?? defaultAuthorities() : ca,
-      cert,
-      key,
     } as tls.ConnectionOptions,
   );
   return [socket, source ?? socket];
@@ -240,7 +204,7 @@ function connect(options: ConnectOptions): Promise<BytePipe> {
     signal.addEventListener("abort", giveUp);
     for (const each of [socket, source]) each.on("error", refuse).on("close", lose);
     socket.once(secure === undefined ? "connect" : "secureConnect", () => {
-      const fault = secure?.verifyPeer ? judge(socket as tls.TLSSocket, secure) : undefined;
+      const fault = secure?.verifyPeer ? judgeServer(socket as tls.TLSSocket, secure) : undefined;
       if (fault !== undefined) return drop(fault);
       settle();
       if (options.noDelay && options.transport === "tcp") source.setNoDelay(true);
@@ -250,25 +214,43 @@ function connect(options: ConnectOptions): Promise<BytePipe> {
   });
 }
 
+/** A server whose connections are shown once TLS is established with a peer that may come in. */
+function createTlsServer(
+  options: TlsOptions,
+  handshakeTimeout: number,
+  shared: net.ServerOpts,
+  onConnection: (socket: tls.TLSSocket, source: net.Socket) => void,
+): net.Server {
+  const judge = new ClientJudge(options.clients);
+  const onSecure = (socket: tls.TLSSocket, verdict: string, source: net.Socket = socket) => {
+    if (judge.admits(socket, verdict)) onConnection(socket, source);
+    else socket.on("error", () => {}).destroy();
+  };
+  const choices = serverOptions(options);
+  if ("Deno" in globalThis) return net.createServer(shared, secureWith(choices, handshakeTimeout, onSecure));
+  return tls.createServer(
+    { ...shared, ...choices, handshakeTimeout },
+    (socket) => onSecure(socket, socket.authorized ? "" : String(socket.authorizationError)),
+  ).on("tlsClientError", (_error, socket) => socket.destroy()); // also when the handshake takes too long
+}
+
 /** Node as a runtime for servers and clients. */
 export const runtime: Runtime = {
   name: "node",
   pid: process.pid,
   listen(options: ListenOptions, accept: (pipe: BytePipe) => void, failed: (error: unknown) => void): Promise<Listener> {
     return new Promise((resolve, reject) => {
-      if (options.tls !== undefined) checkTls(options.tls);
       const refuse = (error: Error) => reject(explain(error, options));
       const shared = { allowHalfOpen: true, noDelay: options.noDelay && options.transport === "tcp" };
       const onConnection = (socket: net.Socket, source = socket) => {
         if (options.keepAlive !== undefined) source.setKeepAlive(true, options.keepAlive); // as an option it does nothing in Deno
-        accept(new NodePipe(socket, source));
+        const pipe = new NodePipe(socket, source);
+        if (options.tls?.clients !== undefined) void pipe.peerCertificate; // kept: a socket that is gone does not know it any more
+        accept(pipe);
       };
       const server = options.tls === undefined
         ? net.createServer(shared, onConnection)
-        : "Deno" in globalThis
-        ? net.createServer(shared, secureWith(options.tls, options.handshakeTimeout, onConnection))
-        : tls.createServer({ ...shared, ...options.tls, handshakeTimeout: options.handshakeTimeout }, onConnection)
-          .on("tlsClientError", (_error, socket) => socket.destroy()); // also when the handshake takes too long
+        : createTlsServer(options.tls, options.handshakeTimeout, shared, onConnection);
       server.once("error", refuse);
       server.listen(
         options.transport === "unix"

@@ -151,6 +151,11 @@ export class Connection implements LaneSink, ByteSink {
     return this.pipe.remoteAddress;
   }
 
+  /** The certificate that the peer showed over TLS, PEM; see `BytePipe`. */
+  get peerCertificate(): string | undefined {
+    return this.pipe.peerCertificate;
+  }
+
   // ---- ByteSink -----------------------------------------------------------------------------------------------------
 
   reserve(size: number): number {

@@ -164,6 +164,21 @@ export const SWOOLE_SOCK_UNIX_DGRAM = 6;
 /** Added to a socket type: TLS with `ssl_cert_file` and `ssl_key_file`. */
 export const SWOOLE_SSL = 512;
 
+// Versions of TLS, for the setting `ssl_protocols`, which takes their sum (Swoole page "Constants").
+
+/** SSL 2, which nobody speaks any more: accepted, and without effect. */
+export const SWOOLE_SSL_SSLv2 = 2;
+/** SSL 3, which nobody speaks any more: accepted, and without effect. */
+export const SWOOLE_SSL_SSLv3 = 4;
+/** TLS 1.0. */
+export const SWOOLE_SSL_TLSv1 = 8;
+/** TLS 1.1. */
+export const SWOOLE_SSL_TLSv1_1 = 16;
+/** TLS 1.2. */
+export const SWOOLE_SSL_TLSv1_2 = 32;
+/** TLS 1.3. */
+export const SWOOLE_SSL_TLSv1_3 = 64;
+
 // Levels of the log (Swoole page "Server", setting `log_level`): what is below it is not logged. There are only errors here.
 
 /** Everything. */

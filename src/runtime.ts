@@ -50,6 +50,8 @@ export interface BytePipe {
   readonly localAddress?: Address | undefined;
   /** The peer's address, where there is one. */
   readonly remoteAddress?: Address | undefined;
+  /** The certificate that the peer showed over TLS, PEM; of clients only where they are asked for one. */
+  readonly peerCertificate?: string | undefined;
   /** A faster way to the same octets. Whoever uses it leaves the two streams alone. */
   readonly lane?: Lane | undefined;
   /** Drops the connection at once, both directions. */
@@ -96,12 +98,53 @@ export interface Lane {
   abort(): void;
 }
 
-/** Certificate and key for TLS, in PEM. */
-export interface TlsOptions {
-  /** The certificate chain. */
+/** A version of TLS. */
+export type TlsVersion = "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
+
+/** What either end may choose of TLS. What is left out is the runtime's own choice; what it cannot do, it refuses. */
+export interface TlsChoices {
+  /** The oldest version that will do. */
+  readonly minVersion?: TlsVersion | undefined;
+  /** The newest version that will do. */
+  readonly maxVersion?: TlsVersion | undefined;
+  /** The cipher suites that will do, as OpenSSL writes them. */
+  readonly ciphers?: string | undefined;
+}
+
+/** A certificate with its key. */
+export interface KeyPair {
+  /** The certificate chain, PEM. */
   readonly cert: string;
-  /** The private key. */
+  /** The private key, PEM. */
   readonly key: string;
+  /** What the key is encrypted with, if it is. */
+  readonly passphrase?: string | undefined;
+}
+
+/** What a server wants of the certificates of its clients. */
+export interface ClientCertificates {
+  /** Whether only clients get in whose certificate is trusted. Otherwise they are asked for one, and it is not checked. */
+  readonly required: boolean;
+  /** Whether a certificate that is signed by its own key will do. */
+  readonly allowSelfSigned: boolean;
+  /** The authorities to trust, and no others; PEM. */
+  readonly ca: string;
+  /** The most certificates between that of a client and a trusted authority; what the runtime has unless given. */
+  readonly depth?: number | undefined;
+}
+
+/** How a server speaks TLS. */
+export interface TlsOptions extends KeyPair, TlsChoices {
+  /** Whether the order of `ciphers` counts, rather than the client's. */
+  readonly preferServerCiphers?: boolean | undefined;
+  /** The groups of the key exchange that will do, names with `:` between them. */
+  readonly curves?: string | undefined;
+  /** The parameters of the Diffie-Hellman key exchange, PEM. */
+  readonly dhParameters?: string | undefined;
+  /** What to do about the certificates of clients; they are not asked for any unless given. */
+  readonly clients?: ClientCertificates | undefined;
+  /** Other certificates by the name that a client asks for (SNI), in lower case; `*.` in front for any one label. */
+  readonly names?: ReadonlyMap<string, KeyPair> | undefined;
 }
 
 /** Where and how to listen. */
@@ -164,7 +207,7 @@ export interface DatagramSocket {
 }
 
 /** How a client speaks TLS. */
-export interface ConnectTls {
+export interface ConnectTls extends TlsChoices {
   /** The name the server is asked for (SNI; not sent when it is an IP address) and its certificate has to be for. */
   readonly serverName: string;
   /** Whether the certificate is checked; `false` takes any. */
@@ -177,6 +220,10 @@ export interface ConnectTls {
   readonly cert?: string | undefined;
   /** The private key of `cert`, PEM. */
   readonly key?: string | undefined;
+  /** What `key` is encrypted with, if it is. */
+  readonly passphrase?: string | undefined;
+  /** The most certificates between the server's and a trusted authority; what the runtime has unless given. */
+  readonly depth?: number | undefined;
 }
 
 /** Where and how to connect. */
@@ -257,7 +304,7 @@ export interface Runtime {
    * @param options Where and how.
    * @param accept Called for each new connection.
    * @param failed Called when accepting fails later on, for example because no descriptors are left; accepting goes on.
-   * @throws What the runtime throws: a taken port, a bad certificate.
+   * @throws What the runtime throws: a taken port, a bad certificate, something of TLS that it cannot do.
    */
   listen(options: ListenOptions, accept: (pipe: BytePipe) => void, failed: (error: unknown) => void): Promise<Listener>;
   /**

@@ -6,6 +6,7 @@
 
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "../server/compression.ts";
 import { checkValue, type Kind } from "../server/setting_kinds.ts";
+import { CLIENT_TLS_DEFAULTS, CLIENT_TLS_KINDS, type ClientTlsSettings } from "./client_tls.ts";
 
 /**
  * The settings of an `HttpClient`, under Swoole's names. Times are in seconds, sizes in octets.
@@ -20,7 +21,7 @@ import { checkValue, type Kind } from "../server/setting_kinds.ts";
  * assertThrows(() => client.set({ timeout: -2 }), RangeError, "timeout");
  * ```
  */
-export interface HttpClientSettings extends CompressionSettings {
+export interface HttpClientSettings extends CompressionSettings, ClientTlsSettings {
   // ---- time
   /** Stands for `connect_timeout`, `read_timeout` and `write_timeout` where they are not set. -1 for ever. */
   timeout?: number;
@@ -66,18 +67,6 @@ export interface HttpClientSettings extends CompressionSettings {
   bind_address?: string;
   /** The port to connect from. 0: any. */
   bind_port?: number;
-  /** Whether the server's certificate is checked. `true`. */
-  ssl_verify_peer?: boolean;
-  /** Whether a self-signed certificate will do. `false`. */
-  ssl_allow_self_signed?: boolean;
-  /** The name that the certificate has to be for, if it is not the host. */
-  ssl_host_name?: string;
-  /** Path of the authorities to trust instead of the runtime's, PEM. */
-  ssl_cafile?: string;
-  /** Path of the client's certificate chain, PEM. */
-  ssl_cert_file?: string;
-  /** Path of the client's private key, PEM. */
-  ssl_key_file?: string;
 }
 
 /** All settings with their values. */
@@ -104,12 +93,7 @@ const DEFAULTS: ResolvedClientSettings = {
   open_tcp_nodelay: true,
   bind_address: "",
   bind_port: 0,
-  ssl_verify_peer: true,
-  ssl_allow_self_signed: false,
-  ssl_host_name: "",
-  ssl_cafile: "",
-  ssl_cert_file: "",
-  ssl_key_file: "",
+  ...CLIENT_TLS_DEFAULTS,
 };
 
 const KINDS: Record<keyof HttpClientSettings, Kind> = {
@@ -133,12 +117,7 @@ const KINDS: Record<keyof HttpClientSettings, Kind> = {
   open_tcp_nodelay: "boolean",
   bind_address: "text",
   bind_port: "count",
-  ssl_verify_peer: "boolean",
-  ssl_allow_self_signed: "boolean",
-  ssl_host_name: "text",
-  ssl_cafile: "text",
-  ssl_cert_file: "text",
-  ssl_key_file: "text",
+  ...CLIENT_TLS_KINDS,
 };
 
 /**

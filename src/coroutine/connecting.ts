@@ -12,9 +12,10 @@ import {
   SWOOLE_ERROR_SSL_HANDSHAKE_FAILED,
   SWOOLE_ERROR_SSL_VERIFY_FAILED,
 } from "../errors.ts";
-import { type BytePipe, type ConnectTls, loadRuntime, type Runtime } from "../runtime.ts";
+import { type BytePipe, loadRuntime } from "../runtime.ts";
 import { ClientFailure } from "./client_session.ts";
 import type { ResolvedClientSettings } from "./client_settings.ts";
+import { readClientTls } from "./client_tls.ts";
 import { delayOf } from "./alarm.ts";
 
 /** Whom a client talks to. */
@@ -56,7 +57,7 @@ export async function connect(
   aborter: AbortController,
 ): Promise<BytePipe | ClientFailure> {
   const runtime = await loadRuntime();
-  const tls = target.ssl ? await readTls(runtime, target, settings) : undefined;
+  const tls = target.ssl ? await readClientTls(runtime, target.host, settings) : undefined;
   const unix = target.host.startsWith("unix:");
   const { connect_timeout } = settings;
   const late = new AbortController();
@@ -99,23 +100,4 @@ function explain(error: unknown, ssl: boolean): ClientFailure {
   const certificate = /CERT|SELF_SIGNED|UNABLE_TO|HOSTNAME/.test(code);
   const number = certificate ? SWOOLE_ERROR_SSL_VERIFY_FAILED : SWOOLE_ERROR_SSL_HANDSHAKE_FAILED;
   return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, number, message);
-}
-
-async function readTls(runtime: Runtime, target: Target, settings: ResolvedClientSettings): Promise<ConnectTls> {
-  const read = async (key: "ssl_cafile" | "ssl_cert_file" | "ssl_key_file"): Promise<string | undefined> => {
-    if (settings[key] === "") return undefined;
-    try {
-      return await runtime.readTextFile(settings[key]);
-    } catch (cause) {
-      throw new Error(`Cannot read ${key}: ${cause instanceof Error ? cause.message : cause}`, { cause });
-    }
-  };
-  return {
-    serverName: settings.ssl_host_name || target.host.replace(/^\[(.*)\]$/, "$1"),
-    verifyPeer: settings.ssl_verify_peer,
-    allowSelfSigned: settings.ssl_allow_self_signed,
-    ca: await read("ssl_cafile"),
-    cert: await read("ssl_cert_file"),
-    key: await read("ssl_key_file"),
-  };
 }

@@ -36,6 +36,11 @@ export interface ClientInfo {
   recv_queued_bytes: number;
   /** Octets that wait to be sent. */
   send_queued_bytes: number;
+  /**
+   * The certificate that the client showed, PEM; where it was asked for one (`ssl_verify_peer`, `ssl_client_cert_file`) and had
+   * one. It is checked with `ssl_verify_peer` only.
+   */
+  ssl_client_cert?: string;
 }
 
 /** What `stats()` tells. */

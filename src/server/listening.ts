@@ -5,10 +5,10 @@
  */
 
 import { SWOOLE_SOCK_UDP6 } from "../constants.ts";
-import type { BytePipe, DatagramSocket, Listener, Runtime, TlsOptions } from "../runtime.ts";
+import type { BytePipe, DatagramSocket, Listener, Runtime } from "../runtime.ts";
 import { receiveDatagram } from "./datagrams.ts";
 import type { PortCore } from "./port_core.ts";
-import type { ResolvedSettings } from "./settings.ts";
+import { readTls } from "./tls_settings.ts";
 
 /**
  * Binds one port.
@@ -58,22 +58,6 @@ async function listenDatagram(runtime: Runtime, core: PortCore, failed: (error: 
     (data, address, remotePort) => receiveDatagram(core, data, address, remotePort),
     failed,
   );
-}
-
-async function readTls(runtime: Runtime, settings: ResolvedSettings): Promise<TlsOptions> {
-  const read = async (key: "ssl_cert_file" | "ssl_key_file") => {
-    const path = settings[key];
-    if (path === "") throw new TypeError(`Cannot start the server: SWOOLE_SSL needs the setting ${key}`);
-    let text: string;
-    try {
-      text = await runtime.readTextFile(path);
-    } catch (cause) {
-      throw new Error(`Cannot read ${key}: ${explain(cause)}`, { cause });
-    }
-    if (!text.includes("-----BEGIN ")) throw new TypeError(`Cannot use ${key}: ${path} is not in PEM format`);
-    return text;
-  };
-  return { cert: await read("ssl_cert_file"), key: await read("ssl_key_file") };
 }
 
 function explain(error: unknown, code?: unknown): string {

@@ -193,7 +193,7 @@ export abstract class ServerConnections {
   getClientInfo(fd: number): ClientInfo | false {
     const connection = this.#core.connectionOrLeaving(fd);
     if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    const { remoteAddress, protocol } = connection;
+    const { remoteAddress, peerCertificate, protocol } = connection;
     const { boundPort, place } = portOf(connection);
     const uid = this.#core.uids.get(fd);
     return {
@@ -211,6 +211,7 @@ export abstract class ServerConnections {
       close_errno: 0,
       recv_queued_bytes: protocol instanceof RawSession ? protocol.heldBytes : 0,
       send_queued_bytes: connection.queuedBytes,
+      ...(peerCertificate === undefined ? {} : { ssl_client_cert: peerCertificate }),
     };
   }
 

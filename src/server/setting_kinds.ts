@@ -6,7 +6,10 @@
 
 import { readRules } from "./rewrite_rules.ts";
 
-/** What a value has to be: of a type, a whole number of a range, or one of some words. A `timeout` may be -1, for ever. */
+/**
+ * What a value has to be: of a type, a whole number of a range, one of some words, or what a function lets pass, which throws for
+ * anything else. A `timeout` may be -1, for ever.
+ */
 export type Kind =
   | "boolean"
   | "seconds"
@@ -19,13 +22,16 @@ export type Kind =
   | "mark"
   | "function"
   | { readonly from: number; readonly to: number }
-  | readonly string[];
+  | readonly string[]
+  | ((key: string, value: unknown) => void);
 
 const encoder = new TextEncoder();
 
 /** Checks the value of one setting; throws as `checkSettings()`. */
 export function checkValue(key: string, kind: Kind, value: unknown): void {
-  if (kind === "boolean") {
+  if (typeof kind === "function") {
+    kind(key, value);
+  } else if (kind === "boolean") {
     if (typeof value !== "boolean") throw new TypeError(`Cannot set ${key}: a boolean is needed, not ${describe(value)}`);
   } else if (kind === "text") {
     if (typeof value !== "string") throw new TypeError(`Cannot set ${key}: a string is needed, not ${describe(value)}`);
@@ -67,6 +73,7 @@ export function checkValue(key: string, kind: Kind, value: unknown): void {
   }
 }
 
-function describe(value: unknown): string {
+/** What a value is, for people. */
+export function describe(value: unknown): string {
   return value === null ? "null" : Array.isArray(value) ? "a list" : typeof value;
 }

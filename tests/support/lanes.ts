@@ -18,6 +18,7 @@ function withoutLanes(runtime: Runtime): Runtime {
     writable: pipe.writable,
     localAddress: pipe.localAddress,
     remoteAddress: pipe.remoteAddress,
+    peerCertificate: pipe.peerCertificate,
     abort: () => pipe.abort(),
   });
   return {

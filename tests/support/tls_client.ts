@@ -27,9 +27,9 @@ export function certificate(name: "cert" | "self" | "expired"): { cert: string; 
 }
 
 /** Connects over TLS to 127.0.0.1 and checks that the certificate is for `localhost`. */
-export function connectTls(port: number): Promise<RawClient> {
+export function connectTls(port: number, more: tls.ConnectionOptions = {}): Promise<RawClient> {
   return new Promise((resolve, reject) => {
-    const options = { host: "127.0.0.1", port, servername: "localhost", ca: authority, allowHalfOpen: true };
+    const options = { host: "127.0.0.1", port, servername: "localhost", ca: authority, allowHalfOpen: true, ...more };
     const socket = tls.connect(options as tls.ConnectionOptions, () => {
       socket.off("error", reject);
       resolve(new RawClient(socket));

@@ -1,0 +1,232 @@
+/**
+ * What `node:tls` is told, what it cannot do in which runtime, and whose certificate will do.
+ *
+ * @module
+ */
+
+import { constants, createPrivateKey, X509Certificate } from "node:crypto";
+import process from "node:process";
+import tls from "node:tls";
+import type { ClientCertificates, ConnectTls, KeyPair, TlsChoices, TlsOptions } from "../src/runtime.ts";
+
+const inDeno = "Deno" in globalThis;
+const inBun = "Bun" in globalThis;
+
+/** How many certificates of clients are remembered; more than there are TLS sessions that Deno could resume. */
+const REMEMBERED = 1024;
+
+/** An error with a code. */
+export function failure(code: string, message: string, cause?: unknown): Error {
+  return Object.assign(new Error(message, { cause }), { code });
+}
+
+/** Refuses what the runtime would ignore. The names are those of the settings, since a program knows no others. */
+function refuseUnsupported(options: TlsChoices & { curves?: unknown; dhParameters?: unknown }): void {
+  const { ciphers, curves, dhParameters, maxVersion } = options;
+  const refuse = (name: string, why: string) => {
+    throw failure("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", `${name} cannot be had here: ${why}`);
+  };
+  if (inDeno) {
+    if (ciphers !== undefined) refuse("ssl_ciphers", "Deno does not let one choose cipher suites");
+    if (curves !== undefined) refuse("ssl_ecdh_curve", "Deno does not let one choose groups");
+    if (maxVersion === "TLSv1" || maxVersion === "TLSv1.1") refuse("ssl_protocols", "Deno speaks TLS 1.2 and 1.3 only");
+  }
+  if ((inDeno || inBun) && dhParameters !== undefined) refuse("ssl_dhparam", `${inDeno ? "Deno" : "Bun"} knows no DHE`);
+}
+
+/** Finds out whether the TLS library takes a choice, so that the error says which one it does not take. */
+function proveChoices(choices: Readonly<Record<string, tls.SecureContextOptions>>): void {
+  for (const [name, choice] of Object.entries(choices)) {
+    if (Object.values(choice)[0] === undefined) continue;
+    try {
+      tls.createSecureContext(choice);
+    } catch (cause) {
+      throw failure("ERR_TLS_INVALID_OPTION", `${name} cannot be used: ${(cause as Error).message}`, cause);
+    }
+  }
+}
+
+/** The key of a pair without its passphrase. `node:tls` of Deno takes any pair and fails at the first handshake: bad ones are found here. */
+function openKey({ cert, key, passphrase }: KeyPair): string {
+  const privateKey = createPrivateKey(passphrase === undefined ? key : { key, passphrase });
+  if (!new X509Certificate(cert).checkPrivateKey(privateKey)) {
+    throw new Error("the private key does not belong to the certificate");
+  }
+  return passphrase === undefined ? key : String(privateKey.export({ type: "pkcs8", format: "pem" }));
+}
+
+/** The certificates in a PEM text. */
+function certificatesIn(pem: string): string[] {
+  const found = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
+  if (found === null) throw new Error("there is no certificate among the authorities");
+  for (const each of found) new X509Certificate(each); // throws for what is none
+  return found;
+}
+
+/**
+ * What a server tells `node:tls`.
+ *
+ * @throws {Error} For what the runtime cannot do, or a pair of certificate and key that is none.
+ */
+export function serverOptions(options: TlsOptions): tls.TlsOptions {
+  const { minVersion, maxVersion, ciphers, curves: ecdhCurve, dhParameters: dhparam, clients, names } = options;
+  refuseUnsupported(options);
+  proveChoices({ ssl_ciphers: { ciphers }, ssl_ecdh_curve: { ecdhCurve }, ssl_dhparam: { dhparam } });
+  const shared: tls.TlsOptions = {
+    ...defined({ minVersion, maxVersion, ciphers, ecdhCurve, dhparam, honorCipherOrder: options.preferServerCiphers }),
+    ...(clients === undefined ? {} : {
+      ca: certificatesIn(clients.ca),
+      requestCert: true,
+      rejectUnauthorized: clients.required && !clients.allowSelfSigned, // when self-signed ones may do, ClientJudge has the say
+      secureOptions: constants.SSL_OP_NO_TICKET, // a session that is resumed does not tell the chain
+    }),
+  };
+  const main = { ...shared, cert: options.cert, key: openKey(options) };
+  if (names === undefined) return main;
+  const contexts = new Map<string, tls.SecureContext>();
+  for (const [name, pair] of names) {
+    contexts.set(name, tls.createSecureContext({ ...shared, cert: pair.cert, key: openKey(pair) }));
+  }
+  const byDefault = tls.createSecureContext(main);
+  const choose = (name: string) => contexts.get(name) ?? contexts.get(name.replace(/^[^.]*/, "*")) ?? byDefault;
+  return { ...main, SNICallback: (name, done) => done(null, choose((name ?? "").toLowerCase())) };
+}
+
+/**
+ * What a client tells `node:tls`, but for whom it talks to.
+ *
+ * @throws {Error} As `serverOptions()`.
+ */
+export function clientOptions(options: ConnectTls): tls.ConnectionOptions {
+  const { serverName, verifyPeer, allowSelfSigned, ca, cert, key, passphrase, minVersion, maxVersion, ciphers } = options;
+  refuseUnsupported(options);
+  const authorities = ca === undefined ? undefined : certificatesIn(ca);
+  return {
+    ...defined({ minVersion, maxVersion, ciphers }),
+    checkServerIdentity: (_host, peer) => tls.checkServerIdentity(serverName, peer),
+    rejectUnauthorized: verifyPeer && !allowSelfSigned, // when self-signed ones may do, judgeServer() has the say
+    ca: verifyPeer && allowSelfSigned ? authorities ?? defaultAuthorities() : authorities,
+    ...(cert === undefined || key === undefined ? {} : { cert, key: openKey({ cert, key, passphrase }) }),
+  };
+}
+
+/** Leaves out what is not given: runtimes do not agree on what `undefined` means. */
+function defined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+/**
+ * The authorities that are trusted when nothing else is said. Saying so makes Deno keep the TLS sessions of a connection to
+ * itself: otherwise it resumes those of connections that did not check anything, and calls the certificate authorized.
+ */
+function defaultAuthorities(): string[] {
+  const { getCACertificates } = tls as { getCACertificates?: (type: "default") => string[] };
+  return getCACertificates?.("default") ?? [...tls.rootCertificates];
+}
+
+/** The certificate that the peer showed, PEM. */
+export function certificateOf(socket: tls.TLSSocket): string | undefined {
+  const raw: Uint8Array | undefined = socket.getPeerCertificate()?.raw;
+  if (raw === undefined) return undefined;
+  const lines = btoa(String.fromCharCode(...raw)).match(/.{1,64}/g)!;
+  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
+}
+
+/** Why a server's certificate is not taken; nothing when it is trusted, or only is self-signed where that is allowed. */
+export function judgeServer(socket: tls.TLSSocket, options: ConnectTls): Error | undefined {
+  const { serverName, allowSelfSigned, depth, ca } = options;
+  if (socket.authorized && !(allowSelfSigned && socket.isSessionReused())) {
+    if (depth === undefined || depth >= depthOf(socket, ca === undefined ? rootCertificates() : parse(ca))) return undefined;
+    return failure("CERT_CHAIN_TOO_LONG", `there are more than ${depth} certificates between the server's and an authority`);
+  }
+  const peer = socket.getPeerCertificate();
+  const certificate = peer.raw === undefined ? undefined : new X509Certificate(peer.raw);
+  if (allowSelfSigned && certificate !== undefined && isSelfSigned(certificate)) {
+    return judgeDates(certificate) ?? tls.checkServerIdentity(serverName, peer);
+  }
+  const verdict: unknown = socket.authorizationError; // the code or, in some runtimes, the error
+  return verdict instanceof Error ? verdict : failure(String(verdict), `the certificate is not trusted (${verdict})`);
+}
+
+/** Decides which clients get in. One for each listener. */
+export class ClientJudge {
+  readonly #clients: ClientCertificates | undefined;
+  readonly #authorities: readonly X509Certificate[];
+  readonly #admitted: Set<string> = new Set();
+
+  constructor(clients: ClientCertificates | undefined) {
+    this.#clients = clients;
+    this.#authorities = clients?.depth === undefined ? [] : parse(clients.ca);
+    if (clients?.required && clients.depth !== undefined && clients.depth > 0 && !tellsChains()) {
+      const message =
+        `ssl_verify_depth cannot be ${clients.depth} here: Node 24 does not tell the chain of a client's certificate`;
+      throw failure("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", message);
+    }
+  }
+
+  /**
+   * Whether a client may come in.
+   *
+   * @param verdict What the runtime says of its certificate: empty for nothing wrong.
+   */
+  admits(socket: tls.TLSSocket, verdict: string): boolean {
+    if (this.#clients === undefined || !this.#clients.required) return true;
+    const { raw } = socket.getPeerCertificate() ?? {};
+    if (raw === undefined) return false;
+    const certificate = new X509Certificate(raw);
+    const print = certificate.fingerprint256;
+    // Deno resumes any TLS session of the program, also of another port, and finds nothing wrong with its certificate: it is
+    // good for those that have been found good here.
+    if (socket.isSessionReused()) return this.#admitted.has(print) && judgeDates(certificate) === undefined;
+    if (!this.#isGood(socket, certificate, verdict)) return false;
+    this.#admitted.delete(print); // to be the youngest
+    this.#admitted.add(print);
+    if (this.#admitted.size > REMEMBERED) this.#admitted.delete(this.#admitted.values().next().value!);
+    return true;
+  }
+
+  #isGood(socket: tls.TLSSocket, certificate: X509Certificate, verdict: string): boolean {
+    const { allowSelfSigned, depth } = this.#clients!;
+    if (verdict !== "") return allowSelfSigned && isSelfSigned(certificate) && judgeDates(certificate) === undefined;
+    return depth === undefined || depthOf(socket, this.#authorities) <= depth;
+  }
+}
+
+/** Node 24 has no chain on a server, others have. */
+function tellsChains(): boolean {
+  return inDeno || inBun || !process.versions.node.startsWith("24.");
+}
+
+/** How many certificates are between the peer's and an authority; `Infinity` when no way is seen. */
+function depthOf(socket: tls.TLSSocket, authorities: readonly X509Certificate[]): number {
+  let peer: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  for (let depth = 0; depth < 256 && peer?.raw !== undefined; depth++) {
+    const certificate = new X509Certificate(peer.raw);
+    if (authorities.some((each) => certificate.checkIssued(each) && certificate.verify(each.publicKey))) return depth;
+    peer = peer.issuerCertificate === peer ? undefined : peer.issuerCertificate;
+  }
+  return Infinity;
+}
+
+function isSelfSigned(certificate: X509Certificate): boolean {
+  return certificate.subject === certificate.issuer && certificate.verify(certificate.publicKey);
+}
+
+/** Whether a certificate is too old or too new, and why. */
+function judgeDates(certificate: X509Certificate): Error | undefined {
+  const now = Date.now();
+  if (now > Date.parse(certificate.validTo)) return failure("CERT_HAS_EXPIRED", "certificate has expired");
+  if (now < Date.parse(certificate.validFrom)) return failure("CERT_NOT_YET_VALID", "certificate is not yet valid");
+  return undefined;
+}
+
+function parse(pem: string): X509Certificate[] {
+  return certificatesIn(pem).map((each) => new X509Certificate(each));
+}
+
+let roots: X509Certificate[] | undefined;
+
+/** The authorities that are trusted by default. */
+function rootCertificates(): X509Certificate[] {
+  return roots ??= defaultAuthorities().map((each) => new X509Certificate(each));
+}

@@ -1,0 +1,155 @@
+/**
+ * What servers and clients have in common of TLS: settings under Swoole's names, and reading the files that they name.
+ *
+ * @module
+ */
+
+import { SWOOLE_SSL_TLSv1, SWOOLE_SSL_TLSv1_1, SWOOLE_SSL_TLSv1_2, SWOOLE_SSL_TLSv1_3 } from "./constants.ts";
+import type { Runtime, TlsChoices, TlsVersion } from "./runtime.ts";
+import { checkValue, type Kind } from "./server/setting_kinds.ts";
+
+/** The settings of TLS that servers and clients have in common. */
+export interface SharedTlsSettings {
+  /** Path of the own certificate chain, PEM. A server needs one; a client where it is asked for it. */
+  ssl_cert_file?: string;
+  /** Path of the private key, PEM. */
+  ssl_key_file?: string;
+  /** What the private key is encrypted with, if it is. */
+  ssl_passphrase?: string;
+  /**
+   * The versions of TLS that are spoken, the sum of `SWOOLE_SSL_TLSv1_2`, `SWOOLE_SSL_TLSv1_3`, … without a gap. 0: what the runtime
+   * holds good, TLS 1.2 and 1.3.
+   */
+  ssl_protocols?: number;
+  /** The cipher suites of TLS 1.2 that are taken, as OpenSSL writes them. What the runtime holds good by default; not in Deno. */
+  ssl_ciphers?: string;
+  /** Whether a certificate that is signed by its own key will do. `false`. */
+  ssl_allow_self_signed?: boolean;
+  /** Path of the authorities to trust, PEM. A client trusts those of the runtime by default. */
+  ssl_cafile?: string;
+  /** Path of a folder of authorities to trust, PEM, one a file, named by their hashes (`openssl rehash`). */
+  ssl_capath?: string;
+  /** The most certificates between the peer's and a trusted authority. 100. */
+  ssl_verify_depth?: number;
+}
+
+/** At this depth the runtime's own limit holds, which is OpenSSL's. */
+const DEFAULT_DEPTH = 100;
+
+/** Their defaults. */
+export const SHARED_TLS_DEFAULTS: Readonly<Required<SharedTlsSettings>> = {
+  ssl_cert_file: "",
+  ssl_key_file: "",
+  ssl_passphrase: "",
+  ssl_protocols: 0,
+  ssl_ciphers: "",
+  ssl_allow_self_signed: false,
+  ssl_cafile: "",
+  ssl_capath: "",
+  ssl_verify_depth: DEFAULT_DEPTH,
+};
+
+/** What their values have to be. */
+export const SHARED_TLS_KINDS: Record<keyof SharedTlsSettings, Kind> = {
+  ssl_cert_file: "text",
+  ssl_key_file: "text",
+  ssl_passphrase: "text",
+  ssl_protocols: checkProtocols,
+  ssl_ciphers: "text",
+  ssl_allow_self_signed: "boolean",
+  ssl_cafile: "text",
+  ssl_capath: "text",
+  ssl_verify_depth: { from: 0, to: 255 },
+};
+
+/** All versions, the oldest first. */
+const VERSIONS: readonly (readonly [bit: number, version: TlsVersion])[] = [
+  [SWOOLE_SSL_TLSv1, "TLSv1"],
+  [SWOOLE_SSL_TLSv1_1, "TLSv1.1"],
+  [SWOOLE_SSL_TLSv1_2, "TLSv1.2"],
+  [SWOOLE_SSL_TLSv1_3, "TLSv1.3"],
+];
+
+/** A client names the oldest and the newest version, or only the newest, so that one in between cannot be left out. */
+function checkProtocols(key: string, value: unknown): void {
+  checkValue(key, { from: 0, to: 0x7f }, value);
+  const bits = value as number;
+  if (bits === 0) return;
+  const spoken = VERSIONS.map(([bit]) => (bits & bit) !== 0);
+  if (!spoken.includes(true)) throw new RangeError(`Cannot set ${key}: ${bits} has no version of TLS`);
+  const gap = spoken.indexOf(false, spoken.indexOf(true));
+  if (gap >= 0 && spoken.includes(true, gap)) {
+    throw new RangeError(`Cannot set ${key}: ${bits} leaves out ${VERSIONS[gap][1]} between others`);
+  }
+}
+
+/** The choices that settings make. */
+export function tlsChoices(settings: Readonly<Required<SharedTlsSettings>>): TlsChoices & { readonly depth: number | undefined } {
+  const versions = VERSIONS.filter(([bit]) => (settings.ssl_protocols & bit) !== 0);
+  return {
+    minVersion: versions.at(0)?.[1],
+    maxVersion: versions.at(-1)?.[1],
+    ciphers: settings.ssl_ciphers || undefined,
+    depth: settings.ssl_verify_depth === DEFAULT_DEPTH ? undefined : settings.ssl_verify_depth,
+  };
+}
+
+/**
+ * Reads a file in PEM format.
+ *
+ * @param name The setting that has the path, for people.
+ * @throws {Error} If it cannot be read.
+ * @throws {TypeError} If it is none.
+ */
+export async function readPem(runtime: Runtime, name: string, path: string): Promise<string> {
+  const text = await attempt(name, runtime.readTextFile(path));
+  if (!text.includes("-----BEGIN ")) throw new TypeError(`Cannot use ${name}: ${path} is not in PEM format`);
+  return text;
+}
+
+/** Reads a private key; throws as `readPem()`, also for a key that is encrypted when there is no passphrase. */
+export async function readKey(runtime: Runtime, name: string, path: string, passphrase: string): Promise<string> {
+  const text = await readPem(runtime, name, path);
+  if (passphrase === "" && /ENCRYPTED/.test(text)) {
+    throw new TypeError(`Cannot use ${name}: ${path} is encrypted, and there is no passphrase (ssl_passphrase)`);
+  }
+  return text;
+}
+
+/** What OpenSSL looks for in a folder of certificates. */
+const HASHED_NAME = /^[0-9a-f]{8}\.\d+$/;
+
+/**
+ * Reads the authorities that settings name.
+ *
+ * @param more Other files that have some, by the setting.
+ * @returns PEM; empty when no authority is named.
+ */
+export async function readAuthorities(
+  runtime: Runtime,
+  settings: Readonly<Required<SharedTlsSettings>>,
+  more: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const { ssl_cafile, ssl_capath } = settings;
+  const texts: string[] = [];
+  for (const [name, path] of Object.entries({ ...more, ssl_cafile })) {
+    if (path !== "") texts.push(await readPem(runtime, name, path));
+  }
+  if (ssl_capath !== "") {
+    const entries = await attempt("ssl_capath", runtime.readFolder(ssl_capath));
+    const names = entries.filter(({ name, isFolder }) => !isFolder && HASHED_NAME.test(name)).map(({ name }) => name);
+    if (names.length === 0) {
+      throw new TypeError(`Cannot use ssl_capath: ${ssl_capath} has no certificates named by their hashes (openssl rehash)`);
+    }
+    for (const name of names) texts.push(await readPem(runtime, "ssl_capath", `${ssl_capath}/${name}`));
+  }
+  return texts.join("\n");
+}
+
+async function attempt<T>(name: string, reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (cause) {
+    throw new Error(`Cannot read ${name}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+}
