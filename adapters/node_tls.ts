@@ -4,7 +4,7 @@
  * @module
  */
 
-import { constants, createPrivateKey, X509Certificate } from "node:crypto";
+import { constants, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import process from "node:process";
 import tls from "node:tls";
 import type { ClientCertificates, ConnectTls, KeyPair, TlsChoices, TlsOptions } from "../src/runtime.ts";
@@ -15,6 +15,9 @@ const inBun = "Bun" in globalThis;
 /** How many certificates of clients are remembered; more than there are TLS sessions that Deno could resume. */
 const REMEMBERED = 1024;
 
+/** The code of errors about what TLS was told to do. */
+const OPTION = "ERR_TLS_OPTION";
+
 /** An error with a code. */
 export function failure(code: string, message: string, cause?: unknown): Error {
   return Object.assign(new Error(message, { cause }), { code });
@@ -24,7 +27,7 @@ export function failure(code: string, message: string, cause?: unknown): Error {
 function refuseUnsupported(options: TlsChoices & { curves?: unknown; dhParameters?: unknown }): void {
   const { ciphers, curves, dhParameters, maxVersion } = options;
   const refuse = (name: string, why: string) => {
-    throw failure("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", `${name} cannot be had here: ${why}`);
+    throw failure(OPTION, `${name} cannot be had here: ${why}`);
   };
   if (inDeno) {
     if (ciphers !== undefined) refuse("ssl_ciphers", "Deno does not let one choose cipher suites");
@@ -41,24 +44,32 @@ function proveChoices(choices: Readonly<Record<string, tls.SecureContextOptions>
     try {
       tls.createSecureContext(choice);
     } catch (cause) {
-      throw failure("ERR_TLS_INVALID_OPTION", `${name} cannot be used: ${(cause as Error).message}`, cause);
+      throw failure(OPTION, `${name} cannot be used: ${(cause as Error).message}`, cause);
     }
   }
 }
 
 /** The key of a pair without its passphrase. `node:tls` of Deno takes any pair and fails at the first handshake: bad ones are found here. */
 function openKey({ cert, key, passphrase }: KeyPair): string {
-  const privateKey = createPrivateKey(passphrase === undefined ? key : { key, passphrase });
+  const privateKey = passphrase === undefined ? createPrivateKey(key) : decrypt(key, passphrase);
   if (!new X509Certificate(cert).checkPrivateKey(privateKey)) {
-    throw new Error("the private key does not belong to the certificate");
+    throw failure(OPTION, "the private key does not belong to the certificate");
   }
   return passphrase === undefined ? key : String(privateKey.export({ type: "pkcs8", format: "pem" }));
+}
+
+function decrypt(key: string, passphrase: string): KeyObject {
+  try {
+    return createPrivateKey({ key, passphrase });
+  } catch (cause) {
+    throw failure(OPTION, `the private key cannot be opened with ssl_passphrase: ${(cause as Error).message}`, cause);
+  }
 }
 
 /** The certificates in a PEM text. */
 function certificatesIn(pem: string): string[] {
   const found = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
-  if (found === null) throw new Error("there is no certificate among the authorities");
+  if (found === null) throw failure(OPTION, "there is no certificate among the authorities");
   for (const each of found) new X509Certificate(each); // throws for what is none
   return found;
 }
@@ -100,6 +111,7 @@ export function serverOptions(options: TlsOptions): tls.TlsOptions {
 export function clientOptions(options: ConnectTls): tls.ConnectionOptions {
   const { serverName, verifyPeer, allowSelfSigned, ca, cert, key, passphrase, minVersion, maxVersion, ciphers } = options;
   refuseUnsupported(options);
+  proveChoices({ ssl_ciphers: { ciphers } });
   const authorities = ca === undefined ? undefined : certificatesIn(ca);
   return {
     ...defined({ minVersion, maxVersion, ciphers }),
@@ -160,7 +172,7 @@ export class ClientJudge {
     if (clients?.required && clients.depth !== undefined && clients.depth > 0 && !tellsChains()) {
       const message =
         `ssl_verify_depth cannot be ${clients.depth} here: Node 24 does not tell the chain of a client's certificate`;
-      throw failure("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", message);
+      throw failure(OPTION, message);
     }
   }
 

@@ -328,7 +328,7 @@ export interface Runtime {
    * @throws The reason of the signal, or an `Error` whose `code` tells what failed: the system (`ECONNREFUSED`, `ENOTFOUND`,
    * `ENOENT`, `ECONNRESET`, …), the certificate by the names that OpenSSL and Node have for it (`CERT_HAS_EXPIRED`,
    * `DEPTH_ZERO_SELF_SIGNED_CERT`, `ERR_TLS_CERT_ALTNAME_INVALID`, …; `UNABLE_TO_VERIFY_LEAF_SIGNATURE` also where a runtime
-   * does not tell more), or TLS (`ERR_SSL_…`).
+   * does not tell more), or TLS (`ERR_SSL_…`, `ERR_TLS_OPTION` for options that cannot be used, or not in this runtime).
    */
   connect(options: ConnectOptions): Promise<BytePipe>;
   /** Compresses, if it can do that better than the web's streams. */

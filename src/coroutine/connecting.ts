@@ -50,6 +50,7 @@ const SYSTEM_CODES: Readonly<Record<string, number>> = {
  * @param aborter Gives up, when the client is closed meanwhile.
  * @returns The pipe, or why there is none.
  * @throws {Error} If a file of the settings cannot be read.
+ * @throws {TypeError} If TLS cannot be spoken as the settings say.
  */
 export async function connect(
   target: Target,
@@ -76,6 +77,7 @@ export async function connect(
   } catch (error) {
     if (aborter.signal.aborted) return notConnected("it was closed meanwhile");
     if (late.signal.aborted) return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, ETIMEDOUT);
+    if (codeOf(error) === "ERR_TLS_OPTION") throw new TypeError(`Cannot connect: ${messageOf(error)}`, { cause: error });
     return explain(error, target.ssl);
   } finally {
     clearTimeout(timer);
@@ -92,12 +94,23 @@ export function notConnected(detail: string): ClientFailure {
   return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, SWOOLE_ERROR_CLIENT_NO_CONNECTION, detail);
 }
 
+/** What OpenSSL calls the faults of a certificate. */
+const CERTIFICATE_CODE = /CERT|SELF_SIGNED|UNABLE_TO|HOSTNAME|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH/;
+
+function codeOf(error: unknown): string {
+  return String((error as { code?: unknown } | null)?.code ?? "");
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function explain(error: unknown, ssl: boolean): ClientFailure {
-  const code = String((error as { code?: unknown } | null)?.code ?? "");
-  const message = error instanceof Error ? error.message : String(error);
+  const code = codeOf(error);
+  const message = messageOf(error);
   if (Object.hasOwn(SYSTEM_CODES, code)) return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, SYSTEM_CODES[code]);
   if (!ssl) return notConnected(message);
-  const certificate = /CERT|SELF_SIGNED|UNABLE_TO|HOSTNAME/.test(code);
+  const certificate = !code.startsWith("ERR_SSL_") && CERTIFICATE_CODE.test(code); // those are of TLS, also about our certificate
   const number = certificate ? SWOOLE_ERROR_SSL_VERIFY_FAILED : SWOOLE_ERROR_SSL_HANDSHAKE_FAILED;
   return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, number, message);
 }

@@ -136,6 +136,11 @@ export class HttpClient extends BaseClient {
     return (this.connected && this.#connection!.localAddress) || false;
   }
 
+  /** The server's certificate, PEM; `false` without a connection, and without TLS. */
+  getPeerCert(): string | false {
+    return (this.connected && this.#connection!.peerCertificate) || false;
+  }
+
   // ---- HTTP ---------------------------------------------------------------------------------------------------------
 
   /** Requests a path with GET; see `execute()`. */

@@ -16,6 +16,8 @@ export interface Hello {
   readonly ciphers?: readonly number[];
   /** The groups of the key exchange that it knows. */
   readonly groups?: readonly number[];
+  /** The name that it asks for. */
+  readonly serverName?: string;
 }
 
 /** What a server makes of it: its choice, or nothing, when it refuses by an alert or by closing. */
@@ -39,6 +41,7 @@ export const CHACHA = 0xcca9;
 export const OLD_AES128 = 0xc009;
 /** TLS 1.2, certificates with RSA. */
 export const DHE_AES128 = 0x009e;
+export const RSA_AES128 = 0xc02f;
 /** TLS 1.3. */
 export const TLS13_AES128 = 0x1301;
 
@@ -59,9 +62,10 @@ function shareOf(group: number): Uint8Array {
   return createECDH(group === P256 ? "prime256v1" : "secp384r1").generateKeys();
 }
 
-function clientHello({ version, ciphers = defaultCiphers(version), groups = [X25519, P256, P384] }: Hello): Uint8Array {
+function clientHello(hello: Hello): Uint8Array {
+  const { version, ciphers = defaultCiphers(version), groups = [X25519, P256, P384], serverName = "localhost" } = hello;
   const extensions = [
-    extension(0, with16(Buffer.concat([u8(0), with16(Buffer.from("localhost"))]))),
+    extension(0, with16(Buffer.concat([u8(0), with16(Buffer.from(serverName))]))),
     extension(10, with16(list16(groups))),
     extension(11, with8(u8(0))),
   ];

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the certificates that the tests use: a certificate authority and, signed by it, one for localhost, 127.0.0.1 and ::1;
 # and two for the same names that are signed by their own keys, one of them out of date. `make.sh self` makes these two alone.
-# `make.sh clients` makes those for clients and other names, of a second authority: client; old_client, out of date; deep and
+# `make.sh clients` makes those for clients, some of which are servers too, and other names, of a second authority: client; old_client, out of date; deep and
 # deeper, with one and two authorities in between; encrypted, a key under the passphrase "secret"; one, wild and rsa for servers;
 # stranger, of an authority that nobody trusts; and self_client, signed by its own key.
 # They protect nothing, since the keys are public. Those of the authorities are thrown away.
@@ -37,7 +37,8 @@ authorityKeyIdentifier = keyid
 [client]
 basicConstraints = critical,CA:FALSE
 keyUsage = critical,digitalSignature
-extendedKeyUsage = clientAuth
+extendedKeyUsage = clientAuth,serverAuth
+subjectAltName = DNS:localhost
 [names]
 basicConstraints = critical,CA:FALSE
 keyUsage = critical,digitalSignature
