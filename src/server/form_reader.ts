@@ -126,7 +126,7 @@ export class FormReader {
     this.#file = this.#text = undefined;
     if (filename === undefined) {
       this.#text = new GrowingBuffer();
-    } else if (!this.files.isFull) {
+    } else if (name !== "" && !this.files.isFull) {
       this.#file = new IncomingFile(filename, type);
       if (this.#runtime === undefined) return;
       await this.#file.open(this.#runtime, this.#options.folder);

@@ -226,11 +226,13 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
   #handle(request: HttpRequest, response: WaitingResponse): void | Promise<void> {
     const served = this.host.serveFile(request, response);
     if (served === undefined) return this.#settle(response, this.host.onRequest(request, response));
-    return served.then((done) =>
+    return served.then((done) => {
+      let rest: void | Promise<void>;
       this.connection.gather(() => {
-        if (!done && !this.over) this.#settle(response, this.host.onRequest(request, response));
-      })
-    );
+        if (!done && !this.over) rest = this.#settle(response, this.host.onRequest(request, response));
+      });
+      return rest;
+    });
   }
 
   /** Nothing else makes an answer any more that the program has left to it; if the program is done too, somebody has to. */

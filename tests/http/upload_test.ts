@@ -9,7 +9,7 @@ import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, U
 import * as coroutine from "../../src/coroutine/mod.ts";
 import { loadRuntime, setRuntime } from "../../src/runtime.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
-import { signal } from "../support/serving.ts";
+import { serving, signal } from "../support/serving.ts";
 
 type Handler = (request: HttpRequest, response: HttpResponse) => unknown;
 
@@ -169,6 +169,45 @@ for (const [way, settings] of WAYS) {
       const { post: fields, files, tmpfiles } = JSON.parse((await client.readAnswer()).body);
       assertEquals([fields, Object.keys(files), tmpfiles], [{ a: "a", b: "b" }, ["fa", "fb"], 2]);
     }));
+
+  test(`${way}: files of fields without a name are left out, and never written`, () =>
+    over({ ...settings, http_max_parameters: 2 }, show, async (client) => {
+      client.send(post(file("", "a", "1").repeat(5) + file("f", "b", "2") + field("", "x") + END));
+      const { post: fields, files, tmpfiles } = JSON.parse((await client.readAnswer()).body);
+      assertEquals([fields, Object.keys(files), tmpfiles], [{}, ["f"], 1]);
+    }));
+
+  test(`${way}: what fetch() sends, with names of all kinds`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "upload-"));
+    const names = ["plain", 'quo"te', "ä😀", "a\\b", "per%cent%", "semi;colon=x", "new\nline", " blanks "];
+    const content = Uint8Array.from({ length: 900 }, (_, i) => i % 251);
+    const server = new HttpServer("127.0.0.1", 0);
+    server.set({ http_parse_files: true, upload_tmp_dir: folder, ...settings });
+    server.on("request", async ({ post, files }, response) => {
+      const found = [];
+      for (const name of Object.keys(files)) {
+        const file: UploadedFile = files[name];
+        const octets = new Uint8Array(await file.arrayBuffer());
+        const same = octets.length === content.length && octets.every((octet, i) => octet === content[i]);
+        found.push([name, file.full_path.replace("\r", ""), file.type, same, post[name]]);
+      }
+      response.end(JSON.stringify(found));
+    });
+    await serving(server, async (_server, port) => {
+      const form = new FormData();
+      for (const name of names) {
+        form.append(name, `value of ${name.trim()}`);
+        form.append(name, new File([content], name, { type: "image/png" }));
+      }
+      const url = `http://127.0.0.1:${port}/`;
+      // The ends of lines come as CRLF, as in all forms; in names of files some leave them as they are.
+      const sent = (text: string) => text.replace("\n", "\r\n");
+      const expected = names.map((name) => [sent(name), name, "image/png", true, sent(`value of ${name.trim()}`)]);
+      assertEquals(await (await fetch(url, { method: "POST", body: form })).json(), expected);
+      await emptied(folder);
+    });
+    rmSync(folder, { recursive: true });
+  });
 
   test(`${way}: files stay as long as the handler works, also behind the answer; what is moved stays`, async () => {
     const answered = signal();
