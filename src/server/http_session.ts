@@ -227,7 +227,7 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
     const served = this.host.serveFile(request, response);
     if (served === undefined) return this.#settle(response, this.host.onRequest(request, response));
     return served.then((done) => {
-      let rest: void | Promise<void>;
+      let rest: void | Promise<void> = undefined;
       this.connection.gather(() => {
         if (!done && !this.over) rest = this.#settle(response, this.host.onRequest(request, response));
       });
