@@ -139,6 +139,47 @@ test("servers of every class have UDP ports beside their own, each with its hand
   }
 });
 
+test("a UDP server may have a TCP port beside it", async () => {
+  const server = echoServer();
+  const tcp = server.listen("127.0.0.1", 0, SWOOLE_SOCK_TCP);
+  await assertRejects(() => server.start(), TypeError, "there is no handler for receive, which the port 127.0.0.1:0 needs");
+  tcp.on("receive", (server, fd, _reactorId, data) => server.send(fd, data));
+  await serving(server, (_server, port) =>
+    withClient(async (client) => {
+      await client.send("datagram", port);
+      assertEquals((await client.receive()).text, "datagram");
+      const stream = await RawClient.connect(tcp.port);
+      stream.send("stream");
+      assertEquals(text(await stream.read(6)), "stream");
+      stream.end();
+    }));
+});
+
+test("with enable_reuse_port several servers receive at one port, but in Deno", async () => {
+  const [first, second] = [echoServer(), echoServer()];
+  first.set({ enable_reuse_port: true });
+  await serving(first, async (_first, port) => {
+    second.ports[0].set({ enable_reuse_port: true });
+    Object.assign(second, { port });
+    if ("Deno" in globalThis) return void await assertRejects(() => second.start(), Error, "the address is in use already");
+    await serving(second, () =>
+      withClient(async (client) => {
+        await client.send("to either of them", port);
+        assertEquals((await client.receive()).text, "to either of them");
+      }));
+  });
+});
+
+test("one socket for both kinds of addresses, where the system has it", async () => {
+  const server = new Server("::", 0, SWOOLE_BASE, SWOOLE_SOCK_UDP6);
+  server.on("packet", (server, _data, { address, port }) => server.sendto(address, port, address));
+  await serving(server, (_server, port) =>
+    withClient(async (client) => {
+      await client.send("x", port);
+      assertEquals((await client.receive()).text, "::ffff:127.0.0.1");
+    }));
+});
+
 test("UDP over IPv6, beside UDP over IPv4", async () => {
   const server = udpServer();
   const six = server.listen("::1", 0, SWOOLE_SOCK_UDP6);

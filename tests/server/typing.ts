@@ -1,7 +1,7 @@
 // What the compiler takes and what it refuses. This file is checked, not run: where an error is expected and there is none, the
 // check fails.
 
-import { HttpServer, Server, type ServerEvent, WebSocketServer } from "../../mod.ts";
+import { HttpServer, type Packet, Server, type ServerEvent, WebSocketServer } from "../../mod.ts";
 
 const server = new Server();
 const http = new HttpServer();
@@ -17,6 +17,12 @@ webSocket.on("message", (server, frame) => server.push(frame.fd, frame));
 webSocket.on("disconnect", (server: WebSocketServer, event: ServerEvent) => server.exist(event.fd));
 port.on("message", (server, frame) => server.push(frame.fd, frame));
 port.on("receive", (server, event: ServerEvent) => server.push(event.fd, event.data ?? ""));
+server.on("packet", (server, data, { address, port, server_socket }) => server.sendto(address, port, data, server_socket));
+http.on("Packet", (server, packet: Packet) => server.sendto(packet.address, packet.port, packet.data));
+port.on("packet", async (server, data) => {
+  const sent: boolean = await server.sendto("127.0.0.1", 9, data);
+  return sent;
+});
 webSocket.ports[0].on("request", (request, response) => response.end(request.getMethod()));
 
 // @ts-expect-error: there is no such event
@@ -25,6 +31,8 @@ server.on("recieve", () => {});
 server.on("request", () => {});
 // @ts-expect-error: an HTTP server has no messages
 http.on("message", () => {});
+// @ts-expect-error: there is no fd
+server.on("packet", (_server, fd: number) => fd);
 // @ts-expect-error: an fd is a number
 server.on("connect", (_server, fd: string) => fd.length);
 // @ts-expect-error: what is received are octets
