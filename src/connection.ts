@@ -14,6 +14,11 @@ export { type ConnectionOrigin, type ConnectionOwner, Scratch } from "./connecti
 
 /** What a connection feeds: HTTP, a WebSocket, raw octets. It is replaced when the connection changes its protocol. */
 export interface Protocol {
+  /**
+   * How long the peer may take nothing of what is still to be sent when the connection is over, in milliseconds; 0 for ever. The
+   * linger timeout unless given.
+   */
+  readonly sendTimeout?: number;
   /** Octets arrived; their memory is the protocol's. They begin at `at`. */
   receive(chunk: Uint8Array, at: number): void;
   /** The peer will not send any more. */
@@ -351,7 +356,7 @@ export class Connection implements LaneSink, ByteSink {
     this.#inFlight = 0;
     this.lastSent = this.#owner.now;
     if (this.#state >= ENDED) return;
-    if (this.#state === CLOSING) this.deadline = this.#owner.now + this.origin.lingerTimeout;
+    if (this.#state === CLOSING) this.#waitForPeer();
     if (this.#isWaiting) {
       this.lastProgress = this.#owner.now;
       this.flush();
@@ -442,7 +447,7 @@ export class Connection implements LaneSink, ByteSink {
     if (this.#state !== OPEN) return;
     this.#leave(byServer);
     if (this.#isReleased()) return; // the program has dropped it meanwhile
-    this.deadline = this.#owner.now + this.origin.lingerTimeout;
+    this.#waitForPeer();
     this.#lane.resume();
     if (this.#owner.scratch.owner !== this) {
       if (this.#isWaiting && !this.#busy) this.flush();
@@ -483,9 +488,16 @@ export class Connection implements LaneSink, ByteSink {
     return this.#state === RELEASED;
   }
 
+  /** The peer has to take some of what is still to be sent. */
+  #waitForPeer(): void {
+    const timeout = this.protocol.sendTimeout ?? this.origin.lingerTimeout;
+    this.deadline = timeout === 0 ? 0 : this.#owner.now + timeout;
+  }
+
   #end(): void {
+    const { lingerTimeout } = this.origin;
     this.#state = ENDED;
     this.#lane.end();
-    if (this.#peerEnded) this.deadline = Math.min(this.deadline, this.#owner.now + 1000);
+    this.deadline = this.#owner.now + (this.#peerEnded ? Math.min(lingerTimeout, 1000) : lingerTimeout);
   }
 }

@@ -28,6 +28,8 @@ export interface HttpHost {
   readonly requestTimeout: number;
   /** How long a connection may wait for its next request. */
   readonly keepAliveTimeout: number;
+  /** How long a client may take nothing of an answer. */
+  readonly sendTimeout: number;
   /** Milliseconds since 1970, coarse. */
   readonly now: number;
   /** The value for `Date`. */

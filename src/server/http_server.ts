@@ -90,6 +90,7 @@ export class ProgramHttpHost implements HttpHost {
   readonly bodyCompression: HttpHost["bodyCompression"];
   readonly requestTimeout: number;
   readonly keepAliveTimeout: number;
+  readonly sendTimeout: number;
   readonly takesUpgrades: boolean = false;
   readonly #files: StaticFiles | undefined;
   readonly #core: PortCore;
@@ -116,6 +117,7 @@ export class ProgramHttpHost implements HttpHost {
     if (settings.enable_static_handler && settings.document_root !== "") this.#files = new StaticFiles(settings);
     this.requestTimeout = settings.http_request_timeout * 1000;
     this.keepAliveTimeout = settings.http_keepalive_timeout * 1000;
+    this.sendTimeout = settings.http_send_timeout * 1000;
   }
 
   get now(): number {

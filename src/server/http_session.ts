@@ -41,6 +41,10 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
 
   // ---- Protocol -----------------------------------------------------------------------------------------------------
 
+  get sendTimeout(): number {
+    return this.host.sendTimeout;
+  }
+
   receive(chunk: Uint8Array, at: number): void {
     if ((this.#response !== undefined && this.#upload === undefined) || this.#held !== undefined) return this.#hold(chunk, at);
     this.#reading = true;
@@ -96,16 +100,28 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
     if (this.#response === undefined && this.#held === undefined) this.connection.end(false);
   }
 
-  onDeadline(_now: number): void {
-    if (this.#upload !== undefined) {
+  onDeadline(now: number): void {
+    const { connection } = this;
+    if (this.#upload !== undefined && !this.#upload.isPaused) {
       this.#upload.fail("it takes too long to arrive");
-      if (this.#response?.headSent !== false) return this.connection.abort();
+      if (this.#response?.headSent !== false) return connection.abort();
       this.#refuseWith(408, "the body took too long");
-      return this.connection.end(true);
+      return connection.end(true);
     }
-    if (this.#response !== undefined) return; // the program may take its time
-    if (this.#parser.begun) this.#refuseWith(408, "the request took too long");
-    this.connection.end(false);
+    if (connection.queuedBytes > 0 && this.sendTimeout > 0) {
+      if (now >= connection.lastSent + this.sendTimeout) return connection.abort(false);
+      connection.deadline = connection.lastSent + this.sendTimeout;
+    } else if (this.#response !== undefined) {
+      connection.deadline = deadlineIn(this.sendTimeout, now); // the program may take its time
+    } else if (this.#parser.begun) {
+      this.#refuseWith(408, "the request took too long");
+      connection.end(false);
+    } else {
+      // It waits for the next request since it has had the last answer.
+      const due = connection.lastSent === 0 ? now : connection.lastSent + (this.host.keepAliveTimeout || Infinity);
+      if (due <= now) connection.end(false);
+      else connection.deadline = due;
+    }
   }
 
   onFault(cause?: unknown): void {
@@ -198,7 +214,7 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
     const response = this.#response = this.host.makeResponse(this, request);
     this.#parser.next();
     this.#headChecked = false;
-    this.connection.deadline = 0;
+    this.connection.deadline = deadlineIn(this.sendTimeout, this.host.now);
     this.#begin(head, request, response);
   }
 
@@ -274,13 +290,13 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
       return;
     }
     if (!this.#parser.complete) {
-      this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
+      if (!upload.isPaused) this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
       return;
     }
     this.#upload = undefined;
     this.#parser.next();
     this.#headChecked = false;
-    this.connection.deadline = 0;
+    this.connection.deadline = deadlineIn(this.sendTimeout, this.host.now);
     upload.finish();
   }
 
@@ -293,7 +309,7 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
 
   pause(): void {
     if (this.#upload === undefined || this.over) return;
-    this.connection.deadline = 0; // it is the program that takes its time
+    this.connection.deadline = deadlineIn(this.sendTimeout, this.host.now); // it is the program that takes its time
     this.connection.pause();
   }
 
@@ -385,7 +401,8 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
     this.host.onAnswered();
     if (this.isUpgrade) this.status = 5;
     if (!keepAlive || this.over) return this.connection.end(true);
-    this.connection.deadline = deadlineIn(this.host.keepAliveTimeout, this.host.now);
+    const { keepAliveTimeout, sendTimeout, now } = this.host;
+    this.connection.deadline = now + Math.min(keepAliveTimeout || Infinity, sendTimeout || Infinity);
     if (!this.#reading && !this.connection.isFull) this.#goOn();
   }
 }

@@ -39,6 +39,11 @@ export class RequestBody {
     this.#supply = supply;
   }
 
+  /** Whether the client has to wait, because the program takes its time. */
+  get isPaused(): boolean {
+    return this.#paused;
+  }
+
   /** Whether all of it has arrived. */
   get isComplete(): boolean {
     return this.#complete;

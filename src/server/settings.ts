@@ -74,6 +74,8 @@ export interface ServerSettings
   http_request_timeout?: number;
   /** How long a connection may wait for its next request. 60 s; 0 for ever. */
   http_keepalive_timeout?: number;
+  /** How long a client may take nothing of an answer, of which it is sent up to 256 KiB at a time; else it is dropped. 60 s; 0 for ever. */
+  http_send_timeout?: number;
 
   // ---- what a port speaks
   /** HTTP: a port that has settings of its own and not this one, nor the next, speaks nothing, and calls `receive`. `false`. */
@@ -185,6 +187,7 @@ const DEFAULTS: ResolvedSettings = {
   http_max_headers: 128,
   http_request_timeout: 10,
   http_keepalive_timeout: 60,
+  http_send_timeout: 60,
   open_http_protocol: false,
   open_websocket_protocol: false,
   heartbeat_idle_time: 0,
@@ -228,6 +231,7 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   http_max_headers: "count",
   http_request_timeout: "seconds",
   http_keepalive_timeout: "seconds",
+  http_send_timeout: "seconds",
   open_http_protocol: "boolean",
   open_websocket_protocol: "boolean",
   heartbeat_idle_time: "seconds",

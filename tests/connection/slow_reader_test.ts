@@ -14,6 +14,7 @@ const STEP = MIB;
 /** Deadlines that are over long before the reader is done. */
 const settings: ServerSettings = {
   http_keepalive_timeout: 0.3,
+  http_send_timeout: 1.5,
   websocket_close_timeout: 1.5,
   websocket_ping_interval: 0.3,
   websocket_ping_timeout: 1.5,
@@ -58,6 +59,31 @@ const checks: [name: string, check: Check][] = [
       await client.readHead();
       const pending = client.pending.length;
       assertEquals(await readSlowly(client, SIZE - pending) + pending, SIZE);
+      client.destroy();
+    });
+  }],
+  ["may ask again when it has got the whole answer", async (runtime, parts) => {
+    const server = new HttpServer("127.0.0.1", 0);
+    server.set({ ...settings, http_keepalive_timeout: 2 }); // less than it reads for, more than for what the kernel keeps
+    server.on("request", (request, response) => {
+      if (request.server.request_uri === "/again") return response.end("again");
+      for (const part of parts.slice(1)) response.write(part);
+      response.end(parts[0]);
+    });
+    await servingOn(runtime, server, async (_server, port) => {
+      const client = await RawClient.connect(port);
+      client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      const head = await client.readHead();
+      const framing = parts.length === 1 ? 0 : parts.length * "100000\r\n\r\n".length + "0\r\n\r\n".length;
+      assert(/chunked/.test(head) === framing > 0, head);
+      const pending = client.pending.length;
+      assertEquals(await readSlowly(client, SIZE + framing - pending) + pending, SIZE + framing);
+      client.send("GET /again HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+      const rest: Uint8Array[] = [];
+      client.socket.removeAllListeners("data");
+      client.socket.on("data", (part: Uint8Array) => rest.push(part));
+      await new Promise((resolve) => client.socket.once("end", resolve));
+      assert(rest.map((part) => new TextDecoder().decode(part)).join("").endsWith("\r\n\r\nagain"));
       client.destroy();
     });
   }],

@@ -3,7 +3,15 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { test } from "node:test";
-import { type Runtime, Server, type ServerSettings, WebSocketServer } from "../../mod.ts";
+import {
+  type HttpRequest,
+  type HttpResponse,
+  HttpServer,
+  type Runtime,
+  Server,
+  type ServerSettings,
+  WebSocketServer,
+} from "../../mod.ts";
 import { ownLanes, servingOn } from "../support/lanes.ts";
 import { closeFrame, frame, handshake, RawClient } from "../support/raw_client.ts";
 import { signal } from "../support/serving.ts";
@@ -192,6 +200,33 @@ async function checkCase(runtime: Runtime, { settings, begin, drip: drops, check
   });
 }
 
+/** What a peer asks for and does not read, with an answer that tells in the end whether it was sent. */
+const unread: Record<string, { request: string; answer(request: HttpRequest, response: HttpResponse): unknown; by?: -1 }> = {
+  "a large answer": {
+    request: "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    answer: (_request, response) => response.end(new Uint8Array(64 * 1024 * 1024)) && response.drained(),
+  },
+  "the last answer": {
+    request: "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    answer: (_request, response) => response.end(new Uint8Array(64 * 1024 * 1024)) && response.drained(),
+    by: -1,
+  },
+  "an answer that is being written": {
+    request: "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    answer: async (_request, response) => {
+      while (await response.drained()) response.write(new Uint8Array(1024 * 1024));
+      return false;
+    },
+  },
+  "an answer, and sends on": {
+    request: `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${256 * 1024 * 1024}\r\n\r\n${"x".repeat(1024 * 1024)}`,
+    answer: async (_request, response) => {
+      while (await response.drained()) response.write(new Uint8Array(1024 * 1024));
+      return false;
+    },
+  },
+};
+
 for (const [lane, runtime] of ownLanes) {
   const run = together(cases.map((one) => () => checkCase(runtime, one)));
   for (const [index, { name }] of cases.entries()) test(`a peer that ${name} is cut off (${lane})`, () => run(index));
@@ -254,20 +289,47 @@ for (const [lane, runtime] of ownLanes) {
     });
   });
 
-  test(`a peer that asks for much and never reads it is cut off (${lane})`, async () => {
-    const server = new WebSocketServer("127.0.0.1", 0);
-    server.set({ http_keepalive_timeout: 0.3, websocket_close_timeout: 0.3 });
-    const closed = signal<number>();
-    server.on("message", () => {});
-    server.on("request", (_request, response) => response.end(new Uint8Array(64 * 1024 * 1024)));
-    server.on("disconnect", (_server, _fd, reactorId) => closed.resolve(reactorId));
-    await servingOn(runtime, server, async (server, port) => {
+  for (const [name, { request, answer, by = 0 }] of Object.entries(unread)) {
+    test(`a peer that never reads ${name} is cut off (${lane})`, async () => {
+      const server = new WebSocketServer("127.0.0.1", 0);
+      server.set({ http_send_timeout: 0.3, websocket_close_timeout: 0.3, http_stream_body: true });
+      const closed = signal<number>();
+      const answered = signal<unknown>();
+      server.on("message", () => {});
+      server.on("request", (request, response) => {
+        answered.resolve(answer(request, response));
+        return answered.promise as Promise<void>;
+      });
+      server.on("disconnect", (_server, _fd, reactorId) => closed.resolve(reactorId));
+      await servingOn(runtime, server, async (server, port) => {
+        const client = await RawClient.connect(port);
+        client.socket.pause();
+        client.send(request);
+        assertEquals([await closed.promise, await answered.promise], [by, false]);
+        server.shutdown();
+        await server.finished;
+        client.destroy();
+      });
+    });
+  }
+
+  test(`a program that takes its time for a body is not cut off (${lane})`, async () => {
+    const server = new HttpServer("127.0.0.1", 0);
+    const SIZE = 8 * 1024 * 1024;
+    server.set({ http_request_timeout: 0.3, http_send_timeout: 0.3, http_stream_body: true });
+    server.on("request", async (request, response) => {
+      let size = 0;
+      for await (const part of request.body) {
+        if (size === 0) await new Promise((resolve) => setTimeout(resolve, 900)); // longer than any deadline here
+        size += part.length;
+      }
+      response.end(`${size}`);
+    });
+    await servingOn(runtime, server, async (_server, port) => {
       const client = await RawClient.connect(port);
-      client.socket.pause();
-      client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-      assertEquals(await closed.promise, 0);
-      server.shutdown();
-      await server.finished;
+      client.send(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${SIZE}\r\n\r\n`);
+      client.send(new Uint8Array(SIZE));
+      assertEquals((await client.readAnswer()).body, String(SIZE));
       client.destroy();
     });
   });
