@@ -136,10 +136,21 @@ function defaultAuthorities(): string[] {
   return getCACertificates?.("default") ?? [...tls.rootCertificates];
 }
 
+/**
+ * Whether the peer has the key of its certificate. Deno does not look at that for certificates of version 1 or 2, so that anybody
+ * could show them.
+ */
+function isProven(raw: Uint8Array): boolean {
+  if (!inDeno) return true;
+  let at = 0; // of the version, which is two sequences deep
+  for (let depth = 0; depth < 2; depth++) at += raw[at + 1] < 0x80 ? 2 : 2 + (raw[at + 1] & 0x7f);
+  return raw[at] === 0xa0 && raw[at + 4] === 2; // RFC 5280 section 4.1: version 3
+}
+
 /** The certificate that the peer showed, PEM. */
 export function certificateOf(socket: tls.TLSSocket): string | undefined {
   const raw: Uint8Array | undefined = socket.getPeerCertificate()?.raw;
-  if (raw === undefined) return undefined;
+  if (raw === undefined || !isProven(raw)) return undefined;
   const lines = btoa(String.fromCharCode(...raw)).match(/.{1,64}/g)!;
   return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
 }
@@ -152,7 +163,7 @@ export function judgeServer(socket: tls.TLSSocket, options: ConnectTls): Error |
     return failure("CERT_CHAIN_TOO_LONG", `there are more than ${depth} certificates between the server's and an authority`);
   }
   const peer = socket.getPeerCertificate();
-  const certificate = peer.raw === undefined ? undefined : new X509Certificate(peer.raw);
+  const certificate = peer.raw === undefined || !isProven(peer.raw) ? undefined : new X509Certificate(peer.raw);
   if (allowSelfSigned && certificate !== undefined && isSelfSigned(certificate)) {
     return judgeDates(certificate) ?? tls.checkServerIdentity(serverName, peer);
   }
@@ -182,8 +193,10 @@ export class ClientJudge {
    * @param verdict What the runtime says of its certificate: empty for nothing wrong.
    */
   admits(socket: tls.TLSSocket, verdict: string): boolean {
-    if (this.#clients === undefined || !this.#clients.required) return true;
+    if (this.#clients === undefined) return true;
     const { raw } = socket.getPeerCertificate() ?? {};
+    if (raw !== undefined && !isProven(raw)) return false;
+    if (!this.#clients.required) return true;
     if (raw === undefined) return false;
     const certificate = new X509Certificate(raw);
     const print = certificate.fingerprint256;

@@ -140,6 +140,22 @@ withOpenSsl("a TLS session of somebody whom another port let in opens no door", 
   }
 });
 
+testLanes("nobody gets by with a certificate whose key he has not", async (runtime) => {
+  const settings = { ...verifying, ssl_allow_self_signed: true };
+  for (const each of [settings, { ssl_client_cert_file: path("second_ca.pem") }]) {
+    await naming(runtime, each, async (port) => {
+      for (const who of ["self_client", "version_1"]) {
+        // Most clients refuse to try.
+        const stolen = { cert: read(`${who}.pem`), key: read("client_key.pem") };
+        assertEquals(await bodyOf(ask(port, stolen).catch(() => undefined)), undefined, who);
+      }
+      assertEquals(await bodyOf(ask(port, as("self_client"))), "CN=self_client");
+      // Deno does not look whether the key is there, so nobody gets by with it.
+      assertEquals(await bodyOf(ask(port, as("version_1"))), where === "deno" ? undefined : "CN=version_1");
+    });
+  }
+});
+
 testLanes("the certificate is known as long as the connection is, also while its end is told", async (runtime) => {
   const server = new Server("127.0.0.1", 0, SWOOLE_BASE, SWOOLE_SOCK_TCP | SWOOLE_SSL);
   server.set({ ...tlsSettings, ...verifying });

@@ -3,7 +3,7 @@
 # and two for the same names that are signed by their own keys, one of them out of date. `make.sh self` makes these two alone.
 # `make.sh clients` makes those for clients, some of which are servers too, and other names, of a second authority: client; old_client, out of date; deep and
 # deeper, with one and two authorities in between; encrypted, a key under the passphrase "secret"; one, wild and rsa for servers;
-# stranger, of an authority that nobody trusts; and self_client, signed by its own key.
+# stranger, of an authority that nobody trusts; self_client, signed by its own key; and version_1, the same in X.509's first version.
 # They protect nothing, since the keys are public. Those of the authorities are thrown away.
 set -eu
 cd "$(dirname "$0")"
@@ -85,6 +85,9 @@ if [ "${1:-}" = clients ]; then
   cat "$work/lower.pem" "$work/middle.pem" >> deeper.pem
   signed stranger third client
   self_signed self_client 21200101000000Z client
+  request version_1 version_1_key.pem > "$work/version_1.request"
+  openssl x509 -req -in "$work/version_1.request" -signkey version_1_key.pem -days 36500 -out version_1.pem
+  chmod 644 version_1_key.pem
   NAMES=DNS:one.example signed one second names
   NAMES=DNS:*.wild.example signed wild second names
   openssl req -newkey rsa:2048 -nodes -sha256 -subj "/CN=rsa" -keyout rsa_key.pem > "$work/rsa.request"
