@@ -34,6 +34,9 @@ function refuseUnsupported(options: TlsChoices & { curves?: unknown; dhParameter
     if (curves !== undefined) refuse("ssl_ecdh_curve", "Deno does not let one choose groups");
     if (maxVersion === "TLSv1" || maxVersion === "TLSv1.1") refuse("ssl_protocols", "Deno speaks TLS 1.2 and 1.3 only");
   }
+  if (inBun && ciphers !== undefined && /(^|[:, ])[!+-]?TLS_/.test(ciphers)) {
+    refuse("ssl_ciphers", "Bun does not let one choose the cipher suites of TLS 1.3");
+  }
   if ((inDeno || inBun) && dhParameters !== undefined) refuse("ssl_dhparam", `${inDeno ? "Deno" : "Bun"} knows no DHE`);
 }
 

@@ -16,7 +16,23 @@ import {
   tlsChoices,
 } from "../tls.ts";
 
-/** How a client speaks TLS, under Swoole's names. */
+/**
+ * How a client speaks TLS, under Swoole's names.
+ *
+ * @example Show a certificate, and trust one authority
+ * ```ts
+ * import { SWOOLE_SSL_TLSv1_3 } from "@sluice/server";
+ * import { HttpClient } from "@sluice/server/coroutine";
+ *
+ * const client = new HttpClient("chat.example", 443, true);
+ * client.set({
+ *   ssl_cert_file: "/etc/chat/client.pem",
+ *   ssl_key_file: "/etc/chat/client_key.pem",
+ *   ssl_cafile: "/etc/chat/authority.pem",
+ *   ssl_protocols: SWOOLE_SSL_TLSv1_3,
+ * });
+ * ```
+ */
 export interface ClientTlsSettings extends SharedTlsSettings {
   /** Whether the server's certificate is checked. `true`. */
   ssl_verify_peer?: boolean;

@@ -26,7 +26,27 @@ export interface SniCertificate {
   ssl_passphrase?: string;
 }
 
-/** How a server speaks TLS, under Swoole's names. */
+/**
+ * How a server speaks TLS, under Swoole's names.
+ *
+ * @example Let in only clients that have a certificate
+ * ```ts
+ * import { SWOOLE_BASE, SWOOLE_SOCK_TCP, SWOOLE_SSL, SWOOLE_SSL_TLSv1_2, SWOOLE_SSL_TLSv1_3, WebSocketServer } from "@sluice/server";
+ *
+ * const server = new WebSocketServer("127.0.0.1", 9501, SWOOLE_BASE, SWOOLE_SOCK_TCP | SWOOLE_SSL);
+ * server.set({
+ *   ssl_cert_file: "/etc/chat/server.pem",
+ *   ssl_key_file: "/etc/chat/server_key.pem",
+ *   ssl_protocols: SWOOLE_SSL_TLSv1_2 | SWOOLE_SSL_TLSv1_3,
+ *   ssl_verify_peer: true,
+ *   ssl_client_cert_file: "/etc/chat/authority.pem",
+ * });
+ * server.on("message", (server, frame) => {
+ *   const info = server.getClientInfo(frame.fd);
+ *   if (info !== false) server.push(frame.fd, info.ssl_client_cert ?? "nobody");
+ * });
+ * ```
+ */
 export interface TlsSettings extends SharedTlsSettings {
   /** Whether the order of `ssl_ciphers` counts, rather than the client's. `true`. */
   ssl_prefer_server_ciphers?: boolean;
@@ -110,7 +130,7 @@ export async function readTls(runtime: Runtime, settings: Readonly<Required<TlsS
     ...await readPair(runtime, settings, ""),
     ...choices,
     preferServerCiphers: choices.ciphers === undefined ? undefined : settings.ssl_prefer_server_ciphers,
-    curves: settings.ssl_ecdh_curve || undefined,
+    curves: ["", "auto"].includes(settings.ssl_ecdh_curve) ? undefined : settings.ssl_ecdh_curve,
     dhParameters: settings.ssl_dhparam === "" ? undefined : await readPem(runtime, "ssl_dhparam", settings.ssl_dhparam),
     clients: await readClients(runtime, settings, depth),
     names: names.size === 0 ? undefined : names,

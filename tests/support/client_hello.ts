@@ -44,6 +44,7 @@ export const DHE_AES128 = 0x009e;
 export const RSA_AES128 = 0xc02f;
 /** TLS 1.3. */
 export const TLS13_AES128 = 0x1301;
+export const TLS13_AES256 = 0x1302;
 
 export const P256 = 23;
 export const P384 = 24;

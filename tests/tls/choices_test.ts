@@ -14,6 +14,7 @@ import {
   RSA_AES128,
   sayHello,
   TLS13_AES128,
+  TLS13_AES256,
   TLS_1_0,
   TLS_1_1,
   TLS_1_2,
@@ -102,6 +103,19 @@ testChoices("ssl_ciphers: the server's order counts, unless ssl_prefer_server_ci
   await checkChoices(runtime, { ...ciphers, ssl_prefer_server_ciphers: false }, [[hello, AES128, X25519]]);
 });
 
+testLanes("ssl_ciphers of TLS 1.3: in Node; others refuse them", async (runtime) => {
+  const settings = { ssl_ciphers: "TLS_AES_256_GCM_SHA384:ECDHE-ECDSA-AES256-GCM-SHA384" };
+  if (where === "node") {
+    await checkChoices(runtime, settings, [
+      [{ version: TLS_1_3, ciphers: [TLS13_AES128, TLS13_AES256] }, TLS13_AES256, X25519],
+      [{ version: TLS_1_3, ciphers: [TLS13_AES128] }, undefined, undefined],
+      [{ version, ciphers: [AES128, AES256] }, AES256, X25519],
+    ]);
+  } else {
+    await assertRejects(() => startOn(runtime, namingServer(settings)), Error, "ssl_ciphers cannot be had here: ");
+  }
+});
+
 const curve = { ssl_ecdh_curve: "P-384:prime256v1", ...pair("rsa") }; // an elliptic certificate has a curve of its own
 
 testChoices("ssl_ecdh_curve: other groups are refused", curve, async (runtime) => {
@@ -126,6 +140,10 @@ testLanes("ssl_dhparam: DHE with the prime of the file, in Node; others refuse i
     const message = "Cannot listen on 127.0.0.1:0: ssl_dhparam cannot be had here: ";
     await assertRejects(() => startOn(runtime, namingServer(settings)), Error, message);
   }
+});
+
+testLanes("ssl_ecdh_curve auto leaves it to the runtime", async (runtime) => {
+  await checkChoices(runtime, { ssl_ecdh_curve: "auto" }, [[{ version: TLS_1_3 }, TLS13_AES128, X25519]]);
 });
 
 testLanes("ssl_ciphers and ssl_ecdh_curve that are none: start() says which", async (runtime) => {
