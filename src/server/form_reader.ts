@@ -9,7 +9,7 @@ import { FormCollector } from "../http/form.ts";
 import { type HeadLimits, HttpFailure } from "../http/head.ts";
 import { MultipartParser, type PartHead } from "../http/multipart.ts";
 import { boundaryOf } from "../http/parameters.ts";
-import { loadRuntime, type Runtime } from "../runtime.ts";
+import { loadRuntime } from "../runtime.ts";
 import { IncomingFile } from "./incoming_file.ts";
 import type { UploadedFile } from "./uploaded_file.ts";
 
@@ -41,12 +41,15 @@ export class FormReader {
   readonly entries: [name: string, value: string | UploadedFile][] = [];
   /** The paths of the temporary files. */
   readonly paths: string[] = [];
+  /** Why it is refused, if it is. */
+  failure: HttpFailure | undefined = undefined;
 
   readonly #options: FormOptions;
-  #runtime: Runtime | undefined = undefined;
+  #parser: MultipartParser | undefined = undefined;
   #found: (PartHead | Uint8Array | undefined)[] = []; // in a piece of the form: a part begins, has content, and ends
   #inFile = false; // where the parser is
-  #fileBytes = 0;
+  #size = 0; // of all that has arrived
+  #fileBytes = 0; // the part of it that is content of files
   #name = ""; // of the part that is being kept
   #file: IncomingFile | undefined = undefined;
   #text: GrowingBuffer | undefined = undefined;
@@ -66,25 +69,35 @@ export class FormReader {
    * @returns Why the form is refused, if it is.
    */
   async read(contentType: string | undefined, take: () => Promise<Uint8Array | undefined>): Promise<HttpFailure | undefined> {
-    let failure: HttpFailure | undefined;
     try {
-      failure = await this.#read(contentType, take);
+      this.#begin(contentType);
+      while (this.failure === undefined) {
+        const chunk = await take();
+        for (const waiting of this.#receive(chunk)) await waiting;
+        if (chunk === undefined) break;
+      }
     } catch {
-      failure = new HttpFailure(400, "the form did not arrive");
+      this.failure = new HttpFailure(400, "the form did not arrive");
     }
-    if (failure !== undefined) {
-      await this.#file?.drop();
+    if (this.failure !== undefined) {
+      await this.#file?.close();
       await this.drop();
     }
-    return failure;
+    return this.failure;
   }
 
-  async #read(contentType: string | undefined, take: () => Promise<Uint8Array | undefined>): Promise<HttpFailure | undefined> {
-    const { folder, maxTextSize } = this.#options;
+  /** Reads a form that is there as a whole, into memory; otherwise as `read()`. */
+  readWhole(contentType: string | undefined, body: Uint8Array): HttpFailure | undefined {
+    this.#begin(contentType);
+    // Nothing has to be waited for.
+    for (const chunk of [body, undefined]) this.#receive(chunk).next();
+    return this.failure;
+  }
+
+  #begin(contentType: string | undefined): void {
     const boundary = boundaryOf(contentType);
-    if (boundary === undefined) return new HttpFailure(400, "the form has no boundary");
-    if (folder !== "") this.#runtime = await loadRuntime().catch(() => undefined);
-    const parser = new MultipartParser(boundary, this.#options, {
+    if (boundary === undefined) return void (this.failure = new HttpFailure(400, "the form has no boundary"));
+    this.#parser = new MultipartParser(boundary, this.#options, {
       onPart: (head) => {
         this.#inFile = head.filename !== undefined;
         this.#found.push(head);
@@ -95,48 +108,60 @@ export class FormReader {
       },
       onPartEnd: () => void this.#found.push(undefined),
     });
-    for (let size = 0;;) {
-      const chunk = await take();
-      if (chunk === undefined) parser.finish();
-      else parser.receive(chunk);
-      size += chunk?.length ?? 0;
-      if (parser.failure !== undefined) return parser.failure;
-      if (size - this.#fileBytes - parser.undecided > maxTextSize) return new HttpFailure(413, "the form is too large");
-      if (!await this.#keep()) return new HttpFailure(413, "a file is too large");
-      if (chunk === undefined) return undefined;
-    }
   }
 
-  /** Puts what was found where it belongs; `false` when a file is too large. */
-  async #keep(): Promise<boolean> {
+  /** Takes octets, and puts what is in them where it belongs. Yields what has to be waited for before it goes on. */
+  *#receive(chunk: Uint8Array | undefined): Generator<Promise<void>, void> {
+    const parser = this.#parser;
+    if (this.failure !== undefined || parser === undefined) return;
+    if (chunk === undefined) parser.finish();
+    else parser.receive(chunk);
+    this.#size += chunk?.length ?? 0;
+    this.failure = parser.failure;
+    if (this.#size - this.#fileBytes - parser.undecided > this.#options.maxTextSize) {
+      this.failure ??= new HttpFailure(413, "the form is too large");
+    }
     const found = this.#found;
     this.#found = [];
     for (const item of found) {
-      if (item === undefined) await this.#endPart();
-      else if (!(item instanceof Uint8Array)) await this.#beginPart(item);
-      else if (this.#file === undefined) this.#text?.append(item, 0, item.length, this.#options.maxTextSize);
-      else if (this.#file.size + item.length > this.#options.maxFileSize) return false;
-      else await this.#file.write(item);
+      if (this.failure !== undefined) return;
+      const waiting = this.#keep(item);
+      if (waiting !== undefined) yield waiting;
+      if (item === undefined) this.#endPart();
     }
-    return true;
   }
 
-  async #beginPart({ name, filename, type }: PartHead): Promise<void> {
+  #keep(item: PartHead | Uint8Array | undefined): Promise<void> | undefined {
+    const file = this.#file;
+    if (item === undefined) return file?.close();
+    if (!(item instanceof Uint8Array)) return this.#beginPart(item);
+    const { maxTextSize, maxFileSize } = this.#options;
+    if (file === undefined) {
+      this.#text?.append(item, 0, item.length, maxTextSize);
+    } else if (file.size + item.length <= maxFileSize) {
+      return file.write(item);
+    } else {
+      this.failure = new HttpFailure(413, "a file is too large");
+    }
+    return undefined;
+  }
+
+  #beginPart({ name, filename, type }: PartHead): Promise<void> | undefined {
     this.#name = name;
     this.#file = this.#text = undefined;
     if (filename === undefined) {
       this.#text = new GrowingBuffer();
     } else if (name !== "" && !this.files.isFull) {
-      this.#file = new IncomingFile(filename, type);
-      if (this.#runtime === undefined) return;
-      await this.#file.open(this.#runtime, this.#options.folder);
-      if (this.#file.path !== "") this.paths.push(this.#file.path);
+      const file = this.#file = new IncomingFile(filename, type);
+      const { folder } = this.#options;
+      if (folder !== "") return file.open(folder).then(() => void (file.path !== "" && this.paths.push(file.path)));
     }
+    return undefined;
   }
 
-  async #endPart(): Promise<void> {
+  #endPart(): void {
     if (this.#file !== undefined) {
-      const file = await this.#file.end();
+      const file = this.#file.result;
       this.files.add(this.#name, file);
       this.entries.push([this.#name, file]);
     } else if (this.#text !== undefined) {
@@ -154,6 +179,6 @@ export class FormReader {
 
   /** Removes the temporary files. */
   async drop(): Promise<void> {
-    for (const path of this.paths) await this.#runtime?.removeFile(path).catch(() => {});
+    for (const path of this.paths) await loadRuntime().then((runtime) => runtime.removeFile(path)).catch(() => {});
   }
 }

@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { FormFields } from "../http/form.ts";
+import { type FormFields, mediaType } from "../http/form.ts";
 import type { HttpFailure, RequestHead } from "../http/head.ts";
 import { BaseRequest, type RequestOptions, type RequestSource } from "../http/request.ts";
 import type { RequestLimits } from "../http/request_parser.ts";
-import type { FormReader } from "./form_reader.ts";
+import { type FormOptions, FormReader } from "./form_reader.ts";
 import type { RequestBody } from "./request_body.ts";
 
 const decoder = new TextDecoder();
@@ -19,6 +19,8 @@ export interface ParseOptions {
   parse_post?: boolean;
   /** Another name of `parse_post`. */
   parse_body?: boolean;
+  /** Whether `multipart/form-data` is read into `post` and `files`, which are in memory. `true`. */
+  parse_files?: boolean;
   /** Whether cookies are read into `cookie`. `true`. */
   parse_cookie?: boolean;
   /** The most octets of the body. 2 MiB. */
@@ -35,6 +37,8 @@ export interface ParseOptions {
 export interface HttpRequestOptions extends RequestOptions {
   /** The most octets of a body that is read whole. */
   readonly maxBodySize: number;
+  /** How forms with files are read by `parse()`, if they are. */
+  readonly forms?: FormOptions | undefined;
 }
 
 /** Reads the form of a request into its `post` and `files`; tells why it is refused, if it is. */
@@ -129,18 +133,46 @@ export class HttpRequest extends BaseRequest {
    * ```
    */
   static create(options: ParseOptions = {}): HttpRequest {
-    const maxBodySize = options.package_max_length ?? 2 * 1024 * 1024;
+    const maxSize = options.package_max_length ?? 2 * 1024 * 1024;
+    const maxParameters = options.http_max_parameters ?? 1000;
+    const limits = {
+      maxHeadSize: options.http_max_header_size ?? 64 * 1024,
+      maxHeaders: options.http_max_headers ?? 128,
+      maxBodySize: maxSize,
+    };
+    const forms = { ...limits, folder: "", streamed: false, maxSize, maxFileSize: maxSize, maxTextSize: maxSize, maxParameters };
     const how = {
       parsePost: options.parse_post ?? options.parse_body ?? true,
       parseCookie: options.parse_cookie ?? true,
-      maxParameters: options.http_max_parameters ?? 1000,
-      maxBodySize,
+      forms: options.parse_files ?? true ? forms : undefined,
+      maxParameters,
+      maxBodySize: maxSize,
     };
-    return new HttpRequest(undefined, undefined, how, undefined, {
-      maxHeadSize: options.http_max_header_size ?? 64 * 1024,
-      maxHeaders: options.http_max_headers ?? 128,
-      maxBodySize,
-    });
+    return new HttpRequest(undefined, undefined, how, undefined, limits);
+  }
+
+  /**
+   * Reads a request from octets, in as many pieces as they come; for one that was made with `create()`.
+   *
+   * @param data The next octets; text counts one octet for each character.
+   * @returns How many of them belong to the request: all, until it is complete. `false` when they are no request, or when this
+   * one was made by a server.
+   */
+  override parse(data: Uint8Array | string): number | false {
+    const used = super.parse(data);
+    const { forms } = this.#options;
+    const contentType = this.header["content-type"];
+    if (!used || forms === undefined || !this.isCompleted() || mediaType(contentType) !== "multipart/form-data") return used;
+    const form = new FormReader(forms);
+    if (form.readWhole(contentType, this.rawContent()) !== undefined) return false;
+    this.#takeForm(form);
+    return used;
+  }
+
+  #takeForm(form: FormReader): void {
+    this.#form = form;
+    this.#files = undefined;
+    if (this.#options.parsePost) this.setPost(form.fields.result);
   }
 
   /** Whether head and body are there. */
@@ -209,8 +241,7 @@ export class HttpRequest extends BaseRequest {
     const upload = this.#upload;
     const failure = await form.read(this.header["content-type"], upload === undefined ? whole : () => upload.take());
     if (failure !== undefined) return failure;
-    this.#form = form;
-    if (this.#options.parsePost) this.setPost(form.fields.result);
+    this.#takeForm(form);
     return undefined;
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { FileSink, Runtime } from "../runtime.ts";
+import { type FileSink, loadRuntime, type Runtime } from "../runtime.ts";
 import { UploadedFile } from "./uploaded_file.ts";
 
 /** PHP's numbers, see `UploadedFile.error`. */
@@ -23,6 +23,7 @@ export class IncomingFile {
   readonly #type: string;
   #runtime: Runtime | undefined = undefined;
   #sink: FileSink | undefined = undefined;
+  #content: Blob | undefined = undefined;
   #parts: Uint8Array[] = [];
   #error: number;
 
@@ -36,11 +37,12 @@ export class IncomingFile {
     this.#error = name === "" ? NO_FILE : 0;
   }
 
-  /** Makes the temporary file, unless there is nothing for it. */
-  async open(runtime: Runtime, folder: string): Promise<void> {
+  /** Makes the temporary file, unless there is nothing for it. Without that, the content is kept in memory. */
+  async open(folder: string): Promise<void> {
     if (this.#error !== 0) return;
     const path = `${folder}/sluice.upfile.${crypto.randomUUID()}`;
     try {
+      const runtime = await loadRuntime();
       this.#sink = await runtime.openForWriting(path, { isNew: true });
       this.#runtime = runtime;
       this.path = path;
@@ -49,39 +51,28 @@ export class IncomingFile {
     }
   }
 
-  /** Takes octets; their memory is not to be changed any more. */
-  async write(bytes: Uint8Array): Promise<void> {
+  /** Takes octets; their memory is not to be changed any more. The promise, if any, has to be waited for; it does not reject. */
+  write(bytes: Uint8Array): Promise<void> | undefined {
     this.size += bytes.length;
-    if (this.#error !== 0) return;
-    if (this.#sink === undefined) return void this.#parts.push(bytes);
-    try {
-      await this.#sink.write(bytes);
-    } catch {
-      this.#error = NOT_WRITTEN;
-    }
+    if (this.#error !== 0) return undefined;
+    if (this.#sink !== undefined) return this.#sink.write(bytes).catch(() => void (this.#error = NOT_WRITTEN));
+    this.#parts.push(bytes);
+    return undefined;
   }
 
-  /** The file is complete. */
-  async end(): Promise<UploadedFile> {
-    await this.drop();
-    let content: Blob | undefined;
-    if (this.#error === 0) {
-      if (this.#runtime === undefined) content = new Blob(this.#parts as Uint8Array<ArrayBuffer>[]);
-      else content = await this.#runtime.fileBlob(this.path).catch(() => undefined);
-      if (content === undefined) this.#error = NOT_WRITTEN;
-    }
-    const isThere = this.#error === 0;
-    return new UploadedFile(content ?? new Blob(), this.#name, this.#type, isThere ? this.path : "", this.#error);
-  }
-
-  /** Nothing more is written. */
-  async drop(): Promise<void> {
+  /** Nothing more is written. The promise, if any, has to be waited for; it does not reject. */
+  close(): Promise<void> | undefined {
     const sink = this.#sink;
     this.#sink = undefined;
-    try {
-      await sink?.close();
-    } catch {
-      this.#error = NOT_WRITTEN;
-    }
+    return sink?.close()
+      .then(async () => void (this.#content = await this.#runtime!.fileBlob(this.path)))
+      .catch(() => void (this.#error = NOT_WRITTEN));
+  }
+
+  /** The file, when it is closed. */
+  get result(): UploadedFile {
+    if (this.#error !== 0) return new UploadedFile(new Blob(), this.#name, this.#type, "", this.#error);
+    const content = this.#content ?? new Blob(this.#parts as Uint8Array<ArrayBuffer>[]);
+    return new UploadedFile(content, this.#name, this.#type, this.path);
   }
 }

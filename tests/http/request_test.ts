@@ -161,6 +161,35 @@ test("create() and parse(): in pieces, up to the end of the request and no furth
   assertEquals(request.parse("more"), 0);
 });
 
+test("create() and parse(): a form with files is read into memory, unless that is turned off", async () => {
+  const whole = post("multipart/form-data; boundary=B", PARTS);
+  const request = HttpRequest.create();
+  for (let at = 0; at < whole.length; at += 10) {
+    assertEquals(Object.keys(request.files), []);
+    assert(request.parse(whole.slice(at, at + 10)) !== false);
+  }
+  const { f, g } = request.files;
+  assertEquals([request.isCompleted(), request.post.t, f.name, f.size, f.tmp_name, g.x.name], [
+    true,
+    ["one", "two"],
+    "a.txt",
+    7,
+    "",
+    "b.bin",
+  ]);
+  assertEquals([await f.slice(0, 5).text(), request.tmpfiles, request.rawContent().length], ["hello", [], PARTS.length]);
+  const without = HttpRequest.create({ parse_files: false, parse_post: false });
+  assertEquals([without.parse(whole), Object.keys(without.files), Object.keys(without.post)], [whole.length, [], []]);
+  assertEquals((await without.formData()).getAll("t[]"), ["one", "two"]);
+  const fieldsOff = HttpRequest.create({ parse_post: false });
+  assertEquals([fieldsOff.parse(whole), Object.keys(fieldsOff.files), Object.keys(fieldsOff.post)], [
+    whole.length,
+    ["f", "g"],
+    [],
+  ]);
+  assertEquals(HttpRequest.create().parse(post("multipart/form-data; boundary=B", "no form")), false);
+});
+
 test("parse() returns false for what is no request, and for a request of a server", () => {
   const request = HttpRequest.create();
   assertEquals([request.parse("GET / HTTP/1.1\n"), request.parse("x"), request.isCompleted()], [false, false, false]);
