@@ -290,7 +290,7 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
       return;
     }
     if (!this.#parser.complete) {
-      if (!upload.isPaused) this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
+      this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
       return;
     }
     this.#upload = undefined;

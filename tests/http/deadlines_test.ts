@@ -78,6 +78,19 @@ test("a client that takes nothing of an answer is dropped after http_send_timeou
   assertEquals(state(), "aborted");
 });
 
+test("a whole answer is no different, whichever of the two times is the shorter one", async () => {
+  for (const [sendTimeout, keepAliveTimeout] of [[5000, 30_000], [30_000, 5000]]) {
+    const { lane, at, state, requests } = connect({ sendTimeout, keepAliveTimeout });
+    lane.takes = false;
+    lane.receive(GET);
+    requests[0].response.end("whole");
+    await at(sendTimeout / 1000 - 1);
+    assertEquals(state(), "open");
+    await at(sendTimeout / 1000);
+    assertEquals(state(), "aborted");
+  }
+});
+
 test("what it takes gives it time again, and the keep-alive time begins when it has taken all", async () => {
   const { lane, at, state, requests } = connect();
   lane.takes = false;
