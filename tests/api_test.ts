@@ -1,58 +1,21 @@
 import { assert, assertEquals } from "@std/assert";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import * as main from "../mod.ts";
 import * as coroutine from "../src/coroutine/mod.ts";
 import { checkClientSettings, resolveClientSettings } from "../src/coroutine/client_settings.ts";
 import { EVENT_NAMES, PORT_EVENT_NAMES } from "../src/server/events.ts";
 import { checkSettings, resolveSettings } from "../src/server/settings.ts";
+import { HERE, mentions, type Proofs, readTables, type Row, titlesOf } from "./support/api_tables.ts";
 
 const root = new URL("../", import.meta.url);
-const STATES = ["works", "works differently", "not here", "not yet"];
-const HERE = ["works", "works differently", "beyond Swoole"];
-
 const words = (names: string) => names.trim().split(/\s+/);
 
 // ---- what docs/api.md says --------------------------------------------------------------------------------------------
 
-interface Row {
-  readonly state: string;
-  readonly value: string | undefined;
-}
-
-/** The rows of each section, by the names in their first column; methods and functions with "()". */
-function readTables(markdown: string): Map<string, Map<string, Row>> {
-  const sections = new Map<string, Map<string, Row>>();
-  for (const part of markdown.split(/^## /m).slice(1)) {
-    const title = part.slice(0, part.indexOf("\n"));
-    const rows = new Map<string, Row>();
-    let columns: string[] = [];
-    for (const line of part.split("\n")) {
-      if (!line.startsWith("|")) {
-        columns = [];
-        continue;
-      }
-      const cells = line.split("|").slice(1, -1).map((cell) => cell.trim());
-      if (columns.length === 0) columns = cells;
-      if (columns === cells || /^-+$/.test(cells[0])) continue;
-      const cell = (name: string) => cells[columns.indexOf(name)];
-      const state = columns[0] === "beyond Swoole" ? columns[0] : cell("state");
-      assert(state === "beyond Swoole" || STATES.includes(state), `${title}: ${cells[0]} has no state`);
-      assert(HERE.includes(state) || cell("notes") !== "", `${title}: ${cells[0]} has no reason`);
-      assert(state !== "works differently" || cell("notes") !== "", `${title}: ${cells[0]} does not tell what differs`);
-      for (const [, name] of cells[0].matchAll(/`([^`]+)`/g)) {
-        assert(!rows.has(name), `${title}: ${name} is there twice`);
-        rows.set(name, { state, value: cell("value") });
-      }
-    }
-    sections.set(title, rows);
-  }
-  return sections;
-}
-
 const tables = readTables(readFileSync(new URL("docs/api.md", root), "utf8"));
 
-function rowsOf(title: string): Map<string, Row> {
+function rowsOf(title: string): ReadonlyMap<string, Row> {
   const rows = tables.get(title);
   assert(rows !== undefined && rows.size > 0, `docs/api.md has no table under "${title}"`);
   return rows;
@@ -332,5 +295,28 @@ test("docs/api.md tells what became of everything that Swoole has", () => {
     const rows = rowsOf(title);
     const missing = names.filter((name) => !rows.has(name) || rows.get(name)!.state === "beyond Swoole");
     assertEquals(missing, [], `docs/api.md, "${title}" has no row for ${missing.join(", ")}`);
+  }
+});
+
+// ---- what proves it ---------------------------------------------------------------------------------------------------
+
+const REMEDY = "deno run -A tools/mutants.ts --missing";
+const proofs: Proofs = JSON.parse(readFileSync(new URL("tests/api_proofs.json", root), "utf8"));
+
+test("every proof in tests/api_proofs.json is of a row, and is a test that says its name", () => {
+  const sources = new Map<string, string>();
+  for (const [section, rows] of Object.entries(proofs)) {
+    for (const [name, { file, test }] of Object.entries(rows)) {
+      const what = `tests/api_proofs.json, "${section}", ${name}`;
+      assert(HERE.includes(tables.get(section)?.get(name)?.state ?? ""), `${what}: there is no such row: ${REMEDY}`);
+      if (!sources.has(file)) {
+        assert(existsSync(new URL(file, root)), `${what}: there is no ${file}: ${REMEDY}`);
+        sources.set(file, readFileSync(new URL(file, root), "utf8"));
+      }
+      const source = sources.get(file)!;
+      assert(mentions(source, section, name, tables.get(section)!.get(name)), `${what}: ${file} does not say it: ${REMEDY}`);
+      const isThere = test === undefined || titlesOf(source).some((title) => title.test(test));
+      assert(isThere, `${what}: ${file} has no test "${test}": ${REMEDY}`);
+    }
   }
 });

@@ -52,6 +52,7 @@ const steps = [
     "examples/",
     "tests/",
     "bench/",
+    "tools/mutants.ts",
   ]],
   ["types of src without a runtime", [
     deno,

@@ -1,6 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
+import { test } from "node:test";
 import { HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
 import { servingOn, testLanes } from "../support/lanes.ts";
+import { memoryPipes } from "../support/memory_pipe.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
 
 /** The status that a server with these settings gives to a request. */
@@ -84,6 +86,14 @@ testLanes("WebSocket messages: at package_max_length and one past it", async (ru
     assertEquals(client.error, undefined);
     client.end();
   });
+});
+
+test("max_conn is another name of max_connection", async () => {
+  const server = httpServer({ max_conn: 2 });
+  const fds = [1, 2, 3].map(() => server.accept(memoryPipes()[0]));
+  assertEquals(fds, [1, 2, 0]);
+  server.shutdown();
+  await server.finished;
 });
 
 testLanes("max_connection: one more is dropped, the others are served, and there is room again later", async (runtime) => {

@@ -8,6 +8,7 @@ import { join as joinPath } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { HttpClient, type HttpClientSettings, HttpServer } from "../../src/coroutine/mod.ts";
+import { loadRuntime, setRuntime } from "../../src/runtime.ts";
 import type { RawClient } from "../support/raw_client.ts";
 import { serving } from "../support/serving.ts";
 import { ok, serverOf } from "./client_stage.ts";
@@ -183,6 +184,27 @@ for (const [what, name, host, settings, errCode] of certificates) {
     });
   });
 }
+
+test("open_tcp_nodelay, ssl_cert_file and ssl_key_file are told to the runtime, with their defaults and as they are set", async () => {
+  const told: unknown[] = [];
+  setRuntime({
+    ...await loadRuntime(),
+    connect: ({ noDelay, tls }) => {
+      told.push([noDelay, tls?.cert, tls?.key]);
+      return Promise.reject(new Error("no connection"));
+    },
+  });
+  try {
+    const client = new HttpClient("localhost", 1, true);
+    assertEquals(await client.get("/"), false);
+    client.set({ open_tcp_nodelay: false, ssl_cert_file: path("cert.pem"), ssl_key_file: path("key.pem") });
+    assertEquals(await client.get("/"), false);
+  } finally {
+    setRuntime(undefined);
+  }
+  const content = (name: string) => readFileSync(path(name), "utf8");
+  assertEquals(told, [[true, undefined, undefined], [false, content("cert.pem"), content("key.pem")]]);
+});
 
 test("a file of the settings that cannot be read is an Error that names the setting", async () => {
   const client = new HttpClient("localhost", await freePort(), true);

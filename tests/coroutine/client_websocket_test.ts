@@ -221,6 +221,16 @@ test("disconnect() waits for the server's Close up to websocket_close_timeout", 
   assertEquals(lane.aborted, true);
 });
 
+test("of two clients that wait for a Close the one with the shorter websocket_close_timeout is done first", async () => {
+  const usual = await opened();
+  const hasty = await opened({ websocket_close_timeout: 0.1 });
+  for (const { client } of [usual, hasty]) client.disconnect();
+  const over = (name: string, { client }: typeof usual) => next(client).then(() => name);
+  assertEquals(await awake(Promise.race([over("usual", usual), over("hasty", hasty)])), "hasty");
+  assertEquals([usual.lane.aborted, hasty.lane.aborted], [false, true]);
+  usual.client.close();
+});
+
 test("after close() the client can be used again: upgrade(), get(), and a WebSocket is left for the next request", async () => {
   const it = await opened();
   const { client } = it;

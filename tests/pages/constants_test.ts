@@ -53,18 +53,34 @@ const AS_THEY_ARE: Record<string, number> = {
   SWOOLE_SOCK_UNIX_STREAM: 5,
   SWOOLE_SOCK_UNIX_DGRAM: 6,
   SWOOLE_SSL: 512,
+
+  SWOOLE_LOG_DEBUG: 0,
+  SWOOLE_LOG_TRACE: 1,
+  SWOOLE_LOG_INFO: 2,
+  SWOOLE_LOG_NOTICE: 3,
+  SWOOLE_LOG_WARNING: 4,
+  SWOOLE_LOG_ERROR: 5,
+  SWOOLE_LOG_NONE: 6,
+
+  SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED: -1,
+  SWOOLE_HTTP_CLIENT_ESTATUS_REQUEST_TIMEOUT: -2,
+  SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET: -3,
+  SWOOLE_HTTP_CLIENT_ESTATUS_SEND_FAILED: -4,
 };
 
 const ERRORS: [name: string, code: number, text: string][] = [
   ["INVALID_PARAMS", 505, "Invalid params"],
   ["PROTOCOL_ERROR", 508, "Protocol error"],
   ["NO_PAYLOAD", 550, "No payload"],
+  ["DNSLOOKUP_RESOLVE_FAILED", 711, "DNS Lookup resolve failed"],
   ["SESSION_CLOSED_BY_SERVER", 1001, "Session closed by server"],
   ["SESSION_CLOSED_BY_CLIENT", 1002, "Session closed by client"],
   ["SESSION_CLOSING", 1003, "Session closing"],
   ["SESSION_CLOSED", 1004, "Session closed"],
   ["SESSION_NOT_EXIST", 1005, "Session not exist"],
   ["OUTPUT_BUFFER_OVERFLOW", 1009, "Output buffer overflow"],
+  ["SSL_VERIFY_FAILED", 1014, "SSL verify failed"],
+  ["SSL_HANDSHAKE_FAILED", 1018, "SSL handshake failed"],
   ["PACKAGE_LENGTH_TOO_LARGE", 1201, "Package length too large"],
   ["PACKAGE_LENGTH_NOT_FOUND", 1202, "Package length not found"],
   ["PACKAGE_MALFORMED_DATA", 1204, "Package malformed data"],
@@ -77,6 +93,7 @@ const ERRORS: [name: string, code: number, text: string][] = [
   ["WEBSOCKET_HANDSHAKE_FAILED", 8504, "Websocket handshake failed"],
   ["WEBSOCKET_PACK_FAILED", 8505, "Websocket pack failed"],
   ["WEBSOCKET_UNPACK_FAILED", 8506, "Websocket unpack failed"],
+  ["WEBSOCKET_INCOMPLETE_PACKET", 8507, "Websocket incomplete packet"],
 ];
 
 const EXPECTED: Record<string, number> = { ...AS_THEY_ARE };
@@ -102,6 +119,12 @@ test("no constant about frames, connections, modes or sockets is exported that i
   const others = [...EXPORTED.keys()].filter((name) => /^(SWOOLE_)?WEBSOCKET_|^SWOOLE_(BASE|PROCESS|SOCK_|SSL)/.test(name))
     .filter((name) => !(name in EXPECTED));
   assertEquals(others, []);
+});
+
+test("the codes of the system are Linux's numbers, on every system", () => {
+  const { EBADF, EPIPE, ECONNRESET, ETIMEDOUT, ECONNREFUSED } = sluice;
+  assertEquals([EBADF, EPIPE, ECONNRESET, ETIMEDOUT, ECONNREFUSED], [9, 32, 104, 110, 111]);
+  assertEquals(sluice.swooleStrerror(ECONNREFUSED), "Connection refused");
 });
 
 test("a number without a text is an unknown error", () => {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertFalse, assertGreater, assertRejects, assertThrows } from "@std/assert";
 import { test } from "node:test";
-import { HttpServer, Server, WebSocketServer } from "../../mod.ts";
+import { HttpServer, Server, setRuntime, WebSocketServer } from "../../mod.ts";
+import { loadRuntime } from "../../src/runtime.ts";
 import { closeFrame, handshake, RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
 import { closeCodeOf, EventLog } from "./event_log.ts";
@@ -25,6 +26,28 @@ test("start() listens, tells the real port, then calls start and workerStart", a
   client.destroy();
   server.shutdown();
   await server.finished;
+});
+
+test("backlog, open_tcp_nodelay and enable_reuse_port are told to the runtime, with their defaults and as they are set", async () => {
+  const runtime = await loadRuntime();
+  const told: unknown[] = [];
+  setRuntime({
+    ...runtime,
+    listen: (options, accept, failed) => {
+      told.push([options.backlog, options.noDelay, options.reusePort]);
+      return runtime.listen(options, accept, failed);
+    },
+  });
+  try {
+    for (const settings of [{}, { backlog: 7, open_tcp_nodelay: false, enable_reuse_port: true }]) {
+      const server = idleServer();
+      server.set(settings);
+      await serving(server, () => Promise.resolve());
+    }
+  } finally {
+    setRuntime(undefined);
+  }
+  assertEquals(told, [[512, true, false], [7, false, true]]);
 });
 
 test("start() refuses to work without the handler that a server needs, and works once it is there", async () => {

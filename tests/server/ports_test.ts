@@ -18,6 +18,7 @@ import {
 import { mergeSettings } from "../../src/server/settings.ts";
 import { startOn, testLanes } from "../support/lanes.ts";
 import { MemoryClient } from "../support/memory_client.ts";
+import { memoryPipes } from "../support/memory_pipe.ts";
 import { closeFrame, frame, handshake, RawClient } from "../support/raw_client.ts";
 import { serving } from "../support/serving.ts";
 import { connectTls, tlsSettings } from "../support/tls_client.ts";
@@ -342,6 +343,20 @@ test("listen() refuses what is no place to listen, as the constructor does", () 
   }
   assertThrows(() => server.listen("127.0.0.1", 0, 99), RangeError, "99");
   assertEquals(server.ports.length, 1);
+});
+
+test("accept() of a port serves a connection as if it had come in there", async () => {
+  const server = echoServer();
+  const port = server.listen("127.0.0.1", 0);
+  port.on("request", (_request, response) => response.end("port"));
+  const clients = [new MemoryClient(port), new MemoryClient(server)];
+  for (const client of clients) client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  assertEquals([(await clients[0].readAnswer()).body, (await clients[1].readAnswer()).body], ["port", "main"]);
+  assertEquals([[...port.connections], [...server.connections]], [[1], [1, 2]]);
+  for (const client of clients) client.drop();
+  server.shutdown();
+  await server.finished;
+  assertEquals(port.accept(memoryPipes()[0]), 0);
 });
 
 test("the server's own port can be set and heard through ports[0]", async () => {

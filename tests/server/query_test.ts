@@ -1,6 +1,14 @@
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { test } from "node:test";
-import { type ClientInfo, WebSocketServer } from "../../mod.ts";
+import {
+  type ClientInfo,
+  SWOOLE_BASE,
+  SWOOLE_PROCESS,
+  SWOOLE_SOCK_TCP,
+  SWOOLE_SOCK_TCP6,
+  SWOOLE_SSL,
+  WebSocketServer,
+} from "../../mod.ts";
 import { closeFrame, frame, handshake, RawClient } from "../support/raw_client.ts";
 import { serving } from "../support/serving.ts";
 import { EventLog, textOf } from "./event_log.ts";
@@ -25,10 +33,13 @@ function infoOf(server: WebSocketServer, fd: number): ClientInfo {
   return info;
 }
 
-test("exist() knows every connection, isEstablished() the WebSockets", async () => {
+test("exist() and exists() know every connection, isEstablished() the WebSockets", async () => {
   const log = new EventLog();
   await serving(echoServer(log), async (server, port) => {
-    const both = (fd: number) => [server.exist(fd), server.isEstablished(fd)];
+    const both = (fd: number) => {
+      assertEquals(server.exists(fd), server.exist(fd));
+      return [server.exist(fd), server.isEstablished(fd)];
+    };
     assertEquals(both(1), [false, false]);
     const client = await RawClient.connect(port);
     await log.until("connect 1");
@@ -38,13 +49,19 @@ test("exist() knows every connection, isEstablished() the WebSockets", async () 
     client.send(handshake());
     await client.readHead();
     assertEquals(both(1), [true, true]);
-    assertEquals(server.exists(1), true);
     client.send(closeFrame(1000));
     await client.whenEnded();
     assertEquals(both(1), [false, false]);
     assertEquals([both(0), both(-1), both(2), both(1.5)].flat().includes(true), false);
     client.end();
   });
+});
+
+test("host, port, type, ssl and mode tell how a server was made", () => {
+  const told = ({ host, port, type, ssl, mode }: WebSocketServer) => [host, port, type, ssl, mode];
+  assertEquals(told(new WebSocketServer()), ["0.0.0.0", 0, SWOOLE_SOCK_TCP, false, SWOOLE_BASE]);
+  const secure = new WebSocketServer("::1", 9501, SWOOLE_PROCESS, SWOOLE_SOCK_TCP6 | SWOOLE_SSL);
+  assertEquals(told(secure), ["::1", 9501, SWOOLE_SOCK_TCP6, true, SWOOLE_PROCESS]);
 });
 
 test("getClientInfo() tells what is known of a connection", async () => {

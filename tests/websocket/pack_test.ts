@@ -252,6 +252,13 @@ test("A Frame shows its payload as text or octets, by its opcode, whichever was 
   assertEquals([binary.data, binary.bytes], [hex("00"), hex("00")]);
 });
 
+test("toJSON() is what JSON.stringify() sees: Swoole's five properties in Swoole's order", () => {
+  const frame = new Frame();
+  frame.data = "hi";
+  assertEquals(JSON.stringify(frame), '{"fd":0,"data":"hi","opcode":1,"flags":1,"finish":null}');
+  assertEquals(frame.toJSON(), { fd: 0, data: "hi", opcode: 1, flags: FIN, finish: null });
+});
+
 test("unpack reads what pack wrote", () => {
   const anyData = fc.oneof(
     fc.string({ unit: "binary", maxLength: 200, size: "max" }).map((text) => text.toWellFormed()),
