@@ -213,11 +213,10 @@ function run(
   });
 }
 
-/** A command of Bun with the time that each test has; the others have no such option, or need none. */
-const timed = (timeout: number) => ([runtime, ...rest]: readonly string[]): string[] =>
-  runtime.endsWith("bun") ? [runtime, ...rest, `--timeout=${timeout}`] : [runtime, ...rest];
-const hasty = timed(TEST_TIMEOUT);
-const patient = timed(PATIENCE);
+/** A command of Bun with the time that each test has, which is 5 s otherwise; in the others it is without end. */
+function timed(command: readonly string[], timeout: number): readonly string[] {
+  return command[0].endsWith("bun") ? [...command, `--timeout=${timeout}`] : command;
+}
 
 /** Remembers what a function gave for a key. */
 function once<T>(work: (key: string) => Promise<T>): (key: string) => Promise<T> {
@@ -246,7 +245,7 @@ for (const file of filesIn(root, "tests")) {
 const touchedBy = once(async (file: string): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
   const to = join(copy, `touched-${file.replaceAll("/", "-")}.txt`);
   const touched = new Map<string, Set<string>>();
-  const { ok, output } = await run(patient(RUNTIMES.Bun(file)), { SLUICE_TOUCHED: to }, PATIENCE);
+  const { ok, output } = await run(timed(RUNTIMES.Bun(file), PATIENCE), { SLUICE_TOUCHED: to }, PATIENCE);
   if (!ok) console.log(`${file} fails as it is, and proves nothing\n${output.slice(-2000)}`);
   if (!ok || !existsSync(to)) return touched;
   for (const line of readFileSync(to, "utf8").trim().split("\n")) {
@@ -257,8 +256,12 @@ const touchedBy = once(async (file: string): Promise<ReadonlyMap<string, Readonl
   return touched;
 });
 
-/** Whether a test passes by itself while nothing is broken. The key is the command. */
-const passes = once(async (command: string): Promise<boolean> => (await run(patient(JSON.parse(command)), {}, PATIENCE)).ok);
+/** How long a test takes by itself while nothing is broken, in milliseconds; `undefined` when it fails. The key is the command. */
+const timeOf = once(async (command: string): Promise<number | undefined> => {
+  const start = Date.now();
+  const { ok } = await run(timed(JSON.parse(command), PATIENCE), {}, PATIENCE);
+  return ok ? Date.now() - start : undefined;
+});
 
 /** Whether a mutant leaves traces in a record. */
 function isTraced({ section }: Mutant): boolean {
@@ -319,8 +322,11 @@ const brokenBy = ({ section, name }: Mutant, says: string | undefined) => ({
 async function doubt(mutant: Mutant, { file, test, says }: Proof): Promise<string> {
   for (const [runtime, commandFor] of Object.entries(RUNTIMES)) {
     const command = commandFor(file, test);
-    if (!await passes(JSON.stringify(command))) return `fails in ${runtime} anyway`;
-    const { ok } = await run(hasty(command), brokenBy(mutant, says), 2 * TEST_TIMEOUT);
+    const usual = await timeOf(JSON.stringify(command));
+    if (usual === undefined) return `fails in ${runtime} anyway`;
+    // One that takes its time is not one that fails.
+    const timeout = TEST_TIMEOUT + 3 * usual;
+    const { ok } = await run(timed(command, timeout), brokenBy(mutant, says), timeout + TEST_TIMEOUT);
     if (ok) return `passes in ${runtime} without it`;
   }
   return "";
@@ -341,7 +347,7 @@ async function find(mutant: Mutant): Promise<Proof | string> {
     tries++;
     const says = shapes === undefined ? undefined : sayingOf(shapes);
     const failed = (output: string) => failedTests(mutant, file, output);
-    const { ok, output } = await run(hasty(RUNTIMES.Bun(file)), brokenBy(mutant, says), FILE_TIMEOUT, (output) => {
+    const { ok, output } = await run(timed(RUNTIMES.Bun(file), TEST_TIMEOUT), brokenBy(mutant, says), FILE_TIMEOUT, (output) => {
       return failed(output)[0]?.rank <= 1;
     });
     if (ok) {

@@ -5,7 +5,7 @@
  */
 
 import { SWOOLE_SOCK_UDP, SWOOLE_SOCK_UDP6 } from "../constants.ts";
-import { EBADF, SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_NO_PAYLOAD } from "../errors.ts";
+import { EBADF, ECONNREFUSED, SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_NO_PAYLOAD } from "../errors.ts";
 import type { ServerCore } from "./core.ts";
 import type { PortCore } from "./port_core.ts";
 import { Packet, type PacketInfo } from "./server_event.ts";
@@ -20,7 +20,7 @@ const CODES: Readonly<Record<string, number>> = {
   EADDRNOTAVAIL: 99,
   ENETUNREACH: 101,
   ENOBUFS: 105,
-  ECONNREFUSED: 111,
+  ECONNREFUSED,
   EHOSTUNREACH: 113,
 };
 const EIO = 5;

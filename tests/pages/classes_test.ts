@@ -65,6 +65,7 @@ test("an HttpClient tells how it was made: host, port, ssl, setting", () => {
   const told = ({ host, port, ssl }: coroutine.HttpClient) => [host, port, ssl];
   assertEquals(told(new coroutine.HttpClient("127.0.0.1")), ["127.0.0.1", 80, false]);
   const client = new coroutine.HttpClient("::1", 9501, true);
+  assertInstanceOf(client, coroutine.BaseClient);
   assertEquals(told(client), ["::1", 9501, true]);
   client.set({ timeout: 5 });
   client.set({ keep_alive: false });

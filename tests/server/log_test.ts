@@ -98,7 +98,7 @@ test("a server writes to the file of the day", async () => {
   try {
     const server = new Server("127.0.0.1", 0);
     const log_file = join(folder, "server.log");
-    server.set({ log_file, log_rotation: SWOOLE_LOG_ROTATION_DAILY, log_date_format: "%Y" });
+    server.set({ log_file, log_rotation: SWOOLE_LOG_ROTATION_DAILY, log_date_format: "%Y", log_date_with_microseconds: true });
     server.on("receive", () => {
       throw new Error("odd");
     });
@@ -118,7 +118,7 @@ test("a server writes to the file of the day", async () => {
       }
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
-    assertMatch(text, /^\d{4} fd 1: Error: odd\n/);
+    assertMatch(text, /^\d{4}\.\d{3}000 fd 1: Error: odd\n/);
     assert(!readdirSync(folder).includes("server.log"));
   } finally {
     rmSync(folder, { recursive: true, force: true });

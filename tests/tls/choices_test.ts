@@ -1,8 +1,10 @@
 /** Versions, cipher suites and groups of TLS that a server takes. */
 
 import { assertEquals, assertRejects } from "@std/assert";
+import { test } from "node:test";
 import type { ServerSettings } from "../../mod.ts";
 import { SWOOLE_SSL_SSLv2, SWOOLE_SSL_TLSv1, SWOOLE_SSL_TLSv1_1, SWOOLE_SSL_TLSv1_2, SWOOLE_SSL_TLSv1_3 } from "../../mod.ts";
+import { loadRuntime, setRuntime } from "../../src/runtime.ts";
 import {
   AES128,
   AES256,
@@ -114,6 +116,25 @@ testLanes("ssl_ciphers of TLS 1.3: in Node; others refuse them", async (runtime)
   } else {
     await assertRejects(() => startOn(runtime, namingServer(settings)), Error, "ssl_ciphers cannot be had here: ");
   }
+});
+
+test("ssl_prefer_server_ciphers is told to the runtime where there are ssl_ciphers", async () => {
+  const told: unknown[] = [];
+  setRuntime({
+    ...await loadRuntime(),
+    listen: ({ tls }) => {
+      told.push(tls?.preferServerCiphers);
+      return Promise.reject(new Error("told to stop"));
+    },
+  });
+  try {
+    for (const settings of [{}, ciphers, { ...ciphers, ssl_prefer_server_ciphers: false }]) {
+      await assertRejects(() => namingServer(settings).start(), Error, "told to stop");
+    }
+  } finally {
+    setRuntime(undefined);
+  }
+  assertEquals(told, [undefined, true, false]);
 });
 
 const curve = { ssl_ecdh_curve: "P-384:prime256v1", ...pair("rsa") }; // an elliptic certificate has a curve of its own
