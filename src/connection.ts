@@ -8,36 +8,11 @@ import type { ByteSink } from "./byte_sink.ts";
 import { allocateBytes, copyBytes, joinBytes } from "./bytes.ts";
 import type { ConnectionOrigin, ConnectionOwner } from "./connection_owner.ts";
 import type { Address, BytePipe, Lane, LaneSink } from "./runtime.ts";
+import type { Protocol } from "./protocol.ts";
 import { StreamLane } from "./stream_lane.ts";
 
 export { type ConnectionOrigin, type ConnectionOwner, Scratch } from "./connection_owner.ts";
-
-/** What a connection feeds: HTTP, a WebSocket, raw octets. It is replaced when the connection changes its protocol. */
-export interface Protocol {
-  /**
-   * How long the peer may take nothing of what is still to be sent when the connection is over, in milliseconds; 0 for ever. The
-   * linger timeout unless given.
-   */
-  readonly sendTimeout?: number;
-  /** Octets arrived; their memory is the protocol's. They begin at `at`. */
-  receive(chunk: Uint8Array, at: number): void;
-  /** The peer will not send any more. */
-  receiveEnd(): void;
-  /** The connection's `deadline` has passed. */
-  onDeadline(now: number): void;
-  /** When an idle connection is to be closed has changed. */
-  onIdleChange?(): void;
-  /** The send queue has come down to the low watermark: `isFull` is false again. */
-  onDrain?(): void;
-  /**
-   * The program failed on what arrived here: ends this connection, and tells the peer if that is still possible.
-   *
-   * @param cause What the program was working for, if the protocol has told it apart: the response.
-   */
-  onFault(cause?: unknown): void;
-  /** The connection is gone, for whatever reason; called once, before the owner is told. */
-  onClosed(): void;
-}
+export type { Protocol } from "./protocol.ts";
 
 /** Parts of a queue are joined to chunks of up to this many octets. */
 const JOIN_LIMIT = 64 * 1024;

@@ -43,8 +43,8 @@ export interface BodyCompression {
    * @param whole Whether the body comes in one piece.
    */
   encoder?(coding: ContentCoding, whole: boolean): ContentEncoder | undefined;
-  /** Compresses a body. */
-  compress?(coding: ContentCoding, body: Uint8Array): Promise<Uint8Array>;
+  /** Compresses a body, and calls back later: with nothing when that failed. */
+  compress?(coding: ContentCoding, body: Uint8Array, done: (coded: Uint8Array | undefined) => void): void;
 }
 
 /** What gets smaller. `text/event-stream` is left out: events are short, and a coder for each of many streams is not free. */

@@ -48,7 +48,11 @@ export interface CookieParts {
 export class Cookie {
   #parts: CookieParts;
 
-  /** @param encode Whether the value is sent as PHP's `urlencode()` writes it; otherwise as it is, as with `rawcookie()`. */
+  /**
+   * Begins one.
+   *
+   * @param encode Whether the value is sent as PHP's `urlencode()` writes it; otherwise as it is, as with `rawcookie()`.
+   */
   constructor(encode = true) {
     this.#parts = emptyParts(encode);
   }

@@ -304,11 +304,11 @@ export class BaseResponse {
   #sendCoded(bytes: Uint8Array, coding: ContentCoding): void {
     const compress = this.#target.bodyCompression?.compress;
     if (compress !== undefined) {
-      compress(coding, bytes).then((coded) => {
-        markCoded(this.#fields, coding);
-        return coded;
-      }, () => bytes).then((coded) => this.#target.isOpen && this.#sendWhole(coded));
-      return;
+      return compress(coding, bytes, (coded) => {
+        if (!this.#target.isOpen) return;
+        if (coded !== undefined) markCoded(this.#fields, coding);
+        this.#sendWhole(coded ?? bytes);
+      });
     }
     const isShort = bytes.length <= CODING_SLICE || this.#target.later === undefined;
     const coder = this.#makeEncoder(coding, isShort);

@@ -32,10 +32,10 @@ function levelOf(coding: ContentCoding, level: number): number {
 }
 
 /** Compresses with the web's own streams: at their level, and only a whole body, because they cannot flush. */
-async function compress(coding: ContentCoding, body: Uint8Array): Promise<Uint8Array> {
+function compress(coding: ContentCoding, body: Uint8Array, done: (coded: Uint8Array | undefined) => void): void {
   const coder = new CompressionStream(coding as "gzip" | "deflate");
   const writer = coder.writable.getWriter();
   writer.write(new Uint8Array(body)).catch(() => {}); // the reader learns of it too
   writer.close().catch(() => {});
-  return new Uint8Array(await new Response(coder.readable).arrayBuffer());
+  new Response(coder.readable).arrayBuffer().then((coded) => done(new Uint8Array(coded)), () => done(undefined));
 }
