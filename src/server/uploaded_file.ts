@@ -23,7 +23,7 @@ import { loadRuntime } from "../runtime.ts";
  * server.on("request", async (request, response) => {
  *   const file: UploadedFile | undefined = request.files.picture;
  *   if (file === undefined || file.error !== 0) return response.status(400) && response.end();
- *   await file.moveTo(`/tmp/${crypto.randomUUID()}`); // never to a name that the client has chosen
+ *   await file.moveTo("/tmp/sluice-picture"); // never to a name that the client has chosen
  *   response.end(`${file.name} has ${file.size} octets`);
  * });
  * await server.start();
