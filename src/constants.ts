@@ -149,6 +149,15 @@ export const SWOOLE_HTTP_CLIENT_ESTATUS_SEND_FAILED: number = -4;
 export const SWOOLE_BASE = 1;
 /** Swoole's manager and worker processes. Accepted; works as `SWOOLE_BASE` here. */
 export const SWOOLE_PROCESS = 2;
+// What `getWorkerStatus()` tells.
+
+/** The worker is at work. */
+export const SWOOLE_WORKER_BUSY = 1;
+/** The worker waits for work. Never told here: who asks is the one worker. */
+export const SWOOLE_WORKER_IDLE = 2;
+/** The worker is about to end. Never told here: there are no workers that are replaced. */
+export const SWOOLE_WORKER_EXIT = 3;
+
 /** TCP over IPv4. */
 export const SWOOLE_SOCK_TCP = 1;
 /** UDP over IPv4. */

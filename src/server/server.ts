@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SWOOLE_BASE, SWOOLE_SOCK_TCP } from "../constants.ts";
+import { SWOOLE_BASE, SWOOLE_SOCK_TCP, SWOOLE_WORKER_BUSY } from "../constants.ts";
 import { SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
 import type { BytePipe } from "../runtime.ts";
 import { ConnectionList } from "./connection_list.ts";
@@ -219,6 +219,16 @@ export class Server extends ServerConnections {
   getWorkerPid(workerId = -1): number | false {
     const { isRunning, runtime } = this.#core;
     return isRunning && (workerId === 0 || workerId === -1) && runtime!.pid;
+  }
+
+  /**
+   * What a worker does: `SWOOLE_WORKER_BUSY`, because the one that is asked is the one that asks.
+   *
+   * @param workerId 0, or -1 for the worker that this is called in.
+   * @returns `false` for another one, and while the server does not run.
+   */
+  getWorkerStatus(workerId = -1): number | false {
+    return this.#core.isRunning && (workerId === 0 || workerId === -1) && SWOOLE_WORKER_BUSY;
   }
 
   /** The number of the process; 0 while the server does not run. */

@@ -333,6 +333,7 @@ test("the numbers of worker and process are known while the server runs", async 
   assertEquals(seen(), [false, -1, false, 0, 0]);
   await serving(server, (server) => {
     assertEquals(seen(), [0, 0, process.pid, process.pid, process.pid]);
+    assertEquals([server.getWorkerStatus(), server.getWorkerStatus(0), server.getWorkerStatus(1)], [1, 1, false]);
     assertEquals([server.getWorkerPid(0), server.getWorkerPid(1), server.worker_pid], [process.pid, false, process.pid]);
     assertEquals([server.getManagerPid(), server.manager_pid, server.taskworker], [0, 0, false]);
     return Promise.resolve();
