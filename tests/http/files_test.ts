@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -382,6 +383,21 @@ test("a flood of ranges is ignored: 16 are served, 17 are not, nor more octets t
   assertEquals(readRanges("bytes=0-499,0-499", 1000)?.length, 2);
   assertEquals(readRanges("bytes=0-499,0-500", 1000), undefined);
   assertEquals(readRanges("bytes=0-,0-,0-", 1000), undefined);
+});
+
+test("whatever a Range field says, what is sent is in the file, and no more than it", () => {
+  const number = fc.oneof(fc.constant(""), fc.nat(1200).map(String));
+  const spec = fc.oneof(fc.tuple(number, number).map(([first, last]) => `${first}-${last}`), fc.string({ maxLength: 5 }));
+  const value = fc.oneof(fc.array(spec, { maxLength: 20 }).map((specs) => `bytes=${specs.join(", ")}`), fc.string());
+  fc.assert(
+    fc.property(value, fc.nat(1000), (value, size) => {
+      const ranges = readRanges(value, size);
+      if (ranges === undefined) return;
+      assert(ranges.length <= 16 && ranges.reduce((sum, { length }) => sum + length, 0) <= size);
+      for (const { start, length } of ranges) assert(start >= 0 && length > 0 && start + length <= size);
+    }),
+    { numRuns: 1000 },
+  );
 });
 
 test("url_rewrite_rules: other paths for files, and the handler sees none of it", () => {
