@@ -15,7 +15,7 @@ import {
   readFile,
   realpath,
   rename,
-  rm,
+  unlink,
   writeFile,
 } from "node:fs/promises";
 import process from "node:process";
@@ -95,7 +95,7 @@ async function moveFile(from: string, to: string): Promise<void> {
   } catch (error) {
     if ((error as { code?: string }).code !== "EXDEV") throw error;
     await copyFile(from, to); // to another disk
-    await rm(from, { force: true });
+    await unlink(from);
   }
   await chmod(to, 0o666 & ~process.umask());
 }
@@ -117,7 +117,10 @@ export const files: Pick<
   readTextFile: (path) => readFile(path, "utf8"),
   appendTextFile: (path, text) => appendFile(path, text),
   writeTextFile: (path, text) => writeFile(path, text),
-  removeFile: (path) => rm(path, { force: true }),
+  removeFile: (path) =>
+    unlink(path).catch((error) => {
+      if (error.code !== "ENOENT") throw error;
+    }),
   openFile,
   openForWriting,
   moveFile,

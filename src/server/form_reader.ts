@@ -9,7 +9,7 @@ import { FormCollector } from "../http/form.ts";
 import { type HeadLimits, HttpFailure } from "../http/head.ts";
 import { MultipartParser, type PartHead } from "../http/multipart.ts";
 import { boundaryOf } from "../http/parameters.ts";
-import { loadRuntime } from "../runtime.ts";
+import { currentRuntime } from "../runtime.ts";
 import { IncomingFile } from "./incoming_file.ts";
 import type { UploadedFile } from "./uploaded_file.ts";
 
@@ -179,6 +179,7 @@ export class FormReader {
 
   /** Removes the temporary files. */
   async drop(): Promise<void> {
-    for (const path of this.paths) await loadRuntime().then((runtime) => runtime.removeFile(path)).catch(() => {});
+    // At once: a program may end as soon as its last answer is out.
+    await Promise.all(this.paths.map((path) => currentRuntime()!.removeFile(path).catch(() => {})));
   }
 }
