@@ -7,6 +7,7 @@
 import process from "node:process";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime, TlsOptions } from "../src/runtime.ts";
+import { decompressor } from "./content_decoder.ts";
 import { encoder } from "./content_encoder.ts";
 import { listenDatagram } from "./datagrams.ts";
 import { files } from "./files.ts";
@@ -237,5 +238,6 @@ export const runtime: Runtime = {
   listenDatagram,
   deflate: zlibEngine,
   encoder,
+  decompressor,
   ...files,
 };

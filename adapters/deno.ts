@@ -7,6 +7,7 @@
 import { copyBytes } from "../src/bytes.ts";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, ConnectOptions, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
+import { decompressor } from "./content_decoder.ts";
 import { encoder } from "./content_encoder.ts";
 import { listenDatagram } from "./datagrams.ts";
 import { files } from "./files.ts";
@@ -182,9 +183,10 @@ function explain(error: unknown, hostname: string): unknown {
 }
 
 async function connect(options: ConnectOptions): Promise<BytePipe> {
-  const { transport, hostname, port, localHostname, localPort, tls, noDelay, signal } = options;
-  if (tls !== undefined || localHostname !== undefined || localPort !== undefined) {
-    // Deno's own TLS neither takes a self-signed certificate nor can be given up, and its TCP cannot bind an address.
+  const { transport, hostname, port, localHostname, localPort, tls, proxy, noDelay, signal } = options;
+  if (tls !== undefined || proxy !== undefined || localHostname !== undefined || localPort !== undefined) {
+    // Deno's own TLS neither takes a self-signed certificate nor can be given up, and its TCP cannot bind an address;
+    // and TLS over a connection that is there already, behind a proxy, needs node:tls.
     return (await import("./node.ts")).runtime.connect(options);
   }
   signal.throwIfAborted();
@@ -253,5 +255,6 @@ export const runtime: Runtime = {
   listenDatagram,
   deflate: zlibEngine,
   encoder,
+  decompressor,
   ...files,
 };

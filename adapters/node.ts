@@ -19,9 +19,11 @@ import type {
   LaneSink,
   Listener,
   ListenOptions,
+  ProxyHandshake,
   Runtime,
   TlsOptions,
 } from "../src/runtime.ts";
+import { decompressor } from "./content_decoder.ts";
 import { encoder } from "./content_encoder.ts";
 import { listenDatagram } from "./datagrams.ts";
 import { NEVER, secureWith, transportOver } from "./deno_transport.ts";
@@ -57,7 +59,7 @@ class NodeLane implements Lane {
     else socket.on("end", onEnd);
     socket.on("drain", onDrain);
     socket.on("data", onData);
-    if (this.#source !== socket) this.#source.resume();
+    this.#source.resume();
   }
 
   /** A connection that broke before anybody looked: what it brought, then its end. */
@@ -157,19 +159,22 @@ function explain(error: NodeJS.ErrnoException, options: ListenOptions): Error {
   return failure("ENOENT", "there is no such folder", error);
 }
 
-/** Begins to connect. Gives the socket, and the one that the octets come from. */
-function dial(options: ConnectOptions): [socket: net.Socket, source: net.Socket] {
+/** A socket, and the one that its octets come from. */
+type Sockets = [socket: net.Socket, source: net.Socket];
+
+/** Begins to connect, or to secure a connection that is there. */
+function dial(options: ConnectOptions, there: net.Socket | undefined): Sockets {
   const { hostname, port, localHostname: localAddress, localPort, tls: secure } = options;
   const target = {
     ...(options.transport === "unix" ? { path: hostname } : { host: hostname, port, localAddress, localPort }),
     allowHalfOpen: true,
   };
   if (secure === undefined) {
-    const socket = net.connect(target as net.NetConnectOpts);
+    const socket = there ?? net.connect(target as net.NetConnectOpts);
     return [socket, socket];
   }
   const choices = clientOptions(secure);
-  const source = "Deno" in globalThis ? net.connect(target as net.NetConnectOpts) : undefined;
+  const source = there ?? ("Deno" in globalThis ? net.connect(target as net.NetConnectOpts) : undefined);
   const socket = tls.connect(
     {
       ...choices,
@@ -177,14 +182,30 @@ function dial(options: ConnectOptions): [socket: net.Socket, source: net.Socket]
       ...(net.isIP(secure.serverName) === 0 ? { servername: secure.serverName } : {}), // RFC 6066 section 3: no addresses
     } as tls.ConnectionOptions,
   );
+  there?.resume();
   return [socket, source ?? socket];
 }
 
-function connect(options: ConnectOptions): Promise<BytePipe> {
+async function connect(options: ConnectOptions): Promise<BytePipe> {
+  const { proxy, signal, tls: secure } = options;
+  if (proxy === undefined) return new NodePipe(...await establish(options));
+  const [source] = await establish({ ...options, tls: undefined });
+  await persuade(source, proxy, signal);
+  if (secure === undefined) return new NodePipe(source);
+  try {
+    return new NodePipe(...await establish(options, source));
+  } catch (error) {
+    source.destroy(); // also when it is our own certificate that is wrong
+    throw error;
+  }
+}
+
+/** Connects, or secures a connection that is there. */
+function establish(options: ConnectOptions, there?: net.Socket): Promise<Sockets> {
   const { signal, tls: secure } = options;
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
-    const [socket, source] = dial(options);
+    const [socket, source] = dial(options, there);
     const settle = () => {
       signal.removeEventListener("abort", giveUp);
       for (const each of [socket, source]) each.off("error", refuse).off("close", lose);
@@ -209,8 +230,35 @@ function connect(options: ConnectOptions): Promise<BytePipe> {
       settle();
       if (options.noDelay && options.transport === "tcp") source.setNoDelay(true);
       if (source !== socket) source.pause(); // until the lane is started
-      resolve(new NodePipe(socket, source));
+      resolve([socket, source]);
     });
+  });
+}
+
+/** Talks to a proxy until it lets the connection through; the socket is paused then. */
+function persuade(socket: net.Socket, proxy: ProxyHandshake, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = () => {
+      signal.removeEventListener("abort", giveUp);
+      socket.off("data", hear).off("end", lose).off("error", drop).off("close", lose).pause();
+    };
+    const drop = (reason: unknown) => {
+      settle();
+      socket.on("error", () => {}).destroy();
+      reject(reason);
+    };
+    const giveUp = () => drop(signal.reason);
+    const lose = () => drop(failure("ECONNRESET", "the proxy closed the connection"));
+    const hear = (chunk: Uint8Array) => {
+      const said = proxy.receive(chunk);
+      if (said instanceof Error) return drop(said);
+      if (said !== true) return void (said.length > 0 && socket.write(said));
+      settle();
+      resolve();
+    };
+    signal.addEventListener("abort", giveUp);
+    socket.on("data", hear).on("end", lose).on("error", drop).on("close", lose);
+    socket.write(proxy.begin());
   });
 }
 
@@ -274,5 +322,6 @@ export const runtime: Runtime = {
   listenDatagram,
   deflate: zlibEngine,
   encoder,
+  decompressor,
   ...files,
 };

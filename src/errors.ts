@@ -48,8 +48,22 @@ export const SWOOLE_ERROR_PACKAGE_LENGTH_NOT_FOUND = 1202;
 export const SWOOLE_ERROR_PACKAGE_MALFORMED_DATA = 1204;
 /** The client is not connected. */
 export const SWOOLE_ERROR_CLIENT_NO_CONNECTION = 5001;
+/** The SOCKS proxy speaks another version. */
+export const SWOOLE_ERROR_SOCKS5_UNSUPPORT_VERSION = 7001;
+/** The SOCKS proxy wants to be shown something else than name and password. */
+export const SWOOLE_ERROR_SOCKS5_UNSUPPORT_METHOD = 7002;
+/** The SOCKS proxy does not take name and password. */
+export const SWOOLE_ERROR_SOCKS5_AUTH_FAILED = 7003;
+/** The SOCKS proxy does not connect. */
+export const SWOOLE_ERROR_SOCKS5_SERVER_ERROR = 7004;
+/** The SOCKS proxy broke the protocol. */
+export const SWOOLE_ERROR_SOCKS5_HANDSHAKE_FAILED = 7005;
+/** The HTTP proxy broke the protocol. */
+export const SWOOLE_ERROR_HTTP_PROXY_HANDSHAKE_ERROR = 7101;
 /** The peer does not speak HTTP. */
 export const SWOOLE_ERROR_HTTP_INVALID_PROTOCOL = 7102;
+/** The HTTP proxy does not connect. */
+export const SWOOLE_ERROR_HTTP_PROXY_BAD_RESPONSE = 7104;
 /** The response has already ended. */
 export const SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE = 7106;
 /** The client is no WebSocket client. Not set here, nor by Swoole. */
@@ -68,11 +82,23 @@ export const SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED = 8506;
 export const SWOOLE_ERROR_WEBSOCKET_INCOMPLETE_PACKET = 8507;
 
 const TEXTS: ReadonlyMap<number, string> = new Map([
+  [1, "Operation not permitted"],
   [2, "No such file or directory"],
+  [5, "Input/output error"],
   [9, "Bad file descriptor"],
   [13, "Permission denied"],
+  [16, "Device or resource busy"],
+  [20, "Not a directory"],
+  [21, "Is a directory"],
   [22, "Invalid argument"],
+  [23, "Too many open files in system"],
+  [24, "Too many open files"],
+  [27, "File too large"],
+  [28, "No space left on device"],
+  [30, "Read-only file system"],
   [32, "Broken pipe"],
+  [36, "File name too long"],
+  [40, "Too many levels of symbolic links"],
   [90, "Message too long"],
   [97, "Address family not supported by protocol"],
   [99, "Cannot assign requested address"],
@@ -81,6 +107,7 @@ const TEXTS: ReadonlyMap<number, string> = new Map([
   [110, "Connection timed out"],
   [111, "Connection refused"],
   [113, "No route to host"],
+  [122, "Disk quota exceeded"],
   [505, "Invalid params"],
   [508, "Protocol error"],
   [550, "No payload"],
@@ -97,7 +124,14 @@ const TEXTS: ReadonlyMap<number, string> = new Map([
   [1202, "Package length not found"],
   [1204, "Package malformed data"],
   [5001, "Client no connection"],
+  [7001, "Socks5 unsupport version"],
+  [7002, "Socks5 unsupport method"],
+  [7003, "Socks5 auth failed"],
+  [7004, "Socks5 server error"],
+  [7005, "Socks5 handshake failed"],
+  [7101, "Http proxy handshake error"],
   [7102, "Http invalid protocol"],
+  [7104, "Http proxy bad response"],
   [7106, "Http context unavailable"],
   [8501, "Websocket bad client"],
   [8502, "Websocket bad opcode"],

@@ -226,6 +226,19 @@ export interface ConnectTls extends TlsChoices {
   readonly depth?: number | undefined;
 }
 
+/** What is said to a proxy before a connection to it is one through it. */
+export interface ProxyHandshake {
+  /** What is said first. */
+  begin(): Uint8Array;
+  /**
+   * Takes what the proxy has said.
+   *
+   * @returns What is said to that, which may be nothing yet; `true` when the connection leads to the server from now on; why it
+   * will not.
+   */
+  receive(chunk: Uint8Array): Uint8Array | true | Error;
+}
+
 /** Where and how to connect. */
 export interface ConnectOptions {
   /** `tcp` or `unix`. */
@@ -240,6 +253,8 @@ export interface ConnectOptions {
   readonly localHostname?: string | undefined;
   /** The port to connect from, if it matters. Not for `unix`. */
   readonly localPort?: number | undefined;
+  /** What is said to a proxy before anything else, TLS included, if host and port are one's. */
+  readonly proxy?: ProxyHandshake | undefined;
   /** TLS, if wanted. */
   readonly tls?: ConnectTls | undefined;
   /** Gives up: the promise rejects with its reason, and no socket is left behind. Without effect on a pipe that is there. */
@@ -325,7 +340,7 @@ export interface Runtime {
    *
    * @param options Where and how.
    * @returns The connection, once TCP and TLS are established.
-   * @throws The reason of the signal, or an `Error` whose `code` tells what failed: the system (`ECONNREFUSED`, `ENOTFOUND`,
+   * @throws The reason of the signal, what a proxy's handshake returned, or an `Error` whose `code` tells what failed: the system (`ECONNREFUSED`, `ENOTFOUND`,
    * `ENOENT`, `ECONNRESET`, …), the certificate by the names that OpenSSL and Node have for it (`CERT_HAS_EXPIRED`,
    * `DEPTH_ZERO_SELF_SIGNED_CERT`, `ERR_TLS_CERT_ALTNAME_INVALID`, …; `UNABLE_TO_VERIFY_LEAF_SIGNATURE` also where a runtime
    * does not tell more), or TLS (`ERR_SSL_…`, `ERR_TLS_OPTION` for options that cannot be used, or not in this runtime).
@@ -342,6 +357,8 @@ export interface Runtime {
    * @returns `undefined` where that does not work.
    */
   encoder?(coding: ContentCoding, level: number, whole: boolean): ContentEncoder | undefined;
+  /** Makes what undoes a content coding that the web has no stream for, as a pair of streams, if the runtime can do that. */
+  decompressor?(coding: "br"): ReadableWritablePair<Uint8Array, BufferSource>;
   /** Reads a text file. */
   readTextFile(path: string): Promise<string>;
   /** Appends text to a file, which is made when it is missing. */

@@ -5,11 +5,39 @@
  */
 
 import { cookieHeader } from "../http/cookies.ts";
+import { contentTypeOf } from "../http/media_types.ts";
+import { SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
+import { loadRuntime } from "../runtime.ts";
+import { fileFailure } from "./client_failure.ts";
 import { checkClientSettings, type HttpClientSettings } from "./client_settings.ts";
+import type { UploadFile } from "./multipart.ts";
 import { type RequestData, RequestDraft } from "./request_draft.ts";
 
 const decoder = new TextDecoder();
+const encoder = new TextEncoder();
 const NO_BODY = new Uint8Array(0);
+
+/** What the parts of a client share. */
+export class ClientState {
+  /** The next request; the last one, until something is set for the next. */
+  readonly draft: RequestDraft = new RequestDraft();
+  /** Settles when the files that were added have been looked at. */
+  adding: Promise<unknown> | undefined = undefined;
+  /** The error code. */
+  errCode = 0;
+  /** What was wrong beyond what the code says. */
+  errDetail = "";
+
+  /** Notes an error. */
+  fails(code: number, detail = ""): false {
+    this.errCode = code;
+    this.errDetail = detail;
+    return false;
+  }
+}
+
+/** What is inside of a client. */
+export let stateOf: (client: BaseClient) => ClientState;
 
 /** What an `HttpClient` is told before it asks, and what it knows of the last answer. */
 export abstract class BaseClient {
@@ -23,7 +51,7 @@ export abstract class BaseClient {
   readonly setting: HttpClientSettings = {};
   /** The status of the last answer; negative when there was none: -1 not connected, -2 too late, -3 reset by the server. */
   statusCode = 0;
-  /** The header fields of the last answer, names in lower case. */
+  /** The header fields of the last answer, names in lower case, unless `lowercase_header` is `false`. */
   headers: Record<string, string> = {};
   /** The cookies that answers have set, and `setCookies()`; they are sent with each request. */
   cookies: Record<string, string> = {};
@@ -32,9 +60,18 @@ export abstract class BaseClient {
   /** The octets of the last answer's body. */
   bytes: Uint8Array = NO_BODY;
 
-  readonly #draft: RequestDraft = new RequestDraft();
+  /** The file that the next answer's body is written to; see `download()`. */
+  downloadFile: string | undefined = undefined;
+  /** Where in that file the body begins. */
+  downloadOffset = 0;
+
+  readonly #state: ClientState = new ClientState();
   #text = "";
   #textOf: Uint8Array = NO_BODY; // what it was decoded from
+
+  static {
+    stateOf = (client) => client.#state;
+  }
 
   /**
    * Makes a client; it connects with the first request.
@@ -74,7 +111,7 @@ export abstract class BaseClient {
 
   /** Sets the method of the next request; without it that is GET, or POST with data. */
   setMethod(method: string): boolean {
-    this.#draft.setMethod(method);
+    this.#state.draft.setMethod(method);
     return true;
   }
 
@@ -84,13 +121,13 @@ export abstract class BaseClient {
    * @throws {TypeError} If a name is no token, a value has a control character, or the field is the client's own.
    */
   setHeaders(headers: Readonly<Record<string, string | number>>): boolean {
-    this.#draft.setHeaders(headers);
+    this.#state.draft.setHeaders(headers);
     return true;
   }
 
   /** Sets `Authorization` for all requests from now on (RFC 7617). */
   setBasicAuth(username: string, password: string): boolean {
-    this.#draft.setBasicAuth(username, password);
+    this.#state.draft.setBasicAuth(username, password);
     return true;
   }
 
@@ -104,11 +141,140 @@ export abstract class BaseClient {
   /**
    * Sets the body of the next request.
    *
-   * @param data Text, octets, or the fields of a form.
+   * @param data Text, octets, or the fields of a form; with `addFile()` or `addData()` it has to be the fields.
    */
   setData(data: RequestData): boolean {
-    this.#draft.setData(data);
+    this.#state.draft.setData(data);
     return true;
+  }
+
+  /**
+   * Adds a file to the form that the next request sends (`multipart/form-data`, RFC 7578). It is read while it is sent, piece by
+   * piece; if it has become shorter by then, the request fails with `statusCode` -4.
+   *
+   * @param path The path of the file.
+   * @param name The name of the field.
+   * @param mimeType The media type; by default the one that goes with the path.
+   * @param filename The name that the server is told; by default the last part of the path.
+   * @param offset Where in the file to begin.
+   * @param length How many octets to send; 0 for all that follow.
+   * @returns `false` when there is no such file (`errCode` 2), it cannot be read (13, 21, …), or it has no such part (505).
+   * @throws {RangeError} If `offset` or `length` is no number of octets.
+   * @throws {TypeError} If `mimeType` cannot be sent.
+   * @example
+   * ```ts
+   * import { HttpClient, HttpServer } from "@sluice/server/coroutine";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const server = new HttpServer("127.0.0.1");
+   * server.set({ http_parse_files: true });
+   * server.handle("/", (request, response) => response.end(`${request.post.title}: ${request.files.list.size} octets`));
+   * await server.start();
+   *
+   * const client = new HttpClient("127.0.0.1", server.port);
+   * await client.addFile("README.md", "list");
+   * await client.post("/", { title: "A list" });
+   * assertEquals(client.body.startsWith("A list: "), true);
+   * client.close();
+   * server.shutdown();
+   * await server.finished;
+   * ```
+   */
+  async addFile(path: string, name: string, mimeType = "", filename = "", offset = 0, length = 0): Promise<boolean> {
+    for (const number of [offset, length]) {
+      if (!Number.isInteger(number) || number < 0) throw new RangeError(`Cannot add a file: ${number} is no number of octets`);
+    }
+    const state = this.#state;
+    const add = async () => {
+      let size: number;
+      try {
+        const file = await (await loadRuntime()).openFile(path);
+        size = file.size;
+        await file.close();
+      } catch (error) {
+        const { code, detail } = fileFailure(0, error);
+        return state.fails(code, detail);
+      }
+      if (offset + length > size) return state.fails(SWOOLE_ERROR_INVALID_PARAMS, `${path} has ${size} octets`);
+      this.#add({ path, name, filename: filename || baseName(path), size: length || size - offset, offset }, mimeType);
+      return true;
+    };
+    // A request waits for files that nobody has waited for, and they stay in their order.
+    const adding = (state.adding ?? Promise.resolve()).then(add);
+    state.adding = adding.catch(() => {});
+    return await adding;
+  }
+
+  /**
+   * Adds octets to the form that the next request sends, as if they were a file.
+   *
+   * @param data Octets, or text.
+   * @param name The name of the field.
+   * @param mimeType The media type; `application/octet-stream` by default.
+   * @param filename The name that the server is told; by default that of the field.
+   * @throws {TypeError} If `mimeType` cannot be sent.
+   */
+  addData(data: string | Uint8Array, name: string, mimeType = "application/octet-stream", filename = ""): boolean {
+    const content = typeof data === "string" ? encoder.encode(data) : data;
+    this.#add({ content, name, filename: filename || name, size: content.length, offset: 0 }, mimeType);
+    return true;
+  }
+
+  #add(file: Omit<UploadFile, "type">, type: string): void {
+    this.#state.draft.addFile({ ...file, type: type || contentTypeOf(file.filename) });
+  }
+
+  /**
+   * Lets requests resolve when they are out; `recv()` waits for the answer then. So one can do something else meanwhile, and ask
+   * several servers at a time. The same as the setting `defer`.
+   *
+   * @example
+   * ```ts
+   * import { HttpClient, HttpServer } from "@sluice/server/coroutine";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const server = new HttpServer("127.0.0.1");
+   * server.handle("/", (request, response) => response.end(request.get.name));
+   * await server.start();
+   *
+   * const clients = ["Ada", "Bob"].map(() => new HttpClient("127.0.0.1", server.port));
+   * for (const client of clients) client.setDefer();
+   * await clients[0].get("/?name=Ada");
+   * await clients[1].get("/?name=Bob");
+   * for (const client of clients) await client.recv();
+   * assertEquals(clients.map((client) => client.body), ["Ada", "Bob"]);
+   * for (const client of clients) client.close();
+   * server.shutdown();
+   * await server.finished;
+   * ```
+   */
+  setDefer(defer = true): boolean {
+    return this.set({ defer });
+  }
+
+  /** Whether requests resolve when they are out. */
+  getDefer(): boolean {
+    return this.setting.defer ?? false;
+  }
+
+  /** The method of the last request, or what was set for the next one; `undefined` when none was set. */
+  get requestMethod(): string | undefined {
+    return this.#state.draft.method;
+  }
+
+  /** The header fields that were set. */
+  get requestHeaders(): Readonly<Record<string, string>> {
+    return this.#state.draft.headers;
+  }
+
+  /** What `setData()` or `post()` was given for the last request, or for the next one. */
+  get requestBody(): RequestData | undefined {
+    return this.#state.draft.data;
+  }
+
+  /** The files of the last request, or those that were added for the next one. */
+  get uploadFiles(): readonly UploadFile[] {
+    return this.#state.draft.files;
   }
 
   // ---- the last answer ----------------------------------------------------------------------------------------------
@@ -141,9 +307,9 @@ export abstract class BaseClient {
   getBody(): string {
     return this.body;
   }
+}
 
-  /** The next request. @internal */
-  protected get draft(): RequestDraft {
-    return this.#draft;
-  }
+/** The last part of a path. */
+function baseName(path: string): string {
+  return path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { HttpClient } from "./http_client.ts";
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "../server/compression.ts";
 import { checkValue, type Kind } from "../server/setting_kinds.ts";
 import { CLIENT_TLS_DEFAULTS, CLIENT_TLS_KINDS, type ClientTlsSettings } from "./client_tls.ts";
@@ -35,10 +36,21 @@ export interface HttpClientSettings extends CompressionSettings, ClientTlsSettin
   max_retries?: number;
 
   // ---- HTTP
+  /** A request resolves when it is out, and `recv()` waits for its answer: see `setDefer()`. `false`. */
+  defer?: boolean;
   /** Keep the connection for the next request. `true`. */
   keep_alive?: boolean;
-  /** Ask for compressed answers, and decompress them. `true`. */
+  /** Ask for compressed answers. `true`. */
   http_compression?: boolean;
+  /** Decompress answers. `true`. */
+  body_decompression?: boolean;
+  /** The names in `headers` are in lower case. `true`; `false`: as the server sent them. */
+  lowercase_header?: boolean;
+  /**
+   * Takes the bodies of answers while they arrive; `body` is empty then. While a promise that it returned is pending, the server
+   * has to wait. `close()` in it ends the request. `null`: none.
+   */
+  write_func?: WriteFunction | null;
   /** The most octets of a body and of a WebSocket message. 2 MiB. */
   package_max_length?: number;
 
@@ -60,6 +72,24 @@ export interface HttpClientSettings extends CompressionSettings, ClientTlsSettin
   /** The most octets in pushes that wait for room and that nobody awaits. 8 MiB. */
   socket_buffer_size?: number;
 
+  // ---- proxies
+  /** The host of a SOCKS5 proxy (RFC 1928). None by default. */
+  socks5_host?: string;
+  /** Its port. 1080. */
+  socks5_port?: number;
+  /** The name that the SOCKS5 proxy is shown (RFC 1929). None by default. */
+  socks5_username?: string;
+  /** The password that goes with it. */
+  socks5_password?: string;
+  /** The host of an HTTP proxy. None by default; a SOCKS5 proxy is preferred. */
+  http_proxy_host?: string;
+  /** Its port. 8080. */
+  http_proxy_port?: number;
+  /** The name that the HTTP proxy is shown (RFC 7617). None by default. */
+  http_proxy_user?: string;
+  /** The password that goes with it. */
+  http_proxy_password?: string;
+
   // ---- sockets
   /** Send small chunks at once (TCP_NODELAY). `true`. */
   open_tcp_nodelay?: boolean;
@@ -68,6 +98,9 @@ export interface HttpClientSettings extends CompressionSettings, ClientTlsSettin
   /** The port to connect from. 0: any. */
   bind_port?: number;
 }
+
+/** What `write_func` is: it takes a piece of a body. */
+export type WriteFunction = (client: HttpClient, data: Uint8Array) => unknown;
 
 /** All settings with their values. */
 export type ResolvedClientSettings = Readonly<Required<HttpClientSettings>>;
@@ -80,7 +113,11 @@ const DEFAULTS: ResolvedClientSettings = {
   write_timeout: -1,
   max_retries: 0,
   keep_alive: true,
+  defer: false,
   http_compression: true,
+  body_decompression: true,
+  lowercase_header: true,
+  write_func: null,
   package_max_length: 2 * 1024 * 1024,
   websocket_subprotocol: [],
   open_websocket_ping_frame: false,
@@ -90,11 +127,21 @@ const DEFAULTS: ResolvedClientSettings = {
   websocket_ping_interval: 30,
   websocket_ping_timeout: 30,
   socket_buffer_size: 8 * 1024 * 1024,
+  socks5_host: "",
+  socks5_port: 1080,
+  socks5_username: "",
+  socks5_password: "",
+  http_proxy_host: "",
+  http_proxy_port: 8080,
+  http_proxy_user: "",
+  http_proxy_password: "",
   open_tcp_nodelay: true,
   bind_address: "",
   bind_port: 0,
   ...CLIENT_TLS_DEFAULTS,
 };
+
+const PORT: Kind = { from: 1, to: 65535 };
 
 const KINDS: Record<keyof HttpClientSettings, Kind> = {
   ...COMPRESSION_KINDS,
@@ -104,7 +151,11 @@ const KINDS: Record<keyof HttpClientSettings, Kind> = {
   write_timeout: "timeout",
   max_retries: "count",
   keep_alive: "boolean",
+  defer: "boolean",
   http_compression: "boolean",
+  body_decompression: "boolean",
+  lowercase_header: "boolean",
+  write_func: "function",
   package_max_length: "octets",
   websocket_subprotocol: "texts",
   open_websocket_ping_frame: "boolean",
@@ -114,6 +165,14 @@ const KINDS: Record<keyof HttpClientSettings, Kind> = {
   websocket_ping_interval: "seconds",
   websocket_ping_timeout: "seconds",
   socket_buffer_size: "octets",
+  socks5_host: "text",
+  socks5_port: PORT,
+  socks5_username: "text",
+  socks5_password: "text",
+  http_proxy_host: "text",
+  http_proxy_port: PORT,
+  http_proxy_user: "text",
+  http_proxy_password: "text",
   open_tcp_nodelay: "boolean",
   bind_address: "text",
   bind_port: "count",

@@ -6,49 +6,25 @@
 
 import { SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED } from "../constants.ts";
 import {
-  ECONNREFUSED,
-  ECONNRESET,
   ETIMEDOUT,
   SWOOLE_ERROR_CLIENT_NO_CONNECTION,
-  SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED,
   SWOOLE_ERROR_SSL_HANDSHAKE_FAILED,
   SWOOLE_ERROR_SSL_VERIFY_FAILED,
 } from "../errors.ts";
 import { type BytePipe, loadRuntime } from "../runtime.ts";
-import { ClientFailure } from "./client_session.ts";
+import { delayOf } from "./alarm.ts";
+import { ClientFailure, systemCode } from "./client_failure.ts";
 import type { ResolvedClientSettings } from "./client_settings.ts";
 import { readClientTls } from "./client_tls.ts";
-import { delayOf } from "./alarm.ts";
-
-/** Whom a client talks to. */
-export interface Target {
-  /** The host; `unix:` and a path for a unix socket. */
-  readonly host: string;
-  /** The port. */
-  readonly port: number;
-  /** Whether to speak TLS. */
-  readonly ssl: boolean;
-}
-
-/** The numbers that Linux has for what a runtime tells by name. */
-const SYSTEM_CODES: Readonly<Record<string, number>> = {
-  ENOENT: 2,
-  EACCES: 13,
-  EADDRNOTAVAIL: 99,
-  ENETUNREACH: 101,
-  ECONNRESET,
-  ETIMEDOUT,
-  ECONNREFUSED,
-  EHOSTUNREACH: 113,
-  ENOTFOUND: SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED,
-  EAI_AGAIN: SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED,
-};
+import { type Target, wayTo } from "./proxy.ts";
+import { ProxyFailure } from "./proxy_failure.ts";
 
 /**
  * Connects.
  *
  * @param target Whom to.
  * @param settings The client's.
+ * @param upgrades Whether it is for a WebSocket.
  * @param aborter Gives up, when the client is closed meanwhile.
  * @returns The pipe, or why there is none.
  * @throws {Error} If a file of the settings cannot be read.
@@ -57,19 +33,18 @@ const SYSTEM_CODES: Readonly<Record<string, number>> = {
 export async function connect(
   target: Target,
   settings: ResolvedClientSettings,
+  upgrades: boolean,
   aborter: AbortController,
 ): Promise<BytePipe | ClientFailure> {
   const runtime = await loadRuntime();
   const tls = target.ssl ? await readClientTls(runtime, target.host, settings) : undefined;
-  const unix = target.host.startsWith("unix:");
+  const way = wayTo(target, settings, upgrades);
   const { connect_timeout } = settings;
   const late = new AbortController();
   const timer = connect_timeout > 0 ? setTimeout(() => late.abort(), delayOf(connect_timeout)) : undefined;
   try {
     return await runtime.connect({
-      transport: unix ? "unix" : "tcp",
-      hostname: unix ? unixPath(target.host) : target.host.replace(/^\[(.*)\]$/, "$1"),
-      port: unix ? 0 : target.port,
+      ...way,
       noDelay: settings.open_tcp_nodelay,
       localHostname: settings.bind_address === "" ? undefined : settings.bind_address,
       localPort: settings.bind_port === 0 ? undefined : settings.bind_port,
@@ -84,11 +59,6 @@ export async function connect(
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** The path in `unix:/path` and `unix:///path`. */
-export function unixPath(host: string): string {
-  return host.replace(/^unix:(?:\/\/)?/, "");
 }
 
 /** The failure of a client without a connection. */
@@ -108,11 +78,13 @@ function messageOf(error: unknown): string {
 }
 
 function explain(error: unknown, ssl: boolean): ClientFailure {
-  const code = codeOf(error);
   const message = messageOf(error);
-  if (Object.hasOwn(SYSTEM_CODES, code)) return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, SYSTEM_CODES[code]);
+  const failure = (number: number, detail = "") => new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, number, detail);
+  if (error instanceof ProxyFailure) return failure(error.number, message);
+  const known = systemCode(error);
+  if (known !== undefined) return failure(known);
   if (!ssl) return notConnected(message);
+  const code = codeOf(error);
   const certificate = !code.startsWith("ERR_SSL_") && CERTIFICATE_CODE.test(code); // those are of TLS, also about our certificate
-  const number = certificate ? SWOOLE_ERROR_SSL_VERIFY_FAILED : SWOOLE_ERROR_SSL_HANDSHAKE_FAILED;
-  return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, number, message);
+  return failure(certificate ? SWOOLE_ERROR_SSL_VERIFY_FAILED : SWOOLE_ERROR_SSL_HANDSHAKE_FAILED, message);
 }

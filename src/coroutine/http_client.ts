@@ -4,28 +4,29 @@
  * @module
  */
 
-import type { Connection } from "../connection.ts";
 import { WEBSOCKET_OPCODE_PING } from "../constants.ts";
 import {
   SWOOLE_ERROR_CLIENT_NO_CONNECTION,
   SWOOLE_ERROR_HTTP_INVALID_PROTOCOL,
-  SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE,
   SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED,
   swooleStrerror,
 } from "../errors.ts";
 import { decodeCookie, isCookieName, parseSetCookie } from "../http/cookies.ts";
-import type { Address, BytePipe } from "../runtime.ts";
+import { type AnswerHead, fieldsAsSent } from "../http/response_parser.ts";
+import { type Address, type BytePipe, loadRuntime } from "../runtime.ts";
 import type { Frame } from "../websocket/frame.ts";
-import { BaseClient } from "./base_client.ts";
-import type { Pushable, Received, WebSocketChannel } from "./channel.ts";
-import { addClientConnection } from "./client_connections.ts";
 import { delayOf } from "./alarm.ts";
+import { callbackSink, downloadSink, rangeFields } from "./answer_sink.ts";
+import { BaseClient, stateOf } from "./base_client.ts";
+import type { Pushable, Received, WebSocketChannel } from "./channel.ts";
+import { ClientCore, type Outcome, type Route } from "./client_core.ts";
+import { ClientFailure } from "./client_failure.ts";
 import { type ClientHandshake, makeHandshake } from "./client_handshake.ts";
-import { ClientFailure, ClientSession, type Incoming, Unanswered } from "./client_session.ts";
+import type { Outgoing } from "./client_session.ts";
 import { resolveClientSettings, type ResolvedClientSettings } from "./client_settings.ts";
-import { connect, notConnected } from "./connecting.ts";
-import { ACCEPTED_CODINGS, decodeContent } from "./content_coding.ts";
+import { acceptedCodings, decodeContent } from "./content_coding.ts";
 import { iterateMessages, readMessages, writeMessages } from "./message_streams.ts";
+import { authorityOf, proxyAuthorization } from "./proxy.ts";
 import type { RequestData } from "./request_draft.ts";
 
 const NO_BODY = new Uint8Array(0);
@@ -60,14 +61,10 @@ const READ_TIMEOUT = 60;
  * ```
  */
 export class HttpClient extends BaseClient {
-  #errCode = 0;
-  #errDetail = "";
-
-  #connection: Connection | undefined = undefined;
-  #session: ClientSession | undefined = undefined;
+  readonly #core: ClientCore = new ClientCore(this);
+  #headerOut: string | false = false;
+  #deferred: Promise<Outcome> | undefined = undefined; // what `recv()` waits for
   #channel: WebSocketChannel | undefined = undefined;
-  #pipe: BytePipe | undefined = undefined; // to be used instead of connecting
-  #aborter: AbortController | undefined = undefined; // while a request is under way
   #readable: ReadableStream<string | Uint8Array> | undefined = undefined;
   #writable: WritableStream<string | Uint8Array> | undefined = undefined;
 
@@ -97,28 +94,27 @@ export class HttpClient extends BaseClient {
    */
   use(pipe: BytePipe): void {
     this.close();
-    this.#pipe = pipe;
+    this.#core.use(pipe);
   }
 
   // ---- state --------------------------------------------------------------------------------------------------------
 
   /** Whether there is a connection. */
   get connected(): boolean {
-    return this.#connection?.isOpen ?? false;
+    return this.#core.connection !== undefined;
   }
 
   /** Why the last method that returned `false` did so. A later success does not reset it, except a request's. */
   get errCode(): number {
-    return this.#channel?.lastError || this.#errCode;
+    return this.#channel?.lastError || stateOf(this).errCode;
   }
 
   /** `errCode` in words. */
   get errMsg(): string {
     const code = this.errCode;
     if (code === 0) return "";
-    return code === this.#errCode && this.#errDetail !== ""
-      ? `${swooleStrerror(code)}: ${this.#errDetail}`
-      : swooleStrerror(code);
+    const { errCode, errDetail } = stateOf(this);
+    return code === errCode && errDetail !== "" ? `${swooleStrerror(code)}: ${errDetail}` : swooleStrerror(code);
   }
 
   /** The same as `errCode`. */
@@ -128,17 +124,22 @@ export class HttpClient extends BaseClient {
 
   /** The server's address; `false` without a connection. */
   getpeername(): Address | false {
-    return (this.connected && this.#connection!.remoteAddress) || false;
+    return this.#core.connection?.remoteAddress ?? false;
   }
 
   /** This side's address; `false` without a connection. */
   getsockname(): Address | false {
-    return (this.connected && this.#connection!.localAddress) || false;
+    return this.#core.connection?.localAddress ?? false;
+  }
+
+  /** The head of the last request as it was sent, without the empty line behind it; `false` before the first one. */
+  getHeaderOut(): string | false {
+    return this.#headerOut;
   }
 
   /** The server's certificate, PEM; `false` without a connection, and without TLS. */
   getPeerCert(): string | false {
-    return (this.connected && this.#connection!.peerCertificate) || false;
+    return this.#core.connection?.peerCertificate ?? false;
   }
 
   // ---- HTTP ---------------------------------------------------------------------------------------------------------
@@ -146,16 +147,15 @@ export class HttpClient extends BaseClient {
   /** Requests a path with GET; see `execute()`. */
   async get(path: string): Promise<boolean> {
     this.#checkIdle();
-    this.draft.setMethod("GET");
-    this.draft.setData(undefined);
+    stateOf(this).draft.setBodiless("GET");
     return await this.execute(path);
   }
 
   /** Requests a path with POST; see `execute()` and `setData()`. */
   async post(path: string, data: RequestData): Promise<boolean> {
     this.#checkIdle();
-    this.draft.setMethod("POST");
-    this.draft.setData(data);
+    this.setMethod("POST");
+    this.setData(data);
     return await this.execute(path);
   }
 
@@ -164,12 +164,53 @@ export class HttpClient extends BaseClient {
    *
    * @param path Path and query.
    * @returns `false` when there was no answer: `errCode` tells why, `statusCode` is negative.
-   * @throws {TypeError} If the path cannot be sent.
-   * @throws {Error} If a request is under way, or a file of the settings cannot be read.
+   * @throws {TypeError} If the path cannot be sent, or files are beside a body that is no form.
+   * @throws {Error} If a request is under way, or a file of the settings cannot be read; what `write_func` throws.
    */
   async execute(path: string): Promise<boolean> {
     this.#checkIdle();
     return await this.#execute(path);
+  }
+
+  /**
+   * Requests a path and writes the body of a successful answer (2xx) to a file while it arrives. What is in the file stays when
+   * the transfer breaks, so that it can be continued. Other answers have their body in `body`.
+   *
+   * The method is the one that was set, GET by default. `read_timeout` counts from the last octets that arrived.
+   *
+   * @param path Path and query.
+   * @param file The path of the file. It is made, and emptied, when a body comes.
+   * @param offset How much of the file there is already: the rest is asked for (`Range`, RFC 9110 section 14.2). A server that
+   * sends all of it nevertheless has all of it written.
+   * @returns `true` when there was an answer: `statusCode` tells which. `false` when there was none, or not all of it, or when the
+   * file cannot be written: `errCode` is 2, 13, 28, … then.
+   * @throws {RangeError} If `offset` is no number of octets.
+   * @throws {Error} As `execute()`.
+   * @example
+   * ```ts
+   * import { HttpClient, HttpServer } from "@sluice/server/coroutine";
+   * import { assertEquals } from "@std/assert";
+   * import { mkdtemp, readFile } from "node:fs/promises";
+   *
+   * const server = new HttpServer("127.0.0.1");
+   * server.handle("/", (_request, response) => response.end("a long text"));
+   * await server.start();
+   *
+   * const client = new HttpClient("127.0.0.1", server.port);
+   * const file = `${await mkdtemp("/tmp/sluice-")}/text`;
+   * assertEquals([await client.download("/", file), client.statusCode], [true, 200]);
+   * assertEquals(await readFile(file, "utf8"), "a long text");
+   * client.close();
+   * server.shutdown();
+   * await server.finished;
+   * ```
+   */
+  async download(path: string, file: string, offset = 0): Promise<boolean> {
+    this.#checkIdle();
+    if (!Number.isInteger(offset) || offset < 0) throw new RangeError(`Cannot download: ${offset} is no number of octets`);
+    this.downloadFile = file;
+    this.downloadOffset = offset;
+    return await this.execute(path);
   }
 
   /**
@@ -184,92 +225,112 @@ export class HttpClient extends BaseClient {
    */
   async upgrade(path: string): Promise<boolean> {
     this.#checkIdle();
-    this.draft.checkHandshake();
-    this.draft.setMethod("GET");
-    this.draft.setData(undefined);
-    const own = this.draft.header("sec-websocket-protocol");
+    const state = stateOf(this);
+    state.draft.checkHandshake();
+    state.draft.setBodiless("GET");
+    const own = state.draft.header("sec-websocket-protocol");
     const handshake = await makeHandshake(resolveClientSettings(this.setting), own);
     if (!await this.#execute(path, handshake)) {
-      if (this.#errCode === SWOOLE_ERROR_HTTP_INVALID_PROTOCOL) this.#errCode = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;
+      if (state.errCode === SWOOLE_ERROR_HTTP_INVALID_PROTOCOL) state.errCode = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;
       return false;
     }
     if (this.#channel !== undefined) return true;
-    this.#errCode = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;
-    this.#errDetail = `the server answered with status ${this.statusCode}`;
-    return false;
+    return state.fails(SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED, `the server answered with status ${this.statusCode}`);
   }
 
   #checkIdle(): void {
-    if (this.#aborter !== undefined) throw new Error("Cannot send the request: another one is under way");
+    if (this.#deferred !== undefined) throw new Error("Cannot send the request: recv() has to take the last answer before");
+    if (this.#core.isBusy) throw new Error("Cannot send the request: another one is under way");
   }
 
   async #execute(path: string, upgrade?: ClientHandshake): Promise<boolean> {
     if (this.#channel !== undefined) this.close(); // what was a WebSocket cannot be asked anything
     this.#channel = this.#readable = this.#writable = undefined;
     const settings = resolveClientSettings(this.setting);
-    const own = upgrade?.fields ?? [["Connection", settings.keep_alive ? "keep-alive" : "close"]];
-    const codings: [string, string][] = settings.http_compression ? [["Accept-Encoding", ACCEPTED_CODINGS]] : [];
-    const composed = this.draft.compose(path, this.#authority(), [...own, ...codings], this.cookies);
-    const aborter = this.#aborter = new AbortController();
-    try {
-      const seconds = settings.read_timeout === 0 ? READ_TIMEOUT : Math.max(settings.read_timeout, 0);
-      const request = { ...composed, timeout: delayOf(seconds), upgrade };
-      for (let retries = settings.max_retries;; retries--) {
-        const session = await this.#connect(settings, aborter);
-        const outcome = session instanceof ClientFailure ? session : await session.request(request);
-        if (outcome instanceof Unanswered && retries > 0 && !aborter.signal.aborted) continue;
-        return await this.#take(
-          aborter.signal.aborted && !this.connected ? notConnected("it was closed meanwhile") : outcome,
-          settings,
-        );
+    let sent = () => {};
+    const whenSent = new Promise<void>((resolve) => sent = resolve);
+    const outcome = this.#core.run(async () => {
+      try {
+        await stateOf(this).adding;
+        return await this.#core.request(await this.#compose(path, settings, upgrade), settings, sent);
+      } finally {
+        this.downloadFile = undefined; // it was for one request
+        this.downloadOffset = 0;
       }
-    } finally {
-      this.#aborter = undefined;
-    }
+    });
+    if (!settings.defer || upgrade !== undefined) return await this.#take(await outcome, settings);
+    outcome.catch(() => {}); // recv() throws it
+    const failed = await Promise.race([whenSent, outcome]);
+    if (failed instanceof ClientFailure) return await this.#take(failed, settings);
+    this.#deferred = outcome;
+    return true;
   }
 
-  async #connect(settings: ResolvedClientSettings, aborter: AbortController): Promise<ClientSession | ClientFailure> {
-    if (this.connected) return this.#session!;
-    const pipe = this.#pipe ?? await connect(this, settings, aborter);
-    this.#pipe = undefined;
-    if (pipe instanceof ClientFailure) return pipe;
-    const limits = { maxHeadSize: 64 * 1024, maxHeaders: 128, maxBodySize: settings.package_max_length };
-    let session: ClientSession | undefined;
-    this.#connection = addClientConnection(pipe, (connection) => session = new ClientSession(connection, limits));
-    return this.#session = session!;
-  }
-
-  /** The value of Host: the port only when it is not the usual one. */
-  #authority(): string {
-    if (this.host.startsWith("unix:")) return "localhost";
-    const name = this.host.includes(":") && !this.host.startsWith("[") ? `[${this.host}]` : this.host;
-    return this.port === (this.ssl ? 443 : 80) ? name : `${name}:${this.port}`;
+  async #compose(
+    path: string,
+    settings: ResolvedClientSettings,
+    upgrade: ClientHandshake | undefined,
+  ): Promise<Outgoing & Route> {
+    const { draft } = stateOf(this);
+    const { downloadFile: file, downloadOffset: offset } = this;
+    if (!this.#core.isGiven) await loadRuntime(); // it knows which codings can be undone; two streams will do without
+    const asksProxy = this.#core.asksProxy(settings, upgrade !== undefined);
+    const asked = upgrade === undefined && file !== undefined && draft.header("range") === undefined;
+    const fields = [...upgrade?.fields ?? [["Connection", settings.keep_alive ? "keep-alive" : "close"] as const]];
+    if (asked) fields.push(...rangeFields(offset));
+    if (settings.http_compression && !(asked && offset > 0)) fields.push(["Accept-Encoding", acceptedCodings()]);
+    if (asksProxy) fields.push(["Proxy-Authorization", proxyAuthorization(settings)]);
+    const authority = authorityOf(this);
+    const composed = draft.compose(path, asksProxy ? `http://${authority}` : "", authority, fields, this.cookies);
+    this.#headerOut = composed.head.slice(0, -4);
+    const { write_func: call, body_decompression: decompress } = settings;
+    const seconds = settings.read_timeout === 0 ? READ_TIMEOUT : Math.max(settings.read_timeout, 0);
+    const onHead = (head: AnswerHead) => {
+      this.#note(head, settings); // for the program's function to look at
+      if (file !== undefined) return downloadSink(head, { file, offset, asked }, decompress);
+      return callbackSink(head, (piece) => call!(this, piece), decompress);
+    };
+    return {
+      ...composed,
+      timeout: delayOf(seconds),
+      maxBodySize: settings.package_max_length,
+      asksProxy,
+      upgrade,
+      onHead: upgrade === undefined && (file !== undefined || call !== null) ? onHead : undefined,
+    };
   }
 
   /** Notes an answer, or why there is none. */
-  async #take(outcome: Incoming | ClientFailure, settings: ResolvedClientSettings): Promise<boolean> {
+  async #take(outcome: Outcome, settings: ResolvedClientSettings): Promise<boolean> {
+    const state = stateOf(this);
     this.#channel = this.#readable = this.#writable = undefined;
-    this.#errDetail = "";
+    this.bytes = NO_BODY;
     if (outcome instanceof ClientFailure) {
       this.statusCode = outcome.status;
-      this.headers = {};
-      this.set_cookie_headers = [];
-      this.bytes = NO_BODY;
-      return this.#fails(outcome.code, outcome.detail);
+      if (outcome.status < 0) {
+        this.headers = {};
+        this.set_cookie_headers = [];
+      }
+      return state.fails(outcome.code, outcome.detail);
     }
     const { head, body, channel } = outcome;
+    if (body !== undefined) {
+      this.#note(head, settings);
+      const coding = settings.body_decompression ? head.header["content-encoding"] : undefined;
+      const decoded = await decodeContent(coding, head.status, body, settings.package_max_length);
+      if (decoded instanceof ClientFailure) return state.fails(decoded.code, decoded.detail);
+      this.bytes = decoded;
+    }
+    this.#channel = channel;
+    state.fails(0);
+    return true;
+  }
+
+  #note(head: AnswerHead, settings: ResolvedClientSettings): void {
     this.statusCode = head.status;
-    this.headers = head.header;
+    this.headers = settings.lowercase_header ? head.header : fieldsAsSent(head);
     this.set_cookie_headers = head.setCookie;
     for (const field of head.setCookie) this.#keepCookie(field);
-    const coding = settings.http_compression ? head.header["content-encoding"] : undefined;
-    const decoded = await decodeContent(coding, body, settings.package_max_length);
-    this.bytes = decoded instanceof Uint8Array ? decoded : NO_BODY;
-    if (decoded === "broken") return this.#fails(SWOOLE_ERROR_HTTP_INVALID_PROTOCOL, `the ${coding} body is broken`);
-    if (decoded === "too large") return this.#fails(SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE);
-    this.#channel = channel;
-    this.#errCode = 0;
-    return true;
   }
 
   #keepCookie(field: string): void {
@@ -281,16 +342,11 @@ export class HttpClient extends BaseClient {
     else this.cookies[name] = decodeCookie(value);
   }
 
-  #fails(code: number, detail = ""): false {
-    this.#errCode = code;
-    this.#errDetail = detail;
-    return false;
-  }
-
   // ---- the WebSocket ------------------------------------------------------------------------------------------------
 
   /**
-   * Receives the next message; waits for it. Pings are answered and not returned, unless `open_websocket_ping_frame` is set;
+   * Receives the next message; waits for it. Behind `setDefer()`, waits for the answer to the last request instead.
+   * Pings are answered and not returned, unless `open_websocket_ping_frame` is set;
    * pongs are returned, unless `open_websocket_pong_frame` is `false`. A Close is returned once, as a `CloseFrame`; it has been
    * answered then, unless `open_websocket_close_frame` leaves that to the program.
    *
@@ -301,8 +357,17 @@ export class HttpClient extends BaseClient {
    * when the server broke the protocol, 5001 without a connection, 8504 before `upgrade()`.
    * @throws {Error} If another `recv()` is waiting.
    */
-  recv(timeout = 0): Promise<Received> {
-    return this.#channel?.recv(timeout) ?? Promise.resolve(this.#isNoWebSocket());
+  recv<Answer extends Received | true = Received>(timeout = 0): Promise<Answer> {
+    const received = this.#deferred === undefined
+      ? this.#channel?.recv(timeout) ?? Promise.resolve(this.#isNoWebSocket())
+      : this.#recvAnswer(this.#deferred, timeout);
+    return received as Promise<Answer>;
+  }
+
+  async #recvAnswer(outcome: Promise<Outcome>, timeout: number): Promise<boolean> {
+    this.#deferred = undefined;
+    if (timeout !== 0) this.#core.limit(delayOf(Math.max(timeout, 0)));
+    return await this.#take(await outcome, resolveClientSettings(this.setting));
   }
 
   /**
@@ -344,15 +409,11 @@ export class HttpClient extends BaseClient {
    * @returns `false` when there is none.
    */
   close(): boolean {
-    this.#aborter?.abort();
-    if (this.connected) return this.#channel?.close() ?? this.#hangUp();
+    const connected = this.#core.abort();
+    if (connected && this.#channel !== undefined) return this.#channel.close();
+    if (connected) return this.#core.hangUp();
     if (this.#channel !== undefined) this.#channel.lastError = SWOOLE_ERROR_CLIENT_NO_CONNECTION;
-    return this.#fails(SWOOLE_ERROR_CLIENT_NO_CONNECTION);
-  }
-
-  #hangUp(): true {
-    this.#connection!.end();
-    return true;
+    return stateOf(this).fails(SWOOLE_ERROR_CLIENT_NO_CONNECTION);
   }
 
   /** The data messages until the connection closes; other frames are left out. */
@@ -371,7 +432,8 @@ export class HttpClient extends BaseClient {
   }
 
   #isNoWebSocket(): false {
-    if (this.connected) return this.#fails(SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED, "there was no upgrade()");
-    return this.#fails(SWOOLE_ERROR_CLIENT_NO_CONNECTION);
+    const state = stateOf(this);
+    if (this.connected) return state.fails(SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED, "there was no upgrade()");
+    return state.fails(SWOOLE_ERROR_CLIENT_NO_CONNECTION);
   }
 }

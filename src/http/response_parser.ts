@@ -19,6 +19,8 @@ export interface AnswerHead {
   readonly header: Record<string, string>;
   /** The values of all Set-Cookie fields, in order. */
   readonly setCookie: readonly string[];
+  /** The header fields as they were sent, as Latin-1: each with its CRLF. */
+  readonly fields: string;
   /** The length of the body in octets, 0 for none, -1 for a chunked one, -2 for one that ends where the connection does. */
   readonly bodyLength: number;
   /** Whether another request may be sent on this connection. Not behind 101 or a tunnel: what follows is no HTTP. */
@@ -118,8 +120,21 @@ export class ResponseParser extends MessageParser<AnswerHead> {
     if (stated instanceof HttpFailure) return stated;
     const bodyLength = stated ?? UNTIL_END;
     const keepAlive = !isLast && bodyLength !== UNTIL_END && isPersistent(header["connection"], version);
-    return { status, reason, version, header, setCookie, bodyLength, keepAlive };
+    return { status, reason, version, header, setCookie, fields, bodyLength, keepAlive };
   }
+}
+
+/** The header fields of an answer under the names that the server gave them; the first of several spellings counts. */
+export function fieldsAsSent({ fields, header }: AnswerHead): Record<string, string> {
+  const named: Record<string, string> = Object.create(null);
+  const seen = new Set<string>();
+  for (const field of fields.split("\r\n")) {
+    const name = field.slice(0, field.indexOf(":"));
+    const key = name.toLowerCase();
+    if (name !== "" && !seen.has(key)) named[name] = header[key];
+    seen.add(key);
+  }
+  return named;
 }
 
 function isInterim(status: number): boolean {

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { test } from "node:test";
-import { deflateSync, gzipSync } from "node:zlib";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import type { HttpClientSettings } from "../../src/coroutine/mod.ts";
 import { settle } from "../support/memory_client.ts";
 import { answered, ok, requestOf, scripted } from "./client_stage.ts";
@@ -88,19 +88,45 @@ test("the connection is kept unless either side says otherwise", async () => {
   assertStringIncludes(request, "\r\nConnection: close\r\n");
 });
 
-test("gzip and deflate are asked for and undone; without http_compression neither", async () => {
+test("gzip, deflate and br are asked for and undone: http_compression asks, body_decompression undoes", async () => {
   const body = "compressed ".repeat(1000);
-  const codings: [string, Uint8Array][] = [["gzip", gzipSync(body)], ["x-GZIP", gzipSync(body)], ["deflate", deflateSync(body)]];
+  const codings: [string, Uint8Array][] = [
+    ["gzip", gzipSync(body)],
+    ["x-GZIP", gzipSync(body)],
+    ["deflate", deflateSync(body)],
+    ["br", brotliCompressSync(body)],
+  ];
   for (const [coding, octets] of codings) {
     const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${octets.length}\r\n\r\n`;
     const answer = join(latin1(head), new Uint8Array(octets));
     assertEquals(await outcome(answer), `true 200 ${body}`, coding);
-    const plain = scripted({ http_compression: false });
-    const { request } = await answered(plain, answer);
-    assertEquals([request.includes("Accept-Encoding"), plain.client.bytes], [false, new Uint8Array(octets)]);
+    const unasked = scripted({ http_compression: false });
+    const { request } = await answered(unasked, answer);
+    assertEquals([request.includes("Accept-Encoding"), unasked.client.body], [false, body]);
+    const asItIs = scripted({ body_decompression: false });
+    assertStringIncludes((await answered(asItIs, answer)).request, "\r\nAccept-Encoding: gzip, deflate, br\r\n");
+    assertEquals(asItIs.client.bytes, new Uint8Array(octets));
   }
-  assertEquals(await outcome(ok("as it is", "Content-Encoding: br\r\n")), "true 200 as it is");
-  assertEquals(await outcome(ok("", "Content-Encoding: gzip\r\n")), "true 200 ");
+  assertEquals(await outcome(ok("as it is", "Content-Encoding: zstd\r\n")), "true 200 as it is");
+  for (const coding of ["gzip", "deflate", "br"]) {
+    assertEquals(await outcome(ok("", `Content-Encoding: ${coding}\r\n`)), "true 200 ");
+  }
+});
+
+test("lowercase_header: false keeps the names as they were sent", async () => {
+  const it = scripted({ lowercase_header: false });
+  await answered(it, ok("x", "X-One: 1\r\nx-TWO: 2\r\nX-one: 3\r\nSet-Cookie: a=b\r\n"));
+  const { client } = it;
+  assertEquals(Object.entries(client.headers), [
+    ["X-One", "1, 3"],
+    ["x-TWO", "2"],
+    ["Set-Cookie", "a=b"],
+    ["Content-Length", "1"],
+  ]);
+  assertEquals([client.cookies, client.set_cookie_headers], [{ a: "b" }, ["a=b"]]);
+  client.set({ lowercase_header: true });
+  await answered(it, ok("x", "X-One: 1\r\n"));
+  assertEquals(Object.keys(client.headers), ["x-one", "content-length"]);
 });
 
 test("a chunked gzip body in pieces is put together before it is decompressed", async () => {
@@ -121,7 +147,10 @@ test("a broken compressed body is false with 7102, and the message says which co
   const broken: [string, Uint8Array][] = [
     ["gzip", latin1("not gzip at all")],
     ["deflate", latin1("not deflate at all")],
+    ["br", latin1("not br at all")],
     ["gzip", new Uint8Array(gzipSync("hello".repeat(100)).subarray(0, 20))],
+    ["deflate", new Uint8Array(deflateSync("hello".repeat(100)).subarray(0, -2))],
+    ["br", new Uint8Array(brotliCompressSync("hello".repeat(100)).subarray(0, -2))],
   ];
   for (const [coding, octets] of broken) {
     const it = scripted();
@@ -159,12 +188,19 @@ test("package_max_length is the most octets of a body, in whatever form it comes
   assertEquals(await outcome("HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n", settings), "false -3 1201");
 });
 
-test("a gzip body that becomes larger than package_max_length is not kept", async () => {
-  const octets = new Uint8Array(gzipSync(new Uint8Array(50 * 1024 * 1024)));
-  const it = scripted();
-  const head = `HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ${octets.length}\r\n\r\n`;
-  const { result } = await answered(it, join(latin1(head), octets));
-  assertEquals([result, it.client.bytes.length], [false, 0]);
+test("a compressed body may become as large as package_max_length, and no larger: 1201", async () => {
+  const codings = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync };
+  for (const [coding, compress] of Object.entries(codings)) {
+    for (const [size, limit] of [[1000, 1000], [1001, 1000], [50 * 1024 * 1024, 2 * 1024 * 1024]]) {
+      const octets = new Uint8Array(compress(new Uint8Array(size)));
+      const it = scripted({ package_max_length: limit });
+      const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${octets.length}\r\n\r\n`;
+      const { result } = await answered(it, join(latin1(head), octets));
+      const { client } = it;
+      const expected = size <= limit ? [true, 200, 0, size] : [false, 200, 1201, 0];
+      assertEquals([result, client.statusCode, client.errCode, client.bytes.length], expected, `${coding} ${size}`);
+    }
+  }
 });
 
 test("what is not HTTP, or breaks it, is false with -3 and 7102, and the connection is dropped", async () => {

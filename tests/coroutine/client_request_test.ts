@@ -17,7 +17,7 @@ test("get() sends a proper request; the answer's status, header fields and body 
   );
   assertEquals(
     request,
-    "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: keep-alive\r\nAccept-Encoding: gzip, deflate\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: keep-alive\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n",
   );
   const { client } = it;
   assertEquals([result, client.statusCode, client.getStatusCode(), client.body, client.getBody()], [
@@ -173,7 +173,7 @@ test("upgrade() sends a proper handshake with a fresh key each time, and the coo
       request.replace(/Key: .*\r\n/, "Key\r\n"),
       "GET /ws?x=1 HTTP/1.1\r\nHost: example.com\r\nOrigin: http://x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key\r\nSec-WebSocket-Protocol: chat, soap\r\n" +
-        "Accept-Encoding: gzip, deflate\r\nCookie: a=1\r\n\r\n",
+        "Accept-Encoding: gzip, deflate, br\r\nCookie: a=1\r\n\r\n",
     );
   }
   assertEquals(keys.size, 20);

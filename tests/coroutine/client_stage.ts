@@ -7,10 +7,13 @@
 
 import net from "node:net";
 import { HttpClient, type HttpClientSettings } from "../../src/coroutine/mod.ts";
+import { loadRuntime } from "../../src/runtime.ts";
 import { acceptFor } from "../../src/websocket/handshake.ts";
 import { FakeLane, FakePipe } from "../support/fake_lane.ts";
 import { settle } from "../support/memory_client.ts";
 import { RawClient } from "../support/raw_client.ts";
+
+await loadRuntime(); // so that a client without a network knows it too, and all that it can
 
 /** A client and the server's end of its connection. */
 export interface Scripted {
