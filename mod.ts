@@ -48,6 +48,7 @@ export type {
   LaneSink,
   Listener,
   ListenOptions,
+  ProxyHandshake,
   Runtime,
   TlsChoices,
   TlsOptions,

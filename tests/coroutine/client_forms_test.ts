@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { HttpClient, HttpServer } from "../../src/coroutine/mod.ts";
 import { loadRuntime, type Runtime, setRuntime } from "../../src/runtime.ts";
 import { settle } from "../support/memory_client.ts";
-import { RawClient } from "../support/raw_client.ts";
+import type { RawClient } from "../support/raw_client.ts";
 import { serving } from "../support/serving.ts";
 import { answered, ok, requestOf, scripted, serverOf } from "./client_stage.ts";
 

@@ -2,7 +2,6 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import net from "node:net";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { HttpClient, type HttpClientSettings, HttpServer } from "../../src/coroutine/mod.ts";
