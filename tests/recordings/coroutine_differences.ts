@@ -31,7 +31,7 @@ const SERVER = "Server: sluice\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
 const OPENED = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
   `Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Version: 13\r\n${SERVER}\r\n`;
 const OPENING = "GET / HTTP/1.1\r\nHost: 127.0.0.1:9501\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
-  `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${SAMPLE_KEY}\r\nAccept-Encoding: gzip, deflate\r\n\r\n`;
+  `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${SAMPLE_KEY}\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n`;
 const OFFERING = OPENING.replace(
   "Accept-",
   "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover; " +

@@ -89,7 +89,7 @@ function anyEvent(event: string): string {
 }
 
 function theirRequest(text: string): string {
-  return text.startsWith("GET") ? text.replace("gzip, deflate, br\r\n", "gzip, deflate\r\n") : unmasked(text);
+  return text.startsWith("GET") ? text : unmasked(text);
 }
 
 function ourRequest(text: string, port: number): string {
