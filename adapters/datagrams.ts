@@ -13,7 +13,8 @@ import type { DatagramOptions, DatagramSocket } from "../src/runtime.ts";
 class BoundSocket implements DatagramSocket {
   readonly address: DatagramSocket["address"];
   readonly #socket: dgram.Socket;
-  readonly #sending: Set<Promise<void>> = new Set();
+  #sending = 0;
+  #idle: (() => void) | undefined = undefined; // to be called when nothing is being sent any more
 
   constructor(socket: dgram.Socket) {
     const { address, port } = socket.address();
@@ -22,17 +23,24 @@ class BoundSocket implements DatagramSocket {
   }
 
   send(data: Uint8Array, hostname: string, port: number): Promise<void> {
-    const sent = new Promise<void>((resolve, reject) => {
-      this.#socket.send(data, port, hostname, (error) => error ? reject(error) : resolve());
+    this.#sending++;
+    return new Promise((resolve, reject) => {
+      const done = (error?: unknown) => {
+        if (--this.#sending === 0) this.#idle?.();
+        if (error) reject(error); // null when there is none
+        else resolve();
+      };
+      try {
+        this.#socket.send(data, port, hostname, done);
+      } catch (error) {
+        done(error);
+      }
     });
-    const done = sent.catch(() => {}).then(() => void this.#sending.delete(done));
-    this.#sending.add(done);
-    return sent;
   }
 
   async close(): Promise<void> {
     this.#socket.removeAllListeners("message");
-    await Promise.all(this.#sending);
+    if (this.#sending > 0) await new Promise<void>((resolve) => this.#idle = resolve);
     await new Promise<void>((resolve) => this.#socket.close(resolve));
   }
 }
