@@ -354,18 +354,18 @@ async function find(mutant: Mutant): Promise<Proof | string> {
     while (doubted.size <= MOST_DOUBTS) {
       const command = timed(RUNTIMES.Bun(file), TEST_TIMEOUT);
       const { ok, output } = await run(command, brokenBy(mutant, says), FILE_TIMEOUT, (output) => failed(output)[0]?.rank <= 1);
-      const [test] = failed(output);
-      if (test === undefined) {
+      const [first] = failed(output);
+      if (first === undefined) {
         if (doubted.size === 0) {
           why.push(ok ? `${file} passes without it` : `${file} ended without a result: ${output.slice(-300)}`);
         }
         break;
       }
-      const { title } = test;
-      // JSON leaves out what is undefined.
-      const proof = { file, test: spelled(file, title), says };
-      const fault = await doubt(mutant, { ...proof, test: proof.test ?? title.replace(LANE, "") });
-      if (fault === "") return proof as Proof;
+      const { title } = first;
+      const test = spelled(file, title);
+      const proof = test === undefined ? undefined : { file, test, ...says === undefined ? {} : { says } };
+      const fault = proof === undefined ? "is a title that the file does not spell" : await doubt(mutant, proof);
+      if (fault === "") return proof!;
       why.push(`${file}: "${title}" ${fault}`);
       doubted.add(title);
     }
@@ -382,8 +382,7 @@ function proofOf({ section, name, row }: Mutant): Proof | undefined {
   const proof = proofs[section]?.[name];
   if (proof === undefined) return undefined;
   const source = sources.get(proof.file) ?? "";
-  const isThere = proof.test === undefined || spelled(proof.file, proof.test) !== undefined;
-  return isThere && mentions(source, section, name, row) ? proof : undefined;
+  return spelled(proof.file, proof.test) !== undefined && mentions(source, section, name, row) ? proof : undefined;
 }
 
 /** Writes the proofs in the order of the tables, without those of rows that are gone. */
@@ -428,7 +427,7 @@ async function work(): Promise<void> {
         (proofs[mutant.section] ??= {})[mutant.name] = proof;
         write();
       }
-      said = typeof proof === "string" ? `NO PROOF: ${proof}` : `${proof.file}: ${proof.test ?? ""}`;
+      said = typeof proof === "string" ? `NO PROOF: ${proof}` : `${proof.file}: ${proof.test}`;
     }
     console.log(`${++done}/${chosen.length} ${label(mutant)}: ${said}`);
   }

@@ -158,7 +158,8 @@ const certificates: [what: string, server: string, host: string, settings: HttpC
 ];
 
 for (const [what, name, host, settings, errCode] of certificates) {
-  test(`a certificate ${what}: ${errCode === 0 ? "a WebSocket and HTTP over TLS" : `-1 and ${errCode}`}`, async () => {
+  const outcome = errCode === 0 ? "a WebSocket and HTTP over TLS" : `-1 and ${errCode}`;
+  test(`a certificate ${what}: ${outcome}`, async () => {
     const server = new HttpServer(host, 0, true);
     server.set({ ssl_cert_file: path(`${name}.pem`), ssl_key_file: path(name === "cert" ? "key.pem" : `${name}_key.pem`) });
     server.on("error", () => {});

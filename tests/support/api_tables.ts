@@ -58,8 +58,8 @@ export function readTables(markdown: string): Tables {
 export interface Proof {
   /** The file, from the root of the repository on. */
   readonly file: string;
-  /** The title of the test, unless the file makes its titles up. */
-  readonly test?: string;
+  /** The title of the test. */
+  readonly test: string;
   /** What a method that does nothing returned to be found out: see tools/mutants.ts. */
   readonly says?: string;
 }
