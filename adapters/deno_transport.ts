@@ -47,11 +47,13 @@ export function secureWith(
   const secureContext = tls.createSecureContext(options);
   const shared = { isServer: true, secureContext, requestCert, rejectUnauthorized, SNICallback, highWaterMark: NEVER };
   return (source) => {
-    const socket = new tls.TLSSocket(transportOver(source), shared as tls.TLSSocketOptions);
+    const transport = transportOver(source);
+    const socket = new tls.TLSSocket(transport, shared as tls.TLSSocketOptions);
     const drop = () => socket.destroy();
     const timer = setTimeout(drop, timeout);
     source.on("end", drop); // TLS itself would wait on
     socket.on("close", () => clearTimeout(timer)).on("error", () => {});
+    socket.on("finish", () => transport.end()); // for peers that wait for the end of TCP, not only of TLS
     socket.on("_tlsError", (error) => socket.destroy(error)); // without a `tls.Server`, errors come by this name
     socket.once("secure", () => {
       clearTimeout(timer);

@@ -160,6 +160,14 @@ export function certificateOf(socket: tls.TLSSocket): string | undefined {
 
 /** Why a server's certificate is not taken; nothing when it is trusted, or only is self-signed where that is allowed. */
 export function judgeServer(socket: tls.TLSSocket, options: ConnectTls): Error | undefined {
+  try {
+    return judge(socket, options);
+  } catch (cause) {
+    return failure("UNABLE_TO_VERIFY_LEAF_SIGNATURE", `the certificate cannot be read: ${(cause as Error).message}`, cause);
+  }
+}
+
+function judge(socket: tls.TLSSocket, options: ConnectTls): Error | undefined {
   const { serverName, allowSelfSigned, depth, ca } = options;
   if (socket.authorized && !(allowSelfSigned && socket.isSessionReused())) {
     if (depth === undefined || depth >= depthOf(socket, ca === undefined ? rootCertificates() : parse(ca))) return undefined;
@@ -196,10 +204,17 @@ export class ClientJudge {
    * @param verdict What the runtime says of its certificate: empty for nothing wrong.
    */
   admits(socket: tls.TLSSocket, verdict: string): boolean {
-    if (this.#clients === undefined) return true;
+    try {
+      return this.#clients === undefined || this.#judge(socket, verdict, this.#clients.required);
+    } catch {
+      return false; // the certificate cannot be read
+    }
+  }
+
+  #judge(socket: tls.TLSSocket, verdict: string, required: boolean): boolean {
     const { raw } = socket.getPeerCertificate() ?? {};
     if (raw !== undefined && !isProven(raw)) return false;
-    if (!this.#clients.required) return true;
+    if (!required) return true;
     if (raw === undefined) return false;
     const certificate = new X509Certificate(raw);
     const print = certificate.fingerprint256;

@@ -63,7 +63,8 @@ function shareOf(group: number): Uint8Array {
   return createECDH(group === P256 ? "prime256v1" : "secp384r1").generateKeys();
 }
 
-function clientHello(hello: Hello): Uint8Array {
+/** The record of a ClientHello. */
+export function clientHello(hello: Hello): Uint8Array {
   const { version, ciphers = defaultCiphers(version), groups = [X25519, P256, P384], serverName = "localhost" } = hello;
   const extensions = [
     extension(0, with16(Buffer.concat([u8(0), with16(Buffer.from(serverName))]))),
