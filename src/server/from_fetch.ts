@@ -43,12 +43,10 @@ export function fromFetch(application: FetchApplication): (request: HttpRequest,
   }
   const answer: FetchFunction = typeof application === "function" ? application : (request) => application.fetch(request);
   return async (request, response) => {
-    const controller = new AbortController();
-    sessionOf(response).onGone(response, () => controller.abort(new DOMException("The client has gone", "AbortError")));
     if (/^(?:connect|trace|track)$/i.test(request.getMethod())) return refuse(response, 501);
     let webRequest: Request;
     try {
-      webRequest = toRequest(request, sessionOf(response).scheme, controller.signal);
+      webRequest = toRequest(request, response);
     } catch {
       return refuse(response, 400); // a Host that is none of a URL
     }
@@ -61,12 +59,32 @@ function refuse(response: WaitingResponse, status: number): void {
   response.end();
 }
 
-function toRequest(request: HttpRequest, scheme: string, signal: AbortSignal): Request {
+/** A `Request` whose signal is made when it is asked for: it would take longer than all the rest. */
+class ServedRequest extends Request {
+  readonly #response: WaitingResponse;
+  #signal: AbortSignal | undefined = undefined;
+
+  constructor(url: string, init: RequestInit, response: WaitingResponse) {
+    super(url, init);
+    this.#response = response;
+  }
+
+  override get signal(): AbortSignal {
+    if (this.#signal !== undefined) return this.#signal;
+    const controller = new AbortController();
+    sessionOf(this.#response).onGone(this.#response, () => {
+      controller.abort(new DOMException("The client has gone", "AbortError"));
+    });
+    return this.#signal = controller.signal;
+  }
+}
+
+function toRequest(request: HttpRequest, response: WaitingResponse): Request {
   const { header } = request;
-  const url = new URL(`${scheme}://${header["host"] ?? "localhost"}`);
+  const url = new URL(`${sessionOf(response).scheme}://${header["host"] ?? "localhost"}`);
   const path = request.pathAndQuery;
   const method = request.getMethod();
-  const init: RequestInit & { duplex?: "half" } = { method, headers: header, signal };
+  const init: RequestInit & { duplex?: "half" } = { method, headers: header };
   if (method !== "GET" && method !== "HEAD") {
     if (!request.isCompleted()) {
       init.body = request.body;
@@ -76,7 +94,7 @@ function toRequest(request: HttpRequest, scheme: string, signal: AbortSignal): R
       if (request.hasUpload) init.duplex = "half";
     }
   }
-  return new Request(url.origin + (path === "*" ? "/*" : path), init);
+  return new ServedRequest(url.origin + (path === "*" ? "/*" : path), init, response);
 }
 
 async function sendResponse(answer: Response, response: WaitingResponse): Promise<void> {

@@ -152,8 +152,9 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
 
   /** Calls back, once, when the client ends its side or is gone, as long as `response` is being made. */
   onGone(response: WaitingResponse, callback: () => void): void {
+    if (response !== this.#response) return;
     if (this.over || this.#peerEnded) callback();
-    else if (response === this.#response) (this.#gone ??= new Set()).add(callback);
+    else (this.#gone ??= new Set()).add(callback);
   }
 
   #tellGone(): void {

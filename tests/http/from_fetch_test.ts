@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import { type FetchApplication, fromFetch, HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
@@ -129,6 +129,29 @@ test("the signal aborts when the client leaves, and the stream of the answer is 
     client.drop();
     for (let i = 0; i < 20 && !cancelled; i++) await settle();
     assertEquals([aborted, cancelled], [true, true]);
+  });
+});
+
+test("the signal may be asked for late, is the same every time, and stays quiet behind the answer", async () => {
+  const requests: Request[] = [];
+  let left!: () => void;
+  const leaving = new Promise<void>((resolve) => left = resolve);
+  await over(async (request) => {
+    requests.push(request);
+    if (requests.length === 2) await leaving;
+    return new Response("done");
+  }, async (client) => {
+    client.send(get("/") + get("/"));
+    await client.readAnswer();
+    client.drop();
+    for (let i = 0; i < 5; i++) await settle();
+    const [answered, waiting] = requests;
+    assert(waiting.signal.aborted);
+    assertEquals(waiting.signal.reason.name, "AbortError");
+    assertStrictEquals(waiting.signal, waiting.signal);
+    assert(!answered.signal.aborted);
+    assert(answered instanceof Request && new Request(answered).url === answered.url);
+    left();
   });
 });
 
