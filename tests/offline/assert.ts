@@ -9,6 +9,11 @@ import nodeAssert from "node:assert/strict";
 // deno-lint-ignore no-explicit-any
 type ErrorClass<E extends Error = Error> = abstract new (...args: any[]) => E;
 
+/** No argument where there is no message: Node 26 takes no `undefined` for one. */
+function say(message: string | undefined): [message?: string] {
+  return message === undefined ? [] : [message];
+}
+
 /** Fails unless a value is truthy. */
 export function assert(value: unknown, message = "The value is not truthy"): asserts value {
   if (!value) throw new nodeAssert.AssertionError({ message, actual: value, expected: true, operator: "==" });
@@ -21,17 +26,17 @@ export function assertFalse(value: unknown, message = "The value is truthy"): vo
 
 /** Fails unless two values are equal, deeply. */
 export function assertEquals<T>(actual: T, expected: T, message?: string): void {
-  nodeAssert.deepStrictEqual(plain(actual), plain(expected), message);
+  nodeAssert.deepStrictEqual(plain(actual), plain(expected), ...say(message));
 }
 
 /** Fails when two values are equal, deeply. */
 export function assertNotEquals<T>(actual: T, expected: T, message?: string): void {
-  nodeAssert.notDeepStrictEqual(plain(actual), plain(expected), message);
+  nodeAssert.notDeepStrictEqual(plain(actual), plain(expected), ...say(message));
 }
 
 /** Fails unless two values are the same. */
 export function assertStrictEquals<T>(actual: unknown, expected: T, message?: string): asserts actual is T {
-  nodeAssert.strictEqual(actual, expected, message);
+  nodeAssert.strictEqual(actual, expected, ...say(message));
 }
 
 /** Fails unless a value is neither `null` nor `undefined`. */
