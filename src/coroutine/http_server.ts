@@ -155,6 +155,7 @@ export class HttpServer {
    * Serves a connection that did not come through the listener: any pair of streams. Needs no `start()`.
    *
    * @returns Its fd, or 0 when there are too many connections or the server is stopping; the pipe is dropped then.
+   * @throws {Error} If the compression engine that is asked for is not there; `zlib` is after `start()`.
    */
   accept(pipe: BytePipe): number {
     return this.#core.accept(pipe);

@@ -73,8 +73,15 @@ export function chooseEngine(settings: Required<CompressionSettings>, runtime: R
   const wanted = settings.websocket_compression_engine;
   if (wanted === "web") return webEngine;
   if (runtime?.deflate !== undefined) return runtime.deflate;
-  if (wanted === "zlib") throw new Error("Cannot compress with zlib: the runtime has none");
+  if (wanted === "zlib") {
+    throw new Error(`Cannot compress with zlib: ${runtime === undefined ? "it is there after start()" : "the runtime has none"}`);
+  }
   return webEngine;
+}
+
+/** Checks that there is the engine that the settings ask for, if they want compression; throws as `chooseEngine()`. */
+export function checkEngine(settings: Required<CompressionSettings>, runtime: Runtime | undefined): void {
+  if (settings.websocket_compression) chooseEngine(settings, runtime);
 }
 
 /** From which length on messages are compressed by themselves. */

@@ -5,8 +5,8 @@
  */
 
 import type { Connection } from "../connection.ts";
-import { type BytePipe, loadRuntime, type Runtime } from "../runtime.ts";
-import { chooseEngine } from "./compression.ts";
+import { type BytePipe, currentRuntime, loadRuntime, type Runtime } from "../runtime.ts";
+import { checkEngine } from "./compression.ts";
 import { ConnectionTable } from "./connection_table.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { listen } from "./listening.ts";
@@ -141,7 +141,7 @@ export class ServerCore extends PortCore {
     try {
       const runtime = this.#runtime = await loadRuntime();
       for (const port of this.ports) {
-        if (port.settings.websocket_compression) chooseEngine(port.settings, runtime); // throws where there is none
+        checkEngine(port.settings, runtime);
         port.listener = await listen(runtime, port, (pipe) => this.accept(pipe, port), (error) => this.fault(error));
         port.boundPort = port.listener.address.port;
         if (this.#isStopping) throw new Error("Cannot start the server: it was shut down meanwhile");
@@ -179,6 +179,7 @@ export class ServerCore extends PortCore {
       pipe.abort();
       return 0;
     }
+    if (this.#state === "new") checkEngine(port.settings, currentRuntime());
     return this.#prepare().accept(pipe, port.makeProtocol, port)?.fd ?? 0;
   }
 

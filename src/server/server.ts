@@ -179,6 +179,7 @@ export class Server extends ServerConnections {
    * @param pipe The connection.
    * @returns Its fd, or 0 when there are too many connections or the server is stopping; the pipe is dropped then.
    * @throws {TypeError} If a required handler is missing.
+   * @throws {Error} If the compression engine that is asked for is not there; `zlib` is after `start()`.
    */
   accept(pipe: BytePipe): number {
     return this.#core.accept(pipe);

@@ -1,6 +1,6 @@
 // What each setting of compression does, on a server and on a client.
 
-import { assert, assertEquals, assertGreater, assertInstanceOf, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import { type CompressionSettings, Frame, setRuntime, SWOOLE_WEBSOCKET_FLAG_RSV1, WebSocketServer } from "../../mod.ts";
 import { HttpClient } from "../../src/coroutine/mod.ts";
@@ -101,6 +101,22 @@ for (const side of SIDES) {
     }
   });
 }
+
+test("accept() of a server that was not started says that there is no zlib", async () => {
+  setRuntime({ ...await loadRuntime(), deflate: undefined });
+  try {
+    const server = new WebSocketServer();
+    server.set({ websocket_compression: true, websocket_compression_engine: "zlib" });
+    server.on("message", () => {});
+    assertThrows(() => server.accept(memoryPipes()[0]), Error, "Cannot compress with zlib: the runtime has none");
+    server.set({ websocket_compression_engine: "auto" });
+    assertEquals(server.accept(memoryPipes()[0]), 1);
+    server.shutdown();
+    await server.finished;
+  } finally {
+    setRuntime(undefined);
+  }
+});
 
 test("what a client offers and a server answers are their settings of takeover and window bits", async () => {
   const lines = async (server: CompressionSettings, client: CompressionSettings) => {
