@@ -196,7 +196,8 @@ export abstract class BaseClient {
         return state.fails(code, detail);
       }
       if (offset + length > size) return state.fails(SWOOLE_ERROR_INVALID_PARAMS, `${path} has ${size} octets`);
-      this.#add({ path, name, filename: filename || baseName(path), size: length || size - offset, offset }, mimeType);
+      const file = { path, name, filename: filename || baseName(path), size: length || size - offset, offset };
+      this.#add(file, mimeType || contentTypeOf(path));
       return true;
     };
     // A request waits for files that nobody has waited for, and they stay in their order.
@@ -214,14 +215,15 @@ export abstract class BaseClient {
    * @param filename The name that the server is told; by default that of the field.
    * @throws {TypeError} If `mimeType` cannot be sent.
    */
-  addData(data: string | Uint8Array, name: string, mimeType = "application/octet-stream", filename = ""): boolean {
+  addData(data: string | Uint8Array, name: string, mimeType = "", filename = ""): boolean {
     const content = typeof data === "string" ? encoder.encode(data) : data;
-    this.#add({ content, name, filename: filename || name, size: content.length, offset: 0 }, mimeType);
+    const file = { content, name, filename: filename || name, size: content.length, offset: 0 };
+    this.#add(file, mimeType || "application/octet-stream");
     return true;
   }
 
   #add(file: Omit<UploadFile, "type">, type: string): void {
-    this.#state.draft.addFile({ ...file, type: type || contentTypeOf(file.filename) });
+    this.#state.draft.addFile({ ...file, type });
   }
 
   /**

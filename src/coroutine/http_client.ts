@@ -410,6 +410,7 @@ export class HttpClient extends BaseClient {
    */
   close(): boolean {
     const connected = this.#core.abort();
+    this.#deferred = undefined;
     if (connected && this.#channel !== undefined) return this.#channel.close();
     if (connected) return this.#core.hangUp();
     if (this.#channel !== undefined) this.#channel.lastError = SWOOLE_ERROR_CLIENT_NO_CONNECTION;

@@ -3,7 +3,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { test } from "node:test";
 import { HttpClient } from "../../src/coroutine/mod.ts";
-import { answered, ok, opened, requestOf, scripted } from "./client_stage.ts";
+import { answered, ok, opened, reconnect, requestOf, scripted } from "./client_stage.ts";
 
 test("with defer a request resolves when it is out, and recv() gives the answer", async () => {
   for (const set of [(client: HttpClient) => client.setDefer(), (client: HttpClient) => client.set({ defer: true })]) {
@@ -36,6 +36,15 @@ test("before its answer was received no other request is sent; close() forgets i
   await it.client.get("/");
   assertEquals([it.client.close(), it.client.connected], [true, false]);
   assertEquals([await it.client.recv(), it.client.errCode], [false, 5001]);
+  const lane = reconnect(it.client);
+  await it.client.get("/");
+  lane.receive(ok("unread", "Connection: close\r\n"));
+  lane.sink.onClose();
+  assertEquals(it.client.close(), false);
+  const next = reconnect(it.client);
+  await it.client.get("/");
+  next.receive(ok("next"));
+  assertEquals([await it.client.recv<true>(), it.client.body], [true, "next"]);
 });
 
 test("recv() without a request is false; one that gives up drops the connection: 110", async () => {

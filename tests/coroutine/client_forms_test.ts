@@ -51,7 +51,7 @@ test("fields and files are one form, in order, with a known length", () =>
     const { client } = it;
     assertEquals(await client.addFile(path, "whole"), true);
     assertEquals(await client.addFile(path, "part", "a/b", "p.bin", 2, 5), true);
-    assertEquals(await client.addFile(path, "rest", "", "", 8), true);
+    assertEquals(await client.addFile(path, "rest", "", "rest.bin", 8), true);
     assertEquals(client.addData("text", "data"), true);
     assertEquals(client.addData(Uint8Array.of(65, 66), "more", "c/d", "m.bin"), true);
     assertEquals(client.uploadFiles.map(({ name, size, offset }) => [name, size, offset]), [
@@ -76,7 +76,7 @@ test("fields and files are one form, in order, with a known length", () =>
         '--B\r\nContent-Disposition: form-data; name="title"\r\n\r\nA title\r\n' +
         '--B\r\nContent-Disposition: form-data; name="empty"\r\n\r\n\r\n' +
         file("whole", "notes.txt", type, "0123456789") + file("part", "p.bin", "a/b", "23456") +
-        file("rest", "notes.txt", type, "89") + file("data", "data", "application/octet-stream", "text") +
+        file("rest", "rest.bin", type, "89") + file("data", "data", "application/octet-stream", "text") +
         file("more", "m.bin", "c/d", "AB") + "--B--\r\n",
     );
     // They were for one request; the next one has none.
