@@ -60,7 +60,7 @@ export abstract class BaseClient {
   /** The octets of the last answer's body. */
   bytes: Uint8Array = NO_BODY;
 
-  /** The file that the next answer's body is written to; see `download()`. */
+  /** The file that the next answer's body is to be written to; see `download()`. */
   downloadFile: string | undefined = undefined;
   /** Where in that file the body begins. */
   downloadOffset = 0;

@@ -50,9 +50,10 @@ export class ClientCore {
     this.#pipe = pipe;
   }
 
-  /** What is under way fails; returns whether there is a connection. */
+  /** What is under way fails, and is not in the way of the next request; returns whether there is a connection. */
   abort(): boolean {
     this.#aborter?.abort();
+    this.#aborter = undefined;
     return this.connection !== undefined;
   }
 
@@ -78,13 +79,13 @@ export class ClientCore {
   }
 
   /** Runs a request, and is busy meanwhile. */
-  async run(work: () => Promise<Outcome>): Promise<Outcome> {
-    const { signal } = this.#aborter = new AbortController();
+  async run(work: (aborter: AbortController) => Promise<Outcome>): Promise<Outcome> {
+    const aborter = this.#aborter = new AbortController();
     try {
-      const outcome = await work();
-      return signal.aborted && this.connection === undefined ? notConnected("it was closed meanwhile") : outcome;
+      const outcome = await work(aborter);
+      return aborter.signal.aborted ? closedMeanwhile() : outcome;
     } finally {
-      this.#aborter = undefined;
+      if (this.#aborter === aborter) this.#aborter = undefined;
     }
   }
 
@@ -93,19 +94,25 @@ export class ClientCore {
    *
    * @param request The request.
    * @param settings The client's.
+   * @param aborter That of `run()`.
    * @param onSent Called once the request is out.
    * @throws {Error} If a file of the settings cannot be read; what the program throws while it takes the body.
    */
-  async request(request: Outgoing & Route, settings: ResolvedClientSettings, onSent: () => void): Promise<Outcome> {
-    const aborter = this.#aborter!;
-    for (let retries = settings.max_retries;; retries--) {
+  async request(
+    request: Outgoing & Route,
+    settings: ResolvedClientSettings,
+    aborter: AbortController,
+    onSent: () => void,
+  ): Promise<Outcome> {
+    for (let retries = settings.max_retries; !aborter.signal.aborted; retries--) {
       const session = await this.#connect(settings, request, aborter);
       if (session instanceof ClientFailure) return session;
       const answer = session.request(request);
       session.sent().then(onSent, onSent);
       const outcome = await answer;
-      if (!(outcome instanceof Unanswered) || retries === 0 || aborter.signal.aborted) return outcome;
+      if (!(outcome instanceof Unanswered) || retries === 0) return outcome;
     }
+    return closedMeanwhile();
   }
 
   async #connect(
@@ -121,9 +128,17 @@ export class ClientCore {
     this.#pipe = undefined;
     const pipe = given ?? await connect(this.#target, settings, upgrade !== undefined, aborter);
     if (pipe instanceof ClientFailure) return pipe;
+    if (aborter.signal.aborted) {
+      pipe.abort();
+      return closedMeanwhile();
+    }
     this.#wasGiven = given !== undefined;
     let session: ClientSession | undefined;
     this.#connection = addClientConnection(pipe, (connection) => session = new ClientSession(connection, asksProxy));
     return this.#session = session!;
   }
+}
+
+function closedMeanwhile(): ClientFailure {
+  return notConnected("it was closed meanwhile");
 }

@@ -16,7 +16,7 @@ import { type AnswerHead, fieldsAsSent } from "../http/response_parser.ts";
 import { type Address, type BytePipe, loadRuntime } from "../runtime.ts";
 import type { Frame } from "../websocket/frame.ts";
 import { delayOf } from "./alarm.ts";
-import { callbackSink, downloadSink, rangeFields } from "./answer_sink.ts";
+import { callbackSink, type Download, downloadSink, rangeFields } from "./answer_sink.ts";
 import { BaseClient, stateOf } from "./base_client.ts";
 import type { Pushable, Received, WebSocketChannel } from "./channel.ts";
 import { ClientCore, type Outcome, type Route } from "./client_core.ts";
@@ -249,14 +249,14 @@ export class HttpClient extends BaseClient {
     const settings = resolveClientSettings(this.setting);
     let sent = () => {};
     const whenSent = new Promise<void>((resolve) => sent = resolve);
-    const outcome = this.#core.run(async () => {
-      try {
-        await stateOf(this).adding;
-        return await this.#core.request(await this.#compose(path, settings, upgrade), settings, sent);
-      } finally {
-        this.downloadFile = undefined; // it was for one request
-        this.downloadOffset = 0;
-      }
+    const { downloadFile: file, downloadOffset: offset } = this;
+    this.downloadFile = undefined; // it is for one request
+    this.downloadOffset = 0;
+    const target = file === undefined || upgrade !== undefined ? undefined : { file, offset };
+    const outcome = this.#core.run(async (aborter) => {
+      await stateOf(this).adding;
+      if (!this.#core.isGiven) await loadRuntime(); // it knows which codings can be undone; two streams will do without
+      return await this.#core.request(this.#compose(path, settings, upgrade, target), settings, aborter, sent);
     });
     if (!settings.defer || upgrade !== undefined) return await this.#take(await outcome, settings);
     outcome.catch(() => {}); // recv() throws it
@@ -266,19 +266,18 @@ export class HttpClient extends BaseClient {
     return true;
   }
 
-  async #compose(
+  #compose(
     path: string,
     settings: ResolvedClientSettings,
     upgrade: ClientHandshake | undefined,
-  ): Promise<Outgoing & Route> {
+    target: Omit<Download, "asked"> | undefined,
+  ): Outgoing & Route {
     const { draft } = stateOf(this);
-    const { downloadFile: file, downloadOffset: offset } = this;
-    if (!this.#core.isGiven) await loadRuntime(); // it knows which codings can be undone; two streams will do without
     const asksProxy = this.#core.asksProxy(settings, upgrade !== undefined);
-    const asked = upgrade === undefined && file !== undefined && draft.header("range") === undefined;
+    const asked = target !== undefined && draft.header("range") === undefined;
     const fields = [...upgrade?.fields ?? [["Connection", settings.keep_alive ? "keep-alive" : "close"] as const]];
-    if (asked) fields.push(...rangeFields(offset));
-    if (settings.http_compression && !(asked && offset > 0)) fields.push(["Accept-Encoding", acceptedCodings()]);
+    if (asked) fields.push(...rangeFields(target.offset));
+    if (settings.http_compression && !(asked && target.offset > 0)) fields.push(["Accept-Encoding", acceptedCodings()]);
     if (asksProxy) fields.push(["Proxy-Authorization", proxyAuthorization(settings)]);
     const authority = authorityOf(this);
     const composed = draft.compose(path, asksProxy ? `http://${authority}` : "", authority, fields, this.cookies);
@@ -287,7 +286,7 @@ export class HttpClient extends BaseClient {
     const seconds = settings.read_timeout === 0 ? READ_TIMEOUT : Math.max(settings.read_timeout, 0);
     const onHead = (head: AnswerHead) => {
       this.#note(head, settings); // for the program's function to look at
-      if (file !== undefined) return downloadSink(head, { file, offset, asked }, decompress);
+      if (target !== undefined) return downloadSink(head, { ...target, asked }, decompress);
       return callbackSink(head, (piece) => call!(this, piece), decompress);
     };
     return {
@@ -296,7 +295,7 @@ export class HttpClient extends BaseClient {
       maxBodySize: settings.package_max_length,
       asksProxy,
       upgrade,
-      onHead: upgrade === undefined && (file !== undefined || call !== null) ? onHead : undefined,
+      onHead: upgrade === undefined && (target !== undefined || call !== null) ? onHead : undefined,
     };
   }
 

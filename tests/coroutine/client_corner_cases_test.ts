@@ -163,3 +163,25 @@ test("close() in the moment in which the WebSocket opens leaves none behind", as
   client.close();
   assertEquals([await upgrading, client.connected, lane.ended || lane.aborted], [false, false, true]);
 });
+
+test("close() during a request, and at once the next one: the first fails, the second works; nothing is sent twice", async () => {
+  const requests: string[] = [];
+  const onConnection = (socket: net.Socket) => {
+    socket.on("data", (chunk) => {
+      requests.push(String(chunk).split(" ")[1]);
+      if (requests.at(-1) !== "/first") socket.write(ok("answer"));
+    });
+  };
+  await listening(onConnection, async (port) => {
+    const client = new HttpClient("127.0.0.1", port);
+    for (const wait of [0, 1, 50]) { // before it connects, while it does, while it waits for the answer
+      const first = client.get("/first");
+      if (wait > 0) await pause(wait);
+      client.close();
+      const second = client.get("/second");
+      assertEquals([await first, await second, client.statusCode, client.body], [false, true, 200, "answer"]);
+      client.close();
+    }
+    assertEquals(requests.filter((path) => path === "/second").length, 3);
+  });
+});

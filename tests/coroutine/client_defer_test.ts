@@ -3,6 +3,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { test } from "node:test";
 import { HttpClient } from "../../src/coroutine/mod.ts";
+import { settle } from "../support/memory_client.ts";
 import { answered, ok, opened, reconnect, requestOf, scripted } from "./client_stage.ts";
 
 test("with defer a request resolves when it is out, and recv() gives the answer", async () => {
@@ -40,6 +41,7 @@ test("before its answer was received no other request is sent; close() forgets i
   await it.client.get("/");
   lane.receive(ok("unread", "Connection: close\r\n"));
   lane.sink.onClose();
+  await settle();
   assertEquals(it.client.close(), false);
   const next = reconnect(it.client);
   await it.client.get("/");
