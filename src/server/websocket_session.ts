@@ -184,7 +184,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     const { pingInterval, pingTimeout } = this.host;
     let deadline = this.host.idleDeadline(this.connection);
     let ping = 0;
-    if (this.#pingSent !== 0) ping = this.#pingSent + pingTimeout;
+    if (this.#pingSent !== 0) ping = Math.min(this.#pingSent + pingTimeout, this.host.now + pingInterval);
     else if (pingInterval > 0) ping = heard + pingInterval;
     if (ping !== 0 && (deadline === 0 || ping < deadline)) deadline = ping;
     return deadline;

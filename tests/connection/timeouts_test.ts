@@ -292,7 +292,7 @@ for (const [lane, runtime] of ownLanes) {
   for (const [name, { request, answer, by = 0 }] of Object.entries(unread)) {
     test(`a peer that never reads ${name} is cut off (${lane})`, async () => {
       const server = new WebSocketServer("127.0.0.1", 0);
-      server.set({ http_send_timeout: 0.3, websocket_close_timeout: 0.3, http_stream_body: true });
+      server.set({ http_send_timeout: 0.3, http_request_timeout: 0.6, websocket_close_timeout: 0.3, http_stream_body: true });
       const closed = signal<number>();
       const answered = signal<unknown>();
       server.on("message", () => {});
