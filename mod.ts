@@ -55,7 +55,7 @@ export type {
   TlsVersion,
   WriteOptions,
 } from "./src/runtime.ts";
-export type { CompressionSettings } from "./src/server/compression.ts";
+export type { CompressionSettings } from "./src/server/websocket/compression.ts";
 export { ConnectionList } from "./src/server/connection_list.ts";
 export type {
   Handled,
@@ -66,26 +66,26 @@ export type {
   Spellings,
   WebSocketServerEvents,
 } from "./src/server/events.ts";
-export { fromFetch } from "./src/server/from_fetch.ts";
-export type { FetchApplication, FetchFunction } from "./src/server/from_fetch.ts";
-export { HttpRequest } from "./src/server/http_request.ts";
-export { UploadedFile } from "./src/server/uploaded_file.ts";
-export type { ParseOptions } from "./src/server/http_request.ts";
-export { HttpResponse, WaitingResponse } from "./src/server/http_response.ts";
+export { fromFetch } from "./src/server/http/from_fetch.ts";
+export type { FetchApplication, FetchFunction } from "./src/server/http/from_fetch.ts";
+export { HttpRequest } from "./src/server/http/http_request.ts";
+export { UploadedFile } from "./src/server/http/uploaded_file.ts";
+export type { ParseOptions } from "./src/server/http/http_request.ts";
+export { HttpResponse, WaitingResponse } from "./src/server/http/http_response.ts";
 export { HttpServer } from "./src/server/http_server.ts";
-export type { HttpSettings } from "./src/server/http_settings.ts";
+export type { HttpSettings } from "./src/server/settings/http_settings.ts";
 export type { ClientInfo, ServerStats } from "./src/server/info.ts";
 export type { LogSettings } from "./src/server/log.ts";
-export type { PackageSettings } from "./src/server/package_settings.ts";
-export type { LengthFunction, LengthType } from "./src/server/packages.ts";
+export type { PackageSettings } from "./src/server/settings/package_settings.ts";
+export type { LengthFunction, LengthType } from "./src/server/raw/packages.ts";
 export { Server } from "./src/server/server.ts";
 export { ServerConnections } from "./src/server/server_connections.ts";
 export { Packet, ServerEvent } from "./src/server/server_event.ts";
 export type { PacketInfo } from "./src/server/server_event.ts";
 export { ServerPort } from "./src/server/server_port.ts";
-export type { PortSettings, ServerSettings, ServerWideSetting } from "./src/server/settings.ts";
-export type { SocketSettings } from "./src/server/socket_settings.ts";
-export type { SniCertificate, TlsSettings } from "./src/server/tls_settings.ts";
+export type { PortSettings, ServerSettings, ServerWideSetting } from "./src/server/settings/settings.ts";
+export type { SocketSettings } from "./src/server/settings/socket_settings.ts";
+export type { SniCertificate, TlsSettings } from "./src/server/settings/tls_settings.ts";
 export type { SharedTlsSettings } from "./src/tls.ts";
 export { WebSocketServer } from "./src/server/websocket_server.ts";
 export type { DeflateEngine, Deflater, DeflaterOptions, InflateFailure, Inflater } from "./src/websocket/deflate/engine.ts";

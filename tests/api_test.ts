@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import * as main from "../mod.ts";
 import * as coroutine from "../src/coroutine/mod.ts";
-import { checkClientSettings, resolveClientSettings } from "../src/coroutine/client_settings.ts";
+import { checkClientSettings, resolveClientSettings } from "../src/coroutine/client/client_settings.ts";
 import { EVENT_NAMES, PORT_EVENT_NAMES } from "../src/server/events.ts";
-import { checkSettings, resolveSettings } from "../src/server/settings.ts";
+import { checkSettings, resolveSettings } from "../src/server/settings/settings.ts";
 import { HERE, mentions, type Proofs, readTables, type Row, titlesOf } from "./support/api_tables.ts";
 
 const root = new URL("../", import.meta.url);

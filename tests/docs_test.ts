@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { checkSettings, resolveSettings, type ServerSettings } from "../src/server/settings.ts";
+import { checkSettings, resolveSettings, type ServerSettings } from "../src/server/settings/settings.ts";
 
 const root = new URL("../", import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), "utf8");

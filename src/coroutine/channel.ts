@@ -14,7 +14,7 @@ import {
   SWOOLE_ERROR_WEBSOCKET_UNCONNECTED,
   SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED,
 } from "../errors.ts";
-import { type WebSocketHost, WebSocketSession } from "../server/websocket_session.ts";
+import { type WebSocketHost, WebSocketSession } from "../server/websocket/websocket_session.ts";
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
 import type { Compression } from "../websocket/deflate/compression.ts";
 import { CloseFrame, Frame } from "../websocket/frame.ts";

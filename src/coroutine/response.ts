@@ -6,11 +6,11 @@
 
 import { WEBSOCKET_OPCODE_PING } from "../constants.ts";
 import { SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE, SWOOLE_ERROR_WEBSOCKET_UNCONNECTED } from "../errors.ts";
-import type { CompressionPolicy } from "../server/compression.ts";
-import type { HttpRequest } from "../server/http_request.ts";
-import { WaitingResponse } from "../server/http_response.ts";
-import type { HttpSession } from "../server/http_session.ts";
-import { refuse } from "../server/refusal.ts";
+import type { CompressionPolicy } from "../server/websocket/compression.ts";
+import type { HttpRequest } from "../server/http/http_request.ts";
+import { WaitingResponse } from "../server/http/http_response.ts";
+import type { HttpSession } from "../server/http/http_session.ts";
+import { refuse } from "../server/http/refusal.ts";
 import type { Frame } from "../websocket/frame.ts";
 import { answerFields, checkHandshake, isUpgrade } from "../websocket/handshake.ts";
 import type { Pushable, Received, WebSocketChannel } from "./channel.ts";

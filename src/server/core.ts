@@ -6,13 +6,13 @@
 
 import type { Connection } from "../connection.ts";
 import { type BytePipe, currentRuntime, loadRuntime, type Runtime } from "../runtime.ts";
-import { checkEngine } from "./compression.ts";
+import { checkEngine } from "./websocket/compression.ts";
 import { ConnectionTable } from "./connection_table.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { listen } from "./listening.ts";
 import { logError } from "./log.ts";
 import { isPromise, type Place, PortCore, portOf, type ProtocolName, type Style } from "./port_core.ts";
-import { RequestQueue, UNLIMITED } from "./request_queue.ts";
+import { RequestQueue, UNLIMITED } from "./http/request_queue.ts";
 import { Timers } from "./timers.ts";
 
 export { isPromise, type Place, type Style } from "./port_core.ts";

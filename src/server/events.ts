@@ -5,8 +5,8 @@
  */
 
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
-import type { HttpRequest } from "./http_request.ts";
-import type { HttpResponse } from "./http_response.ts";
+import type { HttpRequest } from "./http/http_request.ts";
+import type { HttpResponse } from "./http/http_response.ts";
 import type { Packet, PacketInfo, ServerEvent } from "./server_event.ts";
 
 /** What a handler may return: nothing, or a promise that is waited for where that matters. */

@@ -5,17 +5,17 @@
  */
 
 import type { Connection, Protocol } from "../connection.ts";
-import { bodyCompression } from "./body_compression.ts";
+import { bodyCompression } from "./http/body_compression.ts";
 import { EVENT_NAMES, type HttpServerEvents, type ObjectEvents, type Spellings } from "./events.ts";
-import { formOptions } from "./http_settings.ts";
-import type { HttpHost } from "./http_host.ts";
-import type { HttpRequest } from "./http_request.ts";
-import { HttpResponse, type WaitingResponse } from "./http_response.ts";
-import { HttpSession } from "./http_session.ts";
+import { formOptions } from "./settings/http_settings.ts";
+import type { HttpHost } from "./http/http_host.ts";
+import type { HttpRequest } from "./http/http_request.ts";
+import { HttpResponse, type WaitingResponse } from "./http/http_response.ts";
+import { HttpSession } from "./http/http_session.ts";
 import type { PortCore, Style } from "./port_core.ts";
 import { coreOf, Server } from "./server.ts";
-import { refuse } from "./refusal.ts";
-import { StaticFiles } from "./static_files.ts";
+import { refuse } from "./http/refusal.ts";
+import { StaticFiles } from "./files/static_files.ts";
 
 /**
  * An HTTP server (Swoole page "Http\Server").

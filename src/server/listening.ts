@@ -8,7 +8,7 @@ import { SWOOLE_SOCK_UDP6 } from "../constants.ts";
 import type { BytePipe, DatagramSocket, Listener, Runtime } from "../runtime.ts";
 import { receiveDatagram } from "./datagrams.ts";
 import type { PortCore } from "./port_core.ts";
-import { readTls } from "./tls_settings.ts";
+import { readTls } from "./settings/tls_settings.ts";
 
 /**
  * Binds one port.

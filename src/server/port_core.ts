@@ -8,12 +8,12 @@
 import type { Connection, ConnectionOrigin, Protocol } from "../connection.ts";
 import { SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW } from "../errors.ts";
 import { currentRuntime, type DatagramSocket, type Listener } from "../runtime.ts";
-import { CompressionPolicy } from "./compression.ts";
+import { CompressionPolicy } from "./websocket/compression.ts";
 import type { ConnectionTable } from "./connection_table.ts";
 import type { ServerCore } from "./core.ts";
 import { PORT_EVENT_NAMES } from "./events.ts";
 import { ServerEvent } from "./server_event.ts";
-import { chosenWays } from "./package_settings.ts";
+import { chosenWays } from "./settings/package_settings.ts";
 import {
   checkPortSettings,
   checkSettings,
@@ -21,7 +21,7 @@ import {
   type ResolvedSettings,
   resolveSettings,
   type ServerSettings,
-} from "./settings.ts";
+} from "./settings/settings.ts";
 
 /** What distinguishes one class of servers from another. */
 export interface Style {

@@ -12,10 +12,10 @@ import type { ServerCore } from "./core.ts";
 import { sendDatagram } from "./datagrams.ts";
 import type { ObjectEvents, ServerEvents, Spellings } from "./events.ts";
 import type { ServerStats } from "./info.ts";
-import { rawStyle } from "./raw_session.ts";
+import { rawStyle } from "./raw/raw_session.ts";
 import { connectionsCore, ServerConnections } from "./server_connections.ts";
 import { placeOf, ServerPort } from "./server_port.ts";
-import type { ServerSettings } from "./settings.ts";
+import type { ServerSettings } from "./settings/settings.ts";
 import { collectStats, toOpenMetrics } from "./stats.ts";
 
 const encoder = new TextEncoder();

@@ -8,7 +8,7 @@ import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_NO_PAYLOAD, SWOOLE_ERROR_SESS
 import { ServerCore } from "./core.ts";
 import type { ClientInfo } from "./info.ts";
 import { portOf } from "./port_core.ts";
-import { RawSession } from "./raw_session.ts";
+import { RawSession } from "./raw/raw_session.ts";
 import { sendAndWait, sendFile } from "./sending.ts";
 
 const encoder = new TextEncoder();

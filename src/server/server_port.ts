@@ -17,7 +17,7 @@ import { ConnectionList } from "./connection_list.ts";
 import type { ObjectEvents, PortEvents, Spellings } from "./events.ts";
 import type { ClientInfo } from "./info.ts";
 import { type Place, type PortCore, portOf } from "./port_core.ts";
-import type { PortSettings } from "./settings.ts";
+import type { PortSettings } from "./settings/settings.ts";
 
 /**
  * One of the ports of a server (Swoole page "Server\\Port"): its own one, or one that `listen()` has added. Handlers and settings

@@ -5,7 +5,7 @@
  */
 
 import type { ServerCore } from "./core.ts";
-import { HttpSession } from "./http_session.ts";
+import { HttpSession } from "./http/http_session.ts";
 import type { ServerStats } from "./info.ts";
 
 /** Counts. */

@@ -23,12 +23,12 @@ import { packFrame, readOutgoing, unpackFrame } from "../websocket/pack.ts";
 import type { ServerCore } from "./core.ts";
 import type { ObjectEvents, Spellings, WebSocketServerEvents } from "./events.ts";
 import { HttpServer } from "./http_server.ts";
-import { HttpSession } from "./http_session.ts";
+import { HttpSession } from "./http/http_session.ts";
 import type { ClientInfo } from "./info.ts";
 import { portOf } from "./port_core.ts";
 import { coreOf } from "./server.ts";
-import { WebSocketSession } from "./websocket_session.ts";
-import { webSocketStyle } from "./websocket_style.ts";
+import { WebSocketSession } from "./websocket/websocket_session.ts";
+import { webSocketStyle } from "./websocket/websocket_style.ts";
 
 /**
  * A WebSocket server in the event style, with HTTP beside it on the same port (Swoole page "WebSocket\Server").

@@ -2,9 +2,9 @@
 
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { test } from "node:test";
-import { HttpTunnel } from "../../src/coroutine/http_tunnel.ts";
-import { ProxyFailure } from "../../src/coroutine/proxy_failure.ts";
-import { Socks5Handshake } from "../../src/coroutine/socks5.ts";
+import { HttpTunnel } from "../../src/coroutine/client/http_tunnel.ts";
+import { ProxyFailure } from "../../src/coroutine/client/proxy_failure.ts";
+import { Socks5Handshake } from "../../src/coroutine/client/socks5.ts";
 import type { ProxyHandshake } from "../../src/runtime.ts";
 import { latin1 } from "./stage.ts";
 

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
-import { chooseParts, entityTag } from "../../src/server/file_conditions.ts";
-import { readRanges } from "../../src/server/byte_ranges.ts";
+import { chooseParts, entityTag } from "../../src/server/files/file_conditions.ts";
+import { readRanges } from "../../src/server/files/byte_ranges.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 
 type Handler = (request: HttpRequest, response: HttpResponse, root: string) => unknown;

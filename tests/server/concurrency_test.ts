@@ -3,8 +3,8 @@
 import { assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import { HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
-import { RequestQueue } from "../../src/server/request_queue.ts";
-import { resolveSettings } from "../../src/server/settings.ts";
+import { RequestQueue } from "../../src/server/http/request_queue.ts";
+import { resolveSettings } from "../../src/server/settings/settings.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { EventLog } from "./event_log.ts";
 

@@ -9,8 +9,8 @@ import {
   SWOOLE_ERROR_PACKAGE_MALFORMED_DATA,
   WebSocketServer,
 } from "../../mod.ts";
-import { type PackageOptions, PackageSplitter } from "../../src/server/packages.ts";
-import { mergeSettings } from "../../src/server/settings.ts";
+import { type PackageOptions, PackageSplitter } from "../../src/server/raw/packages.ts";
+import { mergeSettings } from "../../src/server/settings/settings.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { octets } from "../support/raw_client.ts";
 import { EventLog } from "./event_log.ts";

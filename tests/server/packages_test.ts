@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
-import { LENGTH_TYPES, type LengthType, type PackageOptions, PackageSplitter } from "../../src/server/packages.ts";
+import { LENGTH_TYPES, type LengthType, type PackageOptions, PackageSplitter } from "../../src/server/raw/packages.ts";
 import { octets } from "../support/raw_client.ts";
 
 const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;

@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { test } from "node:test";
 import type { Connection, Protocol } from "../../src/connection.ts";
 import { ConnectionTable } from "../../src/server/connection_table.ts";
-import { type WebSocketHost, WebSocketSession } from "../../src/server/websocket_session.ts";
+import { type WebSocketHost, WebSocketSession } from "../../src/server/websocket/websocket_session.ts";
 import { FakeLane, laneOnly } from "../support/fake_lane.ts";
 import { settle } from "../support/memory_client.ts";
 

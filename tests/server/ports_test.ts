@@ -15,7 +15,7 @@ import {
   SWOOLE_SSL,
   WebSocketServer,
 } from "../../mod.ts";
-import { mergeSettings } from "../../src/server/settings.ts";
+import { mergeSettings } from "../../src/server/settings/settings.ts";
 import { startOn, testLanes } from "../support/lanes.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { memoryPipes } from "../support/memory_pipe.ts";

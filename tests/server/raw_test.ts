@@ -20,7 +20,7 @@ import { MemoryClient } from "../support/memory_client.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
 import { loadRuntime } from "../../src/runtime.ts";
-import { resolveSettings } from "../../src/server/settings.ts";
+import { resolveSettings } from "../../src/server/settings/settings.ts";
 import { EventLog } from "./event_log.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

@@ -1,0 +1,259 @@
+/**
+ * An open WebSocket on one connection: joins the protocol with the connection and its deadlines. What becomes of a message is
+ * the matter of the style: it goes to a handler, or waits for `recv()`.
+ *
+ * @module
+ */
+
+import type { Connection, Protocol } from "../../connection.ts";
+import {
+  SWOOLE_WEBSOCKET_FLAG_COMPRESS,
+  SWOOLE_WEBSOCKET_FLAG_FIN,
+  SWOOLE_WEBSOCKET_FLAG_MASK,
+  SWOOLE_WEBSOCKET_FLAG_RSV1,
+  WEBSOCKET_OPCODE_CLOSE,
+  WEBSOCKET_OPCODE_PING,
+  WEBSOCKET_OPCODE_PONG,
+  WEBSOCKET_STATUS_ACTIVE,
+  WEBSOCKET_STATUS_CLOSING,
+} from "../../constants.ts";
+import type { Compression } from "../../websocket/deflate/compression.ts";
+import { type CloseFrame, Frame } from "../../websocket/frame.ts";
+import { closeFrameOf, type Outgoing } from "../../websocket/pack.ts";
+import { type ProtocolEvents, type ProtocolOptions, WebSocketProtocol } from "../../websocket/protocol.ts";
+
+/** What the sessions of one server, or of one client, share. Times in milliseconds; 0 turns one off. */
+export interface WebSocketHost {
+  /** How the protocol behaves. */
+  readonly protocolOptions: ProtocolOptions;
+  /** `websocket_close_timeout`. */
+  readonly closeTimeout: number;
+  /** `websocket_ping_interval`. */
+  readonly pingInterval: number;
+  /** `websocket_ping_timeout`. */
+  readonly pingTimeout: number;
+  /** Milliseconds since 1970, coarse. */
+  readonly now: number;
+  /** Messages of at least so many octets are compressed without being asked for, where that was agreed. */
+  readonly compressFrom: number;
+  /** When an idle connection is to be closed, in milliseconds since 1970; 0 for never. */
+  idleDeadline(connection: Connection): number;
+}
+
+/** `flags` of a message from a server, and from a client. */
+const UNMASKED = SWOOLE_WEBSOCKET_FLAG_FIN;
+const MASKED = SWOOLE_WEBSOCKET_FLAG_FIN | SWOOLE_WEBSOCKET_FLAG_MASK;
+
+const NO_PAYLOAD = new Uint8Array(0);
+
+/** The WebSocket protocol of one connection, either role. */
+export abstract class WebSocketSession implements Protocol, ProtocolEvents {
+  /** The protocol. */
+  readonly protocol: WebSocketProtocol;
+
+  /** The connection. */
+  readonly connection: Connection;
+
+  /** What it shares with others. */
+  protected readonly host: WebSocketHost;
+  /** Whether the peer's Close was delivered: one of ours is the answer. */
+  protected peerClosing = false;
+
+  #pongDue = false; // the answer to our own ping is still to come
+  #endsWhenSent = false;
+  #closeWaited = false; // our Close was behind other octets when its answer was due
+  #finished = false; // a client's closing handshake is done, and the server is to end TCP
+  #peerEnded = false; // while a message is being inflated
+  #pingSent = 0; // when, while its answer is awaited
+  #endedByServer = false;
+
+  /** @param compression What was agreed by permessage-deflate, if it was. */
+  constructor(connection: Connection, host: WebSocketHost, compression?: Compression) {
+    this.connection = connection;
+    this.host = host;
+    this.protocol = new WebSocketProtocol(host.protocolOptions, this, connection, compression);
+    connection.deadline = this.#nextDeadline(connection.lastReceived);
+  }
+
+  /** Swoole's `websocket_status`: 3, or 4 when we have sent a Close. */
+  get status(): number {
+    return this.protocol.isClosing || this.#endedByServer ? WEBSOCKET_STATUS_CLOSING : WEBSOCKET_STATUS_ACTIVE;
+  }
+
+  /** Hands a frame to the program. */
+  protected abstract deliver(frame: Frame | CloseFrame): void;
+
+  /**
+   * Sends a frame.
+   *
+   * @returns Whether it was sent: not behind a Close, nor when fragments of two messages would be mixed up.
+   */
+  send(frame: Outgoing): boolean {
+    const { opcode, payload, start, end } = frame;
+    if (opcode === WEBSOCKET_OPCODE_CLOSE) return this.startClose(payload as Uint8Array);
+    if (opcode > WEBSOCKET_OPCODE_CLOSE) return this.protocol.sendControl(opcode, payload as Uint8Array, start, end);
+    const fin = (frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0;
+    return this.protocol.sendData(opcode, payload, fin, start, end, this.#toBeCompressed(frame));
+  }
+
+  #toBeCompressed({ flags, start, end }: Outgoing): boolean {
+    return this.protocol.isCompressed &&
+      ((flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS) !== 0 || end - start >= this.host.compressFrom);
+  }
+
+  /** Octets that wait to be sent. */
+  get queuedBytes(): number {
+    return this.connection.queuedBytes + this.protocol.waitingBytes;
+  }
+
+  /**
+   * Starts the closing handshake (RFC 6455 section 7.1.2), or answers the peer's Close.
+   *
+   * @returns Whether the Close frame was sent.
+   */
+  startClose(payload: Uint8Array): boolean {
+    const first = this.protocol.isOpen && !this.peerClosing;
+    if (!this.protocol.sendClose(payload)) return false;
+    this.#endedByServer = first;
+    if (this.connection.isOpen) this.connection.deadline = this.host.now + this.host.closeTimeout;
+    return true;
+  }
+
+  /** Ends the connection without a Close frame, behind what was sent. */
+  hangUp(): void {
+    if (!this.protocol.isCompressing) return this.connection.end(true);
+    this.#endsWhenSent = true;
+    this.protocol.shut();
+  }
+
+  // ---- Protocol -----------------------------------------------------------------------------------------------------
+
+  receive(chunk: Uint8Array, at: number): void {
+    this.protocol.receive(chunk, at);
+  }
+
+  receiveEnd(): void {
+    // What came before the end is still to be delivered.
+    if (this.protocol.isInflating) return void (this.#peerEnded = true);
+    this.protocol.abandon(); // section 7.1.5: the peer is gone without a Close, 1006
+    this.connection.end(this.#endedByServer);
+  }
+
+  onDeadline(now: number): void {
+    const connection = this.connection;
+    if (this.#finished) return connection.end(this.#endedByServer);
+    if (this.protocol.isClosing) return this.#onCloseTimeout(now);
+    if (this.protocol.owesClose) return this.protocol.answerClose(); // nor does the program the peer's
+    const idle = this.host.idleDeadline(connection);
+    if (idle !== 0 && idle <= now && !this.isHoldingBack) return connection.end(false);
+    const heard = this.lastHeard;
+    if (this.#pingSent !== 0) {
+      if (heard >= this.#pingSent) this.#pingSent = 0;
+      else if (now >= this.#pingSent + this.host.pingTimeout) return connection.abort(false);
+    }
+    const { pingInterval } = this.host;
+    if (this.#pingSent === 0 && pingInterval > 0 && now >= heard + pingInterval) {
+      this.#pingSent = now;
+      this.#pongDue = true;
+      this.protocol.sendControl(WEBSOCKET_OPCODE_PING, NO_PAYLOAD); // section 5.5.2: a ping may serve as a keepalive
+    }
+    connection.deadline = this.#nextDeadline(this.lastHeard);
+  }
+
+  onIdleChange(): void {
+    // A closing connection has another deadline.
+    if (this.protocol.isOpen && !this.peerClosing) this.connection.deadline = this.#nextDeadline(this.lastHeard);
+  }
+
+  /** The peer has not answered our Close; one that still reads what was sent before it has all the time that takes. */
+  #onCloseTimeout(now: number): void {
+    const { connection } = this;
+    const due = Math.max(connection.lastSent, connection.lastProgress) + this.host.closeTimeout;
+    if (connection.queuedBytes > 0 && due > now) connection.deadline = due;
+    else if (connection.queuedBytes === 0 && this.#closeWaited) connection.deadline = now + this.host.closeTimeout;
+    else return connection.abort();
+    this.#closeWaited = connection.queuedBytes > 0;
+  }
+
+  /** The last sign of life: octets, or progress through a queue behind which an answer to our ping is still to come. */
+  protected get lastHeard(): number {
+    return Math.max(this.connection.lastReceived, this.connection.lastProgress);
+  }
+
+  #nextDeadline(heard: number): number {
+    const { pingInterval, pingTimeout } = this.host;
+    let deadline = this.host.idleDeadline(this.connection);
+    let ping = 0;
+    if (this.#pingSent !== 0) ping = Math.min(this.#pingSent + pingTimeout, this.host.now + pingInterval);
+    else if (pingInterval > 0) ping = heard + pingInterval;
+    if (ping !== 0 && (deadline === 0 || ping < deadline)) deadline = ping;
+    return deadline;
+  }
+
+  onFault(): void {
+    this.protocol.fail(1011, "");
+  }
+
+  onClosed(): void {
+    this.protocol.abandon();
+  }
+
+  // ---- ProtocolEvents -----------------------------------------------------------------------------------------------
+
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed = false): void {
+    let flags = this.host.protocolOptions.masked ? MASKED : UNMASKED;
+    if (compressed) flags |= SWOOLE_WEBSOCKET_FLAG_COMPRESS | SWOOLE_WEBSOCKET_FLAG_RSV1;
+    this.deliver(Frame.received(this.connection.fd, opcode, flags, bytes, start, end));
+  }
+
+  onPing(bytes: Uint8Array, start: number, end: number): void {
+    this.onMessage(WEBSOCKET_OPCODE_PING, bytes, start, end);
+  }
+
+  onPong(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#pongDue && start === end) return void (this.#pongDue = false); // nobody but us has asked for it
+    this.onMessage(WEBSOCKET_OPCODE_PONG, bytes, start, end);
+  }
+
+  onHold(): void {
+    this.connection.pause();
+  }
+
+  onGoOn(work: () => void): void {
+    const { connection } = this;
+    connection.gather(work);
+    if (!connection.isOpen || this.protocol.isInflating) return;
+    if (!this.isHoldingBack) connection.resume();
+    if (this.#peerEnded) connection.gather(() => this.receiveEnd());
+  }
+
+  /** Whether the peer is not to be read for another reason. */
+  protected get isHoldingBack(): boolean {
+    return false;
+  }
+
+  onCompressed(): void {
+    if (this.#endsWhenSent) this.connection.end(true);
+  }
+
+  onViolation(code: number, reason: string): void {
+    this.protocol.fail(code, reason);
+  }
+
+  onClose(payload: Uint8Array): void {
+    const frame = closeFrameOf(payload);
+    frame.fd = this.connection.fd;
+    frame.flags = this.host.protocolOptions.masked ? MASKED : UNMASKED;
+    frame.finish = true;
+    this.peerClosing = true;
+    this.deliver(frame);
+  }
+
+  onFinished(_code: number, _reason: string): void {
+    const { masked } = this.host.protocolOptions;
+    if (masked || !this.peerClosing) return this.connection.end(this.#endedByServer);
+    // Section 7.1.1: a client leaves it to the server to end TCP first.
+    this.#finished = true;
+    this.connection.deadline = this.host.now + this.host.closeTimeout;
+  }
+}
