@@ -14,6 +14,7 @@ import { ProgramHttpHost } from "../server/http_server.ts";
 import { HttpSession } from "../server/http/http_session.ts";
 import type { ServerSettings } from "../server/settings/settings.ts";
 import { ServerWebSocketHost } from "../server/websocket/websocket_host.ts";
+import { systemCode } from "../system_codes.ts";
 import { encodeClose } from "../websocket/close_code.ts";
 import { delayOf, LONGEST_DELAY } from "./alarm.ts";
 import { type ChannelHost, WebSocketChannel } from "./channel.ts";
@@ -61,6 +62,10 @@ export class HttpServer {
   readonly settings: ServerSettings;
   /** Settles when the server has stopped, after `shutdown()`. */
   readonly finished: Promise<void>;
+  /** Why `start()` has failed, as a number of the system; 0 if it has not, or if it failed for another reason. */
+  errCode = 0;
+  /** Why `start()` has failed, in words. */
+  errMsg = "";
 
   readonly #reusePort: boolean;
   readonly #core: ServerCore;
@@ -137,17 +142,24 @@ export class HttpServer {
    * Starts to listen.
    *
    * @returns `true`, once connections are accepted; `port` is the real port then.
-   * @throws {Error} If the address cannot be bound or the certificate cannot be used; `cause` is the runtime's error.
+   * @throws {Error} If the address cannot be bound or the certificate cannot be used; `cause` is the runtime's error. `errCode` and
+   * `errMsg` tell of it too.
    */
   async start(): Promise<boolean> {
     const unix = this.host.startsWith("unix:");
-    this.port = await this.#core.start({
-      transport: unix ? "unix" : "tcp",
-      hostname: unix ? this.host.replace(/^unix:(?:\/\/)?/, "") : this.host,
-      port: this.port,
-      ssl: this.ssl,
-      reusePort: this.#reusePort,
-    });
+    try {
+      this.port = await this.#core.start({
+        transport: unix ? "unix" : "tcp",
+        hostname: unix ? this.host.replace(/^unix:(?:\/\/)?/, "") : this.host,
+        port: this.port,
+        ssl: this.ssl,
+        reusePort: this.#reusePort,
+      });
+    } catch (error) {
+      this.errCode = systemCode(error) ?? 0;
+      this.errMsg = (error as Error).message;
+      throw error;
+    }
     return true;
   }
 

@@ -1,6 +1,6 @@
 /** What becomes of a connection when its handler is done, fails or goes on elsewhere; and of all when the server stops. */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
@@ -361,4 +361,21 @@ test("a handler that never ends does not keep a server for which shutdown() is c
 
 test("shutdown() of a server that does not run is false", () => {
   assertEquals(new HttpServer("localhost").shutdown(), false);
+});
+
+test("a start() that fails throws, and errCode and errMsg say why: the address is in use, there is no such folder", async () => {
+  const server = new HttpServer("127.0.0.1", 0);
+  assertEquals([server.errCode, server.errMsg], [0, ""]);
+  await server.start();
+  assertEquals([server.errCode, server.errMsg], [0, ""]);
+  const second = new HttpServer("127.0.0.1", server.port);
+  const error = await assertRejects(() => second.start(), Error, "the address is in use already");
+  assertEquals([second.errCode, second.errMsg], [98, error.message]);
+  server.shutdown();
+  await server.finished;
+  await assertRejects(() => server.start(), Error, "it has been started before");
+  assertEquals([server.errCode, server.errMsg], [0, "Cannot start the server: it has been started before"]);
+  const nowhere = new HttpServer("unix:/no/such/folder/sluice.sock");
+  await assertRejects(() => nowhere.start(), Error, "Cannot listen on");
+  assertEquals(nowhere.errCode, 2);
 });

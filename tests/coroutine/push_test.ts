@@ -124,6 +124,15 @@ test("a push that waits longer than socket_write_timeout is false with 110, and 
   assertEquals(await later, true);
 });
 
+test("socket_send_timeout and socket_timeout stand for socket_write_timeout where that is not set", async () => {
+  for (
+    const settings of [{ socket_send_timeout: 0.1 }, { socket_timeout: 0.1 }, { socket_send_timeout: 0.1, socket_timeout: 60 }]
+  ) {
+    const { ws } = await stuck(settings);
+    assertEquals([await ws.push("1"), ws.getLastError()], [false, 110]);
+  }
+});
+
 test("waiting pushes are false when the peer goes away, with 32: FIN, a reset, a Close, a broken rule, keepalive", async () => {
   const ends: [string, (held: Awaited<ReturnType<typeof stuck>>) => unknown][] = [
     ["FIN", ({ lane }) => lane.sink.onEnd()],

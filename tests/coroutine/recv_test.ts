@@ -169,6 +169,20 @@ test("socket_read_timeout stands for 0; a negative timeout is for ever", async (
   assertEquals(await forever, "1 hello");
 });
 
+test("socket_recv_timeout and socket_timeout stand for socket_read_timeout where that is not set", async () => {
+  for (
+    const settings of [{ socket_recv_timeout: 0.05 }, { socket_timeout: 0.05 }, { socket_recv_timeout: 0.05, socket_timeout: 60 }]
+  ) {
+    const { ws } = await openLane(settings);
+    assertEquals(await next(ws), "false 110");
+  }
+  const { ws, lane } = await openLane({ socket_read_timeout: 60, socket_recv_timeout: 0.02, socket_timeout: 0.02 });
+  const received = next(ws);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  arrive(lane, HELLO);
+  assertEquals(await received, "1 hello");
+});
+
 test("a second recv() while one waits throws, and the first is not disturbed", async () => {
   const { ws, lane } = await openLane();
   const first = next(ws);

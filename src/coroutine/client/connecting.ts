@@ -13,7 +13,8 @@ import {
 } from "../../errors.ts";
 import { type BytePipe, loadRuntime } from "../../runtime.ts";
 import { delayOf } from "../alarm.ts";
-import { ClientFailure, systemCode } from "./client_failure.ts";
+import { systemCode } from "../../system_codes.ts";
+import { ClientFailure } from "./client_failure.ts";
 import type { ResolvedClientSettings } from "./client_settings.ts";
 import { readClientTls } from "./client_tls.ts";
 import { type Target, wayTo } from "./proxy.ts";

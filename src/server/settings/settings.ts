@@ -97,8 +97,14 @@ export interface ServerSettings
   // ---- the coroutine style
   /** How long `recv()` waits when it is not told. 0: for ever. */
   socket_read_timeout?: number;
+  /** Another name of `socket_read_timeout`, which counts more. */
+  socket_recv_timeout?: number;
   /** How long `push()` waits for a peer that does not read. 0: for ever. */
   socket_write_timeout?: number;
+  /** Another name of `socket_write_timeout`, which counts more. */
+  socket_send_timeout?: number;
+  /** Both of them, where they are not set. */
+  socket_timeout?: number;
 
   // ---- the server
   /** Do not read connections before `confirm(fd)`. `false`. */
@@ -132,7 +138,10 @@ export type ServerWideSetting =
   | "stats_file"
   | "stats_timer_interval"
   | "socket_read_timeout"
-  | "socket_write_timeout";
+  | "socket_recv_timeout"
+  | "socket_write_timeout"
+  | "socket_send_timeout"
+  | "socket_timeout";
 
 const SERVER_WIDE: readonly ServerWideSetting[] = [
   "max_connection",
@@ -151,7 +160,10 @@ const SERVER_WIDE: readonly ServerWideSetting[] = [
   "stats_file",
   "stats_timer_interval",
   "socket_read_timeout",
+  "socket_recv_timeout",
   "socket_write_timeout",
+  "socket_send_timeout",
+  "socket_timeout",
 ];
 
 /** The settings of a port: those of a server but for what holds for all ports together. */
@@ -195,7 +207,10 @@ const DEFAULTS: ResolvedSettings = {
   max_idle_time: 0,
   enable_delay_receive: false,
   socket_read_timeout: 0,
+  socket_recv_timeout: 0,
   socket_write_timeout: 0,
+  socket_send_timeout: 0,
+  socket_timeout: 0,
   start_session_id: 0,
   event_object: false,
   pid_file: "",
@@ -239,7 +254,10 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   max_idle_time: "seconds",
   enable_delay_receive: "boolean",
   socket_read_timeout: "seconds",
+  socket_recv_timeout: "seconds",
   socket_write_timeout: "seconds",
+  socket_send_timeout: "seconds",
+  socket_timeout: "seconds",
   start_session_id: "count",
   event_object: "boolean",
   pid_file: "text",
@@ -282,6 +300,8 @@ export function resolveSettings(given: ServerSettings, defaults: ServerSettings 
     }
   }
   if (settings.worker_max_concurrency === undefined) all.worker_max_concurrency = all.max_concurrency;
+  all.socket_read_timeout = settings.socket_read_timeout ?? settings.socket_recv_timeout ?? all.socket_timeout;
+  all.socket_write_timeout = settings.socket_write_timeout ?? settings.socket_send_timeout ?? all.socket_timeout;
   if (settings.max_conn !== undefined) all.max_connection = settings.max_conn;
   if (settings.buffer_high_watermark === undefined) all.buffer_high_watermark = Math.floor(all.socket_buffer_size * 0.8);
   if (settings.heartbeat_idle_time === undefined && settings.heartbeat_check_interval !== undefined) {
