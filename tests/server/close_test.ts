@@ -67,6 +67,21 @@ test("disconnect() drops a client that never answers, after websocket_close_time
   });
 });
 
+test("of two servers the one with the shorter websocket_close_timeout drops its client first", async () => {
+  const log = new EventLog();
+  await serving(notingServer(log), async (usual) => {
+    const hasty = notingServer(log);
+    hasty.set({ websocket_close_timeout: 0.05, start_session_id: 1 });
+    await serving(hasty, async (hasty) => {
+      const clients = [await RawClient.open(usual.port), await RawClient.open(hasty.port)];
+      assertEquals([usual.disconnect(1), hasty.disconnect(2)], [true, true]);
+      await log.count(1);
+      assertEquals(log.lines, ["close 2 -1"]);
+      for (const client of clients) client.destroy();
+    });
+  });
+});
+
 test("disconnect() in a handler drops the messages behind the one that is handled", async () => {
   const log = new EventLog();
   const server = notingServer(log);
