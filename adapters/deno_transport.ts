@@ -14,20 +14,52 @@ import tls from "node:tls";
 export const NEVER: number = 2 ** 30;
 
 /** The octets of a socket, as they come, for as long as the socket is not paused. */
-export function transportOver(socket: net.Socket): Duplex {
-  const transport = new Duplex({
-    allowHalfOpen: true,
-    read() {}, // whoever pauses, pauses the socket
-    write: (chunk, encoding, done) => void socket.write(chunk, encoding, done),
-    final: (done) => void socket.end(done),
-    destroy(error, done) {
-      socket.destroy();
+class Transport extends Duplex {
+  readonly #socket: net.Socket;
+  #isEnding = false;
+
+  constructor(socket: net.Socket) {
+    super({ allowHalfOpen: true });
+    this.#socket = socket;
+    socket.on("data", (chunk) => this.push(chunk)).on("end", () => this.push(null));
+    socket.on("error", (error) => this.destroy(error)).on("close", () => this.destroy());
+  }
+
+  override _read(): void {} // whoever pauses, pauses the socket
+
+  override _write(chunk: Uint8Array, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#socket.write(chunk, encoding, (error) => {
       done(error);
-    },
-  });
-  socket.on("data", (chunk) => transport.push(chunk)).on("end", () => transport.push(null));
-  socket.on("error", (error) => transport.destroy(error)).on("close", () => transport.destroy());
-  return transport;
+      if (this.#isEnding) this.#endIfIdle();
+    });
+  }
+
+  override _final(done: () => void): void {
+    this.#socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#socket.destroy();
+    done(error);
+  }
+
+  /** Ends behind what TLS has still to write: it says that it has finished long before, and writes piece by piece. */
+  endBehindWrites(): void {
+    this.#isEnding = true;
+    this.#endIfIdle();
+  }
+
+  #endIfIdle(): void {
+    // When a piece has been taken, the next one comes before this.
+    setImmediate(() => {
+      if (this.writableLength === 0 && !this.writableEnded && !this.destroyed) this.end();
+    });
+  }
+}
+
+/** What a TLS socket can be made over, in place of a socket. */
+export function transportOver(socket: net.Socket): Duplex {
+  return new Transport(socket);
 }
 
 /**
@@ -47,13 +79,13 @@ export function secureWith(
   const secureContext = tls.createSecureContext(options);
   const shared = { isServer: true, secureContext, requestCert, rejectUnauthorized, SNICallback, highWaterMark: NEVER };
   return (source) => {
-    const transport = transportOver(source);
+    const transport = new Transport(source);
     const socket = new tls.TLSSocket(transport, shared as tls.TLSSocketOptions);
     const drop = () => socket.destroy();
     const timer = setTimeout(drop, timeout);
     source.on("end", drop); // TLS itself would wait on
     socket.on("close", () => clearTimeout(timer)).on("error", () => {});
-    socket.on("finish", () => transport.end()); // for peers that wait for the end of TCP, not only of TLS
+    socket.on("finish", () => transport.endBehindWrites()); // for peers that wait for the end of TCP, not only of TLS
     socket.on("_tlsError", (error) => socket.destroy(error)); // without a `tls.Server`, errors come by this name
     socket.once("secure", () => {
       clearTimeout(timer);
