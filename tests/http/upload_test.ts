@@ -218,7 +218,9 @@ for (const [way, settings] of WAYS) {
         response.end("thanks");
         await answered.promise;
         assertEquals(await f.text(), "hello");
+        const { size } = f;
         await f.moveTo(join(kept, "f"));
+        assertEquals([f.size, size > 0], [size, true]);
         await assertRejects(() => f.moveTo(join(kept, "again")));
         await assertRejects(() => g.moveTo(join(kept, "none", "g")));
         assertEquals([existsSync(f.tmp_name), existsSync(g.tmp_name)], [false, true]);

@@ -44,6 +44,7 @@ export class UploadedFile extends File {
   /** PHP's name of the file as the client sent it, which may have a path in it. */
   readonly full_path: string;
   #path: string;
+  readonly #size: number;
 
   /** Made by the server, of the content, the name as it was sent, the media type, the path of the content, and what happened. */
   constructor(content: Blob, name: string, type: string, path = "", error = 0) {
@@ -51,6 +52,12 @@ export class UploadedFile extends File {
     this.full_path = name;
     this.error = error;
     this.#path = path;
+    this.#size = content.size;
+  }
+
+  /** How many octets it has; also when they have been moved, where Bun would find none. */
+  override get size(): number {
+    return this.#size;
   }
 
   /** Swoole's path of the temporary file; empty when the content is in memory. */
