@@ -202,7 +202,7 @@ testInAll("the server dies and comes back: so do the pages, and nothing is lost 
   for (const page of [ada, grace]) await page.locator("[data-state=waiting] #retry").waitFor();
 
   // More than the server takes at once.
-  const texts = Array.from({ length: 25 }, (_, number) => `offline ${number}`);
+  const texts = Array.from({ length: 25 }, (_, number) => `offline ${number}.`); // the time of day stands right behind it
   for (const text of texts) await write(ada, text);
   await ada.waitForFunction(() => document.querySelectorAll("#outbox .pending").length >= 25);
 
