@@ -89,7 +89,7 @@ testLanes("WebSocket messages: at package_max_length and one past it", async (ru
 });
 
 test("max_conn is another name of max_connection", async () => {
-  const server = httpServer({ max_conn: 2 });
+  const server = httpServer({ max_conn: 2, websocket_close_timeout: 0 });
   const fds = [1, 2, 3].map(() => server.accept(memoryPipes()[0]));
   assertEquals(fds, [1, 2, 0]);
   server.shutdown();
