@@ -6,7 +6,7 @@
 
 import { SWOOLE_SSL_TLSv1, SWOOLE_SSL_TLSv1_1, SWOOLE_SSL_TLSv1_2, SWOOLE_SSL_TLSv1_3 } from "./constants.ts";
 import type { Runtime, TlsChoices, TlsVersion } from "./runtime.ts";
-import { checkValue, type Kind } from "./server/settings/setting_kinds.ts";
+import { checkValue, type Kind } from "./setting_kinds.ts";
 
 /** The settings of TLS that servers and clients have in common. */
 export interface SharedTlsSettings {

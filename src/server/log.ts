@@ -14,7 +14,7 @@ import {
 } from "../constants.ts";
 import type { Runtime } from "../runtime.ts";
 import { formatDate } from "./date_format.ts";
-import type { Kind } from "./settings/setting_kinds.ts";
+import type { Kind } from "../setting_kinds.ts";
 
 /** What is logged, how and where, under Swoole's names. */
 export interface LogSettings {

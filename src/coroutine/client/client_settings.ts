@@ -6,7 +6,7 @@
 
 import type { HttpClient } from "./http_client.ts";
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "../../server/websocket/compression.ts";
-import { checkValue, type Kind } from "../../server/settings/setting_kinds.ts";
+import { checkValue, type Kind } from "../../setting_kinds.ts";
 import { CLIENT_TLS_DEFAULTS, CLIENT_TLS_KINDS, type ClientTlsSettings } from "./client_tls.ts";
 
 /**

@@ -5,7 +5,7 @@
  */
 
 import type { ConnectTls, Runtime } from "../../runtime.ts";
-import type { Kind } from "../../server/settings/setting_kinds.ts";
+import type { Kind } from "../../setting_kinds.ts";
 import {
   readAuthorities,
   readKey,

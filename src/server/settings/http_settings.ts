@@ -5,7 +5,8 @@
  */
 
 import type { FormOptions } from "../http/form_reader.ts";
-import type { Kind } from "./setting_kinds.ts";
+import { describe, isRecord, type Kind } from "../../setting_kinds.ts";
+import { readRules } from "../files/rewrite_rules.ts";
 import type { ResolvedSettings } from "./settings.ts";
 
 /** How requests are read, answers are compressed and files are served, under Swoole's names. */
@@ -112,17 +113,17 @@ export const HTTP_KINDS: Record<keyof HttpSettings, Kind> = {
   document_root: "text",
   enable_static_handler: "boolean",
   static_handler_locations: "texts",
-  url_rewrite_rules: "rules",
+  url_rewrite_rules: checkRules,
   http_index_files: "texts",
   http_autoindex: "boolean",
 };
 
-/** The settings for which there are several names: the one in use, and the others. */
-export const HTTP_ALIASES: readonly (readonly [name: keyof HttpSettings, ...others: (keyof HttpSettings)[]])[] = [
-  ["http_compression_level", "http_gzip_level", "compression_level"],
-  ["http_compression_min_length", "compression_min_length"],
-  ["http_compression_types", "compression_types"],
-];
+function checkRules(key: string, value: unknown): void {
+  if (!isRecord(value) || !Object.values(value).every((item) => typeof item === "string")) {
+    throw new TypeError(`Cannot set ${key}: an object with strings is needed, not ${describe(value)}`);
+  }
+  readRules(value as Record<string, string>);
+}
 
 /** A text or a list of texts as a list. */
 export function listOf(texts: string | readonly string[]): readonly string[] {

@@ -5,7 +5,7 @@
  */
 
 import { LENGTH_TYPES, type LengthFunction, type LengthType } from "../raw/packages.ts";
-import type { Kind } from "./setting_kinds.ts";
+import type { Kind } from "../../setting_kinds.ts";
 
 /** How a stream is taken apart into packages, under Swoole's names. */
 export interface PackageSettings {

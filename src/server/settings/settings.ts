@@ -5,11 +5,11 @@
  */
 
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "../websocket/compression.ts";
-import { HTTP_ALIASES, HTTP_DEFAULTS, HTTP_KINDS, type HttpSettings } from "./http_settings.ts";
+import { HTTP_DEFAULTS, HTTP_KINDS, type HttpSettings } from "./http_settings.ts";
 import { LOG_DEFAULTS, LOG_KINDS, type LogSettings } from "../log.ts";
 import { mergePackageSettings, PACKAGE_DEFAULTS, PACKAGE_KINDS, type PackageSettings } from "./package_settings.ts";
 import { UNLIMITED } from "../http/request_queue.ts";
-import { checkValue, type Kind } from "./setting_kinds.ts";
+import { checkValue, type Kind } from "../../setting_kinds.ts";
 import { SOCKET_DEFAULTS, SOCKET_KINDS, type SocketSettings } from "./socket_settings.ts";
 import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
 
@@ -265,6 +265,18 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   stats_timer_interval: { from: 1, to: 0x7fffffff },
 };
 
+/** Settings that have several names: the one in use, and what stands for it where it is not set, the first one first. */
+const ALIASES: readonly (readonly (keyof ServerSettings)[])[] = [
+  ["max_connection", "max_conn"],
+  ["worker_max_concurrency", "max_concurrency"],
+  ["package_body_offset", "package_body_start"],
+  ["http_compression_level", "compression_level", "http_gzip_level"],
+  ["http_compression_min_length", "compression_min_length"],
+  ["http_compression_types", "compression_types"],
+  ["socket_read_timeout", "socket_recv_timeout", "socket_timeout"],
+  ["socket_write_timeout", "socket_send_timeout", "socket_timeout"],
+];
+
 /**
  * Checks settings.
  *
@@ -294,21 +306,15 @@ export function mergeSettings(server: ServerSettings, port: ServerSettings): Ser
 export function resolveSettings(given: ServerSettings, defaults: ServerSettings = {}): ResolvedSettings {
   const settings = { ...defaults, ...given };
   const all = { ...DEFAULTS, ...settings };
-  for (const [name, ...others] of HTTP_ALIASES) {
-    for (const other of others) {
-      if (settings[name] === undefined && settings[other] !== undefined) Object.assign(all, { [name]: settings[other] });
-    }
+  for (const names of ALIASES) {
+    const set = names.find((name) => settings[name] !== undefined);
+    if (set !== undefined) Object.assign(all, { [names[0]]: settings[set] });
   }
-  if (settings.worker_max_concurrency === undefined) all.worker_max_concurrency = all.max_concurrency;
-  all.socket_read_timeout = settings.socket_read_timeout ?? settings.socket_recv_timeout ?? all.socket_timeout;
-  all.socket_write_timeout = settings.socket_write_timeout ?? settings.socket_send_timeout ?? all.socket_timeout;
-  if (settings.max_conn !== undefined) all.max_connection = settings.max_conn;
   if (settings.buffer_high_watermark === undefined) all.buffer_high_watermark = Math.floor(all.socket_buffer_size * 0.8);
   if (settings.heartbeat_idle_time === undefined && settings.heartbeat_check_interval !== undefined) {
     all.heartbeat_idle_time = settings.heartbeat_check_interval * 2;
   } else if (settings.heartbeat_check_interval === undefined && all.heartbeat_idle_time > 0) {
     all.heartbeat_check_interval = Math.max(1, all.heartbeat_idle_time / 2);
   }
-  if (settings.package_body_start !== undefined) all.package_body_offset = settings.package_body_start;
   return all;
 }

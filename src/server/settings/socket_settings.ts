@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Kind } from "./setting_kinds.ts";
+import type { Kind } from "../../setting_kinds.ts";
 
 /** How sockets are made, under Swoole's names. */
 export interface SocketSettings {

@@ -14,7 +14,7 @@ import {
   type SharedTlsSettings,
   tlsChoices,
 } from "../../tls.ts";
-import { checkValue, describe, type Kind } from "./setting_kinds.ts";
+import { checkValue, describe, isRecord, type Kind } from "../../setting_kinds.ts";
 
 /** A certificate for one name, see `ssl_sni_certs`. */
 export interface SniCertificate {
@@ -105,10 +105,6 @@ function checkNames(key: string, value: unknown): void {
       checkValue(`${part} of ${name} in ${key}`, "text", text);
     }
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /**

@@ -10,7 +10,7 @@ import type { DeflateEngine } from "../../websocket/deflate/engine.ts";
 import { acceptOffer, checkAgreement, type DeflateOptions, makeOffer } from "../../websocket/deflate/negotiation.ts";
 import { webEngine } from "../../websocket/deflate/web_engine.ts";
 import { parseExtensions } from "../../websocket/extensions.ts";
-import type { Kind } from "../settings/setting_kinds.ts";
+import type { Kind } from "../../setting_kinds.ts";
 
 /** The settings of compression, the same for servers and clients. "Send" and "receive" are meant from this side. */
 export interface CompressionSettings {

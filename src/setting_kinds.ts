@@ -4,8 +4,6 @@
  * @module
  */
 
-import { readRules } from "../files/rewrite_rules.ts";
-
 /**
  * What a value has to be: of a type, a whole number of a range, one of some words, or what a function lets pass, which throws for
  * anything else. A `timeout` may be -1, for ever.
@@ -18,7 +16,6 @@ export type Kind =
   | "count"
   | "text"
   | "texts"
-  | "rules"
   | "mark"
   | "function"
   | { readonly from: number; readonly to: number }
@@ -35,12 +32,6 @@ export function checkValue(key: string, kind: Kind, value: unknown): void {
     if (typeof value !== "boolean") throw new TypeError(`Cannot set ${key}: a boolean is needed, not ${describe(value)}`);
   } else if (kind === "text") {
     if (typeof value !== "string") throw new TypeError(`Cannot set ${key}: a string is needed, not ${describe(value)}`);
-  } else if (kind === "rules") {
-    const isRecord = typeof value === "object" && value !== null && !Array.isArray(value);
-    if (!isRecord || !Object.values(value).every((item) => typeof item === "string")) {
-      throw new TypeError(`Cannot set ${key}: an object with strings is needed, not ${describe(value)}`);
-    }
-    readRules(value as Record<string, string>);
   } else if (kind === "mark") {
     const isMark = typeof value === "string" || value instanceof Uint8Array;
     if (!isMark) throw new TypeError(`Cannot set ${key}: a string or octets are needed, not ${describe(value)}`);
@@ -71,6 +62,11 @@ export function checkValue(key: string, kind: Kind, value: unknown): void {
       throw new RangeError(`Cannot set ${key}: ${value} is no ${whole ? "whole number" : "number"} from 0 on`);
     }
   }
+}
+
+/** Whether a value is an object with keys. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** What a value is, for people. */
