@@ -6,6 +6,10 @@
 
 import { ECONNREFUSED, ECONNRESET, ETIMEDOUT, SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED } from "./errors.ts";
 
+/** The network cannot be reached. */
+export const ENETUNREACH = 101;
+/** The host cannot be reached. */
+export const EHOSTUNREACH = 113;
 /** Something went wrong below: what is said of errors without a code. */
 export const EIO = 5;
 
@@ -26,13 +30,16 @@ const SYSTEM_CODES: Readonly<Record<string, number>> = {
   EROFS: 30,
   ENAMETOOLONG: 36,
   ELOOP: 40,
+  EMSGSIZE: 90,
+  EAFNOSUPPORT: 97,
   EADDRINUSE: 98,
   EADDRNOTAVAIL: 99,
-  ENETUNREACH: 101,
+  ENETUNREACH,
   ECONNRESET,
+  ENOBUFS: 105,
   ETIMEDOUT,
   ECONNREFUSED,
-  EHOSTUNREACH: 113,
+  EHOSTUNREACH,
   EDQUOT: 122,
   ENOTFOUND: SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED,
   EAI_AGAIN: SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED,

@@ -5,25 +5,11 @@
  */
 
 import { SWOOLE_SOCK_UDP, SWOOLE_SOCK_UDP6 } from "../constants.ts";
-import { EBADF, ECONNREFUSED, SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_NO_PAYLOAD } from "../errors.ts";
+import { EBADF, SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_NO_PAYLOAD } from "../errors.ts";
+import { EIO, systemCode } from "../system_codes.ts";
 import type { ServerCore } from "./core.ts";
 import type { PortCore } from "./port_core.ts";
 import { Packet, type PacketInfo } from "./server_event.ts";
-
-/** Why the system did not take a datagram, by its numbers. */
-const CODES: Readonly<Record<string, number>> = {
-  EPERM: 1,
-  EACCES: 13,
-  EINVAL: 22,
-  EMSGSIZE: 90,
-  EAFNOSUPPORT: 97,
-  EADDRNOTAVAIL: 99,
-  ENETUNREACH: 101,
-  ENOBUFS: 105,
-  ECONNREFUSED,
-  EHOSTUNREACH: 113,
-};
-const EIO = 5;
 
 /** Hands a datagram to the handler of `packet`. */
 export function receiveDatagram(port: PortCore, data: Uint8Array, address: string, remotePort: number): void {
@@ -64,7 +50,7 @@ export async function sendDatagram(
   try {
     await socket.send(data, ip, remotePort);
   } catch (error) {
-    return core.failed(CODES[(error as { code?: string }).code ?? ""] ?? EIO);
+    return core.failed(systemCode(error) ?? EIO);
   } finally {
     port.queuedBytes -= data.length;
   }

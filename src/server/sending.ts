@@ -6,18 +6,13 @@
 
 import type { Connection } from "../connection.ts";
 import { SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
+import { copyFile } from "../file_pieces.ts";
 import { type FileSource, loadRuntime } from "../runtime.ts";
+import { EIO, systemCode } from "../system_codes.ts";
 import type { PortCore } from "./port_core.ts";
-
-/** A file is read in pieces of this size; no more than two of them are in memory. */
-const PIECE = 64 * 1024;
 
 /** What is under way on a connection: one waits for the other. */
 const underWay: WeakMap<Connection, Promise<unknown>> = new WeakMap();
-
-/** The numbers of what may be wrong with a file, which differ in no system. */
-const CODES: Readonly<Record<string, number>> = { ENOENT: 2, EACCES: 13, EISDIR: 21, EINVAL: 22 };
-const EIO = 5;
 
 /** See `Server.sendfile()`. */
 export function sendFile(core: PortCore, connection: Connection, path: string, offset: number, length: number): Promise<boolean> {
@@ -46,28 +41,17 @@ async function send(core: PortCore, connection: Connection, path: string, offset
   try {
     file = await (await loadRuntime()).openFile(path);
   } catch (error) {
-    return core.failed(CODES[(error as { code?: string }).code ?? ""] ?? EIO);
+    return core.failed(systemCode(error) ?? EIO);
   }
   try {
     const end = length === 0 ? file.size : offset + length;
     if (offset > file.size || end > file.size) return core.failed(SWOOLE_ERROR_INVALID_PARAMS);
-    return await copy(connection, file, offset, end) || core.failed(EIO);
+    const isReady = async () => await connection.whenTaken() && connection.isOpen;
+    const sent = await copyFile(file, path, offset, end, isReady, (piece) => connection.append(piece));
+    return sent && await connection.whenTaken() || core.failed(EIO);
   } catch {
     return core.failed(EIO);
   } finally {
     await file.close();
   }
-}
-
-async function copy(connection: Connection, file: FileSource, at: number, end: number): Promise<boolean> {
-  while (at < end) {
-    const piece = new Uint8Array(Math.min(PIECE, end - at));
-    const count = await file.read(at, piece);
-    if (count === 0) return false; // it has become shorter
-    await connection.whenTaken();
-    if (!connection.isOpen) return false;
-    connection.append(count === piece.length ? piece : piece.subarray(0, count));
-    at += count;
-  }
-  return connection.whenTaken();
 }

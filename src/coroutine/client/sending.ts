@@ -4,13 +4,10 @@
  * @module
  */
 
-import { viewBytes } from "../../bytes.ts";
 import type { Connection } from "../../connection.ts";
+import { copyFile } from "../../file_pieces.ts";
 import { loadRuntime } from "../../runtime.ts";
 import type { BodyPart } from "./multipart.ts";
-
-/** How much of a file is read at a time. */
-const PIECE = 64 * 1024;
 
 /**
  * Sends the parts of a body. Of a file there is one piece on its way and one in memory.
@@ -40,14 +37,9 @@ export async function sendParts(
     }
     const file = await runtime.openFile(part.path);
     try {
-      for (let at = part.offset, end = part.offset + part.size; at < end;) {
-        const piece = new Uint8Array(Math.min(PIECE, end - at));
-        const [count] = await Promise.all([file.read(at, piece), taken()]);
-        if (!isWanted()) return;
-        if (count === 0) throw new Error(`Cannot send ${part.path}: it has become shorter`);
-        connection.append(viewBytes(piece, 0, count));
-        at += count;
-      }
+      const isReady = () => taken().then(isWanted);
+      const write = (piece: Uint8Array) => connection.append(piece);
+      if (!await copyFile(file, part.path, part.offset, part.offset + part.size, isReady, write)) return;
     } finally {
       await file.close().catch(() => {});
     }

@@ -15,6 +15,7 @@ import {
   SWOOLE_ERROR_SOCKS5_UNSUPPORT_VERSION,
 } from "../../errors.ts";
 import type { ProxyHandshake } from "../../runtime.ts";
+import { EHOSTUNREACH, ENETUNREACH } from "../../system_codes.ts";
 import { ProxyFailure } from "./proxy_failure.ts";
 
 const VERSION = 5;
@@ -32,8 +33,8 @@ const REPLIES: readonly (readonly [code: number, text: string])[] = [
   [0, ""],
   [SWOOLE_ERROR_SOCKS5_SERVER_ERROR, "the proxy failed"],
   [SWOOLE_ERROR_SOCKS5_SERVER_ERROR, "the proxy does not allow the connection"],
-  [101, "the proxy does not reach the network"],
-  [113, "the proxy does not reach the host"],
+  [ENETUNREACH, "the proxy does not reach the network"],
+  [EHOSTUNREACH, "the proxy does not reach the host"],
   [ECONNREFUSED, "the host refuses the proxy"],
   [ETIMEDOUT, "the proxy's packets expired"],
   [SWOOLE_ERROR_SOCKS5_SERVER_ERROR, "the proxy does not know CONNECT"],

@@ -4,13 +4,11 @@
  * @module
  */
 
-import { viewBytes } from "../../bytes.ts";
+import { copyFile } from "../../file_pieces.ts";
 import { contentTypeOf } from "../../http/media_types.ts";
 import { type FileSource, loadRuntime } from "../../runtime.ts";
 import type { ByteRange } from "./byte_ranges.ts";
 import { sessionOf, type WaitingResponse } from "../http/http_response.ts";
-
-const PIECE = 64 * 1024;
 
 /** See `WaitingResponse.sendfile()`. */
 export async function sendFile(response: WaitingResponse, path: string, offset: number, length: number): Promise<boolean> {
@@ -53,10 +51,12 @@ export async function sendPieces(
     if (response.fieldValue("content-type") === undefined) response.header("Content-Type", contentTypeOf(path));
     response.beginBody(pieces.reduce((sum, { length }) => sum + length, 0));
   });
+  const isReady = async () => await response.drained() && response.isOccupied;
+  const write = (octets: Uint8Array) => response.asMaker(() => response.writePart(octets));
   try {
     for (const piece of isHead ? [] : pieces) {
       if (typeof piece === "string") response.asMaker(() => response.writePart(piece));
-      else if (!await sendOctets(response, path, file, piece)) return false;
+      else if (!await copyFile(file, path, piece.start, piece.start + piece.length, isReady, write)) return false;
     }
   } catch {
     connection.abort();
@@ -64,24 +64,4 @@ export async function sendPieces(
   }
   response.asMaker(() => response.end());
   return connection.isOpen || connection.queuedBytes === 0;
-}
-
-/** Sends octets of a file. Resolves to `false` when the client has gone. */
-async function sendOctets(
-  response: WaitingResponse,
-  path: string,
-  file: FileSource,
-  { start, length }: ByteRange,
-): Promise<boolean> {
-  const end = start + length;
-  for (let at = start; at < end;) {
-    const memory = new Uint8Array(Math.min(PIECE, end - at));
-    // The next piece is read while the last one is on its way.
-    const [size, open] = await Promise.all([file.read(at, memory), response.drained()]);
-    if (!open || !response.isOccupied) return false;
-    if (size === 0) throw new Error(`Cannot send ${path}: it has become shorter`);
-    response.asMaker(() => response.writePart(viewBytes(memory, 0, size)));
-    at += size;
-  }
-  return true;
 }
