@@ -311,7 +311,7 @@ export interface FolderEntry {
 export interface Runtime {
   /** The name, for people. */
   readonly name: string;
-  /** The number of this process. */
+  /** The number that the system knows this program by. */
   readonly pid: number;
   /**
    * Listens.

@@ -5,7 +5,7 @@
  */
 
 /** The states that a row may have; rows of what Swoole has not are `beyond Swoole`. */
-export const STATES: readonly string[] = ["works", "works differently", "not here", "not yet"];
+export const STATES: readonly string[] = ["works", "works differently", "not here"];
 
 /** The states of what is there. */
 export const HERE: readonly string[] = ["works", "works differently", "beyond Swoole"];
