@@ -174,6 +174,7 @@ function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): Bun
   };
   const shared: BunSocketHandlers = {
     open(socket) {
+      socket.timeout(0); // Bun.listen() sets 120 s by itself, which traffic does not renew
       socket.data = new BunLane(socket);
       if (options.transport === "tcp" && !options.noDelay) socket.setNoDelay(false); // Bun's default is on
       begin(socket);
@@ -191,7 +192,7 @@ function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): Bun
     ...shared,
     open(socket) {
       socket.data = new BunLane(socket);
-      socket.timeout(Math.ceil(options.handshakeTimeout / 1000));
+      socket.timeout(Math.ceil(options.handshakeTimeout / 1000)); // one that never shakes hands is told of by `timeout`
     },
     handshake(socket, success) {
       if (!success) return socket.terminate();

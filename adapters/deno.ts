@@ -18,6 +18,9 @@ const SMALL_READ = 512;
 /** The read buffer of a busy connection. */
 const LARGE_READ = 64 * 1024;
 
+/** So many bytes are read from a connection before others have their turn: of one that floods, the next read is ready at once. */
+const BYTES_PER_TURN = 256 * 1024;
+
 /** How long to wait before accepting again when no descriptors are left, in milliseconds. */
 const ACCEPT_RETRY = 100;
 
@@ -37,6 +40,7 @@ class DenoLane implements Lane {
   #readDone = false;
   #writeDone = false;
   #closed = false;
+  #share = BYTES_PER_TURN; // what is left of it
 
   constructor(conn: Deno.Conn) {
     this.#conn = conn;
@@ -55,6 +59,12 @@ class DenoLane implements Lane {
         const count = await this.#conn.read(buffer);
         if (this.#closed) return;
         if (count === null) break;
+        this.#share -= count;
+        if (this.#share <= 0) {
+          this.#share = BYTES_PER_TURN;
+          await nextTurn();
+          if (this.#closed) return;
+        }
         if (count === buffer.length) {
           // Full: there is more. The buffer goes to the sink, the next one is large.
           const chunk = buffer;
@@ -149,6 +159,12 @@ function open(options: ListenOptions): Deno.Listener {
   return Deno.listen({ hostname, port, tcpBacklog });
 }
 
+/** What the system says when it has no room for another connection. Everything else that `accept()` says is about one that is gone. */
+const EXHAUSTED = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+
+/** So many connections are accepted before others have their turn: the next one may be there already. */
+const ACCEPTS_PER_TURN = 64;
+
 /** Accepts until the listener is closed. */
 async function acceptAll(
   listener: Deno.Listener,
@@ -156,19 +172,32 @@ async function acceptAll(
   accept: (pipe: BytePipe) => void,
   failed: (error: unknown) => void,
 ): Promise<void> {
-  while (true) {
+  for (let count = 1;; count++) {
+    if (count % ACCEPTS_PER_TURN === 0) await nextTurn();
     let conn: Deno.Conn;
     try {
       conn = await listener.accept();
     } catch (error) {
       if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) return; // the listener was closed
-      // Out of descriptors, or a client that left before it was accepted: go on, a little later.
+      if (!EXHAUSTED.has((error as { code?: string }).code ?? "")) continue; // the client left before it was accepted
       failed(error);
       await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY));
       continue;
     }
-    accept(pipeOf(conn, noDelay));
+    let pipe: BytePipe;
+    try {
+      pipe = pipeOf(conn, noDelay);
+    } catch {
+      close(conn); // the client has left since
+      continue;
+    }
+    accept(pipe);
   }
+}
+
+/** Lets the sockets and timers that are ready have their turn. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 function pipeOf(conn: Deno.Conn, noDelay: boolean): BytePipe {
