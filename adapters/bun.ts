@@ -5,6 +5,7 @@
  */
 
 import process from "node:process";
+import { sliceBytes } from "../src/bytes.ts";
 import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime, TlsOptions } from "../src/runtime.ts";
 import { decompressor } from "./content_decoder.ts";
@@ -55,7 +56,11 @@ interface BunApi {
   }): { readonly port: number; readonly hostname: string; stop(closeConnections: boolean): void };
 }
 
+/** The longest timeout that a socket of Bun takes, in seconds: what is longer wraps around. 0 is none. */
+const LONGEST_TIMEOUT = 4 * 3600;
+
 class BunLane implements Lane {
+  readonly canReset: boolean = true;
   readonly #socket: BunSocket;
   sink: LaneSink | undefined = undefined;
   #rest: Uint8Array | undefined = undefined; // what the kernel did not take yet
@@ -85,17 +90,29 @@ class BunLane implements Lane {
 
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
     if (this.#closed) return false;
-    const at = start + Math.max(0, this.#socket.write(bytes, start, end - start)); // -1 when it is closed: onClose() follows
+    const taken = this.#socket.write(bytes, start, end - start);
+    if (taken < 0) return this.#lose();
+    const at = start + taken;
     if (at === end) return true;
-    this.#rest = owned ? bytes.subarray(at, end) : bytes.slice(at, end);
+    this.#rest = owned ? bytes.subarray(at, end) : sliceBytes(bytes, at, end);
+    return false;
+  }
+
+  /** The socket is closed. Bun calls `close` by itself, but not while the socket is paused. */
+  #lose(): false {
+    setImmediate(() => {
+      if (!this.#closed) this.#socket.terminate(); // not in this turn: write() may not call onClose()
+    });
     return false;
   }
 
   onDrain(): void {
     const rest = this.#rest;
     if (rest === undefined) return;
-    const count = Math.max(0, this.#socket.write(rest));
-    if (count < rest.length) {
+    const count = this.#socket.write(rest);
+    if (count < 0) {
+      this.#lose();
+    } else if (count < rest.length) {
       this.#rest = rest.subarray(count);
     } else {
       this.#rest = undefined;
@@ -179,7 +196,7 @@ function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): Bun
       if (options.transport === "tcp" && !options.noDelay) socket.setNoDelay(false); // Bun's default is on
       begin(socket);
     },
-    data: (socket, chunk) => socket.data.sink?.onData(chunk),
+    data: (socket, chunk) => socket.data.sink?.onData(chunk, true),
     drain: (socket) => socket.data.onDrain(),
     end: (socket) => socket.data.onEnd(),
     close: (socket, error) => socket.data.onClose(error),
@@ -192,7 +209,8 @@ function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): Bun
     ...shared,
     open(socket) {
       socket.data = new BunLane(socket);
-      socket.timeout(Math.ceil(options.handshakeTimeout / 1000)); // one that never shakes hands is told of by `timeout`
+      const seconds = Math.ceil(options.handshakeTimeout / 1000);
+      socket.timeout(seconds > LONGEST_TIMEOUT ? 0 : seconds); // one that never shakes hands is told of by `timeout`
     },
     handshake(socket, success) {
       if (!success) return socket.terminate();

@@ -7,7 +7,7 @@
 import dgram from "node:dgram";
 import dns from "node:dns";
 import net from "node:net";
-import { copyBytes, viewBytes } from "../src/bytes.ts";
+import { sliceBytes } from "../src/bytes.ts";
 import type { DatagramOptions, DatagramSocket } from "../src/runtime.ts";
 
 class BoundSocket implements DatagramSocket {
@@ -56,15 +56,10 @@ export function listenDatagram(
     socket.once("error", reject);
     socket.bind({ address: hostname, port }, () => {
       socket.off("error", reject).on("error", failed);
-      socket.on("message", (data, { address, port }) => receive(ownOctets(data), address, port));
+      socket.on("message", (data, { address, port }) => receive(sliceBytes(data, 0, data.length), address, port));
       resolve(new BoundSocket(socket));
     });
   });
-}
-
-/** A datagram without the rest of its memory: Deno reads each into 64 KiB. */
-function ownOctets(data: Uint8Array): Uint8Array {
-  return data.length * 2 < data.buffer.byteLength ? copyBytes(data, 0, data.length) : viewBytes(data, 0, data.length);
 }
 
 /** Finds the address of a name. For an address itself Node would take another turn, for each datagram. */

@@ -13,10 +13,14 @@ import { listenDatagram } from "./datagrams.ts";
 import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
 
-/** The read buffer of an idle connection; it is most of what the connection costs. */
-const SMALL_READ = 512;
-/** The read buffer of a busy connection. */
-const LARGE_READ = 64 * 1024;
+/**
+ * The sizes of read buffers. A buffer is in use for as long as a read waits, so that it is most of what an idle connection costs; a
+ * connection gets the next larger one when a read fills its buffer.
+ */
+const READ_SIZES = [512, 4 * 1024, 64 * 1024];
+
+/** A connection gets the next smaller buffer after so many reads in a row that would have fitted into it. */
+const SMALL_READS = 16;
 
 /** So many bytes are read from a connection before others have their turn: of one that floods, the next read is ready at once. */
 const BYTES_PER_TURN = 256 * 1024;
@@ -33,6 +37,7 @@ let pooled = 0; // in the pool, or on its way
 
 /** Octets through `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` know no half-close and hold 64 KiB each. */
 class DenoLane implements Lane {
+  readonly canReset: boolean = false; // Deno has no way to send a reset
   readonly #conn: Deno.Conn;
   #sink!: LaneSink;
   #paused = false;
@@ -52,32 +57,35 @@ class DenoLane implements Lane {
   }
 
   async #read(): Promise<void> {
-    try {
-      let buffer = new Uint8Array(SMALL_READ);
-      while (true) {
-        if (this.#paused) await new Promise<void>((resolve) => this.#resume = resolve);
-        const count = await this.#conn.read(buffer);
-        if (this.#closed) return;
-        if (count === null) break;
-        this.#share -= count;
-        if (this.#share <= 0) {
-          this.#share = BYTES_PER_TURN;
-          await nextTurn();
-          if (this.#closed) return;
-        }
-        if (count === buffer.length) {
-          // Full: there is more. The buffer goes to the sink, the next one is large.
-          const chunk = buffer;
-          buffer = new Uint8Array(LARGE_READ);
-          this.#sink.onData(chunk);
-        } else {
-          const chunk = copyBytes(buffer, 0, count);
-          if (buffer.length > SMALL_READ && count <= SMALL_READ) buffer = new Uint8Array(SMALL_READ);
-          this.#sink.onData(chunk);
-        }
+    let level = 0;
+    let buffer = new Uint8Array(READ_SIZES[level]);
+    let small = 0;
+    while (true) {
+      if (this.#paused) await new Promise<void>((resolve) => this.#resume = resolve);
+      let count: number | null;
+      try {
+        count = await this.#conn.read(buffer);
+      } catch (error) {
+        return this.#close(error);
       }
-    } catch (error) {
-      return this.#close(error);
+      if (this.#closed) return;
+      if (count === null) break;
+      this.#share -= count;
+      if (this.#share <= 0) {
+        this.#share = BYTES_PER_TURN;
+        await nextTurn();
+        if (this.#closed) return;
+      }
+      this.#sink.onData(count === buffer.length ? buffer : buffer.subarray(0, count), false);
+      if (count === buffer.length && level < READ_SIZES.length - 1) {
+        buffer = new Uint8Array(READ_SIZES[++level]);
+        small = 0;
+      } else if (level > 0 && count <= READ_SIZES[level - 1]) {
+        if (++small === SMALL_READS) buffer = new Uint8Array(READ_SIZES[--level]);
+        small %= SMALL_READS;
+      } else {
+        small = 0;
+      }
     }
     this.#readDone = true;
     this.#sink.onEnd();

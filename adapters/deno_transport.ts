@@ -9,6 +9,7 @@
 import type net from "node:net";
 import { Duplex } from "node:stream";
 import tls from "node:tls";
+import { LONGEST_DELAY } from "../src/delay.ts";
 
 /** The high water mark of a TLS socket over a transport: one that is not reached, so that it never stops reading. */
 export const NEVER: number = 2 ** 30;
@@ -82,7 +83,7 @@ export function secureWith(
     const transport = new Transport(source);
     const socket = new tls.TLSSocket(transport, shared as tls.TLSSocketOptions);
     const drop = () => socket.destroy();
-    const timer = setTimeout(drop, timeout);
+    const timer = timeout > 0 ? setTimeout(drop, Math.min(timeout, LONGEST_DELAY)) : undefined;
     source.on("end", drop); // TLS itself would wait on
     socket.on("close", () => clearTimeout(timer)).on("error", () => {});
     socket.on("finish", () => transport.endBehindWrites()); // for peers that wait for the end of TCP, not only of TLS

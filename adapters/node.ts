@@ -10,6 +10,7 @@ import { dirname } from "node:path";
 import process from "node:process";
 import tls from "node:tls";
 import { copyBytes } from "../src/bytes.ts";
+import { LONGEST_DELAY } from "../src/delay.ts";
 import { LanePipe } from "../src/lane_streams.ts";
 import type {
   Address,
@@ -36,7 +37,11 @@ const LANE: unique symbol = Symbol("lane");
 
 type LaneSocket = net.Socket & { [LANE]?: NodeLane };
 
+/** Node makes the memory of a chunk for this chunk; what stands for a socket in Deno may take it from a pool. */
+const GIVES_CHUNKS = !("Deno" in globalThis);
+
 class NodeLane implements Lane {
+  readonly canReset: boolean;
   readonly #socket: net.Socket;
   readonly #source: net.Socket;
   sink!: LaneSink;
@@ -46,6 +51,7 @@ class NodeLane implements Lane {
   constructor(socket: net.Socket, source: net.Socket) {
     this.#socket = socket;
     this.#source = source;
+    this.canReset = !(socket instanceof tls.TLSSocket);
     (socket as LaneSocket)[LANE] = this;
     socket.on("error", onError);
   }
@@ -67,7 +73,7 @@ class NodeLane implements Lane {
     const socket = this.#socket;
     setImmediate(() => {
       const rest: Uint8Array | null = socket.read();
-      if (rest !== null) this.sink.onData(rest);
+      if (rest !== null) this.sink.onData(rest, false);
       if (socket.closed) onClose.call(socket);
       else socket.on("close", onClose);
     });
@@ -97,13 +103,13 @@ class NodeLane implements Lane {
     const socket = this.#socket;
     if (socket.destroyed) return;
     // When our FIN is out, what the kernel still holds of our output is not taken back.
-    if (socket instanceof tls.TLSSocket || socket.writableFinished) socket.destroy();
+    if (!this.canReset || socket.writableFinished) socket.destroy();
     else socket.resetAndDestroy();
   }
 }
 
 function onData(this: LaneSocket, chunk: Uint8Array): void {
-  this[LANE]!.sink.onData(chunk);
+  this[LANE]!.sink.onData(chunk, GIVES_CHUNKS);
 }
 
 function onEnd(this: LaneSocket): void {
@@ -123,16 +129,19 @@ function onClose(this: LaneSocket): void {
   this[LANE]!.sink.onClose(this[LANE]!.error);
 }
 
-/** A pipe whose addresses are made when somebody asks for them. */
+/** A pipe over a socket. */
 class NodePipe extends LanePipe {
   readonly #socket: net.Socket;
   readonly #source: net.Socket;
+  /** Kept, since a socket that was reset does not know it any more, and `close` handlers ask. */
+  readonly remoteAddress: Address;
   #certificate: string | undefined = undefined;
 
   constructor(socket: net.Socket, source = socket) {
     super(new NodeLane(socket, source));
     this.#socket = socket;
     this.#source = source;
+    this.remoteAddress = addressOf(source.remoteAddress, source.remotePort);
   }
 
   get peerCertificate(): string | undefined {
@@ -141,10 +150,6 @@ class NodePipe extends LanePipe {
 
   get localAddress(): Address | undefined {
     return addressOf(this.#source.localAddress, this.#source.localPort);
-  }
-
-  get remoteAddress(): Address | undefined {
-    return addressOf(this.#source.remoteAddress, this.#source.remotePort);
   }
 }
 
@@ -277,7 +282,8 @@ function createTlsServer(
   const choices = serverOptions(options);
   if ("Deno" in globalThis) return net.createServer(shared, secureWith(choices, handshakeTimeout, onSecure));
   return tls.createServer(
-    { ...shared, ...choices, handshakeTimeout },
+    // For Node 0 is its own default.
+    { ...shared, ...choices, handshakeTimeout: Math.min(handshakeTimeout || LONGEST_DELAY, LONGEST_DELAY) },
     (socket) => onSecure(socket, socket.authorized ? "" : String(socket.authorizationError)),
   ).on("tlsClientError", (_error, socket) => socket.destroy()); // also when the handshake takes too long
 }

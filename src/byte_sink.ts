@@ -4,7 +4,7 @@
  * @module
  */
 
-import { joinBytes } from "./bytes.ts";
+import { joinBytes, sliceBytes } from "./bytes.ts";
 
 /**
  * The outgoing side of a connection, as protocols see it. Small parts are written in place into `memory`; large ones are
@@ -27,11 +27,19 @@ export interface ByteSink {
    */
   commit(size: number): void;
   /**
-   * Sends octets by reference.
+   * Sends bytes by reference.
    *
-   * @param bytes The octets. Nobody may change them from now on.
+   * @param bytes The bytes. Nobody changes them from now on.
    */
   append(bytes: Uint8Array): void;
+  /**
+   * Sends bytes of the program, which may change them as soon as this returns: what is not taken at once is copied.
+   *
+   * @param bytes Where the bytes are.
+   * @param start Index of the first one; 0 unless given.
+   * @param end Index behind the last one; the end unless given.
+   */
+  appendCopy(bytes: Uint8Array, start?: number, end?: number): void;
 }
 
 /** A sink that keeps everything in memory: for `pack()` and for tests. */
@@ -50,6 +58,10 @@ export class MemorySink implements ByteSink {
 
   append(bytes: Uint8Array): void {
     this.#parts.push(bytes);
+  }
+
+  appendCopy(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
+    this.#parts.push(sliceBytes(bytes, start, end));
   }
 
   /** Takes out what has been written so far, as one piece. */

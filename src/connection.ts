@@ -5,7 +5,7 @@
  */
 
 import type { ByteSink } from "./byte_sink.ts";
-import { allocateBytes, copyBytes, joinBytes } from "./bytes.ts";
+import { allocateBytes, copyBytes, joinBytes, sliceBytes } from "./bytes.ts";
 import type { ConnectionOrigin, ConnectionOwner } from "./connection_owner.ts";
 import type { Address, BytePipe, Lane, LaneSink } from "./runtime.ts";
 import type { Protocol } from "./protocol.ts";
@@ -19,6 +19,9 @@ const JOIN_LIMIT = 64 * 1024;
 
 /** The lane gets at most this much at a time, so that it can be seen how a slow peer takes it. */
 const WRITE_LIMIT = 256 * 1024;
+
+/** Bytes of the program's up to this many are copied to what is gathered; more of them go to the lane at once. */
+const GATHER_LIMIT = 32 * 1024;
 
 /** The memory that small parts behind the first are gathered in. */
 const SHARED_PART = 1024;
@@ -46,15 +49,17 @@ export class Connection implements LaneSink, ByteSink {
   readonly origin: ConnectionOrigin;
   /** What the octets go to. */
   protocol: Protocol;
-  /** When `protocol.onDeadline()` is due, in milliseconds since 1970; 0 for never. */
+  // Times are those of the owner's clock.
+
+  /** When `protocol.onDeadline()` is due; 0 for never. */
   deadline = 0;
   /** When it was accepted. */
   readonly connectTime: number;
-  /** When octets last arrived. */
+  /** When bytes last arrived; when it was accepted, before that. */
   lastReceived: number;
-  /** When octets were last handed to the transport. */
+  /** When bytes were last handed to the transport; 0 before. */
   lastSent = 0;
-  /** When the peer last took something while more was waiting: a sign of life of one that is slow. */
+  /** When the peer last took something that had to wait: a sign of life of one that is slow. */
   lastProgress = 0;
   /** How many octets arrived. */
   receivedBytes = 0;
@@ -79,6 +84,7 @@ export class Connection implements LaneSink, ByteSink {
   #full = false;
   #pausedByProtocol = false;
   #peerEnded = false;
+  #failed = false;
   #held: Uint8Array[] | undefined = undefined; // what arrived while the program does not want any
   #releasing = false;
   #whenTaken: ((taken: boolean) => void)[] | undefined = undefined;
@@ -110,13 +116,18 @@ export class Connection implements LaneSink, ByteSink {
     return this.#state === OPEN;
   }
 
-  /** Octets that wait to be sent. */
+  /** Whether the peer can tell an `abort()` from an orderly end. */
+  get canReset(): boolean {
+    return this.#lane.canReset;
+  }
+
+  /** Bytes that wait to be sent. */
   get queuedBytes(): number {
     const { scratch } = this.#owner;
     return this.#inFlight + this.#partBytes + (scratch.owner === this ? scratch.length : 0);
   }
 
-  /** Whether so much waits to be sent that nothing more is read. */
+  /** Whether so much waits to be sent that the program should send no more: from the high watermark on, down to the low one. */
   get isFull(): boolean {
     return this.#full;
   }
@@ -163,6 +174,7 @@ export class Connection implements LaneSink, ByteSink {
     const { scratch } = this.#owner;
     if (this.memory === scratch.memory) {
       scratch.length += size;
+      if (scratch.length >= this.origin.highWatermark) this.#spill(); // what the lane takes does not count
       return;
     }
     this.#tailUsed += size;
@@ -177,6 +189,31 @@ export class Connection implements LaneSink, ByteSink {
     this.#sealTail();
     (this.#parts ??= []).push(bytes);
     this.#onQueued(bytes.length);
+  }
+
+  appendCopy(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
+    const size = end - start;
+    if (size <= GATHER_LIMIT) {
+      if (size === 0) return;
+      const at = this.reserve(size);
+      this.memory.set(size === bytes.length ? bytes : bytes.subarray(start, end), at);
+      return this.commit(size);
+    }
+    this.sentBytes += size;
+    if (this.#owner.scratch.owner === this) this.#spill();
+    if (!this.#busy && this.#isWaiting) this.flush();
+    while (start < end && !this.#busy && this.#state < ENDED) {
+      const stop = Math.min(start + WRITE_LIMIT, end);
+      this.#write(bytes, start, stop, false);
+      start = stop;
+    }
+    if (start === end) {
+      if (!this.#full) this.#checkFull();
+      return;
+    }
+    this.#sealTail();
+    (this.#parts ??= []).push(sliceBytes(bytes, start, end));
+    this.#onQueued(end - start);
   }
 
   /** Whether something waits to be handed to the lane. */
@@ -265,45 +302,54 @@ export class Connection implements LaneSink, ByteSink {
     if (this.#whenTaken !== undefined && this.queuedBytes === 0) this.#tell(true);
     if (this.#full && this.queuedBytes <= this.origin.lowWatermark) {
       this.#full = false;
-      this.#readOn();
       if (this.#state === OPEN) this.#owner.onBufferEmpty(this);
-      if (this.#state === OPEN) this.protocol.onDrain?.();
+      if (this.#state === OPEN && this.protocol.onDrain !== undefined) this.gather(() => this.protocol.onDrain!());
     }
     if (this.#state === CLOSING && !this.#busy && !this.#isWaiting) this.#end();
   }
 
-  /** A peer that does not read what we send is not read either, until it does. */
+  /** Reading goes on: if both ends stopped reading while they cannot write, neither would ever get rid of anything. */
   #checkFull(): void {
     if (this.queuedBytes < this.origin.highWatermark) return;
     this.#full = true;
-    this.#lane.pause();
     if (this.#state === OPEN) this.#owner.onBufferFull(this);
   }
 
   // ---- LaneSink -----------------------------------------------------------------------------------------------------
 
-  onData(chunk: Uint8Array): void {
+  // Whatever is thrown in here is a fault of ours or of the program's: a lane is never to take it for one of the transport.
+
+  onData(chunk: Uint8Array, given: boolean): void {
     const owner = this.#owner;
     this.lastReceived = owner.now;
     this.receivedBytes += chunk.length;
     if (this.#state !== OPEN) return; // RFC 6455 section 7.1.1 and RFC 9112 section 9.6: read on, but drop it
-    if (this.#held !== undefined) return void this.#held.push(chunk);
-    if (!this.#beginTurn()) return this.protocol.receive(chunk, 0);
+    if (this.#held !== undefined) return void this.#held.push(sliceBytes(chunk, 0, chunk.length));
+    const isOuter = this.#beginTurn();
     try {
-      this.protocol.receive(chunk, 0);
-    } finally {
-      this.#endTurn();
+      this.protocol.receive(chunk, 0, given);
+    } catch (error) {
+      this.#fail(error);
     }
+    if (isOuter) this.#endTurn();
   }
 
   /** Runs a piece of work whose output leaves as one chunk. */
   gather(work: () => void): void {
-    if (!this.#beginTurn()) return work();
+    const isOuter = this.#beginTurn();
     try {
       work();
-    } finally {
-      this.#endTurn();
+    } catch (error) {
+      this.#fail(error);
     }
+    if (isOuter) this.#endTurn();
+  }
+
+  /** Something above has thrown: that is reported, and the protocol ends the connection, if it can. */
+  #fail(error: unknown): void {
+    if (this.#failed) return this.abort();
+    this.#failed = true;
+    this.#owner.onFault(this, error);
   }
 
   /** Takes the scratch memory, unless it is in use. */
@@ -329,11 +375,13 @@ export class Connection implements LaneSink, ByteSink {
   onDrain(): void {
     this.#busy = false;
     this.#inFlight = 0;
+    // What the system takes at once says nothing of the peer: some lanes drain behind each write.
+    const hadToWait = this.#owner.now > this.lastSent;
     this.lastSent = this.#owner.now;
     if (this.#state >= ENDED) return;
     if (this.#state === CLOSING) this.#waitForPeer();
     if (this.#isWaiting) {
-      this.lastProgress = this.#owner.now;
+      if (hadToWait) this.lastProgress = this.#owner.now;
       this.flush();
     } else {
       this.#afterFlush();
@@ -366,7 +414,14 @@ export class Connection implements LaneSink, ByteSink {
   }
 
   #readOn(): void {
-    if (!this.#full && !this.#pausedByProtocol && this.#held === undefined) this.#lane.resume();
+    if (this.#pausedByProtocol || this.#held !== undefined) return;
+    this.lastReceived = this.#owner.now; // until now the peer could not show that it lives
+    this.#lane.resume();
+  }
+
+  /** Whether it is we who do not read. Deadlines for what the peer is to send stand still then. */
+  get isPaused(): boolean {
+    return this.#pausedByProtocol || this.#held !== undefined;
   }
 
   /** Keeps what arrives from the protocol, and stops reading, until `release()`: the program's own pause. */
@@ -450,7 +505,11 @@ export class Connection implements LaneSink, ByteSink {
     this.#state = CLOSING;
     this.deadline = 0;
     this.#held = undefined;
-    this.protocol.onClosed();
+    try {
+      this.protocol.onClosed();
+    } catch (error) {
+      this.#fail(error);
+    }
     this.#owner.onClosed(this, byServer);
   }
 

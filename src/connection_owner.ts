@@ -10,7 +10,7 @@ import type { Connection } from "./connection.ts";
 export interface ConnectionOrigin {
   /** How long a connection that we ended may take to go away, in milliseconds. */
   readonly lingerTimeout: number;
-  /** Send queue in octets from which on reading stops, and below which it goes on. */
+  /** Send queue in bytes from which on the program should send no more, until it has come down to `lowWatermark`. */
   readonly highWatermark: number;
   /** See `highWatermark`. */
   readonly lowWatermark: number;
@@ -18,7 +18,7 @@ export interface ConnectionOrigin {
 
 /** What all connections of a server share. */
 export interface ConnectionOwner extends ConnectionOrigin {
-  /** The coarse clock: milliseconds since 1970, renewed a few times a second. */
+  /** The coarse clock: milliseconds that only go forward, renewed a few times a second. */
   readonly now: number;
   /** The scratch memory in which a turn's output is gathered. */
   readonly scratch: Scratch;
@@ -32,6 +32,8 @@ export interface ConnectionOwner extends ConnectionOrigin {
   onBufferEmpty(connection: Connection): void;
   /** The connection is over for the program: closed by either side. Its last octets may still be on the way. */
   onClosed(connection: Connection, byServer: boolean): void;
+  /** What is above the connection has thrown: a fault of ours, or one of the program's. */
+  onFault(connection: Connection, error: unknown): void;
   /** The transport is gone too. */
   onReleased(connection: Connection): void;
 }

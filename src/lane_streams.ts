@@ -4,6 +4,7 @@
  * @module
  */
 
+import { sliceBytes } from "./bytes.ts";
 import type { Address, BytePipe, Lane, LaneSink } from "./runtime.ts";
 
 /** A pipe around a native lane. Its streams are made when they are first read. */
@@ -54,7 +55,7 @@ class LaneStreams implements LaneSink {
     this.writable = new WritableStream<Uint8Array>({
       start: (controller) => void (this.#output = controller),
       write: (chunk) => {
-        if (chunk.length === 0 || lane.write(chunk, 0, chunk.length, true)) return;
+        if (chunk.length === 0 || lane.write(chunk, 0, chunk.length, false)) return;
         return new Promise<void>((resolve) => this.#drained = resolve);
       },
       close: () => lane.end(),
@@ -63,9 +64,9 @@ class LaneStreams implements LaneSink {
     lane.start(this);
   }
 
-  onData(chunk: Uint8Array): void {
+  onData(chunk: Uint8Array, given: boolean): void {
     if (this.#readDone) return;
-    this.#input.enqueue(chunk);
+    this.#input.enqueue(given ? chunk : sliceBytes(chunk, 0, chunk.length));
     if ((this.#input.desiredSize ?? 0) <= 0) this.#lane.pause();
   }
 

@@ -11,8 +11,13 @@ export interface Protocol {
    * linger timeout unless given.
    */
   readonly sendTimeout?: number;
-  /** Octets arrived; their memory is the protocol's. They begin at `at`. */
-  receive(chunk: Uint8Array, at: number): void;
+  /**
+   * Bytes arrived; they begin at `at`. They are lent for the length of the call: the protocol may change them, and copies what it
+   * keeps.
+   *
+   * @param given Whether the memory is the protocol's for good, so that a message alone in it may be handed on as it is. `false`.
+   */
+  receive(chunk: Uint8Array, at: number, given?: boolean): void;
   /** The peer will not send any more. */
   receiveEnd(): void;
   /** The connection's `deadline` has passed. */

@@ -60,8 +60,13 @@ export interface BytePipe {
 
 /** Receives what happens on a lane. */
 export interface LaneSink {
-  /** Octets arrived. Their memory is the sink's from now on. */
-  onData(chunk: Uint8Array): void;
+  /**
+   * Bytes arrived.
+   *
+   * @param chunk The bytes. They are lent for the length of the call: the sink may change them, and copies what it keeps.
+   * @param given Whether the memory is the sink's for good: the runtime made it for this chunk and for nobody else.
+   */
+  onData(chunk: Uint8Array, given: boolean): void;
   /** The peer will not send any more (FIN); it may still read. */
   onEnd(): void;
   /** Everything written has been taken; after a `write()` that returned `false`. */
@@ -74,17 +79,20 @@ export interface LaneSink {
   onClose(error?: unknown): void;
 }
 
-/** How a connection moves octets. Made from any pair of streams by `StreamLane`, or natively by an adapter. */
+/** How a connection moves bytes. Made from any pair of streams by `StreamLane`, or natively by an adapter. */
 export interface Lane {
+  /** Whether the peer can tell an `abort()` from an orderly end. */
+  readonly canReset: boolean;
   /** Begins to read. Nothing is called before, and nothing from inside of it. */
   start(sink: LaneSink): void;
   /**
-   * Sends octets, in order. Not called again between a `false` and the `onDrain()` that follows it.
+   * Sends bytes, in order. Not called again between a `false` and the `onDrain()` that follows it.
    *
-   * @param bytes Where the octets are.
+   * @param bytes Where the bytes are.
    * @param start Index of the first one.
    * @param end Index behind the last one.
-   * @param owned Whether the lane may keep the memory. If not, it is only valid during the call.
+   * @param owned Whether the memory never changes, so that the lane may refer to it until it is taken. It is not the lane's to
+   * give away. If `false`, it is valid during the call only.
    * @returns `true` when all of it has been taken, `false` when the next write has to wait for `onDrain()`.
    */
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean;
@@ -165,7 +173,7 @@ export interface ListenOptions {
   readonly reusePort?: boolean | undefined;
   /** TLS, if wanted. */
   readonly tls?: TlsOptions | undefined;
-  /** How long a TLS handshake may take, in milliseconds. */
+  /** How long a TLS handshake may take, in milliseconds; 0 for ever. Any number is safe. */
   readonly handshakeTimeout: number;
 }
 

@@ -4,11 +4,19 @@
  * @module
  */
 
-import { copyBytes } from "./bytes.ts";
+import { sliceBytes } from "./bytes.ts";
 import type { BytePipe, Lane, LaneSink } from "./runtime.ts";
+
+/**
+ * What arrives is lent from here. The chunks of a stream are not: whoever made them may use them again, and they are not to be
+ * unmasked in place.
+ */
+const LENT_SIZE = 64 * 1024;
+let lent: Uint8Array | undefined;
 
 /** A lane over the two streams of a pipe. */
 export class StreamLane implements Lane {
+  readonly canReset: boolean = false; // a stranger's `abort()` may be anything
   readonly #pipe: BytePipe;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   #sink!: LaneSink;
@@ -32,25 +40,36 @@ export class StreamLane implements Lane {
 
   async #read(): Promise<void> {
     const reader = this.#reader = this.#pipe.readable.getReader();
-    try {
-      while (true) {
-        if (this.#paused) await new Promise<void>((resolve) => this.#resume = resolve);
-        const { done, value } = await reader.read();
-        if (this.#closed) return;
-        if (done) break;
-        if (value.length > 0) this.#sink.onData(value);
+    while (true) {
+      if (this.#paused) await new Promise<void>((resolve) => this.#resume = resolve);
+      let result: ReadableStreamReadResult<Uint8Array>;
+      try {
+        result = await reader.read();
+      } catch (error) {
+        return this.#close(error);
       }
-    } catch (error) {
-      return this.#close(error);
+      if (this.#closed) return;
+      if (result.done) break;
+      this.#lend(result.value);
     }
     this.#readDone = true;
     this.#sink.onEnd();
     if (this.#writeDone) this.#close();
   }
 
-  write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
+  #lend(chunk: Uint8Array): void {
+    const memory = lent ??= new Uint8Array(LENT_SIZE);
+    for (let at = 0; at < chunk.length && !this.#closed; at += LENT_SIZE) {
+      const size = Math.min(LENT_SIZE, chunk.length - at);
+      memory.set(size === chunk.length ? chunk : chunk.subarray(at, at + size));
+      this.#sink.onData(memory.subarray(0, size), false);
+    }
+  }
+
+  // The stream is a stranger's, who may give the memory away: it gets its own.
+  write(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#closed) return false;
-    this.#writer.write(owned ? bytes.subarray(start, end) : copyBytes(bytes, start, end)).then(() => {
+    this.#writer.write(sliceBytes(bytes, start, end)).then(() => {
       if (!this.#closed) this.#sink.onDrain();
     }, (error) => this.#close(error));
     return false;

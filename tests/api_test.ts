@@ -46,7 +46,7 @@ const INTERNAL: Readonly<Record<string, string>> = {
   BaseRequest: "pathAndQuery version setBody() setPost()",
   HttpRequest: "hasUpload",
   // Frames without copies.
-  Frame: "received() sizeOf() compact() outgoing()",
+  Frame: "received() sizeOf() settle() store() outgoing()",
 };
 
 // deno-lint-ignore no-explicit-any

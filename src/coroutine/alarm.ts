@@ -4,13 +4,9 @@
  * @module
  */
 
-/** The longest delay of a timer, in milliseconds: a longer one overflows and is none, in every runtime. */
-export const LONGEST_DELAY = 0x7fffffff;
+import { LONGEST_DELAY } from "../delay.ts";
 
-/** Seconds as the delay of a timer: 24 days at most. */
-export function delayOf(seconds: number): number {
-  return Math.min(seconds * 1000, LONGEST_DELAY);
-}
+export { delayOf, LONGEST_DELAY } from "../delay.ts";
 
 /**
  * Calls back at a time. Who waits again and again does not pay for a timer each time: one that is set already is left alone,
@@ -28,7 +24,7 @@ export class Alarm {
   /**
    * Rings at this time or before.
    *
-   * @param time In milliseconds since 1970.
+   * @param time By `performance.now()`.
    */
   at(time: number): void {
     if (this.#timer !== undefined && this.#time <= time) return;
@@ -38,7 +34,7 @@ export class Alarm {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#ring();
-    }, Math.min(Math.max(time - Date.now(), 0) + 1, LONGEST_DELAY));
+    }, Math.min(Math.max(time - performance.now(), 0) + 1, LONGEST_DELAY));
   }
 
   /** Does not ring. */

@@ -5,6 +5,7 @@
  */
 
 import type { Connection } from "../connection.ts";
+import { WEBSOCKET_OPCODE_TEXT } from "../constants.ts";
 import {
   ECONNRESET,
   ETIMEDOUT,
@@ -18,7 +19,8 @@ import { type WebSocketHost, WebSocketSession } from "../server/websocket/websoc
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
 import type { Compression } from "../websocket/deflate/compression.ts";
 import { CloseFrame, Frame } from "../websocket/frame.ts";
-import { type Outgoing, readOutgoing } from "../websocket/pack.ts";
+import { type Outgoing, readOutgoing, type Sendable } from "../websocket/pack.ts";
+import { MessageQueue } from "../websocket/message_queue.ts";
 import { Alarm } from "./alarm.ts";
 
 /**
@@ -28,7 +30,7 @@ import { Alarm } from "./alarm.ts";
 export type Received = Frame | CloseFrame | "" | false;
 
 /** What `push()` takes. */
-export type Pushable = string | Uint8Array | Frame;
+export type Pushable = Sendable;
 
 /** What the channels of one server, or of one client, share. Times in milliseconds, 0 for no limit; sizes in octets. */
 export interface ChannelHost extends WebSocketHost {
@@ -52,14 +54,11 @@ interface WaitingPush {
   readonly settle: (sent: boolean) => void;
 }
 
-/** Received octets from which on nothing more is read until the program has taken some. */
-const RECEIVE_LIMIT = 64 * 1024;
-
 /** Octets that wait to be compressed from which on `push()` waits. */
 const COMPRESSING_LIMIT = 64 * 1024;
 
-/** What a received frame counts beside its payload, so that many small ones are not free. */
-const FRAME_COST = 128;
+/** What a push that waits counts beside its payload, so that many small ones are not free. */
+const PUSH_COST = 128;
 
 const TRUE: Promise<true> = Promise.resolve(true);
 const FALSE: Promise<false> = Promise.resolve(false);
@@ -71,10 +70,7 @@ export class WebSocketChannel extends WebSocketSession {
 
   declare protected readonly host: ChannelHost;
 
-  // What has arrived and was not taken yet: `#frames` from `#next` on.
-  #frames: (Frame | CloseFrame)[] = [];
-  #next = 0;
-  #frameBytes = 0;
+  readonly #waiting: MessageQueue = new MessageQueue();
   #holdsBack = false; // the peer is not read: too much of that
 
   #reader: ((received: Received) => void) | undefined = undefined;
@@ -113,36 +109,30 @@ export class WebSocketChannel extends WebSocketSession {
       throw new TypeError("Cannot receive: the timeout has to be a number of seconds");
     }
     if (this.#reader !== undefined) throw new Error("Cannot receive: another recv() of this connection is waiting");
-    if (this.#next < this.#frames.length) return Promise.resolve(this.#take());
+    if (!this.#waiting.isEmpty) return Promise.resolve(this.#take());
     this.#working = false;
     if (this.#violation !== undefined) this.#fail();
     if (!this.connection.isOpen || this.protocol.owesClose) return Promise.resolve(this.#end());
     return new Promise((resolve) => {
       this.#reader = resolve;
       const wait = timeout === 0 ? this.host.readTimeout : timeout * 1000;
-      this.#readUntil = wait > 0 ? Date.now() + wait : 0;
+      this.#readUntil = wait > 0 ? performance.now() + wait : 0;
       if (this.#readUntil > 0) this.#wakeAt(this.#readUntil);
     });
   }
 
   #take(): Frame | CloseFrame {
-    const frame = this.#frames[this.#next++];
+    const frame = this.#waiting.shift();
     this.#working = true;
     if (frame instanceof CloseFrame && this.host.answersClose) this.protocol.answerClose();
-    this.#frameBytes -= Frame.sizeOf(frame) + FRAME_COST;
-    if (this.#next === this.#frames.length) {
-      this.#frames = [];
-      this.#next = 0;
-    }
-    if (this.#frameBytes < RECEIVE_LIMIT / 2) this.#readOn();
+    if (this.#waiting.bytes < this.host.inputLimit / 2) this.#readOn();
     return frame;
   }
 
   #readOn(): void {
     if (!this.#holdsBack) return;
     this.#holdsBack = false;
-    this.connection.lastReceived = this.host.now; // until now it could not
-    if (this.connection.isOpen && !this.protocol.isInflating) this.connection.resume();
+    this.updateReading();
   }
 
   /** What `recv()` gives when nothing more will come. */
@@ -163,14 +153,14 @@ export class WebSocketChannel extends WebSocketSession {
   protected override deliver(frame: Frame | CloseFrame): void {
     if (this.#reader !== undefined) {
       this.#working = true;
+      if (frame.opcode === WEBSOCKET_OPCODE_TEXT) void frame.data; // decoded from where it is, instead of being copied before
+      Frame.settle(frame);
       return this.#settleReader(frame);
     }
-    Frame.compact(frame); // it may wait long, and is not to keep the chunk alive that it came in
-    this.#frames.push(frame);
-    this.#frameBytes += Frame.sizeOf(frame) + FRAME_COST;
-    if (!this.#holdsBack && this.#frameBytes >= RECEIVE_LIMIT) {
+    this.#waiting.push(frame);
+    if (!this.#holdsBack && this.#waiting.bytes >= this.host.inputLimit) {
       this.#holdsBack = true;
-      this.connection.pause();
+      this.updateReading();
     }
   }
 
@@ -178,11 +168,8 @@ export class WebSocketChannel extends WebSocketSession {
     return this.#holdsBack;
   }
 
-  /** A peer that is not read cannot show that it lives, except by taking what we send. */
-  protected override get lastHeard(): number {
-    const { connection } = this;
-    if (!this.#holdsBack) return super.lastHeard;
-    return connection.queuedBytes === 0 ? this.host.now : Math.max(connection.lastSent, connection.lastProgress);
+  override get heldBytes(): number {
+    return super.heldBytes + this.#waiting.bytes;
   }
 
   // ---- sending ------------------------------------------------------------------------------------------------------
@@ -199,14 +186,14 @@ export class WebSocketChannel extends WebSocketSession {
     if (frame === undefined) return this.#fails(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     if (!this.isOpen) return this.#fails(this.#whyClosed());
     if (this.#pushes.length === 0 && !this.#isFull) return this.#send(frame) ? TRUE : FALSE;
-    const size = frame.end - frame.start + FRAME_COST;
+    const size = frame.end - frame.start + PUSH_COST;
     // One push may be of any size: who waits for it holds no more than that.
     if (this.#pushes.length > 0 && this.#pushBytes + size > this.host.pushLimit) {
       return this.#fails(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
     }
     this.#pushBytes += size;
     const { writeTimeout } = this.host;
-    const until = writeTimeout > 0 ? Date.now() + writeTimeout : 0;
+    const until = writeTimeout > 0 ? performance.now() + writeTimeout : 0;
     if (until > 0) this.#wakeAt(until);
     return new Promise((settle) => this.#pushes.push({ frame, until, settle }));
   }
@@ -226,12 +213,18 @@ export class WebSocketChannel extends WebSocketSession {
   #sendWaiting(all: boolean): void {
     while (this.#pushes.length > 0 && (all || !this.#isFull)) {
       const { frame, settle } = this.#pushes.shift()!;
-      this.#pushBytes -= frame.end - frame.start + FRAME_COST;
-      settle(this.#send(frame));
+      this.#pushBytes -= frame.end - frame.start + PUSH_COST;
+      let sent = false;
+      try {
+        sent = this.#send(frame);
+      } finally {
+        settle(sent);
+      }
     }
   }
 
-  onDrain(): void {
+  override onDrain(): void {
+    super.onDrain();
     if (this.#pushes.length > 0) this.#sendWaiting(false);
   }
 
@@ -301,8 +294,7 @@ export class WebSocketChannel extends WebSocketSession {
 
   /** Nobody takes what has arrived. */
   #drop(): void {
-    this.#frames = [];
-    this.#next = this.#frameBytes = 0;
+    this.#waiting.clear();
     this.#working = false;
     this.#readOn();
   }
@@ -310,20 +302,20 @@ export class WebSocketChannel extends WebSocketSession {
   // What ends the connection waits for the program to be done with the frames before it, so that its answers to them still go
   // out; but not for longer than `closeTimeout`.
 
-  get #isBehind(): boolean {
-    return this.#reader === undefined && (this.#working || this.#next < this.#frames.length);
+  get #isAtWork(): boolean {
+    return this.#reader === undefined && (this.#working || !this.#waiting.isEmpty);
   }
 
   override onClose(payload: Uint8Array): void {
-    const isBehind = this.#isBehind;
+    const isAtWork = this.#isAtWork;
     super.onClose(payload);
-    if (this.host.answersClose && !isBehind) this.protocol.sendClose(payload);
+    if (this.host.answersClose && !isAtWork) this.protocol.sendClose(payload);
     else this.connection.deadline = this.host.now + this.host.closeTimeout;
   }
 
   override onViolation(code: number, reason: string): void {
     this.#violation = { code, reason };
-    if (!this.#isBehind) return this.#fail();
+    if (!this.#isAtWork) return this.#fail();
     this.connection.deadline = this.host.now + this.host.closeTimeout;
   }
 
@@ -365,7 +357,7 @@ export class WebSocketChannel extends WebSocketSession {
   }
 
   #onAlarm(): void {
-    const now = Date.now();
+    const now = performance.now();
     if (this.#reader !== undefined && this.#readUntil > 0) {
       if (this.#readUntil <= now) {
         this.lastError = ETIMEDOUT;
@@ -378,7 +370,7 @@ export class WebSocketChannel extends WebSocketSession {
     while (this.#pushes.length > 0 && this.#pushes[0].until > 0) {
       if (this.#pushes[0].until > now) return this.#wakeAt(this.#pushes[0].until);
       const { frame, settle } = this.#pushes.shift()!;
-      this.#pushBytes -= frame.end - frame.start + FRAME_COST;
+      this.#pushBytes -= frame.end - frame.start + PUSH_COST;
       this.lastError = ETIMEDOUT;
       settle(false);
     }

@@ -47,4 +47,5 @@ export { HttpClient } from "./client/http_client.ts";
 export { type ErrorHandler, HttpServer, type RequestHandler } from "./http_server.ts";
 export type { UploadFile } from "./client/multipart.ts";
 export type { RequestData } from "./client/request_draft.ts";
+export { PreparedMessage } from "../websocket/prepared_message.ts";
 export { HttpResponse } from "./response.ts";

@@ -33,6 +33,8 @@ export interface TableEvents {
   onBufferFull(connection: Connection): void;
   /** See `ConnectionOwner`. */
   onBufferEmpty(connection: Connection): void;
+  /** See `ConnectionOwner`. */
+  onFault(connection: Connection, error: unknown): void;
 }
 
 /**
@@ -70,13 +72,14 @@ export class ConnectionTable implements ConnectionOwner {
   readonly #open: Map<number, Connection> = new Map();
   readonly #leaving: Set<Connection> = new Set(); // over for the program, their transport is not
   #lastFd: number;
+  #epoch = 0; // the date of the clock's 0
   #dirty: Connection[] = [];
   #timer: ReturnType<typeof setInterval> | undefined = undefined;
   #receivedBytes = 0; // of connections that are gone
   #sentBytes = 0;
   #idle: (() => void)[] = [];
 
-  constructor(options: TableOptions, events: TableEvents, clock: () => number = Date.now) {
+  constructor(options: TableOptions, events: TableEvents, clock: () => number = () => performance.now()) {
     this.#options = options;
     this.#events = events;
     this.#clock = clock;
@@ -152,6 +155,20 @@ export class ConnectionTable implements ConnectionOwner {
     return connection;
   }
 
+  /** The date of a time of the clock, in milliseconds since 1970; 0 stays 0. */
+  dateOf(time: number): number {
+    if (time === 0) return 0;
+    const epoch = Date.now() - this.#clock();
+    // The difference of two readings wavers; one that has jumped means that somebody has set the date.
+    if (Math.abs(epoch - this.#epoch) > 50) this.#epoch = epoch;
+    return Math.round(this.#epoch + time);
+  }
+
+  /** The time of the clock, to the millisecond. */
+  get time(): number {
+    return this.#clock();
+  }
+
   /** Resolves when no connection is left, those that are on their way out included. */
   whenEmpty(): Promise<void> {
     if (this.#isEmpty) return Promise.resolve();
@@ -219,6 +236,10 @@ export class ConnectionTable implements ConnectionOwner {
     this.#receivedBytes += connection.receivedBytes;
     this.#sentBytes += connection.sentBytes;
     this.#events.onClosed(connection, byServer);
+  }
+
+  onFault(connection: Connection, error: unknown): void {
+    this.#events.onFault(connection, error);
   }
 
   onReleased(connection: Connection): void {

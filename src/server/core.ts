@@ -5,6 +5,7 @@
  */
 
 import type { Connection } from "../connection.ts";
+import { delayOf } from "../delay.ts";
 import { type BytePipe, currentRuntime, loadRuntime, type Runtime } from "../runtime.ts";
 import { checkEngine } from "./websocket/compression.ts";
 import { ConnectionTable } from "./connection_table.ts";
@@ -45,7 +46,7 @@ export class ServerCore extends PortCore {
   #leaving: Connection | undefined = undefined;
   #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
   #finish!: () => void;
-  #patienceEnd = Infinity; // when connections are told to go, milliseconds since 1970; 0 when they were
+  #patienceEnd = Infinity; // when connections are told to close, by `performance.now()`; 0 when they were
   #stopTimer: ReturnType<typeof setTimeout> | undefined = undefined;
 
   constructor(server: unknown) {
@@ -122,6 +123,7 @@ export class ServerCore extends PortCore {
         portOf(connection).emitFor(connection, "bufferempty", connection.fd);
         portOf(connection).emitFor(connection, "drain", connection.fd);
       },
+      onFault: (connection, error) => this.fault(error, connection),
     });
   }
 
@@ -224,11 +226,11 @@ export class ServerCore extends PortCore {
 
   /** Tells connections to go when they have had their time. Returns `false` when they had no more than that anyway. */
   #wait(patience: number): boolean {
-    const end = Date.now() + patience * 1000;
+    const end = performance.now() + patience * 1000;
     if (end >= this.#patienceEnd) return false;
     this.#patienceEnd = end;
     clearTimeout(this.#stopTimer);
-    if (patience > 0) this.#stopTimer = setTimeout(() => this.#insist(), patience * 1000);
+    if (patience > 0) this.#stopTimer = setTimeout(() => this.#insist(), delayOf(patience));
     else this.#insist();
     return true;
   }
@@ -236,7 +238,7 @@ export class ServerCore extends PortCore {
   #insist(): void {
     this.#patienceEnd = 0;
     this.#dismissAll(false);
-    this.#stopTimer = setTimeout(() => this.#table!.abortAll(), this.settings.websocket_close_timeout * 1000);
+    this.#stopTimer = setTimeout(() => this.#table!.abortAll(), delayOf(this.settings.websocket_close_timeout));
   }
 
   // ---- connections --------------------------------------------------------------------------------------------------

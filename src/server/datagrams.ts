@@ -4,6 +4,7 @@
  * @module
  */
 
+import { sliceBytes } from "../bytes.ts";
 import { SWOOLE_SOCK_UDP, SWOOLE_SOCK_UDP6 } from "../constants.ts";
 import { EBADF, SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_NO_PAYLOAD } from "../errors.ts";
 import { EIO, systemCode } from "../system_codes.ts";
@@ -48,7 +49,7 @@ export async function sendDatagram(
   if (!port.hasRoom(port.queuedBytes, data, data.length)) return false;
   port.queuedBytes += data.length;
   try {
-    await socket.send(data, ip, remotePort);
+    await socket.send(sliceBytes(data, 0, data.length), ip, remotePort);
   } catch (error) {
     return core.failed(systemCode(error) ?? EIO);
   } finally {

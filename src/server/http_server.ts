@@ -95,7 +95,7 @@ export class ProgramHttpHost implements HttpHost {
   readonly #files: StaticFiles | undefined;
   readonly #core: PortCore;
   #date = "";
-  #dateSecond = 0;
+  #dateAt = -1; // by the clock
 
   constructor(core: PortCore) {
     const { settings } = this.#core = core;
@@ -124,12 +124,12 @@ export class ProgramHttpHost implements HttpHost {
     return this.#core.now;
   }
 
-  /** RFC 9110 section 6.6.1; made once a second. */
+  /** RFC 9110 section 6.6.1; made anew whenever the clock has ticked. */
   get date(): string {
-    const second = Math.floor(this.#core.now / 1000);
-    if (second !== this.#dateSecond) {
-      this.#dateSecond = second;
-      this.#date = new Date(second * 1000).toUTCString();
+    const { now } = this.#core;
+    if (now !== this.#dateAt) {
+      this.#dateAt = now;
+      this.#date = new Date().toUTCString();
     }
     return this.#date;
   }

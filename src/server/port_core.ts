@@ -232,7 +232,7 @@ export class PortCore implements ConnectionOrigin {
     return this.main.table;
   }
 
-  /** The coarse clock, milliseconds since 1970. */
+  /** The coarse clock: milliseconds that only go forward. */
   get now(): number {
     return this.table!.now;
   }
@@ -274,7 +274,7 @@ export class PortCore implements ConnectionOrigin {
   /** Makes the first protocol of a connection. */
   readonly makeProtocol = (connection: Connection): Protocol => this.style.makeProtocol(connection);
 
-  /** When an idle connection is to be closed; 0 for never. */
+  /** When an idle connection is to be closed, by the clock; 0 for never. */
   idleDeadline(connection: Connection): number {
     const { heartbeat_idle_time, max_idle_time } = this.settings;
     let deadline = 0;
@@ -299,19 +299,18 @@ export class PortCore implements ConnectionOrigin {
   // ---- handlers -----------------------------------------------------------------------------------------------------
 
   /** Calls a handler, with the server as its first argument, for a connection, which ends when the handler fails. */
-  emitFor(connection: Connection, event: string, ...args: unknown[]): void {
+  emitFor(connection: Connection, event: string, ...args: unknown[]): void | Promise<void> {
     const handler = this.handler(event);
-    if (handler !== undefined) this.run(connection, () => handler(this.main.server, ...args));
+    if (handler !== undefined) return this.run(connection, () => handler(this.main.server, ...args));
   }
 
   /** Calls `connect`, `receive`, `close` or `disconnect`: with two or three arguments, or with `event_object` with one. */
-  emitAbout(connection: Connection, event: string, reactorId: number, data?: Uint8Array): void {
+  emitAbout(connection: Connection, event: string, reactorId: number, data?: Uint8Array): void | Promise<void> {
     if (!this.main.settings.event_object) {
-      if (data === undefined) this.emitFor(connection, event, connection.fd, reactorId);
-      else this.emitFor(connection, event, connection.fd, reactorId, data);
-      return;
+      if (data === undefined) return this.emitFor(connection, event, connection.fd, reactorId);
+      return this.emitFor(connection, event, connection.fd, reactorId, data);
     }
-    this.emitFor(connection, event, new ServerEvent(connection.fd, reactorId, data));
+    return this.emitFor(connection, event, new ServerEvent(connection.fd, reactorId, data));
   }
 
   /**

@@ -28,7 +28,7 @@ export abstract class ServerConnections {
    * Sends octets as they are, without any framing.
    *
    * @param fd The connection.
-   * @param data Text, or octets that nobody changes afterwards.
+   * @param data Text or bytes. They may be changed as soon as this returns.
    * @returns `false` with 550 for nothing to send, 1005 for an unknown fd, 1009 for a full queue.
    */
   send(fd: number, data: string | Uint8Array): boolean {
@@ -37,7 +37,7 @@ export abstract class ServerConnections {
     const connection = this.#core.connection(fd);
     if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
     if (!portOf(connection).hasRoom(connection.queuedBytes, bytes, bytes.length)) return false;
-    connection.append(bytes);
+    connection.appendCopy(bytes);
     this.#core.responseCount++;
     return true;
   }
@@ -46,7 +46,7 @@ export abstract class ServerConnections {
    * Sends octets as they are, and waits until the peer has taken them, or the system for it. Never fails for a full queue.
    *
    * @param fd The connection.
-   * @param data Text, or octets that nobody changes afterwards.
+   * @param data Text, or bytes that nobody changes until the promise has settled.
    * @returns `false` with 550 for nothing to send, 1005 for an unknown fd, and one that goes meanwhile.
    */
   async sendwait(fd: number, data: string | Uint8Array): Promise<boolean> {
@@ -166,7 +166,7 @@ export abstract class ServerConnections {
   heartbeat(ifClose = true): number[] | false {
     const { table, protectedFds, settings } = this.#core;
     if (table === undefined || settings.heartbeat_check_interval === 0) return false;
-    const now = Date.now();
+    const now = table.time;
     const idle = [...table.connections()].filter((connection) => {
       const { heartbeat_idle_time } = portOf(connection).settings;
       if (heartbeat_idle_time === 0 || protectedFds.has(connection.fd)) return false;
@@ -196,6 +196,7 @@ export abstract class ServerConnections {
     const { remoteAddress, peerCertificate, protocol } = connection;
     const { boundPort, place } = portOf(connection);
     const uid = this.#core.uids.get(fd);
+    const dateOf = (time: number) => this.#core.table!.dateOf(time) / 1000;
     return {
       ...(uid === undefined ? {} : { uid }),
       server_port: boundPort || place!.port,
@@ -203,11 +204,11 @@ export abstract class ServerConnections {
       remote_port: remoteAddress?.port ?? 0,
       remote_ip: remoteAddress?.hostname ?? "",
       reactor_id: 0,
-      connect_time: Math.floor(connection.connectTime / 1000),
-      last_time: Math.floor(connection.lastReceived / 1000),
-      last_recv_time: connection.lastReceived / 1000,
-      last_send_time: connection.lastSent / 1000,
-      last_dispatch_time: connection.lastReceived / 1000,
+      connect_time: Math.floor(dateOf(connection.connectTime)),
+      last_time: Math.floor(dateOf(connection.lastReceived)),
+      last_recv_time: dateOf(connection.lastReceived),
+      last_send_time: dateOf(connection.lastSent),
+      last_dispatch_time: dateOf(connection.lastReceived),
       close_errno: 0,
       recv_queued_bytes: protocol instanceof RawSession ? protocol.heldBytes : 0,
       send_queued_bytes: connection.queuedBytes,

@@ -19,6 +19,7 @@ import {
 } from "../errors.ts";
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
+import { PreparedMessage } from "../websocket/prepared_message.ts";
 import { packFrame, readOutgoing, unpackFrame } from "../websocket/pack.ts";
 import type { ServerCore } from "./core.ts";
 import type { ObjectEvents, Spellings, WebSocketServerEvents } from "./events.ts";
@@ -89,8 +90,8 @@ export class WebSocketServer extends HttpServer {
    * Sends a message, or any frame, to one client.
    *
    * @param fd The connection.
-   * @param data A text, octets (which nobody changes afterwards), or a `Frame`, for which the other arguments are ignored. A
-   * frame that was received is forwarded as it is.
+   * @param data A text, bytes (which may be changed as soon as this returns), or a `Frame` or `PreparedMessage`, for which the
+   * other arguments are ignored. A frame that was received is forwarded as it is.
    * @param opcode The frame type, text unless given. With `WEBSOCKET_OPCODE_CLOSE` a text is the reason for code 1000.
    * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`; FIN unless given. `false` or 0 begins or continues a fragmented message.
    * @returns `true` when it was sent or queued. `false` with 1005 for an unknown fd, 8503 when it is no WebSocket, 1003 when it
@@ -99,7 +100,7 @@ export class WebSocketServer extends HttpServer {
    */
   push(
     fd: number,
-    data: string | Uint8Array | Frame,
+    data: string | Uint8Array | Frame | PreparedMessage,
     opcode: number = WEBSOCKET_OPCODE_TEXT,
     flags: number | boolean = SWOOLE_WEBSOCKET_FLAG_FIN,
   ): boolean {
@@ -115,6 +116,19 @@ export class WebSocketServer extends HttpServer {
     if (!session.send(frame)) return core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // fragments of two messages would be mixed up
     core.responseCount++;
     return true;
+  }
+
+  /**
+   * Prepares a message that is sent to many: `push()` takes it as often as you like, and it is framed and compressed once.
+   *
+   * @param data A text, bytes, or a `Frame`, for which the other arguments are ignored. It is copied.
+   * @param opcode The frame type: text for a string, binary for bytes, unless given.
+   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`; FIN unless given. With COMPRESS it is compressed where that was agreed.
+   * @throws {TypeError} If `data` is none of these.
+   * @throws {RangeError} If it is no whole text or binary message.
+   */
+  prepare(data: string | Uint8Array | Frame, opcode?: number, flags?: number): PreparedMessage {
+    return new PreparedMessage(data, opcode, flags);
   }
 
   /**
@@ -174,7 +188,7 @@ export class WebSocketServer extends HttpServer {
     if (protocol instanceof HttpSession) info.websocket_status = protocol.status;
     else if (protocol instanceof WebSocketSession) {
       info.websocket_status = protocol.status;
-      info.recv_queued_bytes = protocol.protocol.heldBytes;
+      info.recv_queued_bytes = protocol.heldBytes;
     }
     return info;
   }
@@ -232,7 +246,7 @@ export class WebSocketServer extends HttpServer {
     const connection = this.#core.connection(fd);
     const protocol = connection?.protocol;
     if (protocol instanceof WebSocketSession) {
-      if (protocol.protocol.isOpen) return protocol;
+      if (protocol.protocol.canSend) return protocol;
       this.#core.failed(SWOOLE_ERROR_SESSION_CLOSING);
     } else {
       this.#core.failed(connection === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : SWOOLE_ERROR_WEBSOCKET_UNCONNECTED);

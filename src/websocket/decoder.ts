@@ -4,7 +4,7 @@
  * @module
  */
 
-import { GrowingBuffer, joinBytes } from "../bytes.ts";
+import { GrowingBuffer, joinBytes, sliceBytes } from "../bytes.ts";
 import { isAscii, mask, rotateKey } from "./mask.ts";
 import { isUtf8, UTF8_ACCEPT, UTF8_REJECT, validateUtf8 } from "./utf8.ts";
 
@@ -16,18 +16,19 @@ export interface DecoderOptions {
   readonly maxLength: number;
 }
 
-/**
- * Receives what the decoder found. The octets of a message or a control frame belong to the receiver from then on; they lie
- * in `bytes` from `start` to `end`.
- */
+/** Receives what the decoder found. The bytes of a message or a control frame lie in `bytes` from `start` to `end`. */
 export interface DecoderEvents {
   /**
    * A whole text (opcode 1, checked to be UTF-8) or binary message (opcode 2). A compressed one is as it travelled, and nothing
    * about it has been checked.
+   *
+   * @param lent Whether the memory is valid during the call only. Otherwise it is the receiver's.
    */
-  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed: boolean): void;
-  /** A whole Close, Ping or Pong frame (opcodes 8, 9, 10). */
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed: boolean, lent: boolean): void;
+  /** A whole Close, Ping or Pong frame (opcodes 8, 9, 10). The memory is valid during the call only. */
   onControl(opcode: number, bytes: Uint8Array, start: number, end: number): void;
+  /** The turn of this connection has been long enough: what is behind waits until `goOn()`. */
+  onTurnOver(): void;
   /** The peer broke a rule: close code and reason. Nothing follows. */
   onViolation(code: number, reason: string): void;
 }
@@ -35,14 +36,21 @@ export interface DecoderEvents {
 const MAX_HEADER = 14;
 const MAX_CONTROL_PAYLOAD = 125;
 
+/**
+ * So many frames are taken from a chunk before the other connections have their turn. A chunk may hold tens of thousands, and each
+ * of them may start a handler.
+ */
+const FRAMES_PER_TURN = 2048;
+
 /** The message type while no message has begun. */
 const NONE = 0;
 
 /**
  * Turns the octets of one direction of a connection into messages and control frames, in whatever pieces they arrive.
  *
- * A message that lies whole in a chunk is unmasked where it is and handed out without a copy. The octets of any other are
- * collected in one growing array: what a peer can make us hold is the message limit, however small its fragments are.
+ * A message that lies whole in a chunk is unmasked where it is, and lent to the receiver, or given if nothing else is in a chunk
+ * that was given. The bytes of any other are collected in one growing array: what a peer can make us hold is the message limit,
+ * however small its fragments are.
  */
 export class MessageDecoder {
   readonly #options: DecoderOptions;
@@ -89,6 +97,11 @@ export class MessageDecoder {
       (this.#rest === undefined ? 0 : this.#rest.length - this.#restAt);
   }
 
+  /** Whether the rest of a message, or of a frame, is still to come. */
+  get isMidMessage(): boolean {
+    return !this.#holding && (this.#left >= 0 || this.#type !== NONE || this.#stashed > 0);
+  }
+
   /** Holds decoding up from inside of `onMessage()`: what comes behind waits until `goOn()`. */
   hold(): void {
     this.#holding = true;
@@ -99,15 +112,17 @@ export class MessageDecoder {
     this.#holding = false;
     const rest = this.#rest;
     this.#rest = undefined;
-    if (rest !== undefined) this.receive(rest, this.#restAt);
+    if (rest !== undefined) this.#decode(rest, this.#restAt, false, true);
   }
 
   #keep(chunk: Uint8Array, at: number): void {
     if (at >= chunk.length) return;
     const rest = this.#rest;
     // A second chunk is one that was on its way when reading was paused.
-    this.#rest = rest === undefined ? chunk : joinBytes([rest.subarray(this.#restAt), chunk.subarray(at)]);
-    this.#restAt = rest === undefined ? at : 0;
+    this.#rest = rest === undefined
+      ? sliceBytes(chunk, at, chunk.length)
+      : joinBytes([rest.subarray(this.#restAt), chunk.subarray(at)]);
+    this.#restAt = 0;
   }
 
   /** Ends decoding: whatever comes from now on is thrown away. */
@@ -121,15 +136,30 @@ export class MessageDecoder {
   }
 
   /**
-   * Takes the next octets. All frames in them are handed out before it returns.
+   * Takes the next bytes. The frames in them are handed out before it returns, except behind `hold()` and `onTurnOver()`.
    *
-   * @param chunk The octets; their memory now belongs to the decoder, which changes it.
+   * @param chunk The bytes, which are changed. The memory is the caller's again when this returns, unless it is given.
    * @param at Index of the first one.
+   * @param given Whether the memory is given: a message that is alone in it is handed on as it is.
    */
-  receive(chunk: Uint8Array, at = 0): void {
+  receive(chunk: Uint8Array, at = 0, given = false): void {
+    if (this.#holding) this.#keep(chunk, at);
+    else this.#decode(chunk, at, given, false);
+  }
+
+  /** @param kept Whether the memory is what `#keep()` has made: the rest of it may stay there. */
+  #decode(chunk: Uint8Array, at: number, given: boolean, kept: boolean): void {
+    const first = given && at === 0 && this.#left < 0 && this.#stashed === 0 ? 0 : -1; // where a message that is alone begins
     const end = chunk.length;
+    let frames = 0;
     while (!this.#stopped) {
-      if (this.#holding) return this.#keep(chunk, at);
+      const isOver = frames === FRAMES_PER_TURN && at < end;
+      if (isOver || this.#holding) {
+        if (kept) this.#rest = chunk, this.#restAt = at;
+        else this.#keep(chunk, at);
+        if (isOver && !this.#holding) this.#events.onTurnOver();
+        return;
+      }
       if (this.#left < 0) {
         if (at >= end) return;
         at = this.#stashed === 0 ? this.#readHeader(chunk, at, end) : this.#completeHeader(chunk, at, end);
@@ -137,6 +167,7 @@ export class MessageDecoder {
       }
       const left = this.#left;
       const opcode = this.#opcode;
+      frames++;
       if (end - at >= left) {
         const stop = at + left;
         if (this.#fin && this.#type === NONE && opcode < 8) {
@@ -149,7 +180,7 @@ export class MessageDecoder {
             return void this.#violate(1007, "text is not UTF-8"); // section 8.1
           }
           this.#left = -1;
-          this.#events.onMessage(opcode, chunk, at, stop, compressed);
+          this.#events.onMessage(opcode, chunk, at, stop, compressed, frames > 1 || first < 0 || stop < end);
           at = stop;
           continue;
         }
@@ -296,8 +327,8 @@ export class MessageDecoder {
     const message = this.#message;
     this.#type = NONE;
     this.#message = undefined;
-    if (message === undefined) this.#events.onMessage(opcode, new Uint8Array(0), 0, 0, compressed);
-    else this.#events.onMessage(opcode, message.memory, 0, message.length, compressed);
+    if (message === undefined) this.#events.onMessage(opcode, new Uint8Array(0), 0, 0, compressed, false);
+    else this.#events.onMessage(opcode, message.memory, 0, message.length, compressed, false);
   }
 
   #collectControl(chunk: Uint8Array, at: number, stop: number): void {

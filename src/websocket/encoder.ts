@@ -12,7 +12,7 @@ const encoder = new TextEncoder();
 /** The longest header: 2 octets, 8 of length, 4 of masking key. */
 const MAX_HEADER = 14;
 
-/** Payloads up to this many octets are copied behind their header; larger ones travel by reference. */
+/** Payloads up to this many bytes are copied behind their header; larger ones go to the sink by themselves. */
 const COPY_LIMIT = 32 * 1024;
 
 /** Texts up to this many UTF-16 units are encoded in place, whatever they hold; longer ones if they turn out to be ASCII. */
@@ -65,11 +65,12 @@ function writeHeader(
  *
  * @param sink Where to.
  * @param first The first octet: FIN, the reserved bits and the opcode.
- * @param payload Where the payload is. Not changed; above 32 KiB it is kept by reference until it has been sent.
+ * @param payload Where the payload is. Not changed.
  * @param start Index of its first octet.
  * @param end Index behind its last octet.
  * @param maskingKey The key to mask with, for a client; none for a server.
- * @returns The size of the frame in octets.
+ * @param stays Whether nobody changes the payload any more: what is large is sent by reference then.
+ * @returns The size of the frame in bytes.
  */
 export function writeFrame(
   sink: ByteSink,
@@ -78,6 +79,7 @@ export function writeFrame(
   start: number,
   end: number,
   maskingKey?: number,
+  stays = false,
 ): number {
   const length = end - start;
   if (length <= COPY_LIMIT || maskingKey !== undefined) {
@@ -94,7 +96,8 @@ export function writeFrame(
   const at = sink.reserve(MAX_HEADER);
   const header = writeHeader(sink.memory, at, first, length, undefined) - at;
   sink.commit(header);
-  sink.append(payload.subarray(start, end));
+  if (stays) sink.append(payload.subarray(start, end));
+  else sink.appendCopy(payload, start, end);
   return header + length;
 }
 
@@ -115,7 +118,7 @@ export function writeTextFrame(sink: ByteSink, first: number, text: string, mask
       if (size !== 0) return size;
     }
     const payload = encoder.encode(text);
-    return writeFrame(sink, first, payload, 0, payload.length, maskingKey);
+    return writeFrame(sink, first, payload, 0, payload.length, maskingKey, true);
   }
   if (units <= SHORT_TEXT) {
     const { written } = encoder.encodeInto(text, aside);

@@ -15,7 +15,6 @@ import { type Outgoing, packFrame, unpackFrame } from "./pack.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-const EMPTY = new Uint8Array(0);
 
 /**
  * A frame: a message that arrived, or one to push (Swoole page "WebSocket\Server", `Swoole\WebSocket\Frame`).
@@ -43,11 +42,12 @@ export class Frame {
    */
   finish: boolean | null = null;
 
-  // The payload: octets, decoded text, or both once one was made from the other.
+  // The payload: bytes, decoded text, or both once one was made from the other.
   #text: string | undefined = "";
   #bytes: Uint8Array | undefined = undefined;
   #start = 0;
   #end = 0;
+  #lent = false; // the bytes are in memory that others will use
 
   /**
    * The payload: a `string` for text, a `Uint8Array` for every other opcode. Text is decoded when it is first read.
@@ -56,8 +56,6 @@ export class Frame {
     const bytes = this.#bytes;
     if (bytes === undefined || (this.opcode === WEBSOCKET_OPCODE_TEXT && this.#text !== undefined)) return this.#text!;
     if (this.opcode === WEBSOCKET_OPCODE_TEXT) return this.#text = decodeText(bytes, this.#start, this.#end);
-    // A small payload does not keep the large chunk alive in which it arrived.
-    if (bytes.buffer.byteLength > 2 * (this.#end - this.#start)) this.#own(sliceBytes(bytes, this.#start, this.#end));
     return this.bytes;
   }
 
@@ -71,19 +69,20 @@ export class Frame {
     }
   }
 
-  /** The payload's octets, whatever the opcode, without a copy: do not change them. */
+  /** The payload's bytes, whatever the opcode. The memory is yours: it may be changed, kept, and transferred to a worker. */
   get bytes(): Uint8Array {
-    let bytes = this.#bytes;
-    if (bytes === undefined) bytes = this.#text === "" ? EMPTY : encoder.encode(this.#text);
-    else if (this.#start !== 0 || this.#end !== bytes.length) bytes = viewBytes(bytes, this.#start, this.#end);
-    if (bytes !== this.#bytes) this.#own(bytes);
-    return bytes;
+    const bytes = this.#bytes;
+    if (bytes === undefined) this.#own(this.#text === "" ? new Uint8Array(0) : encoder.encode(this.#text));
+    else if (this.#lent || isMuchLarger(bytes, this.#end - this.#start)) this.#own(sliceBytes(bytes, this.#start, this.#end));
+    else if (this.#start > 0 || this.#end < bytes.length) this.#own(viewBytes(bytes, this.#start, this.#end));
+    return this.#bytes!;
   }
 
   #own(bytes: Uint8Array): void {
     this.#bytes = bytes;
     this.#start = 0;
     this.#end = bytes.length;
+    this.#lent = false;
   }
 
   /**
@@ -138,8 +137,17 @@ export class Frame {
     return unpackFrame(bytes, maxLength);
   }
 
-  /** Makes the frame of a received message; the octets stay where they are. @internal */
-  static received(fd: number, opcode: number, flags: number, bytes: Uint8Array, start: number, end: number): Frame {
+  // The bytes of a received message stay where they are; those that are lent, until `settle()` only.
+  /** Makes the frame of a received message. @internal */
+  static received(
+    fd: number,
+    opcode: number,
+    flags: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    lent: boolean,
+  ): Frame {
     const frame = new Frame();
     frame.fd = fd;
     frame.opcode = opcode;
@@ -149,6 +157,7 @@ export class Frame {
     frame.#bytes = bytes;
     frame.#start = start;
     frame.#end = end;
+    frame.#lent = lent;
     return frame;
   }
 
@@ -157,11 +166,18 @@ export class Frame {
     return frame.#bytes === undefined ? frame.#text!.length : frame.#end - frame.#start;
   }
 
-  /** Gives a received frame memory of its own, if it lies in a much larger chunk. @internal */
-  static compact(frame: Frame): void {
+  /** Gives a received frame memory of its own: whoever lent it is going to use it again. @internal */
+  static settle(frame: Frame): void {
+    if (!frame.#lent) return;
+    if (frame.#text === undefined) frame.#own(sliceBytes(frame.#bytes!, frame.#start, frame.#end));
+    else frame.#bytes = undefined, frame.#lent = false; // valid UTF-8: its text says all
+  }
+
+  /** The same for a frame that is going to wait; it does not keep a chunk alive that is much larger. @internal */
+  static store(frame: Frame): void {
     const bytes = frame.#bytes;
-    if (bytes === undefined || bytes.buffer.byteLength <= 2 * (frame.#end - frame.#start) + 128) return;
-    frame.#own(sliceBytes(bytes, frame.#start, frame.#end));
+    if (bytes === undefined) return;
+    if (frame.#lent || isMuchLarger(bytes, frame.#end - frame.#start)) frame.#own(sliceBytes(bytes, frame.#start, frame.#end));
   }
 
   /** What is sent of a frame: its text as long as there are no octets. @internal */
@@ -195,6 +211,11 @@ export class CloseFrame extends Frame {
   code: number = WEBSOCKET_CLOSE_NORMAL;
   /** The reason: at most 123 octets of UTF-8. */
   reason = "";
+}
+
+/** Whether a small payload would keep a large chunk alive. */
+function isMuchLarger({ buffer }: Uint8Array, size: number): boolean {
+  return buffer.byteLength > 2 * size + 128;
 }
 
 /** Texts up to this many octets are decoded aside: no view of the received chunk is made, which would be garbage at once. */

@@ -22,6 +22,7 @@ import { inflateNow } from "./deflate/inflate_now.ts";
 import { writeFrame, writeTextFrame } from "./encoder.ts";
 import { CloseFrame, Frame } from "./frame.ts";
 import { mask } from "./mask.ts";
+import { partsOf, PreparedMessage } from "./prepared_message.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -44,17 +45,22 @@ export interface Outgoing {
   start: number;
   /** Index behind the last octet, or the length of a text. */
   end: number;
+  /** The message that was prepared, if one was. */
+  prepared?: PreparedMessage;
 }
+
+/** What a program sends. */
+export type Sendable = string | Uint8Array | Frame | PreparedMessage;
 
 /**
  * Reads the arguments of `push()` and `pack()` as Swoole does, and checks what RFC 6455 lets an endpoint send.
  *
  * @returns `undefined` when the frame cannot be sent: an opcode other than 0, 1, 2, 8, 9, 10, a control payload above 125
  * octets, a close code that may not travel.
- * @throws {TypeError} If `data` is no text, octets or frame.
+ * @throws {TypeError} If `data` is none of these.
  */
 export function readOutgoing(
-  data: string | Uint8Array | Frame,
+  data: Sendable,
   opcode: number = WEBSOCKET_OPCODE_TEXT,
   flags: number | boolean = SWOOLE_WEBSOCKET_FLAG_FIN,
 ): Outgoing | undefined {
@@ -65,6 +71,9 @@ export function readOutgoing(
     frame = Frame.outgoing(data, finish === null ? data.flags : finish ? data.flags | 1 : data.flags & ~1);
   } else if (typeof data === "string" || data instanceof Uint8Array) {
     frame = { opcode, flags: Number(flags), payload: data, start: 0, end: data.length };
+  } else if (data instanceof PreparedMessage) {
+    const { first, flags, payload } = partsOf(data);
+    return { opcode: first & 0x0f, flags, payload, start: 0, end: payload.length, prepared: data };
   } else {
     throw new TypeError(`Cannot send a value of type ${typeof data}: a string, a Uint8Array or a Frame is needed`);
   }

@@ -5,13 +5,15 @@
  */
 
 import type { ByteSink } from "../byte_sink.ts";
+import { sliceBytes } from "../bytes.ts";
 import { WEBSOCKET_OPCODE_CLOSE, WEBSOCKET_OPCODE_PING, WEBSOCKET_OPCODE_PONG, WEBSOCKET_OPCODE_TEXT } from "../constants.ts";
 import { type CloseStatus, decodeClose, encodeClose } from "./close_code.ts";
 import { type DecoderEvents, type DecoderOptions, MessageDecoder } from "./decoder.ts";
-import { type Compression, isThere, type Packed } from "./deflate/compression.ts";
+import { type Compression, type Eventually, isThere, type Packed } from "./deflate/compression.ts";
 import type { InflateFailure } from "./deflate/engine.ts";
 import { SendQueue } from "./deflate/send_queue.ts";
 import { frameBytes, writeFrame, writeShared, writeTextFrame } from "./encoder.ts";
+import { partsOf, type PreparedMessage } from "./prepared_message.ts";
 import { isUtf8 } from "./utf8.ts";
 
 /** How a protocol behaves. One object is shared by all connections of a server. */
@@ -28,10 +30,16 @@ export interface ProtocolOptions extends DecoderOptions {
   readonly maskingKey?: () => number;
 }
 
-/** What a protocol tells its owner. Octets lie in `bytes` from `start` to `end` and belong to the receiver. */
+/** What a protocol tells its owner. Bytes lie in `bytes` from `start` to `end`. */
 export interface ProtocolEvents {
-  /** A whole message: text that is valid UTF-8 (opcode 1), or binary (opcode 2). `compressed` tells how it travelled. */
-  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed: boolean): void;
+  /**
+   * A whole message: text that is valid UTF-8 (opcode 1), or binary (opcode 2). `compressed` tells how it travelled, `lent` whether
+   * the memory is valid during the call only; otherwise it is the receiver's.
+   */
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed: boolean, lent: boolean): void;
+  /** Whether the peer takes so little that pongs have to wait for `sendPong()`: a peer cannot make us queue them without end. */
+  readonly isCongested: boolean;
+  // The memory of control frames is valid during the call only.
   /** A Ping, with `deliverPing` only. */
   onPing(bytes: Uint8Array, start: number, end: number): void;
   /** A Pong, with `deliverPong` only. */
@@ -42,6 +50,8 @@ export interface ProtocolEvents {
   onClose(payload: Uint8Array): void;
   /** A message is being inflated, which takes time: nothing more should be read until `onGoOn`. */
   onHold(): void;
+  /** Many frames came at once: the owner calls `goOn()` in a later turn of the event loop, and reads nothing more until then. */
+  onTurnOver(): void;
   /** Inflating has ended: the owner calls `work`, which hands on what waited for it, and reads again. */
   onGoOn(work: () => void): void;
   /** The peer broke a rule; nothing more is read. The owner fails the connection with this, at once or soon. */
@@ -83,6 +93,7 @@ export class WebSocketProtocol implements DecoderEvents {
   #fragmenting = false;
   #compressing = false; // the fragments of the message that is being sent
   #inflating = false;
+  #pong: Uint8Array | undefined = undefined; // the payload of one that waits
   #peerClose: Uint8Array | undefined = undefined; // payload of the peer's Close, while it is not answered
 
   /** @param compression What was agreed by permessage-deflate, if it was. */
@@ -134,26 +145,42 @@ export class WebSocketProtocol implements DecoderEvents {
     return this.#queue?.waitingBytes ?? 0;
   }
 
+  /** Whether the rest of a message is still to come. */
+  get isMidMessage(): boolean {
+    return this.#state < CLOSE_RECEIVED && this.#decoder.isMidMessage;
+  }
+
   /** Octets of an unfinished message that are held in memory. */
   get heldBytes(): number {
     return this.#decoder.heldBytes;
   }
 
   /**
-   * Takes octets from the peer.
+   * Takes bytes from the peer.
    *
-   * @param chunk The octets; their memory now belongs to the protocol.
+   * @param chunk The bytes, which are changed. The memory is the caller's again when this returns, unless it is given.
    * @param at Index of the first one.
+   * @param given Whether the memory is given: a message that is alone in it is handed on as it is.
    */
-  receive(chunk: Uint8Array, at = 0): void {
-    this.#decoder.receive(chunk, at);
+  receive(chunk: Uint8Array, at = 0, given = false): void {
+    this.#decoder.receive(chunk, at, given);
+  }
+
+  /** Goes on behind `onTurnOver()`. */
+  goOn(): void {
+    if (!this.#inflating) this.#decoder.goOn();
+  }
+
+  /** @internal */
+  onTurnOver(): void {
+    this.#events.onTurnOver();
   }
 
   /**
    * Sends a frame of a message.
    *
    * @param opcode 0, 1 or 2.
-   * @param payload The payload; octets above 32 KiB are kept by reference until they are sent.
+   * @param payload The payload. Bytes may be changed as soon as this returns.
    * @param fin Whether it ends its message.
    * @param start Index of the first octet of the payload, if it is octets.
    * @param end Index behind the last one.
@@ -174,9 +201,35 @@ export class WebSocketProtocol implements DecoderEvents {
     const first = fin ? 0x80 | opcode : opcode;
     if (this.#compressing) {
       this.#queue ??= new SendQueue(() => this.#events.onCompressed(), () => this.fail(1011, ""));
-      this.#queue.do(end - start, () => this.#compress(first, payload, start, end));
-    } else if (this.#queue?.isBusy) this.#queue.do(end - start, () => this.#write(first, payload, start, end));
+    }
+    if (this.#queue?.isBusy && typeof payload !== "string") { // it waits for longer than the memory is ours
+      payload = sliceBytes(payload, start, end);
+      [start, end] = [0, payload.length];
+    }
+    const size = end - start;
+    if (this.#compressing) this.#queue!.do(size, () => this.#compress(first, payload, start, end));
+    else if (this.#queue?.isBusy) this.#queue.do(size, () => this.#write(first, payload, start, end));
     else this.#write(first, payload, start, end);
+    return true;
+  }
+
+  /**
+   * Sends a prepared message; see `sendData()`.
+   *
+   * @param compress Whether to compress it, if that was agreed.
+   */
+  sendPrepared(message: PreparedMessage, compress: boolean): boolean {
+    if (!this.canSend || this.#fragmenting) return false;
+    const { first, payload } = partsOf(message);
+    const compression = this.#compression;
+    if (compress && compression !== undefined) {
+      this.#queue ??= new SendQueue(() => this.#events.onCompressed(), () => this.fail(1011, ""));
+      this.#queue.do(payload.length, () => this.#pack(first, compression.deflatePrepared(message)));
+    } else {
+      const write = () => this.#writePrepared(first, message);
+      if (this.#queue?.isBusy) this.#queue.do(payload.length, write);
+      else write();
+    }
     return true;
   }
 
@@ -205,11 +258,19 @@ export class WebSocketProtocol implements DecoderEvents {
     const owed = this.#peerClose;
     if (this.#state !== OPEN && owed === undefined) return false;
     this.#state = CLOSE_SENT;
+    this.#pong = undefined; // nothing is sent behind a Close
     const write = () => this.#write(0x80 | WEBSOCKET_OPCODE_CLOSE, payload);
     if (this.#queue === undefined) write();
     else this.#queue.do(0, write);
     if (owed !== undefined) this.#finishWith(owed);
     return true;
+  }
+
+  /** Sends the pong that has waited, if one has: it answers the last ping, which section 5.5.3 allows. */
+  sendPong(): void {
+    const pong = this.#pong;
+    this.#pong = undefined;
+    if (pong !== undefined && this.#state !== FINISHED) this.#write(0x80 | WEBSOCKET_OPCODE_PONG, pong);
   }
 
   /** Answers the peer's Close as the protocol would have done (section 5.5.1), if that was left to the owner. */
@@ -242,13 +303,14 @@ export class WebSocketProtocol implements DecoderEvents {
   }
 
   /** @internal */
-  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed: boolean): void {
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed: boolean, lent: boolean): void {
     if (!compressed) {
-      if (this.#state === OPEN) this.#events.onMessage(opcode, bytes, start, end, false);
+      if (this.#state === OPEN) this.#events.onMessage(opcode, bytes, start, end, false, lent);
       return;
     }
-    // Behind our own Close too: what follows may refer to it.
-    const inflated = this.#compression!.inflate(bytes.subarray(start, end), this.#options.maxLength);
+    // Behind our own Close too: what follows may refer to it. To inflate may take longer than the memory is lent for.
+    const payload = lent ? sliceBytes(bytes, start, end) : bytes.subarray(start, end);
+    const inflated = this.#compression!.inflate(payload, this.#options.maxLength);
     if (isThere(inflated)) return this.#onInflated(opcode, inflated);
     this.#inflating = true;
     this.#decoder.hold();
@@ -267,7 +329,7 @@ export class WebSocketProtocol implements DecoderEvents {
     if (result === 1007) return this.#refuse(1007, "the compressed data is corrupt");
     if (result === 1009) return this.#refuse(1009, "the message is too big");
     if (opcode === WEBSOCKET_OPCODE_TEXT && !isUtf8(result, 0, result.length)) return this.#refuse(1007, "text is not UTF-8");
-    if (this.#state === OPEN) this.#events.onMessage(opcode, result, 0, result.length, true);
+    if (this.#state === OPEN) this.#events.onMessage(opcode, result, 0, result.length, true, false);
   }
 
   #refuse(code: number, reason: string): void {
@@ -278,10 +340,11 @@ export class WebSocketProtocol implements DecoderEvents {
   /** @internal */
   onControl(opcode: number, bytes: Uint8Array, start: number, end: number): void {
     if (opcode === WEBSOCKET_OPCODE_CLOSE) {
-      this.#receiveClose(bytes.subarray(start, end));
+      this.#receiveClose(sliceBytes(bytes, start, end));
     } else if (opcode === WEBSOCKET_OPCODE_PING && !this.#options.deliverPing) {
       // Section 5.5.2: behind our own Close too, as long as the peer's has not come.
-      this.#write(0x80 | WEBSOCKET_OPCODE_PONG, bytes, start, end);
+      if (this.#events.isCongested) this.#pong = sliceBytes(bytes, start, end);
+      else this.#write(0x80 | WEBSOCKET_OPCODE_PONG, bytes, start, end);
     } else if (this.#state === OPEN) {
       if (opcode === WEBSOCKET_OPCODE_PING) this.#events.onPing(bytes, start, end);
       else if (this.#options.deliverPong) this.#events.onPong(bytes, start, end);
@@ -338,7 +401,10 @@ export class WebSocketProtocol implements DecoderEvents {
   /** Compresses and writes a frame; returns something to wait for if that is not done at once. */
   #compress(first: number, payload: string | Uint8Array, start: number, end: number): PromiseLike<void> | undefined {
     const last = first > 0x7f;
-    const packed = this.#compression!.deflate(payload, start, end, last && (first & 0x0f) !== 0, last);
+    return this.#pack(first, this.#compression!.deflate(payload, start, end, last && (first & 0x0f) !== 0, last));
+  }
+
+  #pack(first: number, packed: Eventually<Packed>): PromiseLike<void> | undefined {
     if (isThere(packed)) return this.#writePacked(first, packed);
     return packed.then((result) => {
       if (this.#state !== FINISHED) this.#writePacked(first, result);
@@ -347,9 +413,18 @@ export class WebSocketProtocol implements DecoderEvents {
 
   #writePacked(first: number, packed: Packed): undefined {
     if (packed.compressed && (first & 0x0f) !== 0) first |= 0x40; // RFC 7692 section 6.1: RSV1 on the first frame
-    if (this.#options.maskingKey !== undefined || packed.uses++ === 0) return void this.#write(first, packed.bytes);
-    if (packed.frame?.[0] !== first) packed.frame = frameBytes(first, packed.bytes);
+    const { bytes } = packed;
+    const key = this.#options.maskingKey?.();
+    if (key !== undefined || packed.uses++ === 0) return void writeFrame(this.#sink, first, bytes, 0, bytes.length, key, true);
+    if (packed.frame?.[0] !== first) packed.frame = frameBytes(first, bytes);
     writeShared(this.#sink, packed.frame);
+  }
+
+  #writePrepared(first: number, message: PreparedMessage): void {
+    const { payload, frame } = partsOf(message);
+    const key = this.#options.maskingKey?.();
+    if (key === undefined) writeShared(this.#sink, frame);
+    else writeFrame(this.#sink, first, payload, 0, payload.length, key, true);
   }
 
   #write(first: number, payload: string | Uint8Array, start = 0, end: number = payload.length): void {

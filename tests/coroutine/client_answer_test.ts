@@ -137,7 +137,7 @@ test("a chunked gzip body in pieces is put together before it is decompressed", 
   it.lane.receive("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n");
   for (let at = 0; at < octets.length; at += 7) {
     const piece = octets.subarray(at, at + 7);
-    it.lane.sink.onData(join(latin1(`${piece.length.toString(16)}\r\n`), piece, latin1("\r\n")));
+    it.lane.receive(join(latin1(`${piece.length.toString(16)}\r\n`), piece, latin1("\r\n")));
   }
   it.lane.receive("0\r\n\r\n");
   assertEquals([await asking, it.client.body], [true, "hello ".repeat(500)]);

@@ -133,7 +133,7 @@ test("a compressed body is decompressed on its way to the file; a broken one is 
         await requestOf(it.lane);
         it.lane.receive(`HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${octets.length - cut}\r\n\r\n`);
         for (let at = 0; at < octets.length - cut; at += 50) {
-          it.lane.sink.onData(octets.slice(at, Math.min(at + 50, octets.length - cut)));
+          it.lane.receive(octets.slice(at, Math.min(at + 50, octets.length - cut)));
         }
         if (cut === 0) assertEquals([await asking, text(path) === body], [true, true], coding);
         else assertEquals([await asking, it.client.errCode, it.client.statusCode], [false, 7102, 200], coding);

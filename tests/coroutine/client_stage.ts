@@ -52,7 +52,7 @@ export async function answered(
   const asking = ask(client);
   const request = await requestOf(lane);
   if (typeof answer === "string") lane.receive(answer);
-  else lane.sink.onData(answer);
+  else lane.receive(answer);
   return { result: await asking, request };
 }
 

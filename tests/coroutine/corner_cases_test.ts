@@ -40,7 +40,7 @@ test("what arrived while the handler had not called upgrade() yet is received, a
     results.push(await next(ws), await next(ws));
   });
   const lane = acceptLane(server);
-  lane.sink.onData(join(latin1(handshake()), sent(1, "hi")));
+  lane.receive(join(latin1(handshake()), sent(1, "hi")));
   lane.sink.onEnd();
   await settle();
   go();

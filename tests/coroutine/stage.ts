@@ -105,7 +105,7 @@ export function drain(lane: FakeLane): void {
 
 /** Octets arrive at a lane. */
 export function arrive(lane: FakeLane, ...parts: Uint8Array[]): void {
-  lane.sink.onData(join(...parts));
+  lane.receive(join(...parts));
 }
 
 /** A masked frame, as a client sends it. */

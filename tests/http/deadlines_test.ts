@@ -51,6 +51,9 @@ function connect(options: Partial<HttpHost> = {}) {
       onClosed: nothing,
       onBufferFull: nothing,
       onBufferEmpty: nothing,
+      onFault(_connection, error) {
+        throw error;
+      },
     },
     () => time,
   );

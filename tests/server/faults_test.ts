@@ -146,8 +146,8 @@ const VICTIMS: Victim[] = [
     },
     async meet(client, server) {
       await open(client);
-      server.push(2, new Uint8Array(1 << 20), 2);
-      assertEquals((await client.readFrame())?.payload.length, 1 << 20);
+      server.push(2, new Uint8Array(16 << 20), 2);
+      assertEquals((await client.readFrame())?.payload.length, 16 << 20);
       await expect1011(client);
     },
   })),

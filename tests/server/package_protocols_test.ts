@@ -27,7 +27,7 @@ function split(options: PackageOptions, chunks: Iterable<Uint8Array>): { package
   const splitter = new PackageSplitter(options);
   const packages: string[] = [];
   for (const chunk of chunks) {
-    splitter.receive(new Uint8Array(chunk), (bytes) => packages.push(latin(bytes)) > 0);
+    splitter.receive(new Uint8Array(chunk), true, (bytes) => packages.push(latin(bytes)) > 0);
     assertLessOrEqual(splitter.heldBytes, options.maxLength);
   }
   return { packages, failure: splitter.failure, held: splitter.heldBytes };
@@ -149,7 +149,7 @@ test("Redis: a request of many small pieces is not read again for each octet", (
   const splitter = new PackageSplitter(redis(1_000_000));
   let size = 0;
   for (let at = 0; at < stream.length; at++) {
-    splitter.receive(stream.slice(at, at + 1), (bytes) => {
+    splitter.receive(stream.slice(at, at + 1), true, (bytes) => {
       size = bytes.length;
       return true;
     });

@@ -11,7 +11,7 @@ function split(options: PackageOptions, chunks: Iterable<Uint8Array>): { package
   const splitter = new PackageSplitter(options);
   const packages: string[] = [];
   for (const chunk of chunks) {
-    splitter.receive(new Uint8Array(chunk), (bytes) => {
+    splitter.receive(new Uint8Array(chunk), true, (bytes) => {
       packages.push(Array.from(bytes, (octet) => String.fromCharCode(octet)).join(""));
       return true;
     });
@@ -141,7 +141,7 @@ test("what is held is never more than a package may have", () => {
     fc.property(anyOptions, anyOctets, (options, stream) => {
       const splitter = new PackageSplitter(options);
       for (const octet of stream) {
-        splitter.receive(new Uint8Array([octet]), (bytes) => {
+        splitter.receive(new Uint8Array([octet]), true, (bytes) => {
           assertLessOrEqual(bytes.length, options.maxLength);
           return true;
         });
@@ -154,14 +154,14 @@ test("what is held is never more than a package may have", () => {
 test("nothing more is delivered once nobody wants it", () => {
   const splitter = new PackageSplitter(eof("\n"));
   let count = 0;
-  splitter.receive(octets("a\nb\nc\n"), () => ++count < 2);
+  splitter.receive(octets("a\nb\nc\n"), true, () => ++count < 2);
   assertEquals(count, 2);
 });
 
 test("a delivered package is not written over by what follows", () => {
   const splitter = new PackageSplitter(eof("\n"));
   const kept: Uint8Array[] = [];
-  for (const part of ["a", "a\nb", "b\n", "c\n"]) splitter.receive(octets(part), (bytes) => kept.push(bytes) > 0);
+  for (const part of ["a", "a\nb", "b\n", "c\n"]) splitter.receive(octets(part), true, (bytes) => kept.push(bytes) > 0);
   assertEquals(kept.map((bytes) => new TextDecoder().decode(bytes)), ["aa\n", "bb\n", "c\n"]);
   assert(kept.every((bytes) => bytes.constructor === Uint8Array));
 });

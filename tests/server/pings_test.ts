@@ -35,6 +35,8 @@ function open({ interval, timeout, idle = 0 }: { interval: number; timeout: numb
       return time;
     },
     compressFrom: Infinity,
+    inputLimit: 1e9,
+    messageTimeout: 0,
     idleDeadline: (connection) => idle === 0 ? 0 : Math.max(connection.lastReceived, connection.lastSent) + idle * 1000,
   };
   const table = new ConnectionTable(
@@ -45,6 +47,9 @@ function open({ interval, timeout, idle = 0 }: { interval: number; timeout: numb
       onClosed: nothing,
       onBufferFull: nothing,
       onBufferEmpty: nothing,
+      onFault(_connection, error) {
+        throw error;
+      },
     },
     () => time,
   );

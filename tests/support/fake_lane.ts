@@ -9,6 +9,7 @@ import { LanePipe } from "../../src/lane_streams.ts";
 
 /** Notes what is asked of it. */
 export class FakeLane implements Lane {
+  readonly canReset: boolean = true;
   sink!: LaneSink;
   /** What was written, one entry for each write; copied when the memory was only lent. */
   readonly writes: { bytes: Uint8Array; owned: boolean }[] = [];
@@ -50,9 +51,11 @@ export class FakeLane implements Lane {
     return this.writes.map(({ bytes }) => Array.from(bytes, (octet) => String.fromCharCode(octet)).join("")).join("");
   }
 
-  /** Octets arrive. */
-  receive(data: string): void {
-    this.sink.onData(Uint8Array.from(data, (character) => character.charCodeAt(0)));
+  /** Bytes arrive. They are lent, and something else afterwards. */
+  receive(data: string | Uint8Array): void {
+    const chunk = typeof data === "string" ? Uint8Array.from(data, (character) => character.charCodeAt(0)) : data.slice();
+    this.sink.onData(chunk, false);
+    chunk.fill(0xdb);
   }
 }
 

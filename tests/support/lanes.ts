@@ -8,7 +8,7 @@
 
 import { test } from "node:test";
 import { runtime as onNodeNet } from "../../adapters/node.ts";
-import { type BytePipe, type Runtime, type Server, setRuntime } from "../../mod.ts";
+import { type BytePipe, type Lane, type LaneSink, type Runtime, type Server, setRuntime } from "../../mod.ts";
 import { loadRuntime } from "../../src/runtime.ts";
 
 /** A runtime whose connections offer nothing but their two streams. */
@@ -29,8 +29,70 @@ function withoutLanes(runtime: Runtime): Runtime {
   };
 }
 
+/** What a lane has lent is something else as soon as the call is over. */
+class LendingLane implements Lane {
+  readonly #lane: Lane;
+
+  constructor(lane: Lane) {
+    this.#lane = lane;
+  }
+
+  get canReset(): boolean {
+    return this.#lane.canReset;
+  }
+
+  start(sink: LaneSink): void {
+    this.#lane.start({
+      onData(chunk) {
+        const lent = new Uint8Array(chunk);
+        sink.onData(lent, false);
+        lent.fill(0xdb);
+      },
+      onEnd: () => sink.onEnd(),
+      onDrain: () => sink.onDrain(),
+      onClose: (error) => sink.onClose(error),
+    });
+  }
+
+  write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
+    return this.#lane.write(bytes, start, end, owned);
+  }
+
+  pause(): void {
+    this.#lane.pause();
+  }
+
+  resume(): void {
+    this.#lane.resume();
+  }
+
+  end(): void {
+    this.#lane.end();
+  }
+
+  abort(): void {
+    this.#lane.abort();
+  }
+}
+
+/** A runtime whose lanes lend what arrives, and use the memory again at once. */
+function lending(runtime: Runtime): Runtime {
+  const wrap = (pipe: BytePipe): BytePipe => {
+    const lane = new LendingLane(pipe.lane!);
+    return new Proxy(pipe, {
+      get: (target, key) => key === "lane" ? lane : Reflect.get(target, key, target),
+    });
+  };
+  return {
+    ...runtime,
+    listen: (options, accept, failed) => runtime.listen(options, (pipe) => accept(wrap(pipe)), failed),
+    connect: async (options) => wrap(await runtime.connect(options)),
+  };
+}
+
 const own = await loadRuntime();
-const named: Runtime = { ...onNodeNet, name: "node:net" };
+const onNet: Runtime = { ...onNodeNet, name: "node:net" };
+const named = own.name === "node" ? onNet : lending(onNet);
 const runtimes = own.name === "node" ? [named] : [own, named];
 
 /** Each way with its name. */

@@ -34,7 +34,7 @@ export class PipeEnd implements LaneSink {
 
   onData(chunk: Uint8Array): void {
     this.received += chunk.length;
-    if (this.take !== undefined) this.take(chunk);
+    if (this.take !== undefined) this.take(new Uint8Array(chunk)); // it is only lent
     else this.#text += new TextDecoder("latin1").decode(chunk);
     this.#notify();
   }

@@ -116,7 +116,7 @@ test("writeFrame takes a part of the octets and leaves them as they are, masked 
   }
 });
 
-test("writeFrame passes large payloads on by reference and copies small ones", () => {
+test("writeFrame passes large payloads on by reference if they stay as they are, and copies all others", () => {
   const kept: Uint8Array[] = [];
   const sink = new class extends MemorySink {
     override append(bytes: Uint8Array): void {
@@ -128,8 +128,10 @@ test("writeFrame passes large payloads on by reference and copies small ones", (
   writeFrame(sink, 0x82, small, 0, small.length);
   assertEquals(kept.length, 0);
   writeFrame(sink, 0x82, large, 0, large.length);
+  assertEquals(kept.length, 0);
+  writeFrame(sink, 0x82, large, 0, large.length, undefined, true);
   assertEquals(kept.map(({ buffer, length }) => [buffer === large.buffer, length]), [[true, large.length]]);
-  writeFrame(sink, 0x82, large, 0, large.length, KEY); // what is masked cannot be shared
+  writeFrame(sink, 0x82, large, 0, large.length, KEY, true); // what is masked cannot be shared
   assertEquals(kept.length, 1);
 });
 

@@ -90,15 +90,15 @@ test("pack gives the octets that Swoole gives", () => {
 test("pack takes the payload of a received frame from where it lies", () => {
   const memory = octets("..hello..");
   for (const [opcode, first] of [[1, "81"], [2, "82"], [9, "89"], [0, "80"]] as const) {
-    const received = Frame.received(7, opcode, FIN, memory, 2, 7);
+    const received = Frame.received(7, opcode, FIN, memory, 2, 7, false);
     assertEquals(packed(received), `${first}05${HELLO}`);
     assertEquals(toHex(received.bytes), HELLO);
     assertEquals(packed(received), `${first}05${HELLO}`);
   }
   // Only the payload counts, not where it ends. Of a Close it is ignored.
-  assertEquals(packed(Frame.received(7, 9, FIN, new Uint8Array(300), 298, 300)), "89020000");
-  assertEquals(packed(Frame.received(7, 8, FIN, memory, 2, 7)), "880203e8");
-  const changed = Frame.received(7, 1, FIN, memory, 2, 7);
+  assertEquals(packed(Frame.received(7, 9, FIN, new Uint8Array(300), 298, 300, false)), "89020000");
+  assertEquals(packed(Frame.received(7, 8, FIN, memory, 2, 7, false)), "880203e8");
+  const changed = Frame.received(7, 1, FIN, memory, 2, 7, false);
   changed.data = "other";
   assertEquals(packed(changed), `8105${toHex(octets("other"))}`);
   assertEquals(toHex(memory), toHex(octets("..hello..")));

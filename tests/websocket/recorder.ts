@@ -42,11 +42,9 @@ export function frames(mask: boolean, specs: readonly Spec[]): Uint8Array {
   return joinBytes(specs.map(([opcode, payload, fin]) => frame({ opcode, payload, fin, mask })));
 }
 
-/** A note that is written down when it is read: the octets have belonged to us since it was made, nobody may change them. */
-type Later = () => Note;
-
-function later(what: Note["what"], number: number, bytes: Uint8Array, start: number, end: number): Later {
-  return () => ({ what, number, text: toHex(bytes.subarray(start, end)) });
+/** A note of a message or a control frame. It is written down at once: the bytes may be something else afterwards. */
+function noteOf(what: Note["what"], number: number, bytes: Uint8Array, start: number, end: number): Note {
+  return { what, number, text: toHex(bytes.subarray(start, end)) };
 }
 
 /** A decoder with notes of all that it found. */
@@ -54,28 +52,28 @@ export class RecordedDecoder implements DecoderEvents {
   readonly decoder: MessageDecoder;
   /** Called on each message and control frame. */
   onEach: () => void = () => {};
-  #notes: Later[] = [];
+  readonly notes: Note[] = [];
 
   constructor(options: DecoderOptions) {
     this.decoder = new MessageDecoder(options, this);
   }
 
-  get notes(): Note[] {
-    return this.#notes.map((read) => read());
+  onTurnOver(): void {
+    this.decoder.goOn();
   }
 
   onMessage(opcode: number, bytes: Uint8Array, start: number, end: number): void {
-    this.#notes.push(later("message", opcode, bytes, start, end));
+    this.notes.push(noteOf("message", opcode, bytes, start, end));
     this.onEach();
   }
 
   onControl(opcode: number, bytes: Uint8Array, start: number, end: number): void {
-    this.#notes.push(later("control", opcode, bytes, start, end));
+    this.notes.push(noteOf("control", opcode, bytes, start, end));
     this.onEach();
   }
 
   onViolation(code: number, reason: string): void {
-    this.#notes.push(() => ({ what: "violation", number: code, text: reason }));
+    this.notes.push({ what: "violation", number: code, text: reason });
   }
 }
 
@@ -100,14 +98,10 @@ export class RecordedProtocol implements ProtocolEvents {
   /** Whether reading is held up, because something is being inflated. */
   held = false;
   readonly #sink = new MemorySink();
-  #notes: Later[] = [];
+  readonly notes: Note[] = [];
 
   constructor(options: ProtocolOptions, compression?: Compression) {
     this.protocol = new WebSocketProtocol(options, this, this.#sink, compression);
-  }
-
-  get notes(): Note[] {
-    return this.#notes.map((read) => read());
   }
 
   /** Takes what was sent since the last call, as hex. */
@@ -140,6 +134,12 @@ export class RecordedProtocol implements ProtocolEvents {
     this.held = true;
   }
 
+  readonly isCongested: boolean = false;
+
+  onTurnOver(): void {
+    this.protocol.goOn();
+  }
+
   onGoOn(work: () => void): void {
     this.held = false;
     work();
@@ -152,11 +152,11 @@ export class RecordedProtocol implements ProtocolEvents {
   }
 
   onFinished(code: number, reason: string): void {
-    this.#notes.push(() => ({ what: "finished", number: code, text: reason }));
+    this.notes.push({ what: "finished", number: code, text: reason });
   }
 
   #note(what: Note["what"], opcode: number, bytes: Uint8Array, start: number, end: number): void {
-    this.#notes.push(later(what, opcode, bytes, start, end));
+    this.notes.push(noteOf(what, opcode, bytes, start, end));
     this.onEach(what);
   }
 }

@@ -20,6 +20,8 @@ export class ClientChannelHost implements ChannelHost {
   readonly pingInterval: number;
   readonly pingTimeout: number;
   readonly compressFrom: number;
+  readonly inputLimit: number;
+  readonly messageTimeout: number;
   readonly readTimeout: number;
   readonly writeTimeout: number;
   readonly pushLimit: number;
@@ -41,6 +43,8 @@ export class ClientChannelHost implements ChannelHost {
     this.pingInterval = settings.websocket_ping_interval * 1000;
     this.pingTimeout = settings.websocket_ping_timeout * 1000;
     this.compressFrom = compressFrom(settings);
+    this.inputLimit = settings.input_buffer_size;
+    this.messageTimeout = settings.websocket_message_timeout * 1000;
     this.readTimeout = Math.max(settings.read_timeout, 0) * 1000;
     this.writeTimeout = Math.max(settings.write_timeout, 0) * 1000;
     this.pushLimit = settings.socket_buffer_size;

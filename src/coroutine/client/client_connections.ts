@@ -27,6 +27,10 @@ export function clientConnections(): ConnectionTable {
     onClosed: nothing,
     onBufferFull: nothing,
     onBufferEmpty: nothing,
+    onFault(connection, error) {
+      connection.error = error;
+      connection.protocol.onFault();
+    },
   });
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { viewBytes } from "../../bytes.ts";
+import { sliceBytes } from "../../bytes.ts";
 import type { Connection, Protocol } from "../../connection.ts";
 import {
   SWOOLE_HTTP_CLIENT_ESTATUS_REQUEST_TIMEOUT,
@@ -117,7 +117,7 @@ export class ClientSession implements Protocol {
 
   /** The answer is too late so many milliseconds from now; 0 for never. */
   limit(timeout: number): void {
-    this.#due = timeout > 0 && this.#exchange !== undefined ? Date.now() + timeout : 0;
+    this.#due = timeout > 0 && this.#exchange !== undefined ? performance.now() + timeout : 0;
     if (this.#due > 0) this.#alarm.at(this.#due);
   }
 
@@ -148,13 +148,13 @@ export class ClientSession implements Protocol {
 
   /** Something goes on: the time begins anew. */
   #delay(): void {
-    if (this.#due > 0) this.#due = Date.now() + this.#exchange!.request.timeout;
+    if (this.#due > 0) this.#due = performance.now() + this.#exchange!.request.timeout;
   }
 
   #onAlarm(): void {
     if (this.#exchange === undefined || this.#due === 0) return;
     if (this.#flow?.isBusy) this.#delay(); // it is the program that is slow
-    if (this.#due > Date.now()) return this.#alarm.at(this.#due);
+    if (this.#due > performance.now()) return this.#alarm.at(this.#due);
     this.#fail(new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_REQUEST_TIMEOUT, ETIMEDOUT));
     this.#connection.abort();
   }
@@ -197,7 +197,7 @@ export class ClientSession implements Protocol {
     const flow = this.#flow = new BodyFlow(sink, this.#connection, () => {
       if (!this.#parser.complete) this.#break(); // otherwise the failure comes with the end
     });
-    this.#parser.onBody = (chunk, start, end) => flow.push(viewBytes(chunk, start, end));
+    this.#parser.onBody = (chunk, start, end) => flow.push(sliceBytes(chunk, start, end));
     return true;
   }
 

@@ -69,6 +69,10 @@ export interface HttpClientSettings extends CompressionSettings, ClientTlsSettin
   websocket_ping_interval?: number;
   /** Drop a server that stays silent for this long after a ping. 30 s. */
   websocket_ping_timeout?: number;
+  /** How long the rest of a message may take to arrive, once it has begun; else the connection is closed with 1008. 60 s; 0 for ever. */
+  websocket_message_timeout?: number;
+  /** Bytes of received messages that may wait for `recv()`; above it nothing more is read. 1 MiB. */
+  input_buffer_size?: number;
   /** The most octets in pushes that wait for room and that nobody awaits. 8 MiB. */
   socket_buffer_size?: number;
 
@@ -126,6 +130,8 @@ const DEFAULTS: ResolvedClientSettings = {
   websocket_close_timeout: 5,
   websocket_ping_interval: 30,
   websocket_ping_timeout: 30,
+  websocket_message_timeout: 60,
+  input_buffer_size: 1024 * 1024,
   socket_buffer_size: 8 * 1024 * 1024,
   socks5_host: "",
   socks5_port: 1080,
@@ -164,6 +170,8 @@ const KINDS: Record<keyof HttpClientSettings, Kind> = {
   websocket_close_timeout: "seconds",
   websocket_ping_interval: "seconds",
   websocket_ping_timeout: "seconds",
+  websocket_message_timeout: "seconds",
+  input_buffer_size: "octets",
   socket_buffer_size: "octets",
   socks5_host: "text",
   socks5_port: PORT,

@@ -78,7 +78,7 @@ export abstract class HttpOutput implements ResponseTarget {
 
   send(bytes: Uint8Array): void {
     const { connection } = this;
-    if (bytes.length > COPY_LIMIT) return connection.append(bytes);
+    if (bytes.length > COPY_LIMIT) return connection.appendCopy(bytes);
     const at = connection.reserve(bytes.length);
     connection.memory.set(bytes, at);
     connection.commit(bytes.length);

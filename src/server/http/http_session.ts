@@ -4,6 +4,7 @@
  * @module
  */
 
+import { sliceBytes } from "../../bytes.ts";
 import type { Connection, Protocol } from "../../connection.ts";
 import type { HttpFailure, RequestHead } from "../../http/head.ts";
 import { isMultipart, RequestParser } from "../../http/request_parser.ts";
@@ -178,8 +179,8 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
   #hold(chunk: Uint8Array, at: number): void {
     if (at >= chunk.length || this.over) return;
     if (this.#held === undefined) {
-      this.#held = chunk;
-      this.#heldAt = at;
+      this.#held = sliceBytes(chunk, at, chunk.length);
+      this.#heldAt = 0;
     } else {
       // A chunk that was on its way when reading was paused.
       const rest = this.#held.subarray(this.#heldAt);

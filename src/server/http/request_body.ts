@@ -4,7 +4,7 @@
  * @module
  */
 
-import { joinBytes, viewBytes } from "../../bytes.ts";
+import { joinBytes, sliceBytes } from "../../bytes.ts";
 
 /** What a body asks of the connection that it comes from. */
 export interface BodySupply {
@@ -52,7 +52,7 @@ export class RequestBody {
   /** Octets arrived; their memory is the body's. */
   push(chunk: Uint8Array, start: number, end: number): void {
     if (this.#discarded || end <= start) return;
-    this.#parts.push(viewBytes(chunk, start, end));
+    this.#parts.push(sliceBytes(chunk, start, end));
     this.#size += end - start;
     if (this.#size >= HIGH_WATER && !this.#paused) {
       this.#paused = true;

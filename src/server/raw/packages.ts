@@ -5,7 +5,7 @@
  * @module
  */
 
-import { GrowingBuffer, viewBytes } from "../../bytes.ts";
+import { GrowingBuffer, sliceBytes, viewBytes } from "../../bytes.ts";
 import {
   SWOOLE_ERROR_PACKAGE_LENGTH_NOT_FOUND,
   SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE,
@@ -70,6 +70,8 @@ export class PackageSplitter {
   readonly #rule: PackageRule;
   #buffer: GrowingBuffer = new GrowingBuffer();
   #size = 0; // of the package that has begun, once it is known
+  #rest: Uint8Array | undefined = undefined; // what is left, once a receiver did not want the next package
+  #restAt = 0;
   #searched = 0; // octets of it that tell nothing
 
   constructor(options: PackageOptions) {
@@ -79,40 +81,70 @@ export class PackageSplitter {
     else this.#rule = length !== undefined ? lengthRule(length) : eofRule(eof!, split ?? false);
   }
 
+  /** Whether something is left for `goOn()`. */
+  get isStopped(): boolean {
+    return this.#rest !== undefined;
+  }
+
   /** Octets of a package that is not complete. */
   get heldBytes(): number {
-    return this.#buffer.length;
+    return this.#buffer.length + (this.#rest === undefined ? 0 : this.#rest.length - this.#restAt);
   }
 
   /**
-   * Takes octets in.
+   * Takes bytes in, when nothing is left of earlier ones that `goOn()` has to hand on.
    *
-   * @param chunk The octets; their memory is the splitter's.
-   * @param deliver Gets each package, which lies in memory that nobody changes any more. Returns whether to go on.
+   * @param chunk The bytes. The memory is the caller's again when this returns, unless it is given.
+   * @param given Whether the memory is given: a package that is alone in it is handed on as it is.
+   * @param deliver Gets each package, in memory of its own. Returns whether to go on; if not, `goOn()` does.
+   * @throws {TypeError} If the program has transferred what its `measure` function was shown.
    */
-  receive(chunk: Uint8Array, deliver: (bytes: Uint8Array) => boolean): void {
-    const buffer = this.#buffer;
+  receive(chunk: Uint8Array, given: boolean, deliver: (bytes: Uint8Array) => boolean): void {
     if (this.failure !== 0) return;
-    let bytes = chunk;
-    let end = chunk.length;
+    const buffer = this.#buffer;
     if (buffer.length > 0) {
-      buffer.append(chunk, 0, end, this.#size || this.#options.maxLength);
+      buffer.append(chunk, 0, chunk.length, this.#size || this.#options.maxLength);
       if (buffer.length < this.#size) return;
       this.#buffer = new GrowingBuffer(); // what is delivered lies in the old one
-      bytes = buffer.memory;
-      end = buffer.length;
+      return this.#split(buffer.memory, 0, buffer.length, true, deliver, buffer);
     }
-    let at = 0;
+    // The program's function may keep what it is shown: that is never memory that somebody else will use.
+    const isShown = this.#options.length?.measure !== undefined;
+    const bytes = isShown && !given ? sliceBytes(chunk, 0, chunk.length) : chunk;
+    this.#split(bytes, 0, bytes.length, given || bytes !== chunk, deliver);
+  }
+
+  /** Goes on behind a package whose receiver did not want the next one. */
+  goOn(deliver: (bytes: Uint8Array) => boolean): void {
+    const rest = this.#rest;
+    this.#rest = undefined;
+    if (rest !== undefined && this.failure === 0) this.#split(rest, this.#restAt, rest.length, true, deliver);
+  }
+
+  #split(
+    bytes: Uint8Array,
+    at: number,
+    end: number,
+    isOwn: boolean,
+    deliver: (bytes: Uint8Array) => boolean,
+    buffer?: GrowingBuffer,
+  ): void {
+    const first = at;
     while (at < end) {
       const size = this.#size || this.#measure(bytes, at, end);
       if (this.failure !== 0) return;
+      if (bytes.length < end) throw new TypeError("Cannot go on: package_length_func has transferred the memory it was shown");
       if (size === 0 || size > end - at) break;
       this.#size = this.#searched = 0;
       at += size;
-      if (!deliver(viewBytes(bytes, at - size, at))) return;
+      const isAlone = isOwn && size === end;
+      if (deliver(isAlone ? viewBytes(bytes, 0, size) : sliceBytes(bytes, at - size, at)) || at === end) continue;
+      this.#rest = isOwn ? bytes.subarray(0, end) : sliceBytes(bytes, at, end);
+      this.#restAt = isOwn ? at : 0;
+      return;
     }
     if (at === end) return;
-    if (at === 0 && bytes === buffer.memory) this.#buffer = buffer; // nothing was delivered
+    if (at === first && buffer !== undefined) this.#buffer = buffer; // nothing was delivered
     else this.#buffer.append(bytes, at, end, this.#size || this.#options.maxLength);
   }
 

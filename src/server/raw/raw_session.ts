@@ -4,7 +4,7 @@
  * @module
  */
 
-import { viewBytes } from "../../bytes.ts";
+import { sliceBytes, viewBytes } from "../../bytes.ts";
 import type { Connection, Protocol } from "../../connection.ts";
 import { EVENT_NAMES } from "../events.ts";
 import { type PackageOptions, PackageSplitter } from "./packages.ts";
@@ -51,11 +51,23 @@ function packageOptions(settings: ResolvedSettings): PackageOptions | undefined 
   };
 }
 
-/** The protocol of a raw connection. */
+/** What a chunk that waits costs beside its bytes, so that many small ones are not free. */
+const CHUNK_COST = 64;
+
+/**
+ * The protocol of a raw connection. As with WebSockets, nothing new is handed to a handler while as many handlers are under way as
+ * may be, nor while the peer takes too little of what is sent to it; the connection is read on until `input_buffer_size`.
+ */
 export class RawSession implements Protocol {
   readonly #connection: Connection;
   readonly #core: PortCore;
   readonly #splitter: PackageSplitter | undefined;
+  #waiting: Uint8Array[] = []; // chunks that have not been looked at
+  #waitingBytes = 0;
+  #holdsBack = false;
+  #handlers = 0; // that are under way
+  #isDelivering = false;
+  #peerEnded = false; // behind what waits
 
   constructor(connection: Connection, { core, packages }: RawHost) {
     this.#connection = connection;
@@ -64,47 +76,107 @@ export class RawSession implements Protocol {
     connection.deadline = core.idleDeadline(connection);
   }
 
-  /** Octets of a package that is not complete. */
+  /** Bytes of a package that is not complete, and of what waits for the program. */
   get heldBytes(): number {
-    return this.#splitter?.heldBytes ?? 0;
+    return (this.#splitter?.heldBytes ?? 0) + this.#waiting.reduce((sum, { length }) => sum + length, 0);
   }
 
-  receive(chunk: Uint8Array): void {
+  receive(chunk: Uint8Array, _at: number, given = false): void {
+    if (this.#waiting.length === 0 && this.#mayStart && !this.#splitter?.isStopped) return this.#deliverFrom(chunk, given);
+    this.#waiting.push(sliceBytes(chunk, 0, chunk.length));
+    this.#waitingBytes += chunk.length + CHUNK_COST;
+    if (this.#holdsBack || this.#waitingBytes < this.#core.settings.input_buffer_size) return;
+    this.#holdsBack = true;
+    this.#connection.pause();
+  }
+
+  get #mayStart(): boolean {
+    return !this.#isDelivering && !this.#connection.isFull && this.#handlers < this.#core.settings.max_handlers_per_connection;
+  }
+
+  #deliverFrom(chunk: Uint8Array, given: boolean): void {
     const splitter = this.#splitter;
     if (splitter === undefined) {
-      this.#deliver(viewBytes(chunk, 0, chunk.length));
+      this.#deliver(given ? viewBytes(chunk, 0, chunk.length) : sliceBytes(chunk, 0, chunk.length));
       return;
     }
-    // `package_length_func` is the program's.
-    this.#core.run(this.#connection, () => splitter.receive(chunk, (bytes) => this.#deliver(bytes)));
+    this.#split(splitter, () => splitter.receive(chunk, given, this.#deliver));
+  }
+
+  #split(splitter: PackageSplitter, work: () => void): void {
+    this.#isDelivering = true;
+    this.#core.run(this.#connection, work); // `package_length_func` is the program's
+    this.#isDelivering = false;
     if (splitter.failure === 0) return;
     this.#core.failed(splitter.failure);
     this.#connection.end(true);
   }
 
-  #deliver(bytes: Uint8Array): boolean {
+  /** Calls the handler. Returns whether the next one may be called. */
+  readonly #deliver = (bytes: Uint8Array): boolean => {
     this.#core.requestCount++;
-    this.#core.emitAbout(this.#connection, "receive", 0, bytes);
-    return this.#connection.isOpen;
+    const done = this.#core.emitAbout(this.#connection, "receive", 0, bytes);
+    if (done !== undefined) {
+      this.#handlers++;
+      done.then(this.#onSettled);
+    }
+    const { isOpen, isFull } = this.#connection;
+    return isOpen && !isFull && this.#handlers < this.#core.settings.max_handlers_per_connection;
+  };
+
+  readonly #onSettled = (): void => {
+    this.#handlers--;
+    this.#connection.gather(() => this.#goOn());
+  };
+
+  onDrain(): void {
+    this.#goOn();
+  }
+
+  /** Hands on what has waited. */
+  #goOn(): void {
+    const splitter = this.#splitter;
+    if (splitter?.isStopped && this.#mayStart) this.#split(splitter, () => splitter.goOn(this.#deliver));
+    while (this.#waiting.length > 0 && this.#mayStart && this.#connection.isOpen && !splitter?.isStopped) {
+      const chunk = this.#waiting.shift()!;
+      this.#waitingBytes -= chunk.length + CHUNK_COST;
+      this.#deliverFrom(chunk, true);
+    }
+    if (!this.#connection.isOpen) return;
+    if (this.#holdsBack && this.#waitingBytes < this.#core.settings.input_buffer_size / 2) {
+      this.#holdsBack = false;
+      this.#connection.resume();
+    }
+    if (this.#peerEnded && !this.#isBehind) this.#connection.end(false);
+  }
+
+  get #isBehind(): boolean {
+    return this.#waiting.length > 0 || this.#splitter?.isStopped === true;
   }
 
   receiveEnd(): void {
-    this.#connection.end(false);
+    if (!this.#isBehind) return this.#connection.end(false);
+    this.#peerEnded = true;
+    this.#connection.deadline = this.#core.now + this.#core.lingerTimeout;
   }
 
   onDeadline(now: number): void {
+    if (this.#peerEnded) return this.#connection.end(false);
     const deadline = this.#core.idleDeadline(this.#connection);
-    if (deadline !== 0 && deadline <= now) this.#connection.end(false);
-    else this.#connection.deadline = deadline;
+    if (deadline !== 0 && deadline <= now && !this.#connection.isPaused) this.#connection.end(false);
+    else this.#connection.deadline = Math.max(deadline, deadline === 0 ? 0 : now + 1);
   }
 
   onIdleChange(): void {
-    this.#connection.deadline = this.#core.idleDeadline(this.#connection);
+    if (!this.#peerEnded) this.#connection.deadline = this.#core.idleDeadline(this.#connection);
   }
 
   onFault(): void {
     this.#connection.end(true);
   }
 
-  onClosed(): void {}
+  onClosed(): void {
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+  }
 }

@@ -48,16 +48,22 @@ export interface ServerSettings
   websocket_ping_interval?: number;
   /** Drop a peer that stays silent for this long after a ping. 30 s. */
   websocket_ping_timeout?: number;
+  /** How long the rest of a message may take to arrive, once it has begun; else the connection is closed with 1008. 60 s; 0 for ever. */
+  websocket_message_timeout?: number;
 
   // ---- limits
   /** The most octets of a WebSocket message (else close code 1009) and of an HTTP body (else 413). 2 MiB. */
   package_max_length?: number;
   /** The most octets that wait to be sent on a connection; beyond it `push()` returns `false` with 1009. 8 MiB. */
   socket_buffer_size?: number;
-  /** Send queue at which `bufferFull` is called and reading stops. 80 % of `socket_buffer_size`. */
+  /** Send queue at which `bufferFull` is called and messages no longer start handlers. 80 % of `socket_buffer_size`. */
   buffer_high_watermark?: number;
   /** Send queue at which `bufferEmpty` and `drain` are called and reading goes on. 0. */
   buffer_low_watermark?: number;
+  /** Bytes of received messages that may wait for the program on one connection; above it nothing more is read. 1 MiB. */
+  input_buffer_size?: number;
+  /** The most `message` handlers of one connection that may be under way at a time; others wait. 1 for one after the other. 256. */
+  max_handlers_per_connection?: number;
   /** The most connections at a time; others are dropped at once. 100,000. */
   max_connection?: number;
   /** Another name of `max_connection`. */
@@ -187,9 +193,12 @@ const DEFAULTS: ResolvedSettings = {
   websocket_close_timeout: 5,
   websocket_ping_interval: 30,
   websocket_ping_timeout: 30,
+  websocket_message_timeout: 60,
   package_max_length: 2 * 1024 * 1024,
   socket_buffer_size: 8 * 1024 * 1024,
   buffer_high_watermark: 0,
+  input_buffer_size: 1024 * 1024,
+  max_handlers_per_connection: 256,
   buffer_low_watermark: 0,
   max_connection: 100_000,
   max_conn: 0,
@@ -234,9 +243,12 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   websocket_close_timeout: "seconds",
   websocket_ping_interval: "seconds",
   websocket_ping_timeout: "seconds",
+  websocket_message_timeout: "seconds",
   package_max_length: "octets",
   socket_buffer_size: "octets",
   buffer_high_watermark: "octets",
+  input_buffer_size: "octets",
+  max_handlers_per_connection: { from: 1, to: Number.MAX_SAFE_INTEGER },
   buffer_low_watermark: "octets",
   max_connection: "count",
   max_conn: "count",

@@ -17,6 +17,8 @@ export class ServerWebSocketHost implements WebSocketHost {
   readonly pingInterval: number;
   readonly pingTimeout: number;
   readonly compressFrom: number;
+  readonly inputLimit: number;
+  readonly messageTimeout: number;
   readonly #core: PortCore;
 
   /**
@@ -36,6 +38,8 @@ export class ServerWebSocketHost implements WebSocketHost {
     this.pingInterval = settings.websocket_ping_interval * 1000;
     this.pingTimeout = settings.websocket_ping_timeout * 1000;
     this.compressFrom = compressFrom(settings);
+    this.inputLimit = settings.input_buffer_size;
+    this.messageTimeout = settings.websocket_message_timeout * 1000;
   }
 
   get now(): number {

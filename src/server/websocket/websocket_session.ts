@@ -32,11 +32,15 @@ export interface WebSocketHost {
   readonly pingInterval: number;
   /** `websocket_ping_timeout`. */
   readonly pingTimeout: number;
-  /** Milliseconds since 1970, coarse. */
+  /** The coarse clock: milliseconds that only go forward. */
   readonly now: number;
-  /** Messages of at least so many octets are compressed without being asked for, where that was agreed. */
+  /** Messages of at least so many bytes are compressed without being asked for, where that was agreed. */
   readonly compressFrom: number;
-  /** When an idle connection is to be closed, in milliseconds since 1970; 0 for never. */
+  /** `input_buffer_size`: nothing more is read while the messages that wait for the program hold so many bytes. */
+  readonly inputLimit: number;
+  /** `websocket_message_timeout`. */
+  readonly messageTimeout: number;
+  /** When an idle connection is to be closed, by the clock; 0 for never. */
   idleDeadline(connection: Connection): number;
 }
 
@@ -63,7 +67,10 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   #endsWhenSent = false;
   #closeWaited = false; // our Close was behind other octets when its answer was due
   #finished = false; // a client's closing handshake is done, and the server is to end TCP
-  #peerEnded = false; // while a message is being inflated
+  #peerEnded = false; // while what came before is still to be delivered
+  #isTurnOver = false; // many frames came at once, and others have their turn
+  #messageBegun = 0; // when, while its rest is still to come
+  #isPaused = false; // for one of these reasons, or since the program has enough
   #pingSent = 0; // when, while its answer is awaited
   #endedByServer = false;
 
@@ -87,9 +94,12 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
    * Sends a frame.
    *
    * @returns Whether it was sent: not behind a Close, nor when fragments of two messages would be mixed up.
+   * @throws {TypeError} If its buffer has been transferred in the meantime.
    */
   send(frame: Outgoing): boolean {
-    const { opcode, payload, start, end } = frame;
+    const { opcode, payload, start, end, prepared } = frame;
+    if (payload.length < end) throw new TypeError("Cannot send the message: its buffer has been transferred");
+    if (prepared !== undefined) return this.protocol.sendPrepared(prepared, this.#toBeCompressed(frame));
     if (opcode === WEBSOCKET_OPCODE_CLOSE) return this.startClose(payload as Uint8Array);
     if (opcode > WEBSOCKET_OPCODE_CLOSE) return this.protocol.sendControl(opcode, payload as Uint8Array, start, end);
     const fin = (frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0;
@@ -101,7 +111,12 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
       ((flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS) !== 0 || end - start >= this.host.compressFrom);
   }
 
-  /** Octets that wait to be sent. */
+  /** Bytes that have arrived and wait: for the rest of their message, or for the program. */
+  get heldBytes(): number {
+    return this.protocol.heldBytes;
+  }
+
+  /** Bytes that wait to be sent. */
   get queuedBytes(): number {
     return this.connection.queuedBytes + this.protocol.waitingBytes;
   }
@@ -115,6 +130,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     const first = this.protocol.isOpen && !this.peerClosing;
     if (!this.protocol.sendClose(payload)) return false;
     this.#endedByServer = first;
+    this.connection.release(); // where the program does not read, the peer's Close would not come
     if (this.connection.isOpen) this.connection.deadline = this.host.now + this.host.closeTimeout;
     return true;
   }
@@ -128,13 +144,23 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
 
   // ---- Protocol -----------------------------------------------------------------------------------------------------
 
-  receive(chunk: Uint8Array, at: number): void {
-    this.protocol.receive(chunk, at);
+  receive(chunk: Uint8Array, at: number, given = false): void {
+    this.protocol.receive(chunk, at, given);
+    if (this.protocol.isMidMessage !== (this.#messageBegun !== 0)) this.#onMessageTurn();
+  }
+
+  /** A message has begun whose rest is still to come, or that rest has come. */
+  #onMessageTurn(): void {
+    this.#messageBegun = this.#messageBegun === 0 ? this.host.now : 0;
+    this.onIdleChange();
   }
 
   receiveEnd(): void {
-    // What came before the end is still to be delivered.
-    if (this.protocol.isInflating) return void (this.#peerEnded = true);
+    if (this.isBehind) {
+      this.#peerEnded = true;
+      this.connection.deadline = this.host.now + this.host.closeTimeout;
+      return;
+    }
     this.protocol.abandon(); // section 7.1.5: the peer is gone without a Close, 1006
     this.connection.end(this.#endedByServer);
   }
@@ -142,11 +168,17 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   onDeadline(now: number): void {
     const connection = this.connection;
     if (this.#finished) return connection.end(this.#endedByServer);
+    if (this.#peerEnded) {
+      this.protocol.abandon();
+      return connection.end(this.#endedByServer);
+    }
     if (this.protocol.isClosing) return this.#onCloseTimeout(now);
     if (this.protocol.owesClose) return this.protocol.answerClose(); // nor does the program the peer's
+    if (connection.isPaused && this.#messageBegun !== 0) this.#messageBegun = now; // it is we who do not take the rest
+    if (this.#messageDue !== 0 && this.#messageDue <= now) return this.protocol.fail(1008, "the message takes too long");
     const idle = this.host.idleDeadline(connection);
-    if (idle !== 0 && idle <= now && !this.isHoldingBack) return connection.end(false);
-    const heard = this.lastHeard;
+    if (idle !== 0 && idle <= now && !connection.isPaused) return connection.end(false);
+    const heard = this.#lastHeard;
     if (this.#pingSent !== 0) {
       if (heard >= this.#pingSent) this.#pingSent = 0;
       else if (now >= this.#pingSent + this.host.pingTimeout) return connection.abort(false);
@@ -157,12 +189,12 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
       this.#pongDue = true;
       this.protocol.sendControl(WEBSOCKET_OPCODE_PING, NO_PAYLOAD); // section 5.5.2: a ping may serve as a keepalive
     }
-    connection.deadline = this.#nextDeadline(this.lastHeard);
+    connection.deadline = this.#nextDeadline(this.#lastHeard);
   }
 
   onIdleChange(): void {
     // A closing connection has another deadline.
-    if (this.protocol.isOpen && !this.peerClosing) this.connection.deadline = this.#nextDeadline(this.lastHeard);
+    if (this.protocol.isOpen && !this.peerClosing) this.connection.deadline = this.#nextDeadline(this.#lastHeard);
   }
 
   /** The peer has not answered our Close; one that still reads what was sent before it has all the time that takes. */
@@ -175,9 +207,14 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     this.#closeWaited = connection.queuedBytes > 0;
   }
 
-  /** The last sign of life: octets, or progress through a queue behind which an answer to our ping is still to come. */
-  protected get lastHeard(): number {
-    return Math.max(this.connection.lastReceived, this.connection.lastProgress);
+  /**
+   * The last sign of life: bytes, or progress through a queue behind which the reply to our ping is still to come. While it is we
+   * who do not read, the peer cannot show that it lives, except by taking what we send.
+   */
+  get #lastHeard(): number {
+    const { lastReceived, lastProgress, lastSent, isPaused, queuedBytes } = this.connection;
+    if (!isPaused) return Math.max(lastReceived, lastProgress);
+    return queuedBytes === 0 ? this.host.now : Math.max(lastSent, lastProgress);
   }
 
   #nextDeadline(heard: number): number {
@@ -187,7 +224,15 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     if (this.#pingSent !== 0) ping = Math.min(this.#pingSent + pingTimeout, this.host.now + pingInterval);
     else if (pingInterval > 0) ping = heard + pingInterval;
     if (ping !== 0 && (deadline === 0 || ping < deadline)) deadline = ping;
+    const message = this.#messageDue;
+    if (message !== 0 && (deadline === 0 || message < deadline)) deadline = message;
     return deadline;
+  }
+
+  /** When the message that has begun is late; 0 for never. */
+  get #messageDue(): number {
+    const { messageTimeout } = this.host;
+    return this.#messageBegun === 0 || messageTimeout === 0 ? 0 : this.#messageBegun + messageTimeout;
   }
 
   onFault(): void {
@@ -200,36 +245,69 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
 
   // ---- ProtocolEvents -----------------------------------------------------------------------------------------------
 
-  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed = false): void {
+  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed: boolean, lent: boolean): void {
     let flags = this.host.protocolOptions.masked ? MASKED : UNMASKED;
     if (compressed) flags |= SWOOLE_WEBSOCKET_FLAG_COMPRESS | SWOOLE_WEBSOCKET_FLAG_RSV1;
-    this.deliver(Frame.received(this.connection.fd, opcode, flags, bytes, start, end));
+    this.deliver(Frame.received(this.connection.fd, opcode, flags, bytes, start, end, lent));
   }
 
   onPing(bytes: Uint8Array, start: number, end: number): void {
-    this.onMessage(WEBSOCKET_OPCODE_PING, bytes, start, end);
+    this.onMessage(WEBSOCKET_OPCODE_PING, bytes, start, end, false, true);
   }
 
   onPong(bytes: Uint8Array, start: number, end: number): void {
     if (this.#pongDue && start === end) return void (this.#pongDue = false); // nobody but us has asked for it
-    this.onMessage(WEBSOCKET_OPCODE_PONG, bytes, start, end);
+    this.onMessage(WEBSOCKET_OPCODE_PONG, bytes, start, end, false, true);
+  }
+
+  get isCongested(): boolean {
+    return this.connection.isFull;
+  }
+
+  onDrain(): void {
+    this.protocol.sendPong();
   }
 
   onHold(): void {
-    this.connection.pause();
+    this.updateReading();
+  }
+
+  onTurnOver(): void {
+    this.#isTurnOver = true;
+    this.updateReading();
+    setTimeout(() => {
+      this.#isTurnOver = false;
+      this.onGoOn(() => this.protocol.goOn());
+    }, 0);
   }
 
   onGoOn(work: () => void): void {
     const { connection } = this;
+    if (!connection.isOpen) return;
     connection.gather(work);
-    if (!connection.isOpen || this.protocol.isInflating) return;
-    if (!this.isHoldingBack) connection.resume();
-    if (this.#peerEnded) connection.gather(() => this.receiveEnd());
+    if (!connection.isOpen) return;
+    this.updateReading();
+    if (this.#peerEnded && !this.isBehind) connection.gather(() => this.receiveEnd());
   }
 
-  /** Whether the peer is not to be read for another reason. */
+  /** Stops reading the connection, or goes on, as what keeps it from being read comes and goes. */
+  protected updateReading(): void {
+    const { connection } = this;
+    const isBusy = this.protocol.isInflating || this.#isTurnOver || this.isHoldingBack;
+    if (isBusy === this.#isPaused || !connection.isOpen) return;
+    this.#isPaused = isBusy;
+    if (isBusy) connection.pause();
+    else connection.resume();
+  }
+
+  /** Whether the program has so many messages to take that nothing more is to be read. */
   protected get isHoldingBack(): boolean {
     return false;
+  }
+
+  /** Whether what has arrived before the end of the connection is still to be delivered. */
+  protected get isBehind(): boolean {
+    return this.protocol.isInflating || this.#isTurnOver;
   }
 
   onCompressed(): void {

@@ -4,19 +4,18 @@
  * @module
  */
 
-import type { Connection, Protocol } from "../../connection.ts";
+import type { Protocol } from "../../connection.ts";
 import { WEBSOCKET_STATUS_HANDSHAKE } from "../../constants.ts";
 import { encodeClose } from "../../websocket/close_code.ts";
-import type { CloseFrame, Frame } from "../../websocket/frame.ts";
 import { answerFields, checkHandshake } from "../../websocket/handshake.ts";
 import { EVENT_NAMES } from "../events.ts";
 import type { HttpRequest } from "../http/http_request.ts";
 import type { HttpResponse } from "../http/http_response.ts";
 import { ProgramHttpHost } from "../http_server.ts";
 import { HttpSession } from "../http/http_session.ts";
-import { isPromise, type PortCore, type Style } from "../port_core.ts";
+import type { PortCore, Style } from "../port_core.ts";
 import { refuse } from "../http/refusal.ts";
-import { ServerWebSocketHost } from "./websocket_host.ts";
+import { HandledWebSocket, HandlerHost } from "./handled_websocket.ts";
 import { WebSocketSession } from "./websocket_session.ts";
 
 /** The page for plain HTTP where nothing answers it (Swoole page "WebSocket\Server", onRequest). */
@@ -92,38 +91,5 @@ class HandshakeHost extends ProgramHttpHost {
 
   override onSwitch({ connection, compression }: HttpSession): Protocol {
     return new HandledWebSocket(connection, this.#frames, compression);
-  }
-}
-
-/** Hands frames to the program's `message` handler. */
-class HandlerHost extends ServerWebSocketHost {
-  readonly #core: PortCore;
-  readonly #server: unknown;
-
-  constructor(core: PortCore, server: unknown) {
-    super(core, { deliverClose: core.settings.open_websocket_close_frame, answerClose: true });
-    this.#core = core;
-    this.#server = server;
-  }
-
-  /** Messages of one connection start their handlers in order, without waiting for the last one to end. */
-  handle(connection: Connection, frame: Frame | CloseFrame): void {
-    const core = this.#core;
-    core.requestCount++;
-    try {
-      const result = core.handler("message")!(this.#server, frame);
-      if (isPromise(result)) result.then(undefined, (error) => core.fault(error, connection));
-    } catch (error) {
-      core.fault(error, connection);
-    }
-  }
-}
-
-/** A WebSocket whose messages go to a handler. */
-class HandledWebSocket extends WebSocketSession {
-  declare protected readonly host: HandlerHost;
-
-  protected override deliver(frame: Frame | CloseFrame): void {
-    this.host.handle(this.connection, frame);
   }
 }

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { sliceBytes } from "../../bytes.ts";
 import type { DeflateEngine, Deflater, DeflaterOptions, InflateFailure, Inflater } from "./engine.ts";
+import { partsOf, type PreparedMessage } from "../prepared_message.ts";
 import type { DeflateAgreement, DirectionAgreement } from "./negotiation.ts";
 
 const encoder = new TextEncoder();
@@ -12,7 +14,7 @@ const encoder = new TextEncoder();
 /** What `RFC 7692` section 7.2.1 takes off a message's end; it stays at the end of a fragment that others follow. */
 const TAIL = new Uint8Array([0x00, 0x00, 0xff, 0xff]);
 
-/** How long the last message is remembered, in milliseconds, in case it is sent to others too. */
+/** How long the last text is remembered, in milliseconds, in case it is sent to others too. */
 const MEMORY = 100;
 
 /** A payload that is ready to be sent. */
@@ -40,13 +42,15 @@ export interface Compression {
   /**
    * Compresses a message, or a fragment of one.
    *
-   * @param payload Text or octets; they may not change until they are sent.
+   * @param payload Text or bytes, which may be changed as soon as this returns.
    * @param start Index of the first octet.
    * @param end Index behind the last one.
    * @param whole Whether it is a whole message: that may stay as it is when it does not shrink.
    * @param last Whether its message ends here.
    */
   deflate(payload: string | Uint8Array, start: number, end: number, whole: boolean, last: boolean): Eventually<Packed>;
+  /** Compresses a prepared message, or takes what was compressed before. */
+  deflatePrepared(message: PreparedMessage): Eventually<Packed>;
   /** See `Inflater.inflate()`. */
   inflate(payload: Uint8Array, limit: number): Eventually<Uint8Array | InflateFailure>;
   /** The connection is over. */
@@ -78,12 +82,14 @@ export class Compressor {
   }
 
   #make(send: DirectionAgreement, receive: DirectionAgreement): Compression {
+    const sharedDeflater = () =>
+      this.#shared(this.#deflaters, send.windowBits, (bits) => {
+        return new SharedDeflater(this.#engine.deflater(bits, false, this.#options), bits);
+      });
     return new AgreedCompression(
       send.takeover
-        ? new OwnDeflater(this.#engine.deflater(send.windowBits, true, this.#options))
-        : this.#shared(this.#deflaters, send.windowBits, (bits) => {
-          return new SharedDeflater(this.#engine.deflater(bits, false, this.#options));
-        }),
+        ? new OwnDeflater(() => this.#engine.deflater(send.windowBits, true, this.#options), sharedDeflater)
+        : sharedDeflater(),
       receive.takeover
         ? this.#engine.inflater(receive.windowBits, true)
         : this.#shared(this.#inflaters, receive.windowBits, (bits) => this.#engine.inflater(bits, false)),
@@ -109,6 +115,7 @@ export class Compressor {
 
 interface Packer {
   deflate: Compression["deflate"];
+  deflatePrepared: Compression["deflatePrepared"];
   close(): void;
 }
 
@@ -127,6 +134,10 @@ class AgreedCompression implements Compression {
     return this.#packer.deflate(payload, start, end, whole, last);
   }
 
+  deflatePrepared(message: PreparedMessage): Eventually<Packed> {
+    return this.#packer.deflatePrepared(message);
+  }
+
   inflate(payload: Uint8Array, limit: number): Eventually<Uint8Array | InflateFailure> {
     return this.#inflater.inflate(payload, limit);
   }
@@ -139,40 +150,53 @@ class AgreedCompression implements Compression {
 
 /** Compresses with memory of earlier messages, so that each has to be sent compressed and once. */
 class OwnDeflater implements Packer {
-  readonly #deflater: Deflater;
+  readonly #make: () => Deflater;
+  readonly #shared: () => SharedDeflater;
+  #deflater: Deflater | undefined = undefined;
 
-  constructor(deflater: Deflater) {
-    this.#deflater = deflater;
+  /**
+   * @param make Makes a deflater without a memory of anything.
+   * @param shared Gives what compresses for all connections.
+   */
+  constructor(make: () => Deflater, shared: () => SharedDeflater) {
+    this.#make = make;
+    this.#shared = shared;
   }
 
   deflate(payload: string | Uint8Array, start: number, end: number, _whole: boolean, last: boolean): Eventually<Packed> {
-    return pack(this.#deflater, toBytes(payload, start, end), false, last);
+    return pack(this.#deflater ??= this.#make(), toBytes(payload, start, end), false, last);
+  }
+
+  /** The peer's window has what was prepared in it, and this deflater does not know it: the next message refers to nothing. */
+  deflatePrepared(message: PreparedMessage): Eventually<Packed> {
+    this.close();
+    return this.#shared().deflatePrepared(message);
   }
 
   close(): void {
-    this.#deflater.close();
+    this.#deflater?.close();
+    this.#deflater = undefined;
   }
 }
 
-/** Compresses each message by itself, for all connections. A message that is sent to many is compressed once. */
+/** Compresses each message by itself, for all connections. A text that is sent to many is compressed once. */
 class SharedDeflater implements Packer {
   readonly #deflater: Deflater;
-  #payload: string | Uint8Array | undefined = undefined;
-  #start = 0;
-  #end = 0;
+  readonly #windowBits: number;
+  #text: string | undefined = undefined;
   #packed: Eventually<Packed> | undefined = undefined;
   #timer: ReturnType<typeof setTimeout> | undefined = undefined;
 
-  constructor(deflater: Deflater) {
+  constructor(deflater: Deflater, windowBits: number) {
     this.#deflater = deflater;
+    this.#windowBits = windowBits;
   }
 
   deflate(payload: string | Uint8Array, start: number, end: number, whole: boolean, last: boolean): Eventually<Packed> {
-    if (!whole) return pack(this.#deflater, toBytes(payload, start, end), false, last);
-    if (payload === this.#payload && start === this.#start && end === this.#end) return this.#packed!;
-    this.#payload = payload;
-    this.#start = start;
-    this.#end = end;
+    // Bytes are not recognised: the program may have changed them since.
+    if (!whole || typeof payload !== "string") return pack(this.#deflater, toBytes(payload, start, end), whole, last);
+    if (payload === this.#text) return this.#packed!;
+    this.#text = payload;
     if (this.#timer === undefined) {
       this.#timer = setTimeout(() => this.forget(), MEMORY);
       (this.#timer as unknown as { unref?(): void }).unref?.();
@@ -180,9 +204,16 @@ class SharedDeflater implements Packer {
     return this.#packed = pack(this.#deflater, toBytes(payload, start, end), true, true);
   }
 
+  deflatePrepared(message: PreparedMessage): Eventually<Packed> {
+    const { packed, payload } = partsOf(message);
+    let result = packed.get(this.#windowBits);
+    if (result === undefined) packed.set(this.#windowBits, result = pack(this.#deflater, payload, true, true));
+    return result;
+  }
+
   forget(): void {
     clearTimeout(this.#timer);
-    this.#timer = this.#payload = this.#packed = undefined;
+    this.#timer = this.#text = this.#packed = undefined;
   }
 
   dispose(): void {
@@ -207,6 +238,5 @@ function pack(deflater: Deflater, message: Uint8Array, mayStayPlain: boolean, la
 }
 
 function toBytes(payload: string | Uint8Array, start: number, end: number): Uint8Array {
-  if (typeof payload === "string") return encoder.encode(payload);
-  return start === 0 && end === payload.length ? payload : payload.subarray(start, end);
+  return typeof payload === "string" ? encoder.encode(payload) : sliceBytes(payload, start, end);
 }

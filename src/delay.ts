@@ -1,0 +1,13 @@
+/**
+ * How long timers can be set for.
+ *
+ * @module
+ */
+
+/** The longest delay of a timer, in milliseconds, about 24 days: a longer one overflows, and the timer fires at once. */
+export const LONGEST_DELAY = 0x7fffffff;
+
+/** Seconds, any number of them, as the delay of a timer. */
+export function delayOf(seconds: number): number {
+  return Math.min(seconds * 1000, LONGEST_DELAY);
+}
