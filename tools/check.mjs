@@ -1,186 +1,176 @@
-// Runs every check of the project: `npm test`. Needs Node 20 or later; everything else is in tools/node_modules.
+// Runs every check of the project: `npm test`. Needs Node 20 or later and npm; it brings the runtimes and packages that it uses.
 //
 //   node tools/check.mjs [NAME …]     only the steps whose names contain one of the words
 //   node tools/check.mjs --list       what there is
+//   node tools/check.mjs --quick      a minute's worth of them, in one runtime
 //
-// Browsers are looked for under the usual names, or taken from CHROMIUM and FIREFOX. Where there is none, `--without-browser` leaves
-// that step out and says so, and `--without-firefox` (SLUICE_WITHOUT_FIREFOX=1) that part of it; otherwise it fails.
+// What else some tests need (browsers, Python's websockets and aiohttp, openssl) is listed in tools/prerequisites.mjs. Where it is
+// missing, these tests are left out, and the last lines say so. `--strict` (SLUICE_STRICT=1) fails instead. `--without-browser`
+// and `--without-firefox` leave out what is there. `--verbose` prints what steps printed that succeeded, too.
+// A step that prints nothing for SLUICE_SILENCE seconds (900; 0 for ever) is taken for stuck.
 
-import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-
-const root = fileURLToPath(new URL("..", import.meta.url));
-const bin = (name) => `${root}tools/node_modules/${name}`;
-const deno = bin(".bin/deno");
-const bun = bin(".bin/bun");
-const offline = ["--import-map", "tests/offline/import_map.json"];
-const nodes = ["22", "24", "26"];
-
-/** All files below a folder whose names end in a certain way. */
-function filesOf(folder, ending) {
-  return readdirSync(root + folder, { recursive: true }).filter((name) => name.endsWith(ending))
-    .map((name) => `${folder}/${name}`).sort();
-}
-
-const tests = filesOf("tests", "_test.ts");
-const browserTests = filesOf("tests/browser", "_in_browser.ts");
-const sources = [
-  "mod.ts",
-  "src/coroutine/mod.ts",
-  "adapters/auto.ts",
-  "adapters/deno.ts",
-  "adapters/bun.ts",
-  "adapters/node.ts",
-];
-
-/** Everything in src/ but the entry point that chooses an adapter. */
-const runtimeFree = readdirSync(`${root}src`, { recursive: true }).filter((
-  name,
-) => name.endsWith(".ts"))
-  .map((name) => `src/${name}`).filter((name) => name !== "src/coroutine/mod.ts");
-
-const steps = [
-  ["format", [deno, "fmt", "--check"]],
-  ["lint", [deno, "lint"]],
-  ["types", [
-    deno,
-    "check",
-    ...offline,
-    "mod.ts",
-    "adapters/",
-    "examples/",
-    "tests/",
-    "bench/",
-    "tools/mutants.ts",
-  ]],
-  ["types of src without a runtime", [
-    deno,
-    "check",
-    "--config",
-    "tests/offline/src_only.json",
-    ...runtimeFree,
-  ]],
-  ["house rules", [process.execPath, "tools/house_rules.mjs"]],
-  ["documentation", [deno, "doc", "--lint", ...sources]],
-  ["documentation examples", [
-    deno,
-    "test",
-    "-A",
-    "--doc",
-    "--no-check=remote",
-    ...offline,
-    "mod.ts",
-    "src/",
-    "adapters/",
-  ]],
-  ["package", [deno, "publish", "--dry-run", "--allow-dirty"]],
-  ["tests in Deno", [deno, "test", "-A", ...offline, ...tests]],
-  ["tests in Bun", [
-    bun,
-    "test",
-    "--timeout",
-    "120000",
-    ...tests.map((name) => `./${name}`),
-  ]],
-  ...nodes.map((version) => [
-    `tests in Node ${version}`,
-    [
-      bin(`n${version}/bin/node`),
-      "--import",
-      "./tests/offline/register.mjs",
-      "--test",
-      // All files in one process, as in Deno and Bun: to start one for each takes a minute or two.
-      version === "22" ? "--experimental-test-isolation=none" : "--test-isolation=none",
-      ...tests,
-    ],
-  ]),
-  ["browser", [
-    bin("n24/bin/node"),
-    "--import",
-    "./tests/offline/register.mjs",
-    "--test",
-    "--test-concurrency=1",
-    ...browserTests,
-  ]],
-];
+import { mkdtempSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { installation, isInstalled } from "./check/install.mjs";
+import { failuresOf, killAll, leftOutOf, Step } from "./check/step.mjs";
+import { lacksAll, quickSteps, root, steps } from "./check/steps.mjs";
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const options = new Set(
   process.argv.slice(2).filter((word) => word.startsWith("--")),
 );
+const strict = options.has("--strict") || process.env.SLUICE_STRICT === "1";
+const verbose = options.has("--verbose") || strict;
+const silence = Number(process.env.SLUICE_SILENCE ?? 900) || Infinity;
+
+const unwanted = [process.env.SLUICE_WITHOUT ?? ""];
+if (options.has("--without-browser")) unwanted.push("chromium", "firefox");
+if (options.has("--without-firefox")) unwanted.push("firefox");
+process.env.SLUICE_WITHOUT = unwanted.join(" ");
+const { find, howToBring, prerequisites } = await import("./prerequisites.mjs");
+
+const offered = options.has("--quick") ? quickSteps : steps;
 if (options.has("--list")) {
-  for (const [name] of steps) console.log(name);
+  for (const { name } of offered) console.log(name);
   process.exit();
 }
 
-const withoutFirefox = options.has("--without-firefox") ||
-  process.env.SLUICE_WITHOUT_FIREFOX === "1";
 const env = {
   ...process.env,
   NO_COLOR: "1",
   DENO_NO_UPDATE_CHECK: "1",
-  ...(withoutFirefox ? { SLUICE_WITHOUT_FIREFOX: "1" } : {}),
+  // Deno gets packages from where npm gets them, and trusts whom the system trusts, a company's proxy included.
+  DENO_TLS_CA_STORE: process.env.DENO_TLS_CA_STORE ?? "mozilla,system",
+  ...(process.env.npm_config_registry ? { NPM_CONFIG_REGISTRY: process.env.npm_config_registry } : {}),
+  ...(strict ? { SLUICE_STRICT: "1" } : {}),
 };
+const logs = mkdtempSync(join(tmpdir(), "sluice-checks-"));
 
-/** The longest that a step may take, in milliseconds. */
-const PATIENCE = 15 * 60 * 1000;
-
-/** Runs a step. What it prints comes in one piece at its end, so that steps can run side by side. */
-function run(name, command, args) {
-  return new Promise((resolve) => {
-    const start = Date.now();
-    const output = [];
-    const child = spawn(command, args, {
-      cwd: root,
-      env,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const late = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (chunk) => output.push(chunk));
-    }
-    child.on(
-      "error",
-      (error) =>
-        output.push(
-          Buffer.from(`${error.message}: run npm ci --prefix tools\n`),
-        ),
-    );
-    child.on("close", (status, signal) => {
-      clearTimeout(late);
-      if (signal !== null) output.push(Buffer.from(`ended by ${signal}\n`));
-      console.log(`\n=== ${name}`);
-      process.stdout.write(Buffer.concat(output));
-      resolve([status === 0 ? "ok" : "FAILED", (Date.now() - start) / 1000]);
-    });
-  });
+/** Prints a line with the time of day. */
+function tell(text) {
+  console.log(`[${new Date().toTimeString().slice(0, 8)}] ${text}`);
 }
 
-const chosen = steps.filter(([name]) => words.length === 0 || words.some((word) => name.includes(word)));
-const results = [];
-let next = 0;
+// Whoever ends the checks ends all that they have started.
+function stop(reason, code) {
+  tell(`ended by ${reason}`);
+  killAll();
+  process.exit(code);
+}
+for (
+  const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]]
+) process.on(signal, () => stop(signal, code));
+process.on("exit", killAll);
+// npm ends its shell, which tells nobody.
+const parent = process.ppid;
+setInterval(() => {
+  if (
+    process.env.npm_lifecycle_event !== undefined && process.ppid !== parent
+  ) stop("the end of npm", 143);
+}, 500).unref();
 
-/** Takes one step after the other. */
-async function work() {
-  while (next < chosen.length) {
-    const index = next++;
-    const [name, [command, ...args]] = chosen[index];
-    if (name === "browser" && options.has("--without-browser")) {
-      results[index] = [name, "LEFT OUT, as asked", 0];
-      continue;
-    }
-    const what = name === "browser" && withoutFirefox ? "browser, Firefox LEFT OUT, as asked" : name;
-    results[index] = [what, ...await run(name, command, args)];
+/** @type {Step[]} */
+const running = [];
+
+/** Runs a step, and tells when it begins and how it ends. */
+async function run(spec) {
+  const step = new Step(spec);
+  const log = join(logs, `${spec.name.replaceAll(" ", "_")}.log`);
+  tell(`begun   ${step.name}`);
+  running.push(step);
+  await step.run({ root, env, log, silence });
+  running.splice(running.indexOf(step), 1);
+  tell(
+    `${step.outcome.padEnd(7)} ${step.name} (${step.seconds.toFixed(1)} s)${step.reason && `: ${step.reason}`}`,
+  );
+  if (verbose || step.outcome !== "ok") {
+    console.log(`\n=== ${step.name}\n${step.output}`);
+  }
+  return step;
+}
+
+// A sign of life each minute: what runs, for how long, and what it has said last.
+setInterval(() => {
+  for (const { name, age, lastLine } of running) {
+    tell(`running ${name} (${age.toFixed(0)} s): ${lastLine.slice(0, 100)}`);
+  }
+}, 60_000).unref();
+
+const chosen = offered.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
+if (chosen.length === 0) {
+  console.error("no step has that name: --list tells which there are");
+  process.exit(1);
+}
+
+tell(`${chosen.length} steps; what they print is kept in ${logs}`);
+const missing = prerequisites.filter(({ name }) => find(name) === undefined);
+if (!options.has("--quick")) {
+  for (const { name, purpose } of missing) {
+    tell(
+      `there is no ${name}: ${purpose} will ${strict ? "fail" : "be left out"}`,
+    );
   }
 }
 
-// Three at a time: tests that wait leave their core to those of another runtime.
-await Promise.all([work(), work(), work()]);
+/** @type {Step[]} */
+const results = [];
+const leftOut = [];
+if (!isInstalled(root)) {
+  results.push(await run({ name: "npm ci", command: installation() }));
+}
+
+if (results.every(({ outcome }) => outcome === "ok")) {
+  const waiting = [];
+  const beside = [];
+  for (const spec of chosen) {
+    if (lacksAll(spec)) leftOut.push(spec);
+    else (spec.beside ? beside : waiting).push(spec);
+  }
+  const work = async () => {
+    while (waiting.length > 0) results.push(await run(waiting.shift()));
+  };
+  // Three at a time on two cores: tests that wait leave their core to those of another runtime.
+  const workers = Array.from({
+    length: Math.min(3, availableParallelism() + 1),
+  }, work);
+  await Promise.all([
+    ...workers,
+    ...beside.map(async (spec) => results.push(await run(spec))),
+  ]);
+}
 
 console.log("\n=== summary");
-for (const [name, outcome, seconds] of results) {
-  console.log(`${outcome.padEnd(8)} ${name} (${seconds.toFixed(1)} s)`);
+const place = ({ name }) => chosen.findIndex((spec) => spec.name === name);
+results.sort((a, b) => place(a) - place(b));
+let failed = false;
+const partly = new Set();
+for (const { name, outcome, seconds, reason, output } of results) {
+  const without = [...leftOutOf(output)];
+  without.forEach((what) => partly.add(what));
+  failed ||= outcome !== "ok" || (strict && without.length > 0);
+  const note = `${without.length > 0 ? `, parts LEFT OUT: ${without.join(", ")}` : ""}${reason && `: ${reason}`}`;
+  console.log(`${outcome.padEnd(8)} ${name} (${seconds.toFixed(1)} s)${note}`);
 }
-if (chosen.length === 0) console.error("no step has that name");
-process.exitCode = chosen.length > 0 && results.every(([, outcome]) => outcome !== "FAILED") ? 0 : 1;
+for (const { name, needs } of leftOut) {
+  failed ||= strict;
+  console.log(
+    `${strict ? "FAILED" : "LEFT OUT"} ${name}: there is no ${needs.join(" and no ")}`,
+  );
+}
+
+for (
+  const { name, output, reason } of results.filter(({ outcome }) => outcome !== "ok")
+) {
+  console.log(
+    `\n=== why ${name} failed (${reason})\n${failuresOf(output).join("\n")}`,
+  );
+}
+if (leftOut.length > 0 || partly.size > 0) {
+  console.log(`\n=== left out${strict ? ", which is a failure here" : ""}`);
+  for (const { name, purpose } of missing) {
+    console.log(`${name}, for ${purpose}: ${howToBring(name)}`);
+  }
+}
+process.exitCode = failed ? 1 : 0;

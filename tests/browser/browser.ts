@@ -4,9 +4,8 @@
  * @module
  */
 
-import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import process from "node:process";
+import { isHere, pathOf, testWith } from "../support/prerequisites.ts";
 
 // The part of playwright-core that is used here, so that this file type-checks without it.
 
@@ -61,30 +60,19 @@ export interface Browser {
   close(): Promise<void>;
 }
 
-const USUAL_PLACES = [
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-  "/usr/bin/google-chrome-stable",
-  "/opt/google/chrome/chrome",
-  "/snap/bin/chromium",
-  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-  "/Applications/Chromium.app/Contents/MacOS/Chromium",
-];
+/** A test in Chromium; where there is none it is left out, and says so. */
+export function testInChromium(name: string, work: () => Promise<void>): void {
+  testWith("chromium", name, work);
+}
 
-function findChromium(): string {
-  const { CHROMIUM } = process.env;
-  const places = CHROMIUM ? [CHROMIUM] : USUAL_PLACES;
-  const found = places.find((place) => existsSync(place));
-  if (found === undefined) {
-    throw new Error(`There is no browser at ${places.join(", ")}: install Chromium, or say with CHROMIUM=/path where it is`);
-  }
-  return found;
+/** Starts Chromium for the tests of a file, if there is one. */
+export async function launchBrowserIfHere(): Promise<Browser | undefined> {
+  return isHere("chromium") ? await launchBrowser() : undefined;
 }
 
 /** Starts Chromium without a window. */
 export function launchBrowser(): Promise<Browser> {
-  const executablePath = findChromium();
+  const executablePath = pathOf("chromium");
   const require = createRequire(new URL("../../tools/package.json", import.meta.url));
   return require("playwright-core").chromium.launch({
     executablePath,

@@ -1,10 +1,10 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 import { assert, assertEquals } from "@std/assert";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { findFaults, findPaleText } from "./accessibility.ts";
-import { type Browser, type Context, type ContextOptions, launchBrowser, type Page } from "./browser.ts";
+import { type Browser, type Context, type ContextOptions, launchBrowserIfHere, type Page, testInChromium } from "./browser.ts";
 import { type Example, lastingPort, startExample } from "./start_example.ts";
 
 const tool = (name: string): string => fileURLToPath(new URL(`../../tools/node_modules/${name}`, import.meta.url));
@@ -19,7 +19,7 @@ const PHONE: ContextOptions = { viewport: { width: 390, height: 844 }, hasTouch:
 
 let browser: Browser;
 before(async () => {
-  browser = await launchBrowser();
+  browser = (await launchBrowserIfHere())!;
 });
 after(() => browser?.close());
 
@@ -78,7 +78,7 @@ class Chat {
 /** Runs a test in each of the runtimes. */
 function testInAll(name: string, work: (chat: Chat, runtime: string) => Promise<void>): void {
   for (const [runtime, command] of Object.entries(RUNTIMES)) {
-    test(`${runtime}: ${name}`, async () => {
+    testInChromium(`${runtime}: ${name}`, async () => {
       const chat = new Chat(command);
       try {
         await chat.start();

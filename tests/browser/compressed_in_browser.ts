@@ -2,12 +2,11 @@
 // Ten compressed messages in a row, of all kinds, with Chromium and Firefox, in all that can be agreed on.
 
 import { assertEquals, assertMatch } from "@std/assert";
-import process from "node:process";
-import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { answerOf, describe, VARIANTS } from "../clients/compressed_servers.ts";
+import { testWith } from "../support/prerequisites.ts";
 import { Program, runners } from "../support/program.ts";
-import { launchBrowser } from "./browser.ts";
+import { launchBrowser, testInChromium } from "./browser.ts";
 import { Firefox } from "./firefox.ts";
 
 /** What is needed of a browser. */
@@ -50,7 +49,7 @@ async function visitAll(page: Visitor, tells: boolean): Promise<void> {
   }
 }
 
-test("ten messages and Chromium", async () => {
+testInChromium("ten messages and Chromium", async () => {
   const browser = await launchBrowser();
   try {
     const context = await browser.newContext();
@@ -69,6 +68,4 @@ async function checkFirefox(): Promise<void> {
   }
 }
 
-if (process.env.SLUICE_WITHOUT_FIREFOX === "1") {
-  test.skip("ten messages and Firefox (LEFT OUT by SLUICE_WITHOUT_FIREFOX)", checkFirefox);
-} else test("ten messages and Firefox", checkFirefox);
+testWith("firefox", "ten messages and Firefox", checkFirefox);

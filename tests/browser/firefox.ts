@@ -5,29 +5,11 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-
-const USUAL_PLACES = [
-  "/usr/bin/firefox-esr",
-  "/usr/bin/firefox",
-  "/snap/bin/firefox",
-  "/Applications/Firefox.app/Contents/MacOS/firefox",
-];
-
-function findFirefox(): string {
-  const { FIREFOX } = process.env;
-  const places = FIREFOX ? [FIREFOX] : USUAL_PLACES;
-  const found = places.find((place) => existsSync(place));
-  if (found !== undefined) return found;
-  throw new Error(
-    `There is no Firefox at ${places.join(", ")}: install it, say with FIREFOX=/path where it is, ` +
-      "or leave this out with --without-firefox (SLUICE_WITHOUT_FIREFOX=1)",
-  );
-}
+import { pathOf } from "../support/prerequisites.ts";
 
 /** An answer of the browser to a command. */
 interface Answer {
@@ -54,7 +36,7 @@ export class Firefox {
 
   /** Starts Firefox without a window and with a profile of its own. */
   static async launch(): Promise<Firefox> {
-    const path = findFirefox();
+    const path = pathOf("firefox");
     const profile = await mkdtemp(join(tmpdir(), "firefox-"));
     const child = spawn(path, ["--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0"], {
       stdio: ["ignore", "ignore", "pipe"],

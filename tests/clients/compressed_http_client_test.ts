@@ -16,7 +16,7 @@ import { Program, runners } from "../support/program.ts";
 import { serving } from "../support/serving.ts";
 import { answerOf, compressingServer, describe, VARIANTS } from "./compressed_servers.ts";
 import { compare, fragments, MESSAGES, PLAIN } from "./compressed_talk.mjs";
-import { PYTHON, testWithPython } from "./python.ts";
+import { PYTHON, PYTHON_WITH_AIOHTTP, testWithPython } from "./python.ts";
 
 const FIN = SWOOLE_WEBSOCKET_FLAG_FIN;
 const COMPRESS = SWOOLE_WEBSOCKET_FLAG_COMPRESS;
@@ -189,6 +189,6 @@ testWithPython(
 
 testWithPython(
   "our client exchanges ten messages with the server of Python's aiohttp",
-  () => checkServers([PYTHON], "./aiohttp_server.py", [{ options: {} }], all(7), false),
+  () => checkServers([PYTHON_WITH_AIOHTTP], "./aiohttp_server.py", [{ options: {} }], all(7), false),
   "aiohttp",
 );

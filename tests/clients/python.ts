@@ -4,24 +4,20 @@
  * @module
  */
 
-import { spawnSync } from "node:child_process";
-import process from "node:process";
-import { test } from "node:test";
+import { find } from "../../tools/prerequisites.mjs";
+import { testWith } from "../support/prerequisites.ts";
 
-/** The Python that Debian installs packages for. */
-export const PYTHON = "/usr/bin/python3";
+/** The Python that has websockets. */
+export const PYTHON: string = find("websockets") ?? "python3";
 
-/** A test that fails where the module is missing; `SLUICE_WITHOUT_PYTHON=1` leaves it out. */
+/** The Python that has aiohttp. */
+export const PYTHON_WITH_AIOHTTP: string = find("aiohttp") ?? "python3";
+
+/** A test that needs a module of Python; where it is missing the test is left out, and says so. */
 export function testWithPython(
   name: string,
   work: () => Promise<void>,
   module: "websockets" | "aiohttp" = "websockets",
 ): void {
-  if (process.env.SLUICE_WITHOUT_PYTHON === "1") return void test.skip(`${name} (LEFT OUT by SLUICE_WITHOUT_PYTHON)`, work);
-  test(name, () => {
-    if (spawnSync(PYTHON, ["-c", `import ${module}`]).status === 0) return work();
-    throw new Error(
-      `${PYTHON} has no ${module}: install python3-${module}, or leave these tests out with SLUICE_WITHOUT_PYTHON=1`,
-    );
-  });
+  testWith(module, name, work);
 }

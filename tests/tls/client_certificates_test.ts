@@ -1,16 +1,16 @@
 /** Servers that ask for the certificates of their clients. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { test } from "node:test";
 import { Server, type ServerSettings, SWOOLE_BASE, SWOOLE_SOCK_TCP, SWOOLE_SSL } from "../../mod.ts";
 import { forge } from "../support/forging_client.ts";
 import { servingOn, startOn, testLanes } from "../support/lanes.ts";
+import { isHere, pathOf, testWith } from "../support/prerequisites.ts";
 import { signal } from "../support/serving.ts";
 import { connectTls, tlsSettings } from "../support/tls_client.ts";
 import { as, ask, bodyOf, naming, namingServer, pair, path, read, where } from "./stage.ts";
@@ -100,7 +100,7 @@ function askResuming(port: number, who: string, version: string, session: string
   const key = who === "" ? [] : ["-cert", path(`${who}.pem`), "-key", path(`${who}_key.pem`)];
   const args = ["s_client", "-connect", `127.0.0.1:${port}`, "-servername", "localhost", "-ign_eof", version, ...key];
   return new Promise((resolve, reject) => {
-    const client = spawn("openssl", [...args, keep ? "-sess_out" : "-sess_in", session]);
+    const client = spawn(pathOf("openssl"), [...args, keep ? "-sess_out" : "-sess_in", session]);
     let text = "";
     client.stdout.on("data", (chunk: Uint8Array) => text += new TextDecoder().decode(chunk));
     client.stdin.on("error", () => {});
@@ -113,9 +113,10 @@ function askResuming(port: number, who: string, version: string, session: string
   });
 }
 
-const withOpenSsl: typeof testLanes = spawnSync("openssl", ["version"]).status === 0
-  ? testLanes
-  : (name) => void test.skip(`${name} (LEFT OUT: there is no openssl command)`, () => {});
+const withOpenSsl: typeof testLanes = (name, work) => {
+  if (isHere("openssl")) testLanes(name, work);
+  else testWith("openssl", name, () => Promise.resolve());
+};
 
 // Deno resumes the sessions of the whole program, and then finds nothing wrong with any certificate.
 withOpenSsl("a TLS session of somebody whom another port let in opens no door", async (runtime) => {

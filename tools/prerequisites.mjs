@@ -1,0 +1,154 @@
+// What some tests need of the machine beside Node and npm: where it is, and how to bring it where it is missing.
+//
+// A variable names another place (CHROMIUM, FIREFOX, PYTHON, OPENSSL). SLUICE_WITHOUT holds names of this list, separated by
+// blanks, that are to count as missing; SLUICE_STRICT=1 makes tests that need something missing fail, not be left out.
+//
+//   node tools/prerequisites.mjs     prints the Debian packages of what is missing
+
+import { spawnSync } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+const { env } = process;
+
+/** The first program that can be run: a path, or a name that is looked for in PATH. */
+function findProgram(variable, candidates) {
+  for (const candidate of env[variable] ? [env[variable]] : candidates) {
+    const places = candidate.includes("/")
+      ? [candidate]
+      : (env.PATH ?? "").split(delimiter).map((folder) => join(folder, candidate));
+    for (const place of places) {
+      try {
+        accessSync(place, constants.X_OK);
+        return place;
+      } catch {
+        // the next one
+      }
+    }
+  }
+  return undefined;
+}
+
+const CHROMIUM = [
+  "chromium",
+  "chromium-browser",
+  "google-chrome",
+  "google-chrome-stable",
+  "/usr/bin/chromium",
+  "/usr/bin/google-chrome",
+  "/opt/google/chrome/chrome",
+  "/snap/bin/chromium",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+  "/Applications/Chromium.app/Contents/MacOS/Chromium",
+];
+
+const FIREFOX = [
+  "firefox-esr",
+  "firefox",
+  "/usr/bin/firefox-esr",
+  "/usr/bin/firefox",
+  "/snap/bin/firefox",
+  "/Applications/Firefox.app/Contents/MacOS/firefox",
+];
+
+/** A Python that has a module. Debian's packages are for /usr/bin/python3, which need not be the first one in PATH. */
+function findPython(module) {
+  for (
+    const candidate of env.PYTHON ? [env.PYTHON] : ["/usr/bin/python3", "python3"]
+  ) {
+    const python = findProgram("", [candidate]);
+    if (
+      python !== undefined &&
+      spawnSync(python, ["-c", `import ${module}`], { stdio: "ignore" })
+          .status === 0
+    ) return python;
+  }
+  return undefined;
+}
+
+/**
+ * Each with its name, what it is for, how to find it (a path, or `undefined`), its Debian package, and how else to bring it.
+ *
+ * @type {readonly { name: string, purpose: string, find: () => string | undefined, apt: string, otherwise: string }[]}
+ */
+export const prerequisites = [{
+  name: "chromium",
+  purpose: "the browser tests",
+  find: () => findProgram("CHROMIUM", CHROMIUM),
+  apt: "chromium",
+  otherwise: "CHROMIUM=/path/to/chrome",
+}, {
+  name: "firefox",
+  purpose: "the browser tests in Firefox",
+  find: () => findProgram("FIREFOX", FIREFOX),
+  apt: "firefox-esr",
+  otherwise: "FIREFOX=/path/to/firefox",
+}, {
+  name: "websockets",
+  purpose: "the tests with Python's websockets",
+  find: () => findPython("websockets"),
+  apt: "python3-websockets",
+  otherwise: "pip install websockets, PYTHON=/path/to/python3",
+}, {
+  name: "aiohttp",
+  purpose: "the tests with Python's aiohttp",
+  find: () => findPython("aiohttp"),
+  apt: "python3-aiohttp",
+  otherwise: "pip install aiohttp, PYTHON=/path/to/python3",
+}, {
+  name: "openssl",
+  purpose: "a test of TLS sessions",
+  find: () => findProgram("OPENSSL", ["openssl"]),
+  apt: "openssl",
+  otherwise: "OPENSSL=/path/to/openssl",
+}];
+
+/** The names that are to count as missing, older variables included. */
+function unwanted() {
+  const names = new Set((env.SLUICE_WITHOUT ?? "").split(/[\s,]+/));
+  if (env.SLUICE_WITHOUT_FIREFOX === "1") names.add("firefox");
+  if (env.SLUICE_WITHOUT_PYTHON === "1") names.add("websockets").add("aiohttp");
+  return names;
+}
+
+/** @type {Map<string, string | undefined>} */
+const found = new Map();
+
+/**
+ * Where something is; `undefined` where it is missing, or not wanted.
+ *
+ * @param {string} name
+ * @returns {string | undefined}
+ */
+export function find(name) {
+  if (!found.has(name)) {
+    const prerequisite = prerequisites.find((candidate) => candidate.name === name);
+    if (prerequisite === undefined) {
+      throw new TypeError(`Cannot find ${name}: there is no such prerequisite`);
+    }
+    found.set(name, unwanted().has(name) ? undefined : prerequisite.find());
+  }
+  return found.get(name);
+}
+
+/**
+ * How to bring something that is missing, as part of a sentence.
+ *
+ * @param {string} name
+ * @returns {string}
+ */
+export function howToBring(name) {
+  if (unwanted().has(name)) return "left out as asked";
+  const { apt, otherwise } = prerequisites.find((candidate) => candidate.name === name);
+  return `apt-get install ${apt}, or ${otherwise}`;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  console.log(
+    prerequisites.filter(({ name }) => find(name) === undefined).map((
+      { apt },
+    ) => apt).join(" "),
+  );
+}
