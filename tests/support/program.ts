@@ -24,10 +24,11 @@ export class Program {
   /**
    * @param command The program with its arguments.
    * @param env Environment variables beside those of the tests.
+   * @param takesInput Whether `tell()` is used.
    */
-  constructor(command: readonly string[], env: Record<string, string> = {}) {
+  constructor(command: readonly string[], env: Record<string, string> = {}, takesInput = false) {
     this.process = spawn(command[0], command.slice(1), {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: [takesInput ? "pipe" : "ignore", "pipe", "pipe"],
       env: { ...process.env, NO_COLOR: "1", ...env },
     });
     this.process.on("error", (error) => this.errors += `${error}`);
@@ -54,6 +55,16 @@ export class Program {
       await new Promise<void>((resolve) => this.#wake.push(resolve));
     }
     return this.#lines.shift()!;
+  }
+
+  /** Sends it a line. */
+  tell(line: string): void {
+    this.process.stdin!.write(`${line}\n`);
+  }
+
+  /** The lines that it has printed and nobody has asked for yet. */
+  printed(): string[] {
+    return this.#lines.splice(0);
   }
 
   #notify(): void {

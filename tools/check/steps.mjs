@@ -101,6 +101,11 @@ export const steps = [
     ],
   },
   { name: "package", command: [deno, "publish", "--dry-run", "--allow-dirty"] },
+  {
+    name: "long lives",
+    beside: true,
+    command: inNode("24", ["tests/long/long_lives.ts"]),
+  },
   { name: "tests in Deno", command: inDeno(tests) },
   { name: "tests in Bun", command: inBun(tests) },
   ...nodes.map((version) => ({
