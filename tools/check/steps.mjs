@@ -106,6 +106,11 @@ export const steps = [
     beside: true,
     command: inNode("24", ["tests/long/long_lives.ts"]),
   },
+  {
+    name: "soak",
+    beside: true,
+    command: [process.execPath, "tools/soak.mjs", "0.5", "--small"],
+  },
   { name: "tests in Deno", command: inDeno(tests) },
   { name: "tests in Bun", command: inBun(tests) },
   ...nodes.map((version) => ({
