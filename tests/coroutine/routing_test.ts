@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import { HttpServer } from "../../src/coroutine/mod.ts";
+import { until } from "../support/activity.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { handshake } from "../support/raw_client.ts";
 import { get, latin1, open, readFrame, sent, serverWith } from "./stage.ts";
@@ -143,7 +144,7 @@ test("requests that wait behind a slow one are answered in order, and a handshak
   const client = new MemoryClient(server);
   client.send(new Uint8Array([...latin1(get("/1") + get("/2") + handshake("/3")), ...sent(1, "early")]));
   for (const path of ["/1", "/2"]) {
-    while (release.length === 0) await Promise.resolve();
+    await until("the handler waits", () => release.length > 0);
     release.pop()!();
     assertEquals((await client.readAnswer()).body, path);
   }

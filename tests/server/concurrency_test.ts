@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
 import { RequestQueue } from "../../src/server/http/request_queue.ts";
 import { resolveSettings } from "../../src/server/settings/settings.ts";
+import { until } from "../support/activity.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { EventLog } from "./event_log.ts";
 
@@ -74,7 +75,7 @@ test("requests above worker_max_concurrency wait for their turn, in order", asyn
   const stage = new Stage({ worker_max_concurrency: 1 });
   const clients = stage.ask("/a", "/b", "/c");
   await stage.log.count(1);
-  while (stage.counts[0] < 3) await Promise.resolve();
+  await until("3 requests are in work", () => stage.counts[0] >= 3);
   assertEquals([stage.counts, stage.log.lines], [[3, 1], ["/a"]]);
   assertEquals(stage.server.stats().request_count, 1);
   for (const [i, path] of ["/a", "/b", "/c"].entries()) {
@@ -90,7 +91,7 @@ test("both together: so many run, so many more wait, and the others are refused"
   const stage = new Stage({ max_concurrency: 2, worker_max_concurrency: 1 });
   const [a, b] = stage.ask("/a", "/b");
   await stage.log.count(1);
-  while (stage.counts[0] < 2) await Promise.resolve();
+  await until("2 requests are in work", () => stage.counts[0] >= 2);
   const [c] = stage.ask("/c");
   assertEquals((await c.readAnswer()).status, 503);
   stage.answer("/a");
@@ -106,7 +107,7 @@ test("who leaves while waiting loses the turn", async () => {
   stage.server.on("close", (_server, fd) => closed.add(`close ${fd}`));
   const [a, b, c] = stage.ask("/a", "/b", "/c");
   await stage.log.count(1);
-  while (stage.counts[0] < 3) await Promise.resolve();
+  await until("3 requests are in work", () => stage.counts[0] >= 3);
   b.drop();
   await closed.until("close 2");
   stage.answer("/a");
@@ -152,7 +153,7 @@ test("shutdown() waits for those that wait", async () => {
   const stage = new Stage({ worker_max_concurrency: 1 });
   const [a, b] = stage.ask("/a", "/b");
   await stage.log.count(1);
-  while (stage.counts[0] < 2) await Promise.resolve();
+  await until("2 requests are in work", () => stage.counts[0] >= 2);
   stage.server.shutdown();
   stage.answer("/a");
   await stage.log.count(2);

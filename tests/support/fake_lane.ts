@@ -5,6 +5,7 @@
  */
 
 import type { Address, BytePipe, Lane, LaneSink } from "../../mod.ts";
+import { noteActivity } from "./activity.ts";
 import { LanePipe } from "../../src/lane_streams.ts";
 
 /** Notes what is asked of it. */
@@ -24,19 +25,23 @@ export class FakeLane implements Lane {
   }
 
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
+    noteActivity();
     this.writes.push({ bytes: owned ? bytes.subarray(start, end) : bytes.slice(start, end), owned });
     return this.takes;
   }
 
   pause(): void {
+    noteActivity();
     this.paused = true;
   }
 
   resume(): void {
+    noteActivity();
     this.paused = false;
   }
 
   end(): void {
+    noteActivity();
     this.ended = true;
   }
 
@@ -53,6 +58,7 @@ export class FakeLane implements Lane {
 
   /** Bytes arrive. They are lent, and something else afterwards. */
   receive(data: string | Uint8Array): void {
+    noteActivity();
     const chunk = typeof data === "string" ? Uint8Array.from(data, (character) => character.charCodeAt(0)) : data.slice();
     this.sink.onData(chunk, false);
     chunk.fill(0xdb);

@@ -5,7 +5,10 @@
  */
 
 import type { BytePipe } from "../../mod.ts";
+import { noteActivity } from "./activity.ts";
 import { memoryPipes } from "./memory_pipe.ts";
+
+export { settle } from "./activity.ts";
 
 /** One answer as it came. */
 export interface Answer {
@@ -60,6 +63,7 @@ export class MemoryClient {
 
   /** Sends one chunk. */
   send(data: string | Uint8Array): void {
+    noteActivity();
     const chunk = typeof data === "string" ? Uint8Array.from(data, (character) => character.charCodeAt(0)) : data;
     this.#writer.write(chunk).catch(() => {});
   }
@@ -137,11 +141,7 @@ export class MemoryClient {
   }
 
   #notify(): void {
+    noteActivity();
     for (const wake of this.#wake.splice(0)) wake();
   }
-}
-
-/** Lets everything that is under way in memory come to rest. */
-export async function settle(): Promise<void> {
-  for (let i = 0; i < 10; i++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
