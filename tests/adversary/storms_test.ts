@@ -1,0 +1,123 @@
+// Storms: connections that are reset at once, floods, and more connections than there are descriptors. Others are served meanwhile.
+
+import { assert, assertEquals } from "@std/assert";
+import net from "node:net";
+import { test } from "node:test";
+import { ownLanes } from "../support/lanes.ts";
+import { inThisRuntime, Program } from "../support/program.ts";
+import { RawClient } from "../support/raw_client.ts";
+import { becomes, surviving, within } from "./harness.ts";
+
+/** Connects and resets at once. */
+function connectAndReset(port: number): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.on("close", () => resolve());
+    socket.on("connect", () => void socket.resetAndDestroy());
+  });
+}
+
+const sleep = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
+
+for (const [lane] of ownLanes) {
+  test(
+    `while connections are reset before they are accepted, others are accepted (${lane})`,
+    { timeout: 60_000 },
+    () =>
+      surviving({ lane }, { wait: 2000 }, async (victim) => {
+        const storm: Promise<void>[] = [];
+        for (let i = 0; i < 200; i++) {
+          storm.push(connectAndReset(victim.ports.event));
+          await sleep(20);
+        }
+        for (let i = 0; i < 200; i++) {
+          storm.push(connectAndReset(victim.ports.event)); // and a burst
+        }
+        await Promise.all(storm);
+        await sleep(500); // for the bystander to feel what the burst has left in the queue
+      }),
+  );
+
+  for (const what of ["messages", "pings", "fragments"]) {
+    test(`while a peer floods with ${what}, others have their turn (${lane})`, {
+      timeout: 60_000,
+    }, () =>
+      surviving({ lane }, { wait: 3000 }, async (victim) => {
+        const file = new URL("./flooder.ts", import.meta.url);
+        const flooder = new Program(
+          inThisRuntime(file, String(victim.ports.event), what, "5000"),
+        );
+        assertEquals(
+          await within(20_000, "the flooder begins", flooder.line()),
+          "ready",
+        );
+        await within(30_000, "the flooder is done", flooder.exited);
+      }));
+  }
+}
+
+test("out of descriptors a server goes on serving who is there, and recovers", {
+  timeout: 60_000,
+}, async () => {
+  const command = inThisRuntime(
+    new URL("./shortage_program.ts", import.meta.url),
+  );
+  const program = new Program([
+    "/bin/sh",
+    "-c",
+    'ulimit -n 200; exec "$@"',
+    "sh",
+    ...command,
+  ]);
+  const clients: RawClient[] = [];
+  const ask = async (client: RawClient) => {
+    client.send("GET /small HTTP/1.1\r\nHost: x\r\n\r\n");
+    assertEquals(
+      (await within(10_000, "a response", client.readAnswer())).body,
+      "small",
+    );
+  };
+  try {
+    const port = Number(
+      await within(60_000, "the program starts", program.line()),
+    );
+    await sleep(1500); // Deno itself does not survive being out of descriptors right after its start
+    const kept = await RawClient.connect(port);
+    await ask(kept);
+    const more = await Promise.allSettled(
+      Array.from({ length: 400 }, () => RawClient.connect(port)),
+    );
+    for (const outcome of more) {
+      if (outcome.status === "fulfilled") {
+        clients.push(outcome.value);
+      }
+    }
+    await sleep(1500);
+    await ask(kept);
+    for (const client of clients) {
+      client.destroy();
+    }
+    const refusal = await becomes(10_000, async () => {
+      try {
+        const client = await RawClient.connect(port);
+        client.send(
+          "GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        );
+        const { body } = await within(1000, "a response", client.readAnswer());
+        client.destroy();
+        return body === "small" ? undefined : body;
+      } catch (error) {
+        return `nobody gets in again: ${(error as Error).message}`;
+      }
+    });
+    assertEquals(refusal, undefined);
+    kept.destroy();
+    const lines = program.errors.split("\n").filter((line) => line !== "").length;
+    assert(lines < 20, `one shortage made ${lines} lines of log`);
+  } finally {
+    for (const client of clients) client.destroy();
+    program.process.kill("SIGKILL");
+    await program.exited;
+  }
+});
