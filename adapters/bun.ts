@@ -10,6 +10,7 @@ import { LanePipe } from "../src/lane_streams.ts";
 import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime, TlsOptions } from "../src/runtime.ts";
 import { decompressor } from "./content_decoder.ts";
 import { encoder } from "./content_encoder.ts";
+import { connectionLimit, outOfDescriptors } from "./descriptors.ts";
 import { listenDatagram } from "./datagrams.ts";
 import { files } from "./files.ts";
 import { zlibEngine } from "./zlib.ts";
@@ -183,7 +184,24 @@ function addressOf(hostname: string | undefined, port: number | undefined): Addr
   return { transport: "tcp", hostname, port };
 }
 
-function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): BunSocketHandlers {
+/** How many sockets are open that were accepted, of all listeners. */
+let openSockets = 0;
+
+function handlers(
+  options: ListenOptions,
+  accept: (pipe: BytePipe) => void,
+  failed: (error: unknown) => void,
+): BunSocketHandlers {
+  const limit = connectionLimit();
+  /** Counts a socket, and gives it its lane; without descriptors Bun would ask for connections again and again. */
+  const admit = (socket: BunSocket): boolean => {
+    openSockets++;
+    socket.data = new BunLane(socket);
+    if (openSockets <= limit) return true;
+    failed(outOfDescriptors(limit));
+    socket.terminate();
+    return false;
+  };
   const begin = (socket: BunSocket) => {
     if (options.keepAlive !== undefined) socket.setKeepAlive(true, options.keepAlive);
     accept(new BunPipe(socket, socket.data));
@@ -191,15 +209,18 @@ function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): Bun
   };
   const shared: BunSocketHandlers = {
     open(socket) {
+      if (!admit(socket)) return;
       socket.timeout(0); // Bun.listen() sets 120 s by itself, which traffic does not renew
-      socket.data = new BunLane(socket);
       if (options.transport === "tcp" && !options.noDelay) socket.setNoDelay(false); // Bun's default is on
       begin(socket);
     },
     data: (socket, chunk) => socket.data.sink?.onData(chunk, true),
     drain: (socket) => socket.data.onDrain(),
     end: (socket) => socket.data.onEnd(),
-    close: (socket, error) => socket.data.onClose(error),
+    close(socket, error) {
+      openSockets--;
+      socket.data.onClose(error);
+    },
     error: (socket, error) => socket.data.onError(error),
     timeout: (socket) => socket.terminate(),
   };
@@ -208,7 +229,7 @@ function handlers(options: ListenOptions, accept: (pipe: BytePipe) => void): Bun
   return {
     ...shared,
     open(socket) {
-      socket.data = new BunLane(socket);
+      if (!admit(socket)) return;
       const seconds = Math.ceil(options.handshakeTimeout / 1000);
       socket.timeout(seconds > LONGEST_TIMEOUT ? 0 : seconds); // one that never shakes hands is told of by `timeout`
     },
@@ -242,7 +263,7 @@ export const runtime: Runtime = {
         : { hostname: options.hostname, port: options.port, reusePort: options.reusePort ?? false }),
       ...(options.tls === undefined ? {} : { tls: { cert: options.tls.cert, key: options.tls.key } }),
       allowHalfOpen: true,
-      socket: handlers(options, accept),
+      socket: handlers(options, accept, failed),
     });
     return {
       address: unix

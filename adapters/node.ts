@@ -26,6 +26,7 @@ import type {
 } from "../src/runtime.ts";
 import { decompressor } from "./content_decoder.ts";
 import { encoder } from "./content_encoder.ts";
+import { connectionLimit, outOfDescriptors } from "./descriptors.ts";
 import { listenDatagram } from "./datagrams.ts";
 import { NEVER, secureWith, transportOver } from "./deno_transport.ts";
 import { files } from "./files.ts";
@@ -305,6 +306,11 @@ export const runtime: Runtime = {
       const server = options.tls === undefined
         ? net.createServer(shared, onConnection)
         : createTlsServer(options.tls, options.handshakeTimeout, shared, onConnection);
+      const limit = connectionLimit();
+      if (limit < Infinity) {
+        server.maxConnections = limit;
+        server.on("drop", () => failed(outOfDescriptors(limit)));
+      }
       server.once("error", refuse);
       server.listen(
         options.transport === "unix"

@@ -10,6 +10,18 @@ import { receiveDatagram } from "./datagrams.ts";
 import type { PortCore } from "./port_core.ts";
 import { readTls } from "./settings/tls_settings.ts";
 
+/** A failure that goes on is told once, and again when there was none for so many milliseconds. */
+const QUIET = 60_000;
+
+function tellOnce(failed: (error: unknown) => void): (error: unknown) => void {
+  let last = -Infinity;
+  return (error) => {
+    const now = performance.now();
+    if (now - last >= QUIET) failed(error);
+    last = now;
+  };
+}
+
 /**
  * Binds one port.
  *
@@ -41,7 +53,7 @@ export async function listen(
         handshakeTimeout: settings.http_request_timeout * 1000,
       },
       accept,
-      failed,
+      tellOnce(failed),
     );
   } catch (cause) {
     const where = transport === "unix" ? hostname : hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
