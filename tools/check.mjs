@@ -169,7 +169,10 @@ for (
 }
 if (leftOut.length > 0 || partly.size > 0) {
   console.log(`\n=== left out${strict ? ", which is a failure here" : ""}`);
-  for (const { name, purpose } of missing) {
+  const isFelt = ({ name }) =>
+    partly.has(`there is no ${name}`) ||
+    leftOut.some(({ needs }) => needs.includes(name));
+  for (const { name, purpose } of missing.filter(isFelt)) {
     console.log(`${name}, for ${purpose}: ${howToBring(name)}`);
   }
 }
