@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { test } from "node:test";
 import type { Connection, Protocol } from "../../src/connection.ts";
 import { ConnectionTable } from "../../src/server/connection_table.ts";
+import { settle } from "../support/activity.ts";
 import { FakeLane, FakePipe } from "../support/fake_lane.ts";
 
 /** A connection, what its protocol gets, and its lane. */
@@ -36,8 +37,6 @@ function connect(onChunk: (text: string, connection: Connection) => void = () =>
   return { connection, lane, lines };
 }
 
-const turn = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
-
 test("a held connection is not read; what was on its way comes after release(), in order, the end included", async () => {
   const { connection, lane, lines } = connect();
   lane.receive("a");
@@ -49,7 +48,7 @@ test("a held connection is not read; what was on its way comes after release(), 
   assertEquals(lines, ["a"]);
   connection.release();
   assertEquals(lines, ["a"]); // not from inside of the caller
-  await turn();
+  await settle();
   assertEquals(lines, ["a", "b", "c", "END"]);
   assert(!connection.isHeld);
   connection.abort();
@@ -60,7 +59,7 @@ test("reading goes on after release(), unless the protocol is against it, and wh
   connection.hold();
   connection.pause();
   connection.release();
-  await turn();
+  await settle();
   assert(lane.paused);
   connection.resume();
   assert(!lane.paused);
@@ -69,14 +68,14 @@ test("reading goes on after release(), unless the protocol is against it, and wh
   assert(lane.paused, "resume() of the protocol undid hold()");
   lane.takes = false;
   connection.append(new Uint8Array(200));
-  await turn();
+  await settle();
   connection.release();
-  await turn();
+  await settle();
   assert(!lane.paused);
   lane.sink.onDrain();
   connection.hold();
   connection.append(new Uint8Array(200));
-  await turn();
+  await settle();
   lane.sink.onDrain();
   assert(lane.paused, "an empty queue undid hold()");
   connection.abort();
@@ -87,14 +86,14 @@ test("a connection can be held again by what it releases, and before the release
   connection.hold();
   for (const text of ["a", "b", "c"]) lane.receive(text);
   connection.release();
-  await turn();
+  await settle();
   assertEquals(lines, ["a", "b"]);
   connection.release();
   connection.hold();
-  await turn();
+  await settle();
   assertEquals(lines, ["a", "b"]);
   connection.release();
-  await turn();
+  await settle();
   assertEquals(lines, ["a", "b", "c"]);
   connection.abort();
 });
@@ -106,7 +105,7 @@ test("a connection that ends drops what it holds, and reads on until the peer en
   connection.release();
   connection.end();
   assert(!lane.paused);
-  await turn();
+  await settle();
   assertEquals(lines, []);
   connection.abort();
 });
@@ -121,14 +120,14 @@ test("whenTaken() waits for all that was queued, or for the end of the connectio
   wait("first");
   connection.append(new Uint8Array(70_000));
   wait("second");
-  await turn();
+  await settle();
   assertEquals(log, ["empty"]);
   lane.sink.onDrain(); // the first chunk
-  await turn();
+  await settle();
   assertEquals(log, ["empty"]);
   lane.takes = true;
   lane.sink.onDrain();
-  await turn();
+  await settle();
   assertEquals(log, ["empty", "first", "second"]);
   connection.gather(() => {
     const at = connection.reserve(5);
@@ -136,13 +135,13 @@ test("whenTaken() waits for all that was queued, or for the end of the connectio
     connection.commit(5);
     wait("gathered");
   });
-  await turn();
+  await settle();
   assertEquals(log.at(-1), "gathered");
   lane.takes = false;
   connection.append(new Uint8Array(10));
   wait("gone");
-  await turn();
+  await settle();
   connection.abort();
-  await turn();
+  await settle();
   assertEquals(log.at(-1), "not gone");
 });
