@@ -276,6 +276,7 @@ export const runtime: Runtime = {
   // it bind an address. Through node:net both work, on the same sockets of Bun.
   connect: async (options) => (await import("./node.ts")).runtime.connect(options),
   listenDatagram,
+  nextTurn: (work) => void setImmediate(work),
   deflate: zlibEngine,
   encoder,
   decompressor,

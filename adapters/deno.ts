@@ -205,7 +205,7 @@ async function acceptAll(
 
 /** Lets the sockets and timers that are ready have their turn. */
 function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
+  return new Promise((resolve) => void setImmediate(resolve));
 }
 
 function pipeOf(conn: Deno.Conn, noDelay: boolean): BytePipe {
@@ -290,6 +290,7 @@ export const runtime: Runtime = {
   },
   connect,
   listenDatagram,
+  nextTurn: (work) => void setImmediate(work),
   deflate: zlibEngine,
   encoder,
   decompressor,

@@ -332,6 +332,7 @@ export const runtime: Runtime = {
   },
   connect,
   listenDatagram,
+  nextTurn: (work) => void setImmediate(work),
   deflate: zlibEngine,
   encoder,
   decompressor,

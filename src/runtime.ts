@@ -354,6 +354,10 @@ export interface Runtime {
    * does not tell more), or TLS (`ERR_SSL_…`, `ERR_TLS_OPTION` for options that cannot be used, or not in this runtime).
    */
   connect(options: ConnectOptions): Promise<BytePipe>;
+  /**
+   * Calls back once the sockets and timers that are ready have had their turn, if the runtime can do that sooner than `setTimeout()`.
+   */
+  nextTurn?(work: () => void): void;
   /** Compresses, if it can do that better than the web's streams. */
   readonly deflate?: DeflateEngine;
   /**

@@ -19,8 +19,9 @@ import { type WebSocketHost, WebSocketSession } from "../server/websocket/websoc
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
 import type { Compression } from "../websocket/deflate/compression.ts";
 import { CloseFrame, Frame } from "../websocket/frame.ts";
-import { type Outgoing, readOutgoing, type Sendable } from "../websocket/pack.ts";
+import { type Outgoing, readOutgoing } from "../websocket/pack.ts";
 import { MessageQueue } from "../websocket/message_queue.ts";
+import type { PreparedMessage } from "../websocket/prepared_message.ts";
 import { Alarm } from "./alarm.ts";
 
 /**
@@ -30,7 +31,7 @@ import { Alarm } from "./alarm.ts";
 export type Received = Frame | CloseFrame | "" | false;
 
 /** What `push()` takes. */
-export type Pushable = Sendable;
+export type Pushable = string | Uint8Array | Frame | PreparedMessage;
 
 /** What the channels of one server, or of one client, share. Times in milliseconds, 0 for no limit; sizes in octets. */
 export interface ChannelHost extends WebSocketHost {

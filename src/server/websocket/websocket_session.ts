@@ -17,6 +17,7 @@ import {
   WEBSOCKET_STATUS_ACTIVE,
   WEBSOCKET_STATUS_CLOSING,
 } from "../../constants.ts";
+import { currentRuntime } from "../../runtime.ts";
 import type { Compression } from "../../websocket/deflate/compression.ts";
 import { type CloseFrame, Frame } from "../../websocket/frame.ts";
 import { closeFrameOf, type Outgoing } from "../../websocket/pack.ts";
@@ -275,10 +276,11 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   onTurnOver(): void {
     this.#isTurnOver = true;
     this.updateReading();
-    setTimeout(() => {
+    const wait = currentRuntime()?.nextTurn ?? ((work: () => void) => void setTimeout(work, 0));
+    wait(() => {
       this.#isTurnOver = false;
       this.onGoOn(() => this.protocol.goOn());
-    }, 0);
+    });
   }
 
   onGoOn(work: () => void): void {
