@@ -49,6 +49,20 @@ test("a handler that fails in the middle of an answer: the connection is dropped
   assertEquals([lane.aborted, lane.text.includes("0\r\n\r\n"), server.errors], [true, false, [fault]]);
 });
 
+test("a handler that returns behind write(), without end(): what was written is the response", async () => {
+  const server = serverWith(async (_request, response) => {
+    await response.write("one");
+    await response.write("two");
+  });
+  const client = new MemoryClient(server);
+  for (let i = 0; i < 2; i++) { // the connection is kept
+    client.send(get("/"));
+    const { status, body } = await client.readAnswer();
+    assertEquals([status, body], [200, "onetwo"]);
+  }
+  assertEquals(server.errors, []);
+});
+
 test("a handler that fails behind its answer: the answer stands, the error is reported", async () => {
   const server = serverWith(async (_request, response) => {
     response.end("fine");

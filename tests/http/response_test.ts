@@ -90,13 +90,23 @@ test("a handler that throws in the middle of a body: the client sees that it is 
     assertEquals([client.dropped, errors.length], [true, 1]);
   }));
 
-test("a handler that returns in the middle of a body: the client sees that it is cut off", () =>
-  over((_request, response) => void response.write("half"), async (client) => {
-    client.send(GET);
-    const all = await client.readAll();
-    assertFalse(all.endsWith("0\r\n\r\n"));
-    assert(client.dropped);
-  }));
+for (const [how, wait] of [["at once", undefined], ["later", () => Promise.resolve()]] as const) {
+  test(`a handler that returns ${how} behind write(), without end(): what was written is the response`, () =>
+    over((_request, response) => {
+      response.write("one");
+      response.write("two");
+      return wait?.();
+    }, async (client, _server, errors) => {
+      for (let i = 0; i < 2; i++) { // the connection is kept
+        client.send(GET);
+        const { status, body } = await client.readAnswer();
+        assertEquals([status, body], [200, "onetwo"]);
+      }
+      client.send("GET / HTTP/1.0\r\n\r\n");
+      assertEquals((await client.readAnswer()).body, "onetwo");
+      assertEquals(errors, []);
+    }));
+}
 
 test("detach(): the answer may come after the handler", async () => {
   const detached = signal<HttpResponse>();

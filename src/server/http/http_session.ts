@@ -348,8 +348,7 @@ export class HttpSession extends HttpOutput implements Protocol, BodySupply {
   #afterHandler(response: WaitingResponse): void {
     if (response.isOccupied) this.#left = response;
     if (response.isSettled || this.over) return;
-    if (response.headSent) return this.connection.abort(); // what was sent is not the whole, and the peer has to see that
-    response.status(500);
+    if (!response.headSent) response.status(500); // as in Swoole, what was written is the response
     response.end();
   }
 
