@@ -67,6 +67,8 @@ export class Connection implements LaneSink, ByteSink {
   sentBytes = 0;
   /** What broke it, if something did. */
   error: unknown = undefined;
+  /** Called once, when the connection is over, behind `protocol.onClosed()`. */
+  onOver: (() => void) | undefined = undefined;
   /** The memory for `reserve()`. */
   memory: Uint8Array;
 
@@ -507,6 +509,7 @@ export class Connection implements LaneSink, ByteSink {
     this.#held = undefined;
     try {
       this.protocol.onClosed();
+      this.onOver?.();
     } catch (error) {
       this.#fail(error);
     }

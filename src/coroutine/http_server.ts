@@ -8,6 +8,7 @@ import type { Protocol } from "../connection.ts";
 import { EBADF, EPIPE } from "../errors.ts";
 import type { BytePipe } from "../runtime.ts";
 import { ServerCore, type Style } from "../server/core.ts";
+import type { Exchange } from "../server/http/exchange.ts";
 import type { HttpRequest } from "../server/http/http_request.ts";
 import type { WaitingResponse } from "../server/http/http_response.ts";
 import { ProgramHttpHost } from "../server/http_server.ts";
@@ -222,8 +223,8 @@ class CoroutineHost extends ProgramHttpHost {
     this.#channels = new ServerChannelHost(core);
   }
 
-  override makeResponse(session: HttpSession, request: HttpRequest): HttpResponse {
-    return new HttpResponse(session, request, this.#policy);
+  override makeResponse(exchange: Exchange, request: HttpRequest): HttpResponse {
+    return new HttpResponse(exchange, request, this.#policy);
   }
 
   override onRequest(request: HttpRequest, answer: WaitingResponse): void | Promise<void> {

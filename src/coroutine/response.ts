@@ -7,9 +7,9 @@
 import { WEBSOCKET_OPCODE_PING } from "../constants.ts";
 import { SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE, SWOOLE_ERROR_WEBSOCKET_UNCONNECTED } from "../errors.ts";
 import type { CompressionPolicy } from "../server/websocket/compression.ts";
+import type { Exchange } from "../server/http/exchange.ts";
 import type { HttpRequest } from "../server/http/http_request.ts";
 import { WaitingResponse } from "../server/http/http_response.ts";
-import type { HttpSession } from "../server/http/http_session.ts";
 import { refuse } from "../server/http/refusal.ts";
 import type { Frame } from "../websocket/frame.ts";
 import { answerFields, checkHandshake, isUpgrade } from "../websocket/handshake.ts";
@@ -64,7 +64,7 @@ export interface UpgradePolicy {
  * ```
  */
 export class HttpResponse extends WaitingResponse {
-  readonly #session: HttpSession;
+  readonly #exchange: Exchange;
   readonly #request: HttpRequest;
   readonly #policy: UpgradePolicy;
   #channel: WebSocketChannel | undefined = undefined;
@@ -74,9 +74,9 @@ export class HttpResponse extends WaitingResponse {
   #writable: WritableStream<string | Uint8Array> | undefined = undefined;
 
   /** Made by the server. */
-  constructor(session: HttpSession, request: HttpRequest, policy: UpgradePolicy) {
-    super(session);
-    this.#session = session;
+  constructor(exchange: Exchange, request: HttpRequest, policy: UpgradePolicy) {
+    super(exchange);
+    this.#exchange = exchange;
     this.#request = request;
     this.#policy = policy;
   }
@@ -84,13 +84,15 @@ export class HttpResponse extends WaitingResponse {
   /**
    * Sends a part of the body; the parts travel chunked (RFC 9112 section 7.1). Waits while the client does not read.
    *
-   * @param data Text or octets. The octets may not be changed afterwards.
-   * @returns `false` when the answer has ended or the client is gone, or when writes that nobody awaits hold more than
-   * `socket_buffer_size`.
+   * What nobody awaits is sent too, in order, and is held in memory until then.
+   *
+   * @param data Text or bytes, which are the program's again when this returns.
+   * @returns `false` when the response has ended or the client is gone; with an HTTP/1.0 client also when its body, which is sent
+   * whole where a connection cannot be reset, is larger than `socket_buffer_size`.
    */
   write(data: string | Uint8Array): Promise<boolean> {
-    if (!this.writePart(data)) return FALSE;
-    return this.#session.connection.queuedBytes < WRITE_LIMIT ? TRUE : this.drained();
+    if (!this.writePart(data, "queued")) return FALSE;
+    return this.#exchange.connection.queuedBytes < WRITE_LIMIT ? TRUE : this.drained();
   }
 
   /**
@@ -114,9 +116,9 @@ export class HttpResponse extends WaitingResponse {
       return false;
     }
     const agreed = this.#policy.compression?.accept(request.header["sec-websocket-extensions"]);
-    this.#session.compression = agreed?.compression;
+    this.#exchange.session.compression = agreed?.compression;
     this.switchProtocols(answerFields(request.header, this.#policy.subprotocols, agreed?.answer));
-    this.#channel = this.#session.connection.protocol as WebSocketChannel;
+    this.#channel = this.#exchange.connection.protocol as WebSocketChannel;
     return true;
   }
 

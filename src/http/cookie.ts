@@ -20,7 +20,7 @@ export interface CookieParts {
   sameSite: string;
   /** `Low`, `Medium` or `High`. */
   priority: string;
-  /** Whether the value is encoded as PHP's `urlencode()` does. */
+  /** Whether the value is encoded with percent escapes. */
   encode: boolean;
   /** When it ends, seconds since 1970. */
   expires: number;
@@ -41,7 +41,7 @@ export interface CookieParts {
  * import { assertEquals } from "@std/assert";
  *
  * const cookie = new Cookie().withName("session").withValue("a b").withPath("/").withHttpOnly(true).withSameSite("Lax");
- * assertEquals(cookie.toString(), "session=a+b; path=/; HttpOnly; SameSite=Lax");
+ * assertEquals(cookie.toString(), "session=a%20b; path=/; HttpOnly; SameSite=Lax");
  * // in a handler: response.cookie(cookie);
  * ```
  */
@@ -51,7 +51,7 @@ export class Cookie {
   /**
    * Begins one.
    *
-   * @param encode Whether the value is sent as PHP's `urlencode()` writes it; otherwise as it is, as with `rawcookie()`.
+   * @param encode Whether the value is sent with percent escapes; otherwise as it is, as with `rawcookie()`.
    */
   constructor(encode = true) {
     this.#parts = emptyParts(encode);

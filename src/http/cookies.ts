@@ -96,7 +96,7 @@ export function parseSetCookie(value: string): SetCookie | undefined {
  * @param name The name.
  * @param value The value. An empty one deletes the cookie that has this name, path and domain.
  * @param attributes What else is to be said of it.
- * @param raw Whether the value is sent as it is. Otherwise it is encoded as PHP's `urlencode()` does.
+ * @param raw Whether the value is sent as it is. Otherwise it is encoded as `encodeCookie()` does.
  * @param now The time in seconds since 1970. With it, `expires` is also sent as Max-Age, which needs no right clock over there.
  * @throws {TypeError} If a part has a character that would end it early or that a header cannot hold, or the name is empty.
  * @throws {RangeError} If `expires` is no time from 1970 to 9999.
@@ -134,25 +134,56 @@ export function isCookieName(name: string): boolean {
 }
 
 /**
- * The value of a Cookie field (RFC 6265 section 4.2), the values encoded as PHP's `urlencode()` does.
+ * The value of a Cookie field (RFC 6265 section 4.2), the values encoded as `encodeCookie()` does.
  *
  * @param cookies Names and values.
- * @returns For example `a=b+c; d=e`; empty without cookies.
+ * @returns For example `a=b%20c; d=e`; empty without cookies.
  * @throws {TypeError} If a name is empty or has a character that would end it early.
  */
 export function cookieHeader(cookies: Readonly<Record<string, string>>): string {
   return Object.entries(cookies).map(([name, value]) => `${checkName(name)}=${encodeCookie(value)}`).join("; ");
 }
 
-/** Text as PHP's `urlencode()` writes it: letters, digits, `-`, `_` and `.` stay, a blank is `+`, all else UTF-8 in hexadecimal. */
+/**
+ * Text as PHP's `rawurlencode()` writes it, the tilde excepted: letters, digits, `-`, `_` and `.` stay, all else is UTF-8 in
+ * hexadecimal. Not as `urlencode()`, which makes a blank a `+`: whoever reads cookies as RFC 6265 has them gets a plus sign then.
+ */
 export function encodeCookie(text: string): string {
-  // What forms are encoded with differs in the star only.
-  return new URLSearchParams([["", text]]).toString().slice(1).replaceAll("*", "%2A");
+  // What forms are encoded with differs in the star and the blank only.
+  return new URLSearchParams([["", text]]).toString().slice(1).replaceAll("*", "%2A").replaceAll("+", "%20");
 }
 
-/** The reverse of `encodeCookie()`, as PHP's `urldecode()`: an escape that is none stays. */
+/** Decodes percent escapes of UTF-8, and nothing else: `+` stays, and so does an escape that is none. */
 export function decodeCookie(value: string): string {
-  return new URLSearchParams("=" + value.replaceAll("&", "%26")).get("") ?? "";
+  if (!value.includes("%")) return value;
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return new URLSearchParams("=" + value.replaceAll("&", "%26").replaceAll("+", "%2B")).get("") ?? "";
+  }
+}
+
+/**
+ * Reads a Cookie field (RFC 6265 section 5.4).
+ *
+ * @param field Its value.
+ * @param most How many cookies are taken; the others are left out.
+ * @returns The values, decoded, by name, without a prototype. Of a name that is there twice the first counts: clients send the
+ * cookie for the longer path first.
+ */
+export function parseCookies(field: string, most: number): Record<string, string> {
+  const cookies: Record<string, string> = Object.create(null);
+  for (let at = 0, count = 0; at <= field.length && count < most; count++) {
+    const stop = field.indexOf(";", at);
+    const end = stop < 0 ? field.length : stop;
+    const equals = field.indexOf("=", at);
+    if (equals >= at && equals < end) {
+      const name = field.slice(at, equals).trim();
+      cookies[name] ??= decodeCookie(field.slice(equals + 1, end).trim());
+    }
+    at = end + 1;
+  }
+  return cookies;
 }
 
 function checkName(name: string): string {

@@ -5,7 +5,7 @@
  */
 
 import type { Address } from "../runtime.ts";
-import { decodeCookie } from "./cookies.ts";
+import { parseCookies } from "./cookies.ts";
 import { type FormFields, mediaType, parseForm } from "./form.ts";
 import type { RequestHead } from "./head.ts";
 import { CHUNKED } from "./message_parser.ts";
@@ -20,11 +20,13 @@ export interface RequestSource {
   /** The connection's number. */
   readonly fd: number;
   /** When the request arrived, milliseconds since 1970. */
-  readonly lastReceived: number;
+  readonly time: number;
   /** This side's address. */
   readonly localAddress: Address | undefined;
   /** The peer's address. */
   readonly remoteAddress: Address | undefined;
+  /** Aborts when nobody waits for the response any more. */
+  readonly signal?: AbortSignal;
 }
 
 /** Values that a peer names, without a prototype. A key that is not there reads as `undefined`. */
@@ -41,7 +43,7 @@ export interface RequestOptions {
 }
 
 /** A request of no connection. */
-const NOWHERE: RequestSource = { fd: 0, lastReceived: 0, localAddress: undefined, remoteAddress: undefined };
+const NOWHERE: RequestSource = { fd: 0, time: 0, localAddress: undefined, remoteAddress: undefined };
 
 /** A request as far as it is there. */
 export class BaseRequest {
@@ -50,7 +52,6 @@ export class BaseRequest {
 
   readonly #source: RequestSource;
   readonly #options: RequestOptions;
-  readonly #time: number;
   #head: RequestHead | undefined;
   #body: Uint8Array;
   readonly #parser: RequestParser | undefined; // of one that is fed with `parse()`
@@ -72,7 +73,6 @@ export class BaseRequest {
     this.#body = body ?? NO_BODY;
     this.#options = options;
     this.#source = source;
-    this.#time = source.lastReceived;
     this.fd = source.fd;
   }
 
@@ -91,14 +91,14 @@ export class BaseRequest {
     if (this.#head === undefined) return {};
     const { target, method, version } = this.#head;
     const [path, query] = splitTarget(target);
-    const { localAddress, remoteAddress } = this.#source;
+    const { localAddress, remoteAddress, time } = this.#source;
     const server: Record<string, string | number> = Object.create(null);
     if (query !== "") server.query_string = query;
     server.request_method = method;
     server.request_uri = path;
     server.path_info = decodePercent(path);
-    server.request_time = server.master_time = Math.floor(this.#time / 1000);
-    server.request_time_float = this.#time / 1000;
+    server.request_time = server.master_time = Math.floor(time / 1000);
+    server.request_time_float = time / 1000;
     server.server_protocol = `HTTP/${version}`;
     server.server_addr = localAddress?.hostname ?? "";
     server.server_port = localAddress?.port ?? 0;
@@ -123,18 +123,22 @@ export class BaseRequest {
     return this.#post = parseForm(isForm ? decoder.decode(this.#body) : "", this.#options.maxParameters);
   }
 
-  /** The cookies, decoded as PHP does (`+` is a blank). Of a repeated one the last counts. Nothing with `http_parse_cookie` off. */
+  /**
+   * The cookies, percent escapes decoded and nothing else. Of a repeated one the first counts, which is the one for the longest
+   * path; above `http_max_parameters` the others are left out. Nothing with `http_parse_cookie` off.
+   */
   get cookie(): Fields {
     if (this.#cookie === undefined) {
-      this.#cookie = Object.create(null) as Fields;
-      if (!this.#options.parseCookie) return this.#cookie;
-      for (const pair of (this.header["cookie"] ?? "").split(";")) {
-        const equals = pair.indexOf("=");
-        if (equals < 0) continue;
-        this.#cookie[pair.slice(0, equals).trim()] = decodeCookie(pair.slice(equals + 1).trim());
-      }
+      const { parseCookie, maxParameters } = this.#options;
+      const field = parseCookie ? this.header["cookie"] : undefined;
+      this.#cookie = field === undefined ? Object.create(null) as Fields : parseCookies(field, maxParameters);
     }
     return this.#cookie;
+  }
+
+  /** What it came with. @internal */
+  protected get source(): RequestSource {
+    return this.#source;
   }
 
   /** The method, for example `GET`; empty before it is known. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { joinBytes } from "../bytes.ts";
+import { GrowingBuffer, joinBytes } from "../bytes.ts";
 import { codingOf, type ContentCoding, type ContentEncoder, markCoded } from "./content_coding.ts";
 import { Cookie } from "./cookie.ts";
 import { type CookieAttributes, serializeCookie } from "./cookies.ts";
@@ -19,6 +19,12 @@ const encoder = new TextEncoder();
 
 /** A body is compressed in slices of this size, with a turn of the event loop between them. */
 const CODING_SLICE = 128 * 1024;
+
+/**
+ * Whose the bytes of a part are, and what becomes of it when there is no room: `limited` are the program's, and the response is
+ * broken then; `queued` are the program's, and are sent in any case; `ours` are nobody else's, and whoever has them waits for room.
+ */
+export type PartKind = "limited" | "queued" | "ours";
 
 /** An answer. Headers go out with the first part of the body, or with `end()`. */
 export class BaseResponse {
@@ -41,6 +47,8 @@ export class BaseResponse {
   #occupied = false;
   #lengthUnknown = false;
   #keptAlive = false; // as the head said
+  #broken = false; // lacks a part
+  #collected: GrowingBuffer | undefined = undefined; // a body that may not be streamed
 
   /** Made by the server. */
   constructor(fd: number, target: ResponseTarget) {
@@ -50,7 +58,12 @@ export class BaseResponse {
 
   /** Whether the answer can still be written: it has not ended and the peer is there. */
   isWritable(): boolean {
-    return !this.#ended && this.#target.isOpen;
+    return !this.#ended && !this.#broken && this.#target.isOpen;
+  }
+
+  /** Whether something was written. @internal */
+  get hasBegun(): boolean {
+    return this.#headSent || this.#collected !== undefined;
   }
 
   /** Whether the answer has ended, or the program took it over with `detach()`. @internal */
@@ -113,7 +126,7 @@ export class BaseResponse {
    * Sets a cookie, beside those that were set before.
    *
    * @param name The name; or a whole `Cookie`, which counts as it is now, and for which the other arguments are ignored.
-   * @param value The value, sent as PHP's `urlencode()` writes it. An empty one deletes the cookie.
+   * @param value The value, sent with percent escapes, a blank as `%20`. An empty one deletes the cookie.
    * @param expires When it ends, seconds since 1970; 0 ends it with the browser.
    * @param path The path it is for.
    * @param domain The domain it is for, with all below it; the one host unless given.
@@ -227,25 +240,47 @@ export class BaseResponse {
   /**
    * Sends the answer to another address.
    *
-   * @param url The value of `Location`.
+   * @param url The value of `Location`; what is no ASCII, and blanks, are sent as percent escapes.
    * @param code The status, 302 unless given.
+   * @throws {TypeError} If the URL has a control character; nothing has been set then.
+   * @throws {RangeError} If the code cannot be one of a response; nothing has been set then.
    */
   redirect(url: string, code = 302): boolean {
-    return this.status(code) && this.header("Location", url) && this.end();
+    if (this.#begun()) return false;
+    const status = this.#status;
+    const reason = this.#reason;
+    try {
+      return this.status(code) && this.header("Location", escapeUrl(url)) && this.end();
+    } catch (error) {
+      if (!this.#headSent) this.status(status, reason);
+      throw error;
+    }
   }
 
   /** Sends a part of the body. @internal */
-  writePart(data: string | Uint8Array): boolean {
-    if (this.#finished()) return false;
+  writePart(data: string | Uint8Array, kind: PartKind = "limited"): boolean {
+    if (this.#finished() || this.#broken) return false;
+    const target = this.#target;
     const bytes = toBytes(data);
-    if (this.#headSent && this.#target.hasRoom?.(bytes.length) === false) return false;
+    if (!this.#headSent && !target.takesChunks && target.canStreamToEnd === false) return this.#collect(bytes);
+    if (this.#headSent && kind === "limited" && target.hasRoom?.(bytes.length) === false) return !(this.#broken = true);
     if (!this.#headSent) {
       this.#streamed = true;
-      this.#chunked = this.#target.takesChunks; // an HTTP/1.0 peer reads until the connection ends
+      this.#chunked = target.takesChunks; // an HTTP/1.0 peer reads until the connection ends
       this.#makeEncoder(this.#chooseCoding(Infinity), false);
       this.#sendHead(undefined);
     }
-    if (bytes.length > 0) this.#sendPart(this.#encoder === undefined ? bytes : this.#encoder.write(bytes, "flush"));
+    if (bytes.length === 0) return true;
+    if (this.#encoder !== undefined) this.#sendPart(this.#encode(this.#encoder, bytes, "flush"), true);
+    else this.#sendPart(bytes, kind === "ours" || bytes !== data);
+    return true;
+  }
+
+  /** Keeps a part of a body that is sent whole: nothing would tell the peer that it was cut off. */
+  #collect(bytes: Uint8Array): boolean {
+    const collected = this.#collected ??= new GrowingBuffer();
+    if (this.#target.hasRoom?.(bytes.length, collected.length) === false) return !(this.#broken = true);
+    collected.append(bytes, 0, bytes.length, Infinity);
     return true;
   }
 
@@ -256,38 +291,102 @@ export class BaseResponse {
     this.#sendHead(length);
   }
 
-  #sendPart(bytes: Uint8Array): void {
+  /** How many bytes a body of a known length lacks; -1 for any other. @internal */
+  get missing(): number {
+    return this.#left;
+  }
+
+  #sendPart(bytes: Uint8Array, isOurs: boolean): void {
     if (bytes.length === 0 || !this.#hasBody()) return;
     if (this.#left >= 0) {
       if (bytes.length > this.#left) bytes = bytes.subarray(0, this.#left);
       this.#left -= bytes.length;
     }
     if (this.#chunked) this.#target.sendHead(`${bytes.length.toString(16)}\r\n`);
-    this.#target.send(bytes);
+    this.#target.send(bytes, isOurs);
     if (this.#chunked) this.#target.sendHead("\r\n");
+  }
+
+  /** Compresses a piece. An encoder that fails is disposed of: others may share what is below it. */
+  #encode(encoder: ContentEncoder, bytes: Uint8Array, then: "more" | "flush" | "end"): Uint8Array {
+    try {
+      return encoder.write(bytes, then);
+    } catch (error) {
+      this.#encoder = undefined;
+      encoder.close();
+      throw error;
+    }
   }
 
   /**
    * Sends the answer, or the rest of it after `write()`. A whole body is compressed when the client takes that and it is worth
    * it (`http_compression`).
    *
-   * @param data The body, or its last part. Octets may not be changed afterwards.
-   * @returns `false` when the answer has ended or the peer is gone.
+   * @param data The body, or its last part. Bytes are the program's again when this returns.
+   * @returns `false` when the response has ended or the peer is gone, or when `write()` has lost a part: then the connection is
+   * dropped, or the response is a 500 if nothing was sent yet.
    */
   end(data: string | Uint8Array = ""): boolean {
+    return this.#end(data, false);
+  }
+
+  /** Sends the response with bytes that nobody changes any more. @internal */
+  endWith(bytes: Uint8Array): boolean {
+    return this.#end(bytes, true);
+  }
+
+  /** Sends the response to HEAD where nobody knows how long the body of GET would be. @internal */
+  endWithoutLength(): boolean {
+    this.#lengthUnknown = true;
+    return this.#end("", true);
+  }
+
+  #end(data: string | Uint8Array, isOurs: boolean): boolean {
     if (this.#finished()) return false;
+    if (this.#broken) return this.#endBroken();
+    if (this.#collected !== undefined) return this.#endCollected(this.#collected, toBytes(data));
     if (typeof data === "string" && this.#sendText(data)) return true;
     const bytes = toBytes(data);
+    isOurs ||= bytes !== data;
     this.#ended = true;
     if (this.#headSent) {
-      this.#sendPart(this.#encoder === undefined ? bytes : this.#encoder.write(bytes, "end"));
+      if (this.#encoder === undefined) this.#sendPart(bytes, isOurs);
+      else this.#sendPart(this.#encode(this.#encoder, bytes, "end"), true);
       this.#finish();
       return true;
     }
     const coding = this.#chooseCoding(bytes.length);
-    if (coding === undefined) this.#sendWhole(bytes);
-    else this.#sendCoded(bytes, coding);
+    if (coding === undefined) this.#sendWhole(bytes, isOurs);
+    else this.#sendCoded(bytes, coding, isOurs);
     return true;
+  }
+
+  #endCollected(collected: GrowingBuffer, last: Uint8Array): boolean {
+    collected.append(last, 0, last.length, Infinity);
+    this.#collected = undefined;
+    return this.#end(collected.memory.subarray(0, collected.length), true);
+  }
+
+  /** It lacks a part, and the peer has to see that. */
+  #endBroken(): false {
+    if (this.#headSent) {
+      this.#ended = true;
+      this.#encoder?.close();
+      this.#target.abort();
+    } else {
+      this.fail(500);
+    }
+    return false;
+  }
+
+  /** Ends with a status that says why there is no other response, whatever was set or collected. Nothing was sent yet. @internal */
+  fail(status: number, reason = ""): void {
+    this.#occupied = this.#broken = false;
+    this.#collected = this.#trailers = this.#cookies = undefined;
+    this.#fields = new ResponseFields();
+    this.status(status);
+    if (reason !== "") this.header("Content-Type", "text/plain");
+    this.end(reason);
   }
 
   /** Sends a whole body that is ASCII in place behind its head, and returns `false` if it is not, or more has to be done. */
@@ -301,41 +400,43 @@ export class BaseResponse {
     return true;
   }
 
-  #sendCoded(bytes: Uint8Array, coding: ContentCoding): void {
-    const compress = this.#target.bodyCompression?.compress;
+  #sendCoded(bytes: Uint8Array, coding: ContentCoding, isOurs: boolean): void {
+    const { bodyCompression, later } = this.#target;
+    const compress = bodyCompression?.compress;
+    const isShort = compress === undefined && (bytes.length <= CODING_SLICE || later === undefined);
+    const whole = isShort || isOurs ? bytes : bytes.slice(); // the program may change them before they are compressed
     if (compress !== undefined) {
-      return compress(coding, bytes, (coded) => {
+      return compress(coding, whole, (coded) => {
         if (!this.#target.isOpen) return;
         if (coded !== undefined) markCoded(this.#fields, coding);
-        this.#sendWhole(coded ?? bytes);
+        this.#sendWhole(coded ?? whole, true);
       });
     }
-    const isShort = bytes.length <= CODING_SLICE || this.#target.later === undefined;
     const coder = this.#makeEncoder(coding, isShort);
-    if (coder === undefined) this.#sendWhole(bytes);
-    else if (isShort) this.#sendWhole(coder.write(bytes, "end"));
-    else this.#codeSlice(bytes, 0, []);
+    if (coder === undefined) this.#sendWhole(whole, isOurs);
+    else if (isShort) this.#sendWhole(this.#encode(coder, whole, "end"), true);
+    else this.#codeSlice(whole, 0, []);
   }
 
   /** Compresses one slice of a large body, and the others in turns that follow. */
   #codeSlice(bytes: Uint8Array, at: number, parts: Uint8Array[]): void {
     const end = Math.min(at + CODING_SLICE, bytes.length);
-    parts.push(this.#encoder!.write(bytes.subarray(at, end), end < bytes.length ? "more" : "end"));
-    if (end === bytes.length) return this.#sendWhole(joinBytes(parts));
+    parts.push(this.#encode(this.#encoder!, bytes.subarray(at, end), end < bytes.length ? "more" : "end"));
+    if (end === bytes.length) return this.#sendWhole(joinBytes(parts), true);
     this.#target.later!(() => {
       if (this.#target.isOpen) this.#codeSlice(bytes, end, parts);
       else this.#encoder!.close();
     });
   }
 
-  #sendWhole(bytes: Uint8Array): void {
+  #sendWhole(bytes: Uint8Array, isOurs: boolean): void {
     if (this.#trailers !== undefined && this.#hasBody()) {
       this.#chunked = true;
       this.#sendHead(undefined);
     } else {
       this.#sendHead(bytes.length);
     }
-    this.#sendPart(bytes);
+    this.#sendPart(bytes, isOurs);
     this.#finish();
   }
 
@@ -373,11 +474,22 @@ export class BaseResponse {
     return this.#detached = true;
   }
 
-  /** Closes the connection. */
+  /**
+   * Closes the connection, behind what was written.
+   *
+   * @returns `false` when the response is complete, and the connection is for another request; or when the peer is gone.
+   */
   close(): boolean {
+    if (!this.#target.isOpen) {
+      this.onMisuse();
+      return false;
+    }
     this.#ended = true;
     this.#occupied = false;
-    return this.#target.close();
+    // Where the end of the connection is the end of the body, an orderly one would say that it is complete.
+    if (this.#headSent && !this.#chunked && this.#left < 0) this.#target.abort();
+    else this.#target.close();
+    return true;
   }
 
   /** Ends with 101. What the program has set comes behind these headers, or in their place. @internal */
@@ -428,11 +540,21 @@ export class BaseResponse {
     if (!isBodiless(this.#status)) {
       if (!hasBody && fields.has("content-length")) { /* the program's own is sent */ }
       else if (this.#chunked) framing = announceTrailers(this.#trailers) + "Transfer-Encoding: chunked\r\n";
+      // RFC 9110 section 8.6: no other length than GET would have. Nobody knows whether an empty body means that there is none.
+      else if (length === 0 && this.#target.isHead) framing = "";
       else if (length !== undefined && !this.#lengthUnknown) framing = `Content-Length: ${length}\r\n`;
     }
     const { date } = this.#target;
     return headText(this.#status, this.#reason, fields, this.#cookies, date, this.#keptAlive, hasBody, framing);
   }
+}
+
+/** A URL with percent escapes for what it may not hold (RFC 3986 section 2). Control characters stay, and are refused. */
+function escapeUrl(url: string): string {
+  // deno-lint-ignore no-control-regex
+  return url.replace(/[^\x00-\x1f\x21-\x7f]+/g, (text) => {
+    return Array.from(encoder.encode(text), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("");
+  });
 }
 
 function toBytes(data: string | Uint8Array): Uint8Array {

@@ -4,14 +4,16 @@
  * @module
  */
 
-import type { Connection, Protocol } from "../connection.ts";
+import type { Protocol } from "../connection.ts";
 import { bodyCompression } from "./http/body_compression.ts";
 import { EVENT_NAMES, type HttpServerEvents, type ObjectEvents, type Spellings } from "./events.ts";
 import { formOptions } from "./settings/http_settings.ts";
+import type { Exchange } from "./http/exchange.ts";
 import type { HttpHost } from "./http/http_host.ts";
 import type { HttpRequest } from "./http/http_request.ts";
 import { HttpResponse, type WaitingResponse } from "./http/http_response.ts";
 import { HttpSession } from "./http/http_session.ts";
+import { logError } from "./log.ts";
 import type { PortCore, Style } from "./port_core.ts";
 import { coreOf, Server } from "./server.ts";
 import { refuse } from "./http/refusal.ts";
@@ -69,6 +71,9 @@ export class HttpServer extends Server {
   }
 }
 
+/** So much of a path is logged. */
+const MAX_LOGGED = 200;
+
 /** How an `HttpServer` treats its connections. */
 function httpStyle(core: PortCore): Style {
   let host: HttpHost | undefined;
@@ -88,14 +93,19 @@ export class ProgramHttpHost implements HttpHost {
   readonly forms: HttpHost["forms"];
   readonly streamsBodies: boolean;
   readonly bodyCompression: HttpHost["bodyCompression"];
-  readonly requestTimeout: number;
+  readonly headerTimeout: number;
+  readonly bodyTimeout: number;
+  readonly bodyMinRate: number;
+  readonly handlerTimeout: number;
+  readonly handshakeTimeout: number;
   readonly keepAliveTimeout: number;
   readonly sendTimeout: number;
+  readonly allowsHalfOpen: boolean;
   readonly takesUpgrades: boolean = false;
   readonly #files: StaticFiles | undefined;
   readonly #core: PortCore;
   #date = "";
-  #dateAt = -1; // by the clock
+  #dateTick = -1; // of the clock
 
   constructor(core: PortCore) {
     const { settings } = this.#core = core;
@@ -115,7 +125,12 @@ export class ProgramHttpHost implements HttpHost {
     this.streamsBodies = settings.http_stream_body;
     this.bodyCompression = bodyCompression(settings);
     if (settings.enable_static_handler && settings.document_root !== "") this.#files = new StaticFiles(settings);
-    this.requestTimeout = settings.http_request_timeout * 1000;
+    this.headerTimeout = settings.http_header_timeout * 1000;
+    this.bodyTimeout = settings.http_body_timeout * 1000;
+    this.bodyMinRate = settings.http_body_min_rate;
+    this.handlerTimeout = settings.http_handler_timeout * 1000;
+    this.handshakeTimeout = settings.websocket_handshake_timeout * 1000;
+    this.allowsHalfOpen = settings.http_allow_half_open;
     this.keepAliveTimeout = settings.http_keepalive_timeout * 1000;
     this.sendTimeout = settings.http_send_timeout * 1000;
   }
@@ -124,18 +139,18 @@ export class ProgramHttpHost implements HttpHost {
     return this.#core.now;
   }
 
-  /** RFC 9110 section 6.6.1; made anew whenever the clock has ticked. */
+  /** RFC 9110 section 6.6.1; made once for each tick of the clock. */
   get date(): string {
     const { now } = this.#core;
-    if (now !== this.#dateAt) {
-      this.#dateAt = now;
+    if (now !== this.#dateTick) {
+      this.#dateTick = now;
       this.#date = new Date().toUTCString();
     }
     return this.#date;
   }
 
-  makeResponse(session: HttpSession, _request: HttpRequest): WaitingResponse {
-    return new HttpResponse(session);
+  makeResponse(exchange: Exchange, _request: HttpRequest): WaitingResponse {
+    return new HttpResponse(exchange);
   }
 
   onRequest(request: HttpRequest, response: WaitingResponse): void | Promise<void> {
@@ -175,8 +190,14 @@ export class ProgramHttpHost implements HttpHost {
     this.#core.responseCount++;
   }
 
-  hasRoom(connection: Connection, size: number): boolean {
-    return this.#core.hasRoom(connection.queuedBytes, "", size);
+  warn({ fd, request }: Exchange, what: string): void {
+    const { settings, runtime } = this.#core.main;
+    const path = JSON.stringify(request.pathAndQuery.slice(0, MAX_LOGGED)); // a peer chose it
+    logError(`${request.getMethod()} ${path}: ${what}`, fd, settings, runtime, Date.now());
+  }
+
+  hasRoom(queued: number, size: number): boolean {
+    return this.#core.hasRoom(queued, "", size);
   }
 
   setError(code: number): void {

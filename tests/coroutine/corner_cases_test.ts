@@ -31,22 +31,25 @@ test("detach() leaves a WebSocket open behind its handler", async () => {
   assertEquals(framesIn(lane.text), ["81 x"]);
 });
 
-test("what arrived while the handler had not called upgrade() yet is received, and so is the end", async () => {
-  let go = () => {};
-  const results: string[] = [];
-  const server = serverWith(async (_request, ws) => {
-    await new Promise<void>((resolve) => go = resolve);
-    await ws.upgrade();
-    results.push(await next(ws), await next(ws));
+for (const endsBefore of [false, true]) {
+  test(`a client that ends its side ${endsBefore ? "before" : "behind"} upgrade(), with a frame in front`, async () => {
+    let go = () => {};
+    const results: string[] = [];
+    const server = serverWith(async (request, ws) => {
+      await new Promise<void>((resolve) => go = resolve);
+      results.push(`${request.signal.aborted} ${await ws.upgrade()}`, await next(ws), await next(ws));
+    });
+    const lane = acceptLane(server);
+    lane.receive(join(latin1(handshake()), sent(1, "hi")));
+    if (endsBefore) lane.sink.onEnd();
+    await settle();
+    go();
+    while (results.length < 1) await pause(5);
+    if (!endsBefore) lane.sink.onEnd();
+    while (results.length < 3) await pause(5);
+    assertEquals(results, endsBefore ? ["true false", "false 8503", "false 8503"] : ["false true", "1 hi", '""']);
   });
-  const lane = acceptLane(server);
-  lane.receive(join(latin1(handshake()), sent(1, "hi")));
-  lane.sink.onEnd();
-  await settle();
-  go();
-  while (results.length < 2) await pause(5);
-  assertEquals(results, ["1 hi", '""']);
-});
+}
 
 test("a small frame that waits does not keep the chunk alive that it came in", async () => {
   const { ws, lane } = await openLane();

@@ -41,7 +41,7 @@ test("cookies: a line for each, between the other headers and Server, as Swoole 
     const { head } = await client.readAnswer();
     assertEquals(head.split("\r\n").slice(1, 7), [
       "X-A: b",
-      "Set-Cookie: a=b+c; path=/; domain=ex.org; secure; HttpOnly; SameSite=Lax",
+      "Set-Cookie: a=b%20c; path=/; domain=ex.org; secure; HttpOnly; SameSite=Lax",
       "Set-Cookie: r=b+c; expires=Fri, 02 Jan 1970 00:00:00 GMT; path=/x; Priority=High; Partitioned",
       "Set-Cookie: gone=deleted; expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; path=/",
       "Set-Cookie: last=1; path=/",
@@ -157,17 +157,33 @@ test("drained() is false when the client has gone", async () => {
   await server.finished;
 });
 
-test("write() beyond socket_buffer_size returns false with 1009 and sends nothing of it", () =>
-  over(async (_request, response, server) => {
+test("write() beyond socket_buffer_size is false with 1009, and end() drops the connection then", async () => {
+  let results: unknown[] = [];
+  await over(async (_request, response, server) => {
     const kilobytes = "x".repeat(60 * 1024);
-    const results = [response.write(kilobytes), response.write(kilobytes), server.getLastError()];
+    results = [response.write(kilobytes), response.write(kilobytes), server.getLastError(), response.isWritable()];
     assert(await response.drained());
-    response.end(`${results.join()},${response.isWritable()}`);
+    results.push(response.write("there is room again"), response.end("the end"));
+  }, async (client, _server, errors) => {
+    client.send(GET);
+    const text = await client.readAll();
+    assertEquals([results, errors], [[true, false, 1009, false, false, false], []]);
+    assertEquals([client.dropped, text.endsWith("x\r\n"), text.includes("the end")], [true, true, false]);
+  }, { socket_buffer_size: 100 * 1024 });
+});
+
+test("write() up to socket_buffer_size loses nothing", () => {
+  let count = 0;
+  return over((_request, response) => {
+    response.write("a");
+    while (response.write("x".repeat(1000)) && ++count < 90);
+    response.end(`${count}`);
   }, async (client, _server, errors) => {
     client.send(GET);
     const { body } = await client.readAnswer();
-    assertEquals([body.slice(60 * 1024), errors], ["true,false,1009,true", []]);
-  }, { socket_buffer_size: 100 * 1024 }));
+    assertEquals([body.slice(90_001), errors], ["90", []]);
+  }, { socket_buffer_size: 100 * 1024 });
+});
 
 test("create() takes over an answer that was detached", () =>
   over((request, response, server) => {

@@ -24,7 +24,7 @@ test("every part in its place, in the order and the spelling that cookie() has",
     .withHttpOnly(true).withSameSite("None").withPriority("High").withPartitioned(true);
   assertEquals(
     cookie.toString(),
-    "a=b+c; expires=Fri, 01 Jan 2100 00:00:00 GMT; path=/; domain=example.com; secure; HttpOnly; SameSite=None; Priority=High; Partitioned",
+    "a=b%20c; expires=Fri, 01 Jan 2100 00:00:00 GMT; path=/; domain=example.com; secure; HttpOnly; SameSite=None; Priority=High; Partitioned",
   );
   assertEquals(cookie.toArray(), {
     name: "a",
@@ -94,7 +94,12 @@ test("cookie() and its three sisters take one as it is at that time; the cookie 
   client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
   const { status, head } = await client.readAnswer();
   assertEquals(status, 200);
-  assertEquals([...head.matchAll(/^Set-Cookie: (.*)\r$/gm)].map(([, value]) => value), ["a=1+1", "a=2+2", "a=3+3", "b=4+4"]);
+  assertEquals([...head.matchAll(/^Set-Cookie: (.*)\r$/gm)].map(([, value]) => value), [
+    "a=1%201",
+    "a=2%202",
+    "a=3%203",
+    "b=4+4",
+  ]);
   client.drop();
   server.shutdown();
 });

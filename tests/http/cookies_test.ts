@@ -6,6 +6,7 @@ import {
   cookieHeader,
   decodeCookie,
   encodeCookie,
+  parseCookies,
   parseSetCookie,
   serializeCookie,
 } from "../../src/http/cookies.ts";
@@ -89,7 +90,7 @@ test("serializeCookie() writes what Swoole does", () => {
     [["a", "b", {}, false], "a=b"],
     [
       ["a", "b c", { expires: 0, path: "/", domain: "ex.org", secure: true, httponly: true, samesite: "Lax" }, false],
-      "a=b+c; path=/; domain=ex.org; secure; HttpOnly; SameSite=Lax",
+      "a=b%20c; path=/; domain=ex.org; secure; HttpOnly; SameSite=Lax",
     ],
     [
       ["a", "b", { samesite: "None", priority: "High", partitioned: true }, false],
@@ -160,27 +161,33 @@ test("a cookie that was serialised is read as it was", () => {
   }));
 });
 
-test("encodeCookie() encodes as urlencode(), decodeCookie() decodes as urldecode()", () => {
+test("encodeCookie() leaves nothing that a cookie may not hold, decodeCookie() undoes percent escapes and nothing else", () => {
   const ascii = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code)).join("");
   const expected = Array.from(
     ascii,
     (character) =>
-      /[\w.-]/.test(character)
-        ? character
-        : character === " "
-        ? "+"
-        : `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
+      /[\w.-]/.test(character) ? character : `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
   ).join("");
   assertEquals(encodeCookie(ascii), expected);
   assertEquals(decodeCookie(expected), ascii);
   assertEquals(encodeCookie("\xe4\u20ac\ud83d\ude00"), "%C3%A4%E2%82%AC%F0%9F%98%80");
   assertEquals(encodeCookie("\ud800"), "%EF%BF%BD");
-  assertEquals(decodeCookie("%C3%a4+%%2&b=c%zz;"), "\xe4 %%2&b=c%zz;");
+  assertEquals(decodeCookie("%C3%a4+%%2&b=c%zz;"), "\xe4+%%2&b=c%zz;");
+  assertEquals(decodeCookie("ab+c/d=="), "ab+c/d==");
+  assertEquals(decodeCookie("%ff%41"), "\ufffdA");
+});
+
+test("parseCookies() takes the first of a name, and so many", () => {
+  assertEquals({ ...parseCookies("a=1; b=%202 ;a=3; c; =x;;d=e=f", 100) }, { a: "1", b: " 2", "": "x", d: "e=f" });
+  assertEquals({ ...parseCookies("", 100) }, {});
+  const many = Array.from({ length: 30 }, (_, i) => `c${i}=${i}`).join(";");
+  assertEquals([Object.keys(parseCookies(many, 30)).length, Object.keys(parseCookies(many, 29)).length], [30, 29]);
+  assertEquals(Object.entries(parseCookies("__proto__=1; toString=2", 9)), [["__proto__", "1"], ["toString", "2"]]);
 });
 
 test("cookieHeader() writes the pairs in order, values encoded", () => {
   assertEquals(cookieHeader({}), "");
-  assertEquals(cookieHeader({ a: "b c" }), "a=b+c");
+  assertEquals(cookieHeader({ a: "b c" }), "a=b%20c");
   assertEquals(cookieHeader({ b: "c", a: "1;2=3", e: "" }), "b=c; a=1%3B2%3D3; e=");
   for (const name of ["", "a=b", "a b", "a;b", "a\r\nb", "\xe4"]) {
     assertThrows(() => cookieHeader({ [name]: "x" }), TypeError);

@@ -6,6 +6,7 @@ import { HttpResponse } from "../../mod.ts";
 import { ConnectionTable } from "../../src/server/connection_table.ts";
 import type { HttpHost } from "../../src/server/http/http_host.ts";
 import type { HttpRequest } from "../../src/server/http/http_request.ts";
+import type { Exchange } from "../../src/server/http/exchange.ts";
 import { HttpSession } from "../../src/server/http/http_session.ts";
 import { FakeLane, laneOnly } from "../support/fake_lane.ts";
 import { WIDE } from "../support/http_parsing.ts";
@@ -24,7 +25,12 @@ function connect(options: Partial<HttpHost> = {}) {
     requestLimits: WIDE,
     requestOptions: { parsePost: true, parseCookie: true, maxParameters: 1000, maxBodySize: 1e9 },
     streamsBodies: false,
-    requestTimeout: 10_000,
+    headerTimeout: 10_000,
+    bodyTimeout: 10_000,
+    bodyMinRate: 1024,
+    handlerTimeout: 0,
+    handshakeTimeout: 10_000,
+    allowsHalfOpen: false,
     keepAliveTimeout: 30_000,
     sendTimeout: 60_000,
     get now() {
@@ -33,7 +39,7 @@ function connect(options: Partial<HttpHost> = {}) {
     date: "",
     takesUpgrades: false,
     isSecure: false,
-    makeResponse: (session: HttpSession) => new HttpResponse(session),
+    makeResponse: (exchange: Exchange) => new HttpResponse(exchange),
     serveFile: nothing,
     onRequest: (request: HttpRequest, response: HttpResponse) => {
       requests.push({ request, response });

@@ -45,7 +45,7 @@ test("the application gets method, URL, headers and body, and its answer goes ou
       String(body.length),
     ]);
     client.send(get("http://other.org/p?q"));
-    assertEquals(JSON.parse((await client.readAnswer()).body)[1], "http://x.org/p?q");
+    assertEquals(JSON.parse((await client.readAnswer()).body)[1], "http://other.org/p?q");
   }));
 
 test("Set-Cookie fields stay apart; an answer without a type has none; the reason is the application's", () =>

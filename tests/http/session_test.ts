@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { test } from "node:test";
-import { type HttpRequest, type HttpResponse, HttpServer } from "../../mod.ts";
+import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings } from "../../mod.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 import { signal } from "../support/serving.ts";
 
@@ -13,12 +13,13 @@ const get = (path: string, fields = "") => `GET ${path} HTTP/1.1\r\nHost: x\r\n$
 async function over(
   handler: Handler,
   work: (client: MemoryClient, server: HttpServer, errors: unknown[]) => Promise<void>,
+  settings: ServerSettings = {},
 ): Promise<void> {
   const server = new HttpServer();
   const errors: unknown[] = [];
   server.on("request", (request, response) => handler(request, response, server));
   server.on("error", (_server, error) => void errors.push(error));
-  server.set({ websocket_close_timeout: 0.3 });
+  server.set({ websocket_close_timeout: 0.3, ...settings });
   const client = new MemoryClient(server);
   try {
     await work(client, server, errors);
@@ -195,13 +196,15 @@ test("write(): a length of the program's own is not sent beside the chunks", () 
     assertEquals([header["content-length"], body], [undefined, "a"]);
   }));
 
-test("HTTP/1.0: answered and closed, also when it asks for keep-alive", async () => {
-  for (const fields of ["", "Connection: keep-alive\r\n"]) {
+test("HTTP/1.0: the connection is kept for a client that asks for it, and for no other", async () => {
+  for (const [fields, kept] of [["", false], ["Connection: close\r\n", false], ["Connection: Keep-Alive\r\n", true]] as const) {
     await over(echoPath, async (client) => {
       client.send(`GET /old HTTP/1.0\r\n${fields}\r\n` + GET);
       const { status, header, body } = await client.readAnswer();
-      assertEquals([status, header["connection"], header["content-length"], body], [200, "close", "4", "/old"]);
-      assertEquals(await client.readAll(), "");
+      const connection = kept ? "keep-alive" : "close";
+      assertEquals([status, header["connection"], header["content-length"], body], [200, connection, "4", "/old"]);
+      if (kept) assertEquals((await client.readAnswer()).body, "/");
+      else assertEquals(await client.readAll(), "");
     });
   }
 });
@@ -317,14 +320,22 @@ test("a client that ends its side in the middle of a request is not answered", (
     assertEquals(await client.readAll(), "");
   }));
 
-test("a client that ends its side behind its requests gets all answers", () =>
-  over(async (request, response) => {
-    await settle();
-    response.end(String(request.server.request_uri));
-  }, async (client) => {
-    client.send(get("/1") + get("/2"));
-    client.end();
-    assertEquals((await client.readAnswer()).body, "/1");
-    assertEquals((await client.readAnswer()).body, "/2");
-    assertEquals(await client.readAll(), "");
-  }));
+for (const allowed of [false, true]) {
+  test(`a client that ends its side behind its requests ${allowed ? "gets all responses with" : "has gone without"} http_allow_half_open`, async () => {
+    const started: string[] = [];
+    const signals: AbortSignal[] = [];
+    await over(async (request, response) => {
+      started.push(String(request.server.request_uri));
+      signals.push(request.signal);
+      await settle();
+      response.end(started.at(-1));
+    }, async (client) => {
+      client.send(get("/1") + get("/2"));
+      client.end();
+      const bodies = allowed ? [(await client.readAnswer()).body, (await client.readAnswer()).body] : [];
+      assertEquals(await client.readAll(), "");
+      assertEquals([started, bodies], allowed ? [["/1", "/2"], ["/1", "/2"]] : [["/1"], []]);
+      assertEquals(signals.map(({ aborted }) => aborted), allowed ? [false, false] : [true]);
+    }, { http_allow_half_open: allowed });
+  });
+}

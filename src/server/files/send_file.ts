@@ -8,7 +8,7 @@ import { copyFile } from "../../file_pieces.ts";
 import { contentTypeOf } from "../../http/media_types.ts";
 import { type FileSource, loadRuntime } from "../../runtime.ts";
 import type { ByteRange } from "./byte_ranges.ts";
-import { sessionOf, type WaitingResponse } from "../http/http_response.ts";
+import { exchangeOf, type WaitingResponse } from "../http/http_response.ts";
 
 /** See `WaitingResponse.sendfile()`. */
 export async function sendFile(response: WaitingResponse, path: string, offset: number, length: number): Promise<boolean> {
@@ -30,7 +30,7 @@ export async function sendFile(response: WaitingResponse, path: string, offset: 
     await file?.close().catch(() => {});
   }
   response.release();
-  sessionOf(response).onReleased(response);
+  exchangeOf(response).onReleased();
   return false;
 }
 
@@ -46,16 +46,16 @@ export async function sendPieces(
   file: FileSource,
   pieces: readonly (string | ByteRange)[],
 ): Promise<boolean> {
-  const { connection, isHead } = sessionOf(response);
+  const { connection, isHead } = exchangeOf(response);
   response.asMaker(() => {
     if (response.fieldValue("content-type") === undefined) response.header("Content-Type", contentTypeOf(path));
     response.beginBody(pieces.reduce((sum, { length }) => sum + length, 0));
   });
   const isReady = async () => await response.drained() && response.isOccupied;
-  const write = (octets: Uint8Array) => response.asMaker(() => response.writePart(octets));
+  const write = (octets: Uint8Array) => response.asMaker(() => response.writePart(octets, "ours"));
   try {
     for (const piece of isHead ? [] : pieces) {
-      if (typeof piece === "string") response.asMaker(() => response.writePart(piece));
+      if (typeof piece === "string") response.asMaker(() => response.writePart(piece, "ours"));
       else if (!await copyFile(file, path, piece.start, piece.start + piece.length, isReady, write)) return false;
     }
   } catch {

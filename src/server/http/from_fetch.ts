@@ -5,7 +5,7 @@
  */
 
 import type { HttpRequest } from "./http_request.ts";
-import { sessionOf, type WaitingResponse } from "./http_response.ts";
+import { exchangeOf, type WaitingResponse } from "./http_response.ts";
 
 /** An application: a web `Request` in, a web `Response` out; or an object with such a method `fetch`. */
 export type FetchApplication = FetchFunction | { fetch: FetchFunction };
@@ -13,13 +13,16 @@ export type FetchApplication = FetchFunction | { fetch: FetchFunction };
 /** What answers a web `Request`. */
 export type FetchFunction = (request: Request) => Response | Promise<Response>;
 
-/** Fields that say how an answer travels, which the server decides. */
-const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "content-length", "set-cookie", "upgrade"]);
+/** Fields that say how a response travels, which the server decides. */
+const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade"]);
 
 /**
  * Makes a `request` handler of a fetch-style application: Hono, h3, itty-router, or a function of one's own. Bodies are streams
- * in both directions (those of requests with `http_stream_body`), no faster than the other side; the request's `signal` aborts
- * when the client ends its side of the connection or is gone. WebSockets of the same server are not concerned.
+ * in both directions (those of requests with `http_stream_body`), no faster than the other side; when the client has gone, the
+ * request's `signal` aborts, and the stream of the response is cancelled. WebSockets of the same server are not concerned.
+ *
+ * A body that is there as a whole goes out with its length; one that is a stream goes out in chunks, or with the `Content-Length`
+ * that the application sets, which has to be right.
  *
  * @param application Answers a `Request`. What it throws is a 500 and goes to the `error` event.
  * @returns A handler, for both styles.
@@ -59,32 +62,30 @@ function refuse(response: WaitingResponse, status: number): void {
   response.end();
 }
 
-/** A `Request` whose signal is made when it is asked for: it would take longer than all the rest. */
-class ServedRequest extends Request {
-  readonly #response: WaitingResponse;
-  #signal: AbortSignal | undefined = undefined;
+/** The last `Host` that was seen, and the origin that it stands for: a client sends the same one all the time. */
+const lastOrigin = { scheme: "", host: "", origin: "" };
 
-  constructor(url: string, init: RequestInit, response: WaitingResponse) {
-    super(url, init);
-    this.#response = response;
+function originOf(scheme: string, host: string): string {
+  if (lastOrigin.host !== host || lastOrigin.scheme !== scheme) {
+    lastOrigin.origin = new URL(`${scheme}://${host}`).origin;
+    lastOrigin.host = host;
+    lastOrigin.scheme = scheme;
   }
+  return lastOrigin.origin;
+}
 
-  override get signal(): AbortSignal {
-    if (this.#signal !== undefined) return this.#signal;
-    const controller = new AbortController();
-    sessionOf(this.#response).onGone(this.#response, () => {
-      controller.abort(new DOMException("The client has gone", "AbortError"));
-    });
-    return this.#signal = controller.signal;
-  }
+/** RFC 9112 section 3.3: a target in absolute-form is the URL, whatever Host says. */
+function urlOf(request: HttpRequest, response: WaitingResponse): string {
+  const { target, header } = exchangeOf(response).head;
+  if (!target.startsWith("/") && target !== "*") return target;
+  const origin = originOf(exchangeOf(response).scheme, header["host"] || "localhost");
+  return origin + (target === "*" ? "/*" : request.pathAndQuery);
 }
 
 function toRequest(request: HttpRequest, response: WaitingResponse): Request {
-  const { header } = request;
-  const url = new URL(`${sessionOf(response).scheme}://${header["host"] ?? "localhost"}`);
-  const path = request.pathAndQuery;
   const method = request.getMethod();
-  const init: RequestInit & { duplex?: "half" } = { method, headers: header };
+  // Given to the constructor, because copies of the request (`clone()`, `new Request(request)`) know of no other.
+  const init: RequestInit & { duplex?: "half" } = { method, headers: request.header, signal: request.signal };
   if (method !== "GET" && method !== "HEAD") {
     if (!request.isCompleted()) {
       init.body = request.body;
@@ -94,40 +95,115 @@ function toRequest(request: HttpRequest, response: WaitingResponse): Request {
       if (request.hasUpload) init.duplex = "half";
     }
   }
-  return new ServedRequest(url.origin + (path === "*" ? "/*" : path), init, response);
+  return new Request(urlOf(request, response), init);
 }
 
 async function sendResponse(answer: Response, response: WaitingResponse): Promise<void> {
   const { status, statusText, headers } = answer;
+  if (!response.isWritable()) return await answer.body?.cancel(clientGone());
   response.status(status, /^[\x20-\x7e]+$/.test(statusText) ? statusText : undefined);
-  for (const [name, value] of headers) if (!HOP_BY_HOP.has(name)) response.header(name, value);
-  const cookies = headers.getSetCookie();
-  if (cookies.length > 0) response.header("Set-Cookie", cookies);
-  if (!headers.has("content-type")) response.header("Content-Type", ""); // none, instead of the built-in one
-  const length = headers.get("content-length");
-  if (sessionOf(response).isHead || answer.body === null) {
-    await answer.body?.cancel();
-    if (sessionOf(response).isHead && length !== null) response.header("Content-Length", length);
-    response.end();
-    return;
+  let length: string | undefined;
+  let cookies: string[] | undefined;
+  let hasType = false;
+  for (const [name, value] of headers) {
+    if (name === "set-cookie") (cookies ??= []).push(value);
+    else if (name === "content-length") length = value;
+    else if (!HOP_BY_HOP.has(name)) {
+      response.header(name, value);
+      hasType ||= name === "content-type";
+    }
   }
-  await sendBody(answer.body.getReader(), response);
+  if (cookies !== undefined) response.header("Set-Cookie", cookies);
+  if (!hasType) response.header("Content-Type", ""); // none, instead of the built-in one
+  const { isHead } = exchangeOf(response);
+  if (isHead && length !== undefined) response.header("Content-Length", length);
+  if (answer.body === null) return void (isHead ? response.endWithoutLength() : response.end());
+  await sendBody(answer.body, response, length === undefined ? -1 : Number(length));
 }
 
-/** The reader keeps its lock: nobody else reads this body, and to give it back takes longer than a short body does. */
-async function sendBody(reader: ReadableStreamDefaultReader<Uint8Array>, response: WaitingResponse): Promise<void> {
-  const first = await reader.read();
-  if (first.done) return void response.end();
-  // A body that is whole goes out whole, with its length; a stream begins when its first part is there.
-  let next: ReadableStreamReadResult<Uint8Array> | undefined;
-  const reading = reader.read().then((result) => next = result);
-  reading.catch(() => {});
-  for (let i = 0; i < 16 && next === undefined; i++) await null;
-  if (next?.done) return void response.end(first.value);
-  response.writePart(first.value);
-  for (let part = await reading; !part.done; part = await reader.read()) {
-    if (!await response.drained()) return await reader.cancel(new DOMException("The client has gone", "AbortError"));
-    response.writePart(part.value);
+/** Sends a body, and cancels it as soon as nobody waits for it any more. */
+async function sendBody(body: ReadableStream<Uint8Array>, response: WaitingResponse, length: number): Promise<void> {
+  // The reader keeps its lock: nobody else reads this body, and to give it back takes longer than a short body does.
+  const reader = body.getReader();
+  let cancelled: Promise<void> | undefined;
+  const forget = exchangeOf(response).onGone((reason) => cancelled = reader.cancel(reason));
+  try {
+    await copyBody(reader, response, length);
+  } catch (error) {
+    cancelled ??= reader.cancel(error);
+    await cancelled.catch(() => {}); // it has failed before
+    throw error;
+  } finally {
+    forget();
   }
-  response.end();
+  await cancelled;
+}
+
+async function copyBody(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  response: WaitingResponse,
+  length: number,
+): Promise<void> {
+  const exchange = exchangeOf(response);
+  const first = await reader.read();
+  if (exchange.isOver) return;
+  if (first.done) return endBody(response, length, 0);
+  let reading = reader.read();
+  if (exchange.isHead || length < 0 || first.value.length >= length) {
+    // A body that is whole goes out whole, with its length. Whether it is shows in this turn of the event loop; a stream may wait.
+    const next = await inThisTurn(reading);
+    if (exchange.isOver) return;
+    if (next?.done) return endBody(response, length, first.value.length, first.value);
+    if (exchange.isHead) {
+      response.endWithoutLength();
+      return await reader.cancel();
+    }
+  }
+  if (length >= 0 && first.value.length > length) throw wrongLength(length);
+  if (length >= 0) response.beginBody(length);
+  for (let part: ReadableStreamReadResult<Uint8Array> = first; !part.done; reading = reader.read()) {
+    if (length >= 0 && part.value.length > response.missing) throw wrongLength(length);
+    reading.catch(() => {}); // it is looked at below
+    if (!response.writePart(part.value, "ours")) { // it had to be collected, and is too large for that
+      await reader.cancel();
+      break;
+    }
+    if (!await response.drained()) break;
+    part = await reading;
+    if (exchange.isOver) return;
+    if (part.done && length >= 0 && response.missing > 0) throw wrongLength(length);
+  }
+  if (!exchange.isOver) response.end();
+}
+
+/** Ends a response whose body is there as a whole. */
+function endBody(response: WaitingResponse, length: number, actual: number, bytes?: Uint8Array): void {
+  // A program may tell HEAD the length without making the body.
+  if (length >= 0 && actual !== length && !exchangeOf(response).isHead) throw wrongLength(length);
+  if (bytes === undefined) response.end();
+  else response.endWith(bytes);
+}
+
+function wrongLength(length: number): TypeError {
+  return new TypeError(`Cannot send the response: its body does not have the ${length} bytes that its Content-Length promises`);
+}
+
+function clientGone(): DOMException {
+  return new DOMException("The client has gone", "AbortError");
+}
+
+/** Who waits for the end of this turn of the event loop. */
+let waiting: (() => void)[] = [];
+
+/** What a promise comes to by the end of this turn of the event loop; `undefined` if nothing, or if it is rejected. */
+function inThisTurn<Value>(promise: Promise<Value>): Promise<Value | undefined> {
+  return new Promise((resolve) => {
+    promise.then(resolve, () => resolve(undefined));
+    if (waiting.push(() => resolve(undefined)) > 1) return;
+    setTimeout(() => {
+      const all = waiting;
+      waiting = [];
+      for (const end of all) end();
+    }, 0);
+  });
 }

@@ -4,9 +4,10 @@
  * @module
  */
 
-import type { Connection, Protocol } from "../../connection.ts";
+import type { Protocol } from "../../connection.ts";
 import type { BodyCompression } from "../../http/content_coding.ts";
 import type { RequestLimits } from "../../http/request_parser.ts";
+import type { Exchange } from "./exchange.ts";
 import type { FormOptions } from "./form_reader.ts";
 import type { HttpRequest, HttpRequestOptions } from "./http_request.ts";
 import type { WaitingResponse } from "./http_response.ts";
@@ -24,20 +25,30 @@ export interface HttpHost {
   readonly streamsBodies: boolean;
   /** How bodies are compressed, if they are. */
   readonly bodyCompression: BodyCompression | undefined;
-  /** How long the head and the body of a request may take to arrive. */
-  readonly requestTimeout: number;
+  /** How long the head of a request may take to arrive. */
+  readonly headerTimeout: number;
+  /** How long a client may send nothing of a body; see `bodyMinRate`. */
+  readonly bodyTimeout: number;
+  /** How many bytes of a body in a second a client has to send; it may be behind by `bodyTimeout`. 0: any. */
+  readonly bodyMinRate: number;
+  /** How long a handler may take. */
+  readonly handlerTimeout: number;
+  /** How long a handshake may take, with what the program does for it. */
+  readonly handshakeTimeout: number;
   /** How long a connection may wait for its next request. */
   readonly keepAliveTimeout: number;
-  /** How long a client may take nothing of an answer. */
+  /** How long a client may take nothing of a response. */
   readonly sendTimeout: number;
-  /** Milliseconds since 1970, coarse. */
+  /** Whether clients that end their side still get the responses that they wait for. */
+  readonly allowsHalfOpen: boolean;
+  /** The clock of deadlines, coarse. */
   readonly now: number;
   /** The value for `Date`. */
   readonly date: string;
   /** Whether upgrade requests are handshakes here. */
   readonly takesUpgrades: boolean;
   /** Makes the response object of a request. */
-  makeResponse(session: HttpSession, request: HttpRequest): WaitingResponse;
+  makeResponse(exchange: Exchange, request: HttpRequest): WaitingResponse;
   /** Whether it is `https`. */
   readonly isSecure: boolean;
   /** Answers a request with a file, if there is one; resolves to `false` if not, and never rejects. */
@@ -48,10 +59,12 @@ export interface HttpHost {
   onUpgrade(session: HttpSession, request: HttpRequest, response: WaitingResponse): void | Promise<void>;
   /** A handshake was answered with 101: makes the protocol that the connection speaks from now on. */
   onSwitch(session: HttpSession): Protocol;
-  /** A request was answered. */
+  /** A response is complete. */
   onAnswered(): void;
-  /** Whether a connection's queue takes so many octets more; notes the last-error code if not. */
-  hasRoom(connection: Connection, size: number): boolean;
+  /** Tells people, in the log, what is wrong with an exchange. */
+  warn(exchange: Exchange, what: string): void;
+  /** Whether a queue of so many bytes takes so many more; notes the last-error code if not. */
+  hasRoom(queued: number, size: number): boolean;
   /** Notes a last-error code. */
   setError(code: number): void;
 }

@@ -89,6 +89,7 @@ export class HttpRequest extends BaseRequest {
   #files: FormFields | undefined = undefined;
   #collecting: Promise<Uint8Array> | undefined = undefined;
   #body: ReadableStream<Uint8Array> | undefined = undefined;
+  #signal: AbortSignal | undefined = undefined; // of one that no server made
 
   /** Made by the server. */
   constructor(
@@ -173,6 +174,29 @@ export class HttpRequest extends BaseRequest {
     this.#form = form;
     this.#files = undefined;
     if (this.#options.parsePost) this.setPost(form.fields.result);
+  }
+
+  /**
+   * Aborts when nobody waits for the response any more: the client has gone, or `http_handler_timeout` is up. It stays as it is
+   * behind a complete response; behind the handshake of a WebSocket it aborts when the WebSocket ends.
+   *
+   * @example
+   * ```ts
+   * import { HttpServer } from "@sluice/server";
+   *
+   * const server = new HttpServer("127.0.0.1", 0);
+   * server.on("request", async (request, response) => {
+   *   const upstream = await fetch("http://127.0.0.1:1/slow", { signal: request.signal }).catch(() => undefined);
+   *   response.end(upstream === undefined ? "nothing" : await upstream.text());
+   * });
+   * await server.start();
+   * const answer = await fetch(`http://127.0.0.1:${server.port}/`);
+   * console.assert(await answer.text() === "nothing");
+   * server.shutdown();
+   * ```
+   */
+  get signal(): AbortSignal {
+    return this.source.signal ?? (this.#signal ??= new AbortController().signal);
   }
 
   /** Whether head and body are there. */

@@ -5,27 +5,26 @@
  */
 
 import { BaseResponse } from "../../http/response.ts";
+import type { Exchange } from "./exchange.ts";
 import type { HttpSession } from "./http_session.ts";
 import { sendFile } from "../files/send_file.ts";
 import { coreOf, type Server } from "../server.ts";
 
-const TRUE: Promise<true> = Promise.resolve(true);
+/** The exchange that a response belongs to. */
+export let exchangeOf: (response: WaitingResponse) => Exchange;
 
-/** What is behind a response. */
-export let sessionOf: (response: WaitingResponse) => HttpSession;
-
-/** What the answers of both styles have in common. */
+/** What the responses of both styles have in common. */
 export class WaitingResponse extends BaseResponse {
-  readonly #session: HttpSession;
+  readonly #exchange: Exchange;
 
   static {
-    sessionOf = (response) => response.#session;
+    exchangeOf = (response) => response.#exchange;
   }
 
   /** Made by the server. */
-  constructor(session: HttpSession) {
-    super(session.connection.fd, session);
-    this.#session = session;
+  constructor(exchange: Exchange) {
+    super(exchange.connection.fd, exchange);
+    this.#exchange = exchange;
   }
 
   /**
@@ -48,9 +47,7 @@ export class WaitingResponse extends BaseResponse {
    * ```
    */
   drained(): Promise<boolean> {
-    const { connection } = this.#session;
-    if (connection.isOpen && connection.queuedBytes === 0) return TRUE;
-    return connection.whenTaken().then(() => connection.isOpen);
+    return this.#exchange.drained();
   }
 
   /**
@@ -71,7 +68,7 @@ export class WaitingResponse extends BaseResponse {
   asMaker(work: () => void): void {
     this.release();
     try {
-      this.#session.connection.gather(work);
+      this.#exchange.connection.gather(work);
     } finally {
       this.occupy();
     }
@@ -131,9 +128,10 @@ export class HttpResponse extends WaitingResponse {
   /**
    * Sends a part of the body; the parts travel chunked (RFC 9112 section 7.1). It does not wait: see `drained()`.
    *
-   * @param data Text or octets. The octets may not be changed afterwards.
-   * @returns `false` when the answer has ended or the client is gone, or more than `socket_buffer_size` would wait to be sent
-   * (the server's last-error code is 1009 then, and nothing of this part is sent).
+   * @param data Text or bytes, which are the program's again when this returns.
+   * @returns `false` when the response has ended or the client is gone; or when more than `socket_buffer_size` would wait to be sent
+   * (the server's last-error code is 1009 then). A response that lacks this part is broken: nothing more is taken, and `end()` drops
+   * the connection instead of completing it, so that the client sees that it was cut off.
    */
   write(data: string | Uint8Array): boolean {
     return this.writePart(data);

@@ -1,411 +1,506 @@
 /**
- * HTTP on one connection: requests in, answers out, in order (RFC 9112 section 9.3).
+ * HTTP on one connection: requests in, responses out, in order (RFC 9112 section 9.3).
  *
  * @module
  */
 
-import { sliceBytes } from "../../bytes.ts";
+import { writeLatin1 } from "../../bytes.ts";
 import type { Connection, Protocol } from "../../connection.ts";
 import type { HttpFailure, RequestHead } from "../../http/head.ts";
 import { isMultipart, RequestParser } from "../../http/request_parser.ts";
+import type { Compression } from "../../websocket/deflate/compression.ts";
 import { hasToken, isUpgrade } from "../../websocket/handshake.ts";
+import { Exchange } from "./exchange.ts";
 import { FormReader } from "./form_reader.ts";
 import type { HttpHost } from "./http_host.ts";
-import { HttpOutput } from "./http_output.ts";
-import { HttpRequest, readForm } from "./http_request.ts";
+import { readForm } from "./http_request.ts";
 import { WaitingResponse } from "./http_response.ts";
+import { ReadAhead } from "./read_ahead.ts";
 import { refusal, refuse } from "./refusal.ts";
-import { type BodySupply, RequestBody } from "./request_body.ts";
 
 const NO_BODY = new Uint8Array(0);
 
+/**
+ * What a connection of HTTP is doing. The table in docs/architecture.md says what each state waits for, what ends it and what an
+ * end of the client's side means in it.
+ */
+export type HttpState =
+  /** No byte of a request has arrived since the last one. */
+  | "idle"
+  /** The head of a request is arriving. */
+  | "head"
+  /** The body of a request is arriving, and is collected before anybody is called. */
+  | "body"
+  /** An exchange is under way, and the body of its request is arriving. */
+  | "uploading"
+  /** An exchange is under way, and its request is there. */
+  | "handling"
+  /** An exchange is under way that is a handshake. */
+  | "handshake"
+  /** The client has not taken the last responses: no more requests are read until it has. */
+  | "draining"
+  /** The connection has ended, or speaks another protocol. */
+  | "over";
+
 /** The HTTP protocol of one connection. */
-export class HttpSession extends HttpOutput implements Protocol, BodySupply {
+export class HttpSession implements Protocol {
+  /** The connection. */
+  readonly connection: Connection;
+  /** What it shares with the other connections of its server. */
+  readonly host: HttpHost;
+  /** The compression that a handshake has agreed on. */
+  compression: Compression | undefined = undefined;
+  /** Swoole's `websocket_status` of a connection that is no WebSocket (yet): 0, 1 or 2; 5 after a refusal. */
+  status = 0;
+
   readonly #parser: RequestParser;
-  #response: WaitingResponse | undefined = undefined;
-  #upload: RequestBody | undefined = undefined; // the body of that request, while it is arriving
-  #left: WaitingResponse | undefined = undefined; // by its handler, to something that makes it
-  #form: FormReader | undefined = undefined; // of that request, until it is answered
-  #gone: Set<() => void> | undefined = undefined;
-  #held: Uint8Array | undefined = undefined; // what arrived behind that request
-  #heldAt = 0;
-  #headChecked = false;
-  #reading = false;
-  #peerEnded = false;
-  #dismissed = false;
+  #state: HttpState = "idle";
+  #exchange: Exchange | undefined = undefined; // in the states uploading, handling and handshake
+  #ahead: ReadAhead | undefined = undefined;
+  #readBy: number; // when the client's next bytes are due; 0 for never
+  #remaining = 0; // of that time, while we do not read
+  #stoodStill = false; // that time, because the program had us not read
+  #isReading = false; // inside of `receive()`
+  #isPaused = false;
+  #isClosing = false; // behind the response that is pending
+  #peerEnded = false; // with `http_allow_half_open`
 
   constructor(connection: Connection, host: HttpHost) {
-    super(connection, host);
+    this.connection = connection;
+    this.host = host;
     this.#parser = new RequestParser(host.requestLimits);
-    connection.deadline = deadlineIn(host.requestTimeout, host.now);
+    this.#readBy = connection.deadline = deadlineIn(host.headerTimeout, host.now);
   }
 
-  // ---- Protocol -----------------------------------------------------------------------------------------------------
+  /** What the connection is doing. */
+  get state(): HttpState {
+    return this.#state;
+  }
+
+  /** Whether a response is pending. */
+  get isAnswering(): boolean {
+    return this.#exchange !== undefined;
+  }
+
+  /** Whether the connection ends behind the response that is pending. */
+  get isClosing(): boolean {
+    return this.#isClosing;
+  }
+
+  /** The response that is pending, if the program has detached it. */
+  get detached(): WaitingResponse | undefined {
+    return this.#exchange?.response.isDetached ? this.#exchange.response : undefined;
+  }
+
+  // ---- Protocol: reading --------------------------------------------------------------------------------------------
 
   get sendTimeout(): number {
     return this.host.sendTimeout;
   }
 
   receive(chunk: Uint8Array, at: number): void {
-    if ((this.#response !== undefined && this.#upload === undefined) || this.#held !== undefined) return this.#hold(chunk, at);
-    this.#reading = true;
-    while (at < chunk.length && !this.over) {
-      const begun = this.#parser.begun;
-      at = this.#parser.receive(chunk, at);
-      if (this.#upload !== undefined) {
-        this.#afterUpload();
-        if (this.#upload !== undefined) continue;
-        this.#hold(chunk, at);
-        break;
-      }
-      if (!begun && this.#parser.begun) this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
-      if (this.#parser.failure !== undefined) {
-        this.#refuse(this.#parser.failure);
-        break;
-      }
-      if (this.#parser.head !== undefined && !this.#headChecked) {
-        this.#headChecked = true;
-        if (this.host.takesUpgrades && isUpgrade(this.#parser.head)) {
-          this.#beginUpgrade(this.#parser.head, chunk, at);
-          break;
-        }
-        const { header, version } = this.#parser.head;
-        if (!this.#parser.complete && (this.host.streamsBodies || this.#readsWhileArriving(this.#parser.head))) {
-          at = this.#beginUpload(this.#parser.head, chunk, at);
-          if (this.#upload !== undefined || (this.#response === undefined && !this.connection.isFull)) continue;
-          this.#hold(chunk, at);
-          break;
-        }
-        // RFC 9110 section 10.1.1: the client waits for this before it sends the body.
-        if (version === "1.1" && hasToken(header["expect"], "100-continue") && !this.#parser.complete && at === chunk.length) {
-          this.sendHead("HTTP/1.1 100 Continue\r\n\r\n");
-        }
-      }
-      if (!this.#parser.complete) continue;
-      this.#answer();
-      // One request is answered at a time; and none while the client does not read the answers.
-      if (this.#response !== undefined || this.connection.isFull) {
-        this.#hold(chunk, at);
-        break;
-      }
-    }
-    this.#reading = false;
-    if (this.#peerEnded && this.#response === undefined && this.#held === undefined && !this.over) this.connection.end(false);
+    if (this.#readsRequests && !this.#ahead?.size) at = this.#read(chunk, at);
+    if (at < chunk.length && (this.#state !== "over" || this.#isSwitched)) (this.#ahead ??= new ReadAhead()).add(chunk, at);
+    if (this.#isSwitched) this.#passOn();
+    else this.#updateReading();
   }
 
   receiveEnd(): void {
-    // A client may half-close after its request and wait for the answer.
-    this.#peerEnded = true;
-    this.#upload?.fail("the client has ended the connection");
-    this.#tellGone();
-    if (this.#response === undefined && this.#held === undefined) this.connection.end(false);
+    const isPending = this.#state === "handling" || this.#state === "draining";
+    if (this.host.allowsHalfOpen && isPending) this.#peerEnded = true;
+    else this.connection.end(false); // the client has gone: what was written is sent, and nothing else
   }
 
-  onDeadline(now: number): void {
+  /** Whether bytes that arrive belong to a request that nothing has to be waited for. */
+  get #readsRequests(): boolean {
+    const state = this.#state;
+    return state === "idle" || state === "head" || state === "body" || state === "uploading";
+  }
+
+  /** Reads requests until there is one whose response has to be waited for. Returns the index behind what was read. */
+  #read(chunk: Uint8Array, at: number): number {
+    const parser = this.#parser;
+    this.#isReading = true;
+    while (at < chunk.length && this.#readsRequests) {
+      const from = at;
+      at = parser.receive(chunk, at);
+      if (this.#state === "uploading") {
+        this.#onUploaded(at - from);
+      } else if (parser.failure !== undefined) {
+        this.#refuse(parser.failure);
+      } else if (this.#state === "body") {
+        if (parser.complete) this.#begin(parser.head!, parser.body);
+        else this.#onBodyBytes(at - from);
+      } else if (parser.head !== undefined) {
+        at = this.#onHead(parser.head, chunk, at);
+      } else if (this.#state === "idle" && parser.begun) {
+        this.#state = "head";
+        this.#waitForBytes(this.host.headerTimeout);
+      }
+    }
+    this.#isReading = false;
+    return at;
+  }
+
+  /** Reads what was held back, in the state idle. */
+  #readOn(): void {
     const { connection } = this;
-    if (this.#upload !== undefined && !this.#upload.isPaused) {
-      this.#upload.fail("it takes too long to arrive");
-      if (this.#response?.headSent !== false) return connection.abort();
-      this.#refuseWith(408, "the body took too long");
-      return connection.end(true);
-    }
-    if (connection.queuedBytes > 0 && this.sendTimeout > 0) {
-      if (now >= connection.lastSent + this.sendTimeout) return connection.abort(false);
-      connection.deadline = connection.lastSent + this.sendTimeout;
-    } else if (this.#response !== undefined) {
-      connection.deadline = deadlineIn(this.sendTimeout, now); // the program may take its time
-    } else if (this.#parser.begun) {
-      this.#refuseWith(408, "the request took too long");
-      connection.end(false);
+    const ahead = this.#ahead;
+    if (ahead?.size) connection.gather(() => ahead.consume((bytes, at) => this.#read(bytes, at)));
+    if (this.#isSwitched) return this.#passOn();
+    if (this.#peerEnded && this.#exchange === undefined && this.#state !== "draining") connection.end(false);
+    this.#updateReading();
+  }
+
+  /** Reads from the connection, or has the client wait, whatever is right now. */
+  #updateReading(): void {
+    const state = this.#state;
+    if (state === "over") return;
+    const isFull = state === "uploading" ? this.#exchange!.upload!.isPaused : this.#ahead !== undefined && this.#ahead.isFull;
+    if (isFull === this.#isPaused) return;
+    this.#isPaused = isFull;
+    if (isFull) this.connection.pause();
+    else this.connection.resume();
+  }
+
+  #onHead(head: RequestHead, chunk: Uint8Array, at: number): number {
+    const { host } = this;
+    const parser = this.#parser;
+    if (host.takesUpgrades && isUpgrade(head)) {
+      this.#beginHandshake(head);
+    } else if (parser.complete) {
+      this.#begin(head, parser.body);
+    } else if (host.streamsBodies || (host.forms?.streamed === true && isMultipart(head))) {
+      return this.#beginUpload(head, chunk, at);
     } else {
-      // It waits for the next request since it has had the last answer.
-      const due = connection.lastSent === 0 ? now : connection.lastSent + (this.host.keepAliveTimeout || Infinity);
-      if (due <= now) connection.end(false);
-      else connection.deadline = due;
+      // RFC 9110 section 10.1.1: the client waits for this before it sends the body.
+      if (at === chunk.length && expectsContinue(head)) this.#sendText("HTTP/1.1 100 Continue\r\n\r\n");
+      this.#state = "body";
+      this.#waitForBytes(host.bodyTimeout);
     }
+    return at;
   }
 
-  onFault(cause?: unknown): void {
-    this.#dismissed = true; // this connection ends, here or after the answer
-    const response = this.#response;
-    if (response !== undefined && cause instanceof WaitingResponse && cause !== response) return; // a late failure of an earlier one
-    if (response === undefined) return this.connection.end(true); // it has answered before it failed
-    if (response.headSent) return this.connection.abort(); // the peer sees that the answer was cut off
-    response.release();
-    response.status(500);
-    response.end();
-  }
+  // ---- exchanges ----------------------------------------------------------------------------------------------------
 
-  /** The server stops: ends after the answer that is being made. */
-  dismiss(): void {
-    if (this.#response === undefined) this.connection.end(true);
-    else this.#dismissed = true;
-  }
-
-  onClosed(): void {
-    this.over = true;
-    this.#held = undefined;
-    this.#upload?.fail("the client has gone");
-    this.#form?.release();
-    this.#form = undefined;
-    this.#tellGone();
-  }
-
-  /** Calls back, once, when the client ends its side or is gone, as long as `response` is being made. */
-  onGone(response: WaitingResponse, callback: () => void): void {
-    if (response !== this.#response) return;
-    if (this.over || this.#peerEnded) callback();
-    else (this.#gone ??= new Set()).add(callback);
-  }
-
-  #tellGone(): void {
-    const gone = this.#gone;
-    this.#gone = undefined;
-    if (gone !== undefined) { for (const callback of gone) callback(); }
-  }
-
-  /** Whether an answer is being made. */
-  get isAnswering(): boolean {
-    return this.#response !== undefined;
-  }
-
-  /** The answer that is being made, if the program has detached it. */
-  get detached(): WaitingResponse | undefined {
-    return this.#response?.isDetached ? this.#response : undefined;
-  }
-
-  // ---- reading ------------------------------------------------------------------------------------------------------
-
-  #hold(chunk: Uint8Array, at: number): void {
-    if (at >= chunk.length || this.over) return;
-    if (this.#held === undefined) {
-      this.#held = sliceBytes(chunk, at, chunk.length);
-      this.#heldAt = 0;
-    } else {
-      // A chunk that was on its way when reading was paused.
-      const rest = this.#held.subarray(this.#heldAt);
-      const joined = new Uint8Array(rest.length + chunk.length - at);
-      joined.set(rest);
-      joined.set(chunk.subarray(at), rest.length);
-      this.#held = joined;
-      this.#heldAt = 0;
-    }
-    this.connection.pause();
-  }
-
-  /** Reads what was held back. */
-  #goOn(): void {
-    const held = this.#held;
-    this.#held = undefined;
-    this.connection.resume();
-    if (held !== undefined) this.connection.gather(() => this.receive(held, this.#heldAt));
-    else if (this.#peerEnded) this.connection.end(false);
-  }
-
-  onDrain(): void {
-    // Not from inside of a flush, which this may have been called from.
-    if (this.#held === undefined || this.#response !== undefined) return;
-    queueMicrotask(() => {
-      if (this.#response === undefined && !this.over && !this.connection.isFull) this.#goOn();
-    });
-  }
-
-  #answer(): void {
-    const head = this.head = this.#parser.head!;
-    const request = new HttpRequest(head, this.#parser.body, this.host.requestOptions, this.connection);
-    const response = this.#response = this.host.makeResponse(this, request);
+  #begin(head: RequestHead, body: Uint8Array): void {
+    const exchange = this.#exchange = new Exchange(this, head, body, false);
     this.#parser.next();
-    this.#headChecked = false;
-    this.connection.deadline = deadlineIn(this.sendTimeout, this.host.now);
-    this.#begin(head, request, response);
+    this.#state = "handling";
+    this.#readBy = 0;
+    this.#schedule();
+    this.#start(exchange);
   }
 
-  /** Reads the form, if there is one to be read, and hands the request on. */
-  #begin(head: RequestHead, request: HttpRequest, response: WaitingResponse): void {
+  #beginHandshake(head: RequestHead): void {
+    this.status = 1;
+    const exchange = this.#exchange = new Exchange(this, head, NO_BODY, true);
+    this.#state = "handshake";
+    this.#readBy = 0;
+    exchange.deadline = deadlineIn(this.host.handshakeTimeout, this.host.now);
+    this.#schedule();
+    if (head.bodyLength !== 0) return refuse(exchange.response, { status: 400, reason: "a WebSocket handshake has no body" });
+    this.#settle(exchange, this.host.onUpgrade(this, exchange.request, exchange.response));
+  }
+
+  /** Hands a request on whose body is still arriving. Returns where the bytes behind it begin. */
+  #beginUpload(head: RequestHead, chunk: Uint8Array, at: number): number {
+    const parser = this.#parser;
+    const exchange = this.#exchange = new Exchange(this, head, undefined, false);
+    const upload = exchange.upload!;
+    parser.onBody = (bytes, start, end) => upload.push(bytes, start, end);
+    upload.clientWaits = at === chunk.length && expectsContinue(head);
+    this.#state = "uploading";
+    this.#waitForBytes(this.host.bodyTimeout);
+    // What is there belongs to it: a short body is complete before the handler is called.
+    const from = at;
+    while (at < chunk.length && !parser.complete && parser.failure === undefined) at = parser.receive(chunk, at);
+    this.#onUploaded(at - from);
+    if (!exchange.isOver) this.#start(exchange);
+    return at;
+  }
+
+  /** Looks at what bytes of a body have led to: a refusal, the end of the body, or nothing. */
+  #onUploaded(bytes: number): void {
+    const upload = this.#exchange!.upload!;
+    const { failure } = this.#parser;
+    if (failure !== undefined) {
+      upload.fail(failure.reason);
+      return this.refuseUpload(failure.status, failure.reason, false);
+    }
+    if (!this.#parser.complete) return this.#onBodyBytes(bytes);
+    this.#parser.next();
+    this.#state = "handling";
+    this.#readBy = this.#remaining = 0;
+    this.#schedule();
+    upload.finish();
+    this.#updateReading();
+  }
+
+  /** A body that is read while it arrives is full, or has room again. */
+  onUploadPauseChange(): void {
+    if (this.#state !== "uploading") return;
+    const { host } = this;
+    if (this.#exchange!.upload!.isPaused) {
+      this.#remaining = this.#readBy === 0 ? 0 : Math.max(1, this.#readBy - host.now);
+      this.#readBy = 0; // it is the program that takes its time
+    } else {
+      this.#readBy = deadlineIn(this.#remaining, host.now);
+    }
+    this.#schedule();
+    this.#updateReading();
+  }
+
+  /** Reads the form, if there is one to be read, and has the request handled. */
+  #start(exchange: Exchange): void {
     const { forms } = this.host;
-    if (forms === undefined || !isMultipart(head)) return void this.#handle(request, response);
+    if (forms === undefined || !isMultipart(exchange.head)) return void this.#handle(exchange);
     const form = new FormReader(forms);
-    readForm(request, form).then((failure) =>
+    readForm(exchange.request, form).then((failure) =>
       this.connection.gather(() => {
-        if (this.over) return form.drop();
+        if (exchange.isOver) return form.drop();
         if (failure !== undefined) {
-          this.#dismissed = true;
-          return refuse(response, failure);
+          this.#isClosing = true;
+          return refuse(exchange.response, failure);
         }
-        this.#form = form;
-        const done = this.#handle(request, response);
+        exchange.form = form;
+        const done = this.#handle(exchange);
         if (done === undefined) form.release();
         else done.then(() => form.release());
       })
     );
   }
 
-  /** Calls the handler. The promise, if any, settles when it is done. */
-  #handle(request: HttpRequest, response: WaitingResponse): void | Promise<void> {
-    const served = this.host.serveFile(request, response);
-    if (served === undefined) return this.#settle(response, this.host.onRequest(request, response));
+  /** Sends a file or calls the handler. The promise, if any, settles when that is done. */
+  #handle(exchange: Exchange): void | Promise<void> {
+    const served = this.host.serveFile(exchange.request, exchange.response);
+    if (served === undefined) return this.#call(exchange);
     return served.then((done) => {
       let rest: void | Promise<void> = undefined;
       this.connection.gather(() => {
-        if (!done && !this.over) rest = this.#settle(response, this.host.onRequest(request, response));
+        if (!done && !exchange.isOver) rest = this.#call(exchange);
       });
       return rest;
     });
   }
 
-  /** Nothing else makes an answer any more that the program has left to it; if the program is done too, somebody has to. */
-  onReleased(response: WaitingResponse): void {
-    if (response === this.#left && response === this.#response) this.connection.gather(() => this.#afterHandler(response));
-  }
-
-  // ---- bodies that are read while they arrive -----------------------------------------------------------------------
-
-  #readsWhileArriving(head: RequestHead): boolean {
-    return this.host.forms?.streamed === true && isMultipart(head);
-  }
-
-  /** Hands a request on whose body is still arriving. Returns where the octets behind it begin. */
-  #beginUpload(head: RequestHead, chunk: Uint8Array, at: number): number {
-    this.head = head;
-    const upload = this.#upload = new RequestBody(this);
-    this.#parser.onBody = (bytes, start, end) => upload.push(bytes, start, end);
-    upload.clientWaits = head.version === "1.1" && hasToken(head.header["expect"], "100-continue") && at === chunk.length;
-    const request = new HttpRequest(head, upload, this.host.requestOptions, this.connection);
-    const response = this.#response = this.host.makeResponse(this, request);
-    // What is there belongs to it: a short body is complete before the handler is called.
-    while (at < chunk.length && !this.#parser.complete && this.#parser.failure === undefined) {
-      at = this.#parser.receive(chunk, at);
+  #call(exchange: Exchange): void | Promise<void> {
+    const { handlerTimeout } = this.host;
+    if (handlerTimeout > 0) {
+      exchange.deadline = deadlineIn(handlerTimeout, this.host.now);
+      this.#schedule();
     }
-    this.#afterUpload();
-    if (!this.over) this.#begin(head, request, response);
-    return at;
+    return this.#settle(exchange, this.host.onRequest(exchange.request, exchange.response));
   }
 
-  /** Looks at what a piece of a body has led to: a refusal, the end of the body, or nothing. */
-  #afterUpload(): void {
-    const upload = this.#upload!;
-    const { failure } = this.#parser;
-    if (failure !== undefined) {
-      upload.fail(failure.reason);
-      if (this.#response?.headSent === true) this.connection.abort();
-      else this.#refuse(failure);
-      return;
-    }
-    if (!this.#parser.complete) {
-      this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
-      return;
-    }
-    this.#upload = undefined;
-    this.#parser.next();
-    this.#headChecked = false;
-    this.connection.deadline = deadlineIn(this.sendTimeout, this.host.now);
-    upload.finish();
+  /** Sees to it that there is a response when the handler is done. */
+  #settle(exchange: Exchange, done: void | Promise<void>): void | Promise<void> {
+    if (done === undefined) return this.#onHandled(exchange);
+    return done.then(() => this.connection.gather(() => this.#onHandled(exchange)));
   }
 
-  onWanted(): void {
-    const upload = this.#upload;
-    if (!upload?.clientWaits || this.over || this.#response?.headSent !== false) return;
-    upload.clientWaits = false;
-    this.connection.gather(() => this.sendHead("HTTP/1.1 100 Continue\r\n\r\n"));
+  #onHandled(exchange: Exchange): void {
+    const { response } = exchange;
+    if (response.isOccupied) exchange.isHandedOver = true;
+    if (response.isSettled || exchange.isOver) return;
+    if (response.hasBegun) return void response.end(); // as in Swoole, what was written is the response
+    if (this.connection.isOpen && !this.#isClosing) this.host.warn(exchange, "the handler has returned without a response");
+    response.fail(500);
   }
 
-  pause(): void {
-    if (this.#upload === undefined || this.over) return;
-    this.connection.deadline = deadlineIn(this.sendTimeout, this.host.now); // it is the program that takes its time
-    this.connection.pause();
+  /** Makes up for a file that could not be sent, behind a handler that has returned. */
+  completeUnfinished(exchange: Exchange): void {
+    this.connection.gather(() => this.#onHandled(exchange));
   }
 
-  resume(): void {
-    if (this.over || this.#held !== undefined) return;
-    if (this.#upload !== undefined) this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
-    this.connection.resume();
+  /** An exchange has its response, which has been sent or queued. */
+  onComplete(exchange: Exchange, status: number, keepAlive: boolean): void {
+    if (exchange !== this.#exchange) return;
+    if (status === 101) return this.#switch();
+    const { connection, host } = this;
+    this.#exchange = undefined;
+    host.onAnswered();
+    if (exchange.isUpgrade) this.status = 5;
+    if (!keepAlive) return connection.end(true);
+    this.#waitForBytes(host.keepAliveTimeout);
+    this.#state = connection.isFull ? "draining" : "idle";
+    if (!this.#isReading && this.#state === "idle") this.#readOn();
   }
 
-  onTooLarge(): void {
-    if (this.over) return;
-    if (this.#response?.headSent === true) return this.connection.abort();
-    this.connection.gather(() => this.#refuseWith(413, "the body is too large"));
-    this.connection.end(true);
+  onDrain(): void {
+    if (this.#state !== "draining") return;
+    // Not from inside of a flush, which this may have been called from.
+    queueMicrotask(() => {
+      if (this.#state !== "draining" || this.connection.isFull) return;
+      this.#state = "idle";
+      this.#readOn();
+    });
   }
 
-  #beginUpgrade(head: RequestHead, chunk: Uint8Array, at: number): void {
-    this.head = head;
-    this.status = 1;
-    const request = new HttpRequest(head, NO_BODY, this.host.requestOptions, this.connection);
-    const response = this.#response = this.host.makeResponse(this, request);
-    this.connection.deadline = deadlineIn(this.host.requestTimeout, this.host.now);
-    if (head.bodyLength !== 0) return refuse(response, { status: 400, reason: "a WebSocket handshake has no body" });
-    this.#hold(chunk, at);
-    this.#settle(response, this.host.onUpgrade(this, request, response));
-  }
-
-  /** Sees to it that a handler that is done has answered. */
-  #settle(response: WaitingResponse, done: void | Promise<void>): void | Promise<void> {
-    if (done === undefined) return this.#afterHandler(response);
-    return done.then(() => this.connection.gather(() => this.#afterHandler(response)));
-  }
-
-  #afterHandler(response: WaitingResponse): void {
-    if (response.isOccupied) this.#left = response;
-    if (response.isSettled || this.over) return;
-    if (!response.headSent) response.status(500); // as in Swoole, what was written is the response
-    response.end();
-  }
-
-  /** Turns the connection into another protocol. What has arrived behind the handshake goes there, after this turn. */
+  /** Turns the connection into another protocol. */
   #switch(): void {
     const { connection } = this;
-    const held = this.#held;
-    this.#held = this.#response = undefined;
-    this.over = true;
-    const protocol = connection.protocol = this.host.onSwitch(this);
-    if (held === undefined && !this.#peerEnded) return;
+    this.#exchange = undefined;
+    this.#state = "over";
+    connection.protocol = this.host.onSwitch(this);
+    if (this.#isPaused) connection.resume();
+    if (!this.#isReading) this.#passOn();
+  }
+
+  get #isSwitched(): boolean {
+    return this.connection.protocol !== this;
+  }
+
+  /** What has arrived behind a handshake goes to the other protocol, after this turn. */
+  #passOn(): void {
+    const { connection } = this;
+    const rest = this.#ahead?.take();
+    this.#ahead = undefined;
+    if (rest === undefined) return;
     queueMicrotask(() => {
-      if (!connection.isOpen) return;
-      if (held !== undefined) {
-        connection.resume();
-        connection.gather(() => protocol.receive(held, this.#heldAt));
-      }
-      if (this.#peerEnded && connection.isOpen) connection.gather(() => connection.protocol.receiveEnd());
+      if (connection.isOpen) connection.gather(() => connection.protocol.receive(rest, 0));
     });
+  }
+
+  // ---- Protocol: time and ends --------------------------------------------------------------------------------------
+
+  onDeadline(now: number): void {
+    const { connection, host } = this;
+    const exchange = this.#exchange;
+    const { sendTimeout } = host;
+    if (connection.queuedBytes > 0 && sendTimeout > 0 && now >= connection.lastSent + sendTimeout) return connection.abort(false);
+    if (exchange !== undefined && exchange.deadline !== 0 && now >= exchange.deadline) this.#expire(exchange);
+    if (this.#readBy !== 0 && this.#state !== "over") {
+      if (connection.isHeld) this.#stoodStill = true;
+      else if (this.#stoodStill) {
+        this.#stoodStill = false;
+        this.#readBy = deadlineIn(this.#timeout, now);
+      } else if (now >= this.#readBy) this.#onOverdue(now);
+    }
+    this.#schedule(connection.queuedBytes > 0 ? connection.lastSent : now);
+  }
+
+  /** How long the client may take now. */
+  get #timeout(): number {
+    const { host } = this;
+    if (this.#state === "body" || this.#state === "uploading") return host.bodyTimeout;
+    return this.#state === "head" || this.connection.lastSent === 0 ? host.headerTimeout : host.keepAliveTimeout;
+  }
+
+  /** The client has until then for its next bytes. */
+  #waitForBytes(timeout: number): void {
+    this.#readBy = deadlineIn(timeout, this.host.now);
+    this.#schedule();
+  }
+
+  /** Each byte of a body buys time, up to the timeout: whoever is slower than the minimum rate runs out of it. */
+  #onBodyBytes(bytes: number): void {
+    const { bodyTimeout, bodyMinRate, now } = this.host;
+    if (bodyTimeout === 0) return;
+    const bought = bodyMinRate === 0 ? Infinity : bytes * 1000 / bodyMinRate;
+    if (this.#readBy === 0) this.#remaining = Math.min(this.#remaining + bought, bodyTimeout); // it was on its way
+    else this.#readBy = Math.min(this.#readBy + bought, now + bodyTimeout);
+    this.#schedule();
+  }
+
+  /**
+   * Sets when to look next: at the latest when the client has had its time to take what waits to be sent.
+   *
+   * @param since When it may have begun to wait.
+   */
+  #schedule(since = this.host.now): void {
+    const { connection, host } = this;
+    if (this.#state === "over") return;
+    let due = this.#readBy;
+    const end = this.#exchange?.deadline ?? 0;
+    if (end !== 0 && (due === 0 || end < due)) due = end;
+    if (host.sendTimeout > 0) {
+      const look = since + host.sendTimeout;
+      if (due === 0 || look < due) due = look;
+    }
+    connection.deadline = due;
+  }
+
+  #onOverdue(now: number): void {
+    const { connection, host } = this;
+    if (this.#state === "head") {
+      this.#refuse({ status: 408, reason: "the request took too long" });
+    } else if (this.#state === "body") {
+      this.#refuse({ status: 408, reason: "the body took too long" });
+    } else if (this.#state === "uploading") {
+      this.#exchange!.upload!.fail("it takes too long to arrive");
+      this.refuseUpload(408, "the body took too long");
+    } else {
+      // It waits for the next request since it has had the last response.
+      const since = connection.queuedBytes > 0 ? now : connection.lastSent;
+      this.#readBy = since === 0 ? now : since + host.keepAliveTimeout;
+      if (this.#readBy <= now) connection.end(false);
+    }
+  }
+
+  /** The program has had its time. */
+  #expire(exchange: Exchange): void {
+    const { response } = exchange;
+    exchange.deadline = 0;
+    if (response.isOccupied || (response.isDetached && !exchange.isUpgrade)) return; // the timeout is none for these
+    this.host.warn(
+      exchange,
+      `it takes longer than ${exchange.isUpgrade ? "websocket_handshake_timeout" : "http_handler_timeout"}`,
+    );
+    exchange.cancel(new DOMException("The response takes too long", "TimeoutError"));
+    if (exchange.isOver) return;
+    if (response.headSent) this.connection.abort();
+    else response.fail(503, "it takes too long");
+  }
+
+  onFault(cause?: unknown): void {
+    const exchange = this.#exchange;
+    this.#isClosing = true; // this connection ends, here or behind the response
+    if (exchange !== undefined && cause instanceof WaitingResponse && cause !== exchange.response) return; // a late failure of an earlier one
+    if (exchange === undefined) return this.connection.end(true); // it has its response
+    if (exchange.response.headSent) this.connection.abort(); // the peer sees that the response was cut off
+    else exchange.response.fail(500);
+  }
+
+  /** The server stops: ends after the response that is pending. */
+  dismiss(): void {
+    if (this.#exchange === undefined) this.connection.end(true);
+    else this.#isClosing = true;
+  }
+
+  onClosed(): void {
+    this.#state = "over";
+    this.#ahead = undefined;
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    exchange?.cutOff();
   }
 
   // ---- refusing -----------------------------------------------------------------------------------------------------
 
-  #refuse(failure: HttpFailure): void {
-    this.#refuseWith(failure.status, failure.reason);
+  /** Refuses what is no request for a handler, and ends: after a doubt nothing is read any more (RFC 9112 section 9.6). */
+  #refuse({ status, reason }: Pick<HttpFailure, "status" | "reason">): void {
+    this.#sendText(refusal(status, reason, this.host.date));
     this.connection.end(false);
   }
 
-  /** Answers what is no request for a handler, and ends: after a doubt nothing is read any more (RFC 9112 section 9.6). */
-  #refuseWith(status: number, reason: string): void {
-    this.sendHead(refusal(status, reason, this.date));
+  /** Refuses a request that is being handled while it arrives. */
+  refuseUpload(status: number, reason: string, byServer = true): void {
+    if (this.#exchange!.response.headSent) return this.connection.abort();
+    this.connection.gather(() => this.#sendText(refusal(status, reason, this.host.date)));
+    this.connection.end(byServer);
   }
 
-  // ---- ResponseTarget -----------------------------------------------------------------------------------------------
-
-  get keepAlive(): boolean {
-    const head = this.head!;
-    return head.version === "1.1" && !hasToken(head.header["connection"], "close") &&
-      !this.isUpgrade && !this.#dismissed && this.#upload === undefined;
+  #sendText(text: string): void {
+    const { connection } = this;
+    const at = connection.reserve(text.length);
+    writeLatin1(text, connection.memory, at);
+    connection.commit(text.length);
   }
+}
 
-  onEnd(status: number, keepAlive: boolean): void {
-    if (status === 101) return this.#switch();
-    this.#form?.release();
-    this.#response =
-      this.#gone =
-      this.#left =
-      this.#form =
-        undefined;
-    this.#upload?.discard();
-    this.host.onAnswered();
-    if (this.isUpgrade) this.status = 5;
-    if (!keepAlive || this.over) return this.connection.end(true);
-    const { keepAliveTimeout, sendTimeout, now } = this.host;
-    this.connection.deadline = now + Math.min(keepAliveTimeout || Infinity, sendTimeout || Infinity);
-    if (!this.#reading && !this.connection.isFull) this.#goOn();
-  }
+function expectsContinue({ version, header }: RequestHead): boolean {
+  return version === "1.1" && header["expect"] !== undefined && hasToken(header["expect"], "100-continue");
 }
 
 /** When a timeout is up; 0, for never, when there is none. */

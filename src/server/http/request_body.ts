@@ -4,16 +4,14 @@
  * @module
  */
 
-import { joinBytes, sliceBytes } from "../../bytes.ts";
+import { GrowingBuffer, sliceBytes } from "../../bytes.ts";
 
-/** What a body asks of the connection that it comes from. */
+/** What a body asks of the exchange that it is part of. */
 export interface BodySupply {
   /** The program reads: the client may have to be told to send. */
   onWanted(): void;
-  /** There is enough for now. */
-  pause(): void;
-  /** There is room again. */
-  resume(): void;
+  /** There is enough for now, or there is room again: see `isPaused`. */
+  onPauseChange(): void;
   /** The body is larger than the program takes: the request is refused. */
   onTooLarge(): void;
 }
@@ -21,13 +19,12 @@ export interface BodySupply {
 /** So much is held before the peer has to wait. */
 const HIGH_WATER = 64 * 1024;
 
-/** Octets on their way from a connection to the program. */
+/** Bytes on their way from a connection to the program. However small the pieces are that they come in, they lie side by side. */
 export class RequestBody {
   /** Whether the client waits to be told that it may send it (100). */
   clientWaits = false;
   readonly #supply: BodySupply;
-  #parts: Uint8Array[] = [];
-  #size = 0;
+  #pending = new GrowingBuffer();
   #paused = false;
   #complete = false;
   #discarded = false;
@@ -49,16 +46,15 @@ export class RequestBody {
     return this.#complete;
   }
 
-  /** Octets arrived; their memory is the body's. */
+  /** Bytes arrived; they are copied. */
   push(chunk: Uint8Array, start: number, end: number): void {
     if (this.#discarded || end <= start) return;
-    this.#parts.push(sliceBytes(chunk, start, end));
-    this.#size += end - start;
-    if (this.#size >= HIGH_WATER && !this.#paused) {
+    this.#pending.append(chunk, start, end, Infinity);
+    if (this.#pending.length >= HIGH_WATER && !this.#paused) {
       this.#paused = true;
-      this.#supply.pause();
+      this.#supply.onPauseChange();
     }
-    this.#notify();
+    if (this.#wake !== undefined) this.#notify();
   }
 
   /** All of it has arrived. */
@@ -77,12 +73,12 @@ export class RequestBody {
   /** Drops what is there and what comes: nobody reads it. */
   discard(): void {
     this.#discarded = true;
-    this.#parts = [];
-    this.#size = 0;
-    this.#goOn();
+    this.#pending = new GrowingBuffer();
+    this.#readOn();
+    this.#notify();
   }
 
-  /** The octets as a stream. */
+  /** The bytes as a stream. */
   get stream(): ReadableStream<Uint8Array> {
     return this.#stream ??= new ReadableStream<Uint8Array>({
       pull: async (controller) => {
@@ -96,43 +92,43 @@ export class RequestBody {
 
   /** Reads all of it, up to a limit. */
   async collect(limit: number): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    let size = 0;
+    const body = new GrowingBuffer();
     const reader = this.stream.getReader();
     try {
       while (true) {
         const { done, value } = await reader.read();
-        if (done) return joinBytes(parts);
-        size += value.length;
-        if (size > limit) {
+        if (done) return body.memory.subarray(0, body.length);
+        if (body.length + value.length > limit) {
           this.#supply.onTooLarge();
-          throw new RangeError(`Cannot read the body: it is larger than ${limit} octets`);
+          throw new RangeError(`Cannot read the body: it is larger than ${limit} bytes`);
         }
-        parts.push(value);
+        body.append(value, 0, value.length, limit);
       }
     } finally {
       reader.releaseLock();
     }
   }
 
-  /** The next octets; `undefined` at the end. Rejects when there will be none because something failed. */
+  /** The next bytes, whose memory is the taker's; `undefined` at the end. Rejects when there will be none because something failed. */
   async take(): Promise<Uint8Array | undefined> {
-    while (this.#parts.length === 0) {
-      if (this.#complete || this.#discarded) return undefined;
+    while (this.#pending.length === 0) {
+      if (this.#complete) return undefined;
       if (this.#error !== undefined) throw this.#error;
+      if (this.#discarded) return undefined;
       this.#supply.onWanted();
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
-    const part = this.#parts.shift()!;
-    this.#size -= part.length;
-    if (this.#size < HIGH_WATER / 2) this.#goOn();
-    return part;
+    const { memory, length } = this.#pending;
+    this.#pending = new GrowingBuffer();
+    this.#readOn();
+    // A small part does not keep much memory alive.
+    return length * 2 < memory.length ? sliceBytes(memory, 0, length) : memory.subarray(0, length);
   }
 
-  #goOn(): void {
+  #readOn(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.#supply.resume();
+    this.#supply.onPauseChange();
   }
 
   #notify(): void {

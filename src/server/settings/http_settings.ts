@@ -30,6 +30,24 @@ export interface HttpSettings {
   http_stream_body?: boolean;
   /** The most octets of such a body, and of a form that is read while it arrives; else 413. 0: no limit, but for forms 20 files. */
   http_stream_body_max_length?: number;
+  /** How long the head of a request may take to arrive; else 408, or the end if nothing of it has. 10 s; 0 for ever. */
+  http_header_timeout?: number;
+  /** How long a client may send nothing of a body that is being read; else 408, or the end if the response has begun. 10 s; 0 for ever. */
+  http_body_timeout?: number;
+  /** How many bytes of a body a client has to send in a second; it may be behind by `http_body_timeout`. 1024; 0: any. */
+  http_body_min_rate?: number;
+  /**
+   * How long a handler may take for a response, a file that is being sent and what `detach()` has left for later excepted; else 503,
+   * or the end if the response has begun. `request.signal` tells the handler. 0: for ever.
+   */
+  http_handler_timeout?: number;
+  /** How long a handshake may take once its head is there, with what the program does for it; else 503. 10 s; 0 for ever. */
+  websocket_handshake_timeout?: number;
+  /**
+   * Answer clients that end their side of the connection while they wait. `false`: such a client has gone, since one that was
+   * closed looks the same.
+   */
+  http_allow_half_open?: boolean;
   /** Compress bodies for clients that take it. `true`. */
   http_compression?: boolean;
   /** 1 is fast, 9 is small; of brotli 0 and 11. What a coding has not stands for its nearest, 0 of gzip for 6. 1. */
@@ -74,6 +92,12 @@ export const HTTP_DEFAULTS: Readonly<Required<HttpSettings>> = {
   http_max_parameters: 1000,
   http_stream_body: false,
   http_stream_body_max_length: 0,
+  http_header_timeout: 10,
+  http_body_timeout: 10,
+  http_body_min_rate: 1024,
+  http_handler_timeout: 0,
+  websocket_handshake_timeout: 10,
+  http_allow_half_open: false,
   http_compression: true,
   http_compression_level: 1,
   compression_level: 1,
@@ -102,6 +126,12 @@ export const HTTP_KINDS: Record<keyof HttpSettings, Kind> = {
   http_max_parameters: "count",
   http_stream_body: "boolean",
   http_stream_body_max_length: "octets",
+  http_header_timeout: "seconds",
+  http_body_timeout: "seconds",
+  http_body_min_rate: "octets",
+  http_handler_timeout: "seconds",
+  websocket_handshake_timeout: "seconds",
+  http_allow_half_open: "boolean",
   http_compression: "boolean",
   http_compression_level: LEVEL,
   compression_level: LEVEL,

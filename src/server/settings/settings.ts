@@ -76,11 +76,11 @@ export interface ServerSettings
   http_max_header_size?: number;
   /** The most header fields of a request; else 431. 128. */
   http_max_headers?: number;
-  /** How long a request, a handshake or a TLS handshake may take to arrive; else 408 or the end. 10 s; 0 for ever. */
+  /** `http_header_timeout` and `http_body_timeout`, where they are not set; and how long a TLS handshake may take. 10 s; 0 for ever. */
   http_request_timeout?: number;
   /** How long a connection may wait for its next request. 60 s; 0 for ever. */
   http_keepalive_timeout?: number;
-  /** How long a client may take nothing of an answer, of which it is sent up to 256 KiB at a time; else it is dropped. 60 s; 0 for ever. */
+  /** How long a client may take nothing of a response, of which it is sent up to 256 KiB at a time; else it is dropped. 60 s; 0 for ever. */
   http_send_timeout?: number;
 
   // ---- what a port speaks
@@ -282,6 +282,8 @@ const ALIASES: readonly (readonly (keyof ServerSettings)[])[] = [
   ["max_connection", "max_conn"],
   ["worker_max_concurrency", "max_concurrency"],
   ["package_body_offset", "package_body_start"],
+  ["http_header_timeout", "http_request_timeout"],
+  ["http_body_timeout", "http_request_timeout"],
   ["http_compression_level", "compression_level", "http_gzip_level"],
   ["http_compression_min_length", "compression_min_length"],
   ["http_compression_types", "compression_types"],
