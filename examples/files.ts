@@ -1,6 +1,6 @@
 /**
- * Plain HTTP: a place to leave files for others. Uploads go to disk while they arrive, files are served with ranges and
- * conditions, and server-sent events tell every open page what has come.
+ * Plain HTTP: a place to leave files for others. Uploads go to disk while they arrive, files are sent from there piece by piece,
+ * and server-sent events tell every open page what has come.
  *
  * Start it with `deno run -A examples/files.ts`, `bun run examples/files.ts` or `node examples/files.ts`, and open
  * http://localhost:9501/. `FOLDER` says where the files are; without it they are in a folder of their own that is temporary.
@@ -8,7 +8,7 @@
  * @module
  */
 
-import { mkdir, mkdtemp } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -38,10 +38,6 @@ const server = new HttpServer(HOST, PORT);
 server.set({
   http_parse_files: true,
   upload_max_filesize: 1024 * 1024 * 1024,
-  document_root: root,
-  enable_static_handler: true,
-  static_handler_locations: ["/files"],
-  http_autoindex: true,
 });
 
 const readers = new Set<HttpResponse>();
@@ -52,6 +48,18 @@ server.on("request", async (request, response) => {
   if (route === "GET /") {
     response.header("Content-Type", "text/html; charset=utf-8");
     response.end(PAGE);
+  } else if (route === "GET /files/") {
+    response.header("Content-Type", "text/html; charset=utf-8");
+    const names = await readdir(join(root, "files")); // names as `nameFor()` makes them, which need no escapes
+    response.end(names.map((name) => `<li><a href="${name}">${name}</a></li>\n`).join(""));
+  } else if (/^GET \/files\/[\w-][\w.-]*$/.test(route)) {
+    // Whoever has left a file may have left a page with a script: it is not to run as a part of this site.
+    response.header("Content-Type", "application/octet-stream");
+    response.header("Content-Disposition", "attachment");
+    response.header("X-Content-Type-Options", "nosniff");
+    if (await response.sendfile(join(root, route.slice("GET ".length)))) return;
+    response.status(404);
+    response.end("There is no such file\n");
   } else if (route === "GET /events") {
     response.header("Content-Type", "text/event-stream");
     response.header("Cache-Control", "no-store");
@@ -62,8 +70,7 @@ server.on("request", async (request, response) => {
     const files = request.files.files;
     for (const file of Array.isArray(files) ? files : []) {
       if (!(file instanceof UploadedFile) || file.error !== 0) continue;
-      // The name is the client's. What is kept of it cannot be a path, nor be in another's way.
-      const name = `${++count}-${file.name.replace(/[^\w.-]+/g, "_").slice(-80)}`;
+      const name = nameFor(file);
       await file.moveTo(join(root, "files", name));
       tell({ href: `/files/${name}`, textContent: `${file.name}, ${file.size} octets` });
     }
@@ -78,10 +85,17 @@ server.on("close", (_server, fd) => {
   for (const reader of readers) if (reader.fd === fd) readers.delete(reader);
 });
 
-/** Sends an event to every page; one that does not read is let go. */
+/** The name is the client's. What is kept of it cannot be a path, nor be in another's way. */
+function nameFor(file: UploadedFile): string {
+  return `${++count}-${file.name.replace(/[^\w.-]+/g, "_").slice(-80)}`;
+}
+
+/** Sends an event to every page. One that does not read has missed it: its connection is closed, and it will come again. */
 function tell(link: { href: string; textContent: string }): void {
   for (const reader of readers) {
-    if (!reader.write(`data: ${JSON.stringify(link)}\n\n`)) readers.delete(reader);
+    if (reader.write(`data: ${JSON.stringify(link)}\n\n`)) continue;
+    readers.delete(reader);
+    reader.close();
   }
 }
 

@@ -518,7 +518,7 @@ test("The client and the server of compression compress what they say", async ()
   });
 });
 
-test("Files are left, told of, listed, and served in parts", { timeout: 60_000 }, async () => {
+test("Files are left, told of, listed, and sent as attachments", { timeout: 60_000 }, async () => {
   const folder = process.env.FOLDER = mkdtempSync(join(tmpdir(), "sluice-"));
   await withExample("files.ts", async (port) => {
     const at = `http://127.0.0.1:${port}`;
@@ -546,8 +546,11 @@ test("Files are left, told of, listed, and served in parts", { timeout: 60_000 }
     await hears('data: {"href":"/files/1-digits_of_.txt","textContent":"digits of é.txt, 10 octets"}\n\n');
     await hears('data: {"href":"/files/2-b.html","textContent":"b.html, 3 octets"}\n\n');
 
-    const part = await fetch(`${at}/files/1-digits_of_.txt`, { headers: { Range: "bytes=2-4" } });
-    assertEquals([part.status, await part.text()], [206, "234"]);
+    const page = await fetch(`${at}/files/2-b.html`);
+    const { headers } = page;
+    assertEquals([page.status, await page.text()], [200, "<b>"]);
+    assertEquals([headers.get("content-disposition"), headers.get("x-content-type-options")], ["attachment", "nosniff"]);
+    for (const path of ["/files/none", "/files/..%2fb", "/files/.x"]) assertEquals((await fetch(at + path)).status, 404, path);
     const list = await (await fetch(`${at}/files/`)).text();
     assertStringIncludes(list, "1-digits_of_.txt");
     reader.destroy();

@@ -59,8 +59,6 @@ export class HttpServer {
   port: number;
   /** Whether it speaks TLS. */
   readonly ssl: boolean;
-  /** The settings given to `set()` so far. */
-  readonly settings: ServerSettings;
   /** Settles when the server has stopped, after `shutdown()`. */
   readonly finished: Promise<void>;
   /** Why `start()` has failed, as a number of the system; 0 if it has not, or if it failed for another reason. */
@@ -95,8 +93,12 @@ export class HttpServer {
     this.#reusePort = reusePort;
     const core = this.#core = new ServerCore(this);
     core.style = coroutineStyle(core, this.#router);
-    this.settings = core.given;
     this.finished = core.finished;
+  }
+
+  /** The settings given to `set()` so far: a copy, which cannot be changed. */
+  get settings(): Readonly<ServerSettings> {
+    return Object.freeze({ ...this.#core.given });
   }
 
   /**

@@ -47,6 +47,9 @@ export interface BodyCompression {
   compress?(coding: ContentCoding, body: Uint8Array, done: (coded: Uint8Array | undefined) => void): void;
 }
 
+/** More items of an Accept-Encoding than this are not looked at. */
+const MAX_ITEMS = 32;
+
 /** What gets smaller. `text/event-stream` is left out: events are short, and a coder for each of many streams is not free. */
 const SHRINKS =
   /^(?:text\/(?!event-stream$).*|.*[+/](?:json|xml|javascript|x-javascript)|application\/(?:wasm|manifest|x-ndjson|graphql|rtf|vnd\.ms-fontobject)|font\/(?:ttf|otf|collection)|image\/(?:bmp|x-icon|vnd\.microsoft\.icon))$/;
@@ -70,7 +73,7 @@ export function isCompressible(contentType: string, types: readonly string[]): b
  */
 export function chooseCoding(accept: string, codings: readonly ContentCoding[] = CODINGS): ContentCoding | undefined {
   const weights = new Map<string, number>();
-  for (const item of accept.split(",")) {
+  for (const item of accept.split(",", MAX_ITEMS)) {
     const [name, ...parameters] = item.split(";").map(trim);
     let weight: number | undefined = 1;
     for (const parameter of parameters) {

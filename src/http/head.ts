@@ -210,14 +210,15 @@ export function parseBodyLength(header: Record<string, string>, version: "1.0" |
   return Number(contentLength);
 }
 
-/** RFC 9110 section 7.2: a name, an IPv4 address or an IPv6 one in brackets, and a port, if any. */
+/** RFC 9110 section 7.2: a name, an IPv4 address or an IPv6 one in brackets, and a port, if any; nothing where a URL has no authority. */
 function isHost(host: string): boolean {
-  return /^(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?$/i.test(host);
+  return host === "" || /^(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?$/i.test(host);
 }
 
 function isTarget(target: string, method: string): boolean {
   for (let i = 0; i < target.length; i++) if ((CLASSES[target.charCodeAt(i)] & TARGET) === 0) return false;
   if (target.includes("#")) return false; // a fragment is never sent
+  if (method === "CONNECT") return false; // section 3.2.3: its target is a host and a port, and this is no proxy
   // Section 3.2: origin-form, absolute-form (for proxies, accepted), `*` for OPTIONS.
   return target.startsWith("/") || /^https?:\/\/[^/]/i.test(target) || (target === "*" && method === "OPTIONS");
 }

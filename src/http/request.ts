@@ -136,9 +136,9 @@ export class BaseRequest {
     return this.#cookie;
   }
 
-  /** What it came with. @internal */
-  protected get source(): RequestSource {
-    return this.#source;
+  /** The signal of the exchange that it is part of, if it is of any. @internal */
+  protected get exchangeSignal(): AbortSignal | undefined {
+    return this.#source.signal;
   }
 
   /** The method, for example `GET`; empty before it is known. */

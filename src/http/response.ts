@@ -20,12 +20,6 @@ const encoder = new TextEncoder();
 /** A body is compressed in slices of this size, with a turn of the event loop between them. */
 const CODING_SLICE = 128 * 1024;
 
-/**
- * Whose the bytes of a part are, and what becomes of it when there is no room: `limited` are the program's, and the response is
- * broken then; `queued` are the program's, and are sent in any case; `ours` are nobody else's, and whoever has them waits for room.
- */
-export type PartKind = "limited" | "queued" | "ours";
-
 /** An answer. Headers go out with the first part of the body, or with `end()`. */
 export class BaseResponse {
   /** The connection it goes to. */
@@ -257,8 +251,14 @@ export class BaseResponse {
     }
   }
 
-  /** Sends a part of the body. @internal */
-  writePart(data: string | Uint8Array, kind: PartKind = "limited"): boolean {
+  /**
+   * Sends a part of the body.
+   *
+   * @param kind Whose the bytes are, and what becomes of them without room: `limited` are the program's, and the response is broken
+   * then; `queued` are the program's, and are sent in any case; `ours` are nobody else's, and whoever has them waits for room.
+   * @internal
+   */
+  writePart(data: string | Uint8Array, kind: "limited" | "queued" | "ours" = "limited"): boolean {
     if (this.#finished() || this.#broken) return false;
     const target = this.#target;
     const bytes = toBytes(data);

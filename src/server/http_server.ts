@@ -124,7 +124,9 @@ export class ProgramHttpHost implements HttpHost {
     };
     this.streamsBodies = settings.http_stream_body;
     this.bodyCompression = bodyCompression(settings);
-    if (settings.enable_static_handler && settings.document_root !== "") this.#files = new StaticFiles(settings);
+    if (settings.enable_static_handler && settings.document_root !== "") {
+      this.#files = new StaticFiles(settings, (error) => core.fault(error)); // of no connection: it gets its response
+    }
     this.headerTimeout = settings.http_header_timeout * 1000;
     this.bodyTimeout = settings.http_body_timeout * 1000;
     this.bodyMinRate = settings.http_body_min_rate;

@@ -7,6 +7,7 @@
 import { SWOOLE_SOCK_UDP6 } from "../constants.ts";
 import type { BytePipe, DatagramSocket, Listener, Runtime } from "../runtime.ts";
 import { receiveDatagram } from "./datagrams.ts";
+import { checkRoot } from "./files/static_files.ts";
 import type { PortCore } from "./port_core.ts";
 import { readTls } from "./settings/tls_settings.ts";
 
@@ -27,7 +28,7 @@ function tellOnce(failed: (error: unknown) => void): (error: unknown) => void {
  *
  * @param accept Gets each connection.
  * @param failed Gets what goes wrong later on.
- * @throws {Error} If the address cannot be bound or the certificate cannot be used; `cause` is the runtime's error.
+ * @throws {Error} If the address cannot be bound, the certificate cannot be used, or the folder of the files is not there; `cause` is the runtime's error.
  */
 export async function listen(
   runtime: Runtime,
@@ -37,6 +38,7 @@ export async function listen(
 ): Promise<Listener | DatagramSocket> {
   const { settings } = core;
   const { transport, hostname, port, ssl, reusePort } = core.place!;
+  await checkRoot(runtime, settings);
   const tls = ssl ? await readTls(runtime, settings) : undefined;
   try {
     if (transport === "udp") return await listenDatagram(runtime, core, failed);

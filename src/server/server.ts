@@ -49,8 +49,6 @@ export class Server extends ServerConnections {
   readonly type: number;
   /** Whether it speaks TLS. */
   readonly ssl: boolean;
-  /** The settings given to `set()` so far. */
-  readonly setting: ServerSettings;
   /** The fds of all open connections, plain HTTP included: iterable, with `size`, `has(fd)` and `get(fd)`. */
   readonly connections: ConnectionList;
   /** All ports, the server's own first, then those of `listen()`. */
@@ -84,7 +82,6 @@ export class Server extends ServerConnections {
     const core = this.#core = connectionsCore(this);
     core.place = place;
     core.speak("raw", rawStyle);
-    this.setting = core.given;
     this.finished = core.finished;
     const info = (fd: number) => this.getClientInfo(fd);
     this.connections = new ConnectionList(() => core.table, info);
@@ -92,6 +89,11 @@ export class Server extends ServerConnections {
   }
 
   // ---- setting up ---------------------------------------------------------------------------------------------------
+
+  /** The settings given to `set()` so far: a copy, which cannot be changed. */
+  get setting(): Readonly<ServerSettings> {
+    return Object.freeze({ ...this.#core.given });
+  }
 
   /**
    * Sets settings, before `start()`. Later calls add to earlier ones.

@@ -47,8 +47,6 @@ export class ServerPort<S> {
   readonly type: number;
   /** Whether it speaks TLS. */
   readonly ssl: boolean;
-  /** The settings given to `set()` so far. */
-  readonly setting: PortSettings;
   /** The fds of the connections that came in here. */
   readonly connections: ConnectionList;
 
@@ -61,8 +59,12 @@ export class ServerPort<S> {
     this.host = hostname;
     this.type = type!;
     this.ssl = ssl;
-    this.setting = core.given;
     this.connections = new ConnectionList(() => core.table, info, (connection) => portOf(connection) === core);
+  }
+
+  /** The settings given to `set()` so far: a copy, which cannot be changed. */
+  get setting(): Readonly<PortSettings> {
+    return Object.freeze({ ...this.#core.given });
   }
 
   /** The port; the real one once the server has started. */

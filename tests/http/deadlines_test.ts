@@ -10,6 +10,7 @@ import type { Exchange } from "../../src/server/http/exchange.ts";
 import { HttpSession } from "../../src/server/http/http_session.ts";
 import { FakeLane, laneOnly } from "../support/fake_lane.ts";
 import { WIDE } from "../support/http_parsing.ts";
+import { handshake } from "../support/raw_client.ts";
 import { settle } from "../support/memory_client.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -20,6 +21,7 @@ function connect(options: Partial<HttpHost> = {}) {
   let time = START;
   const lane = new FakeLane();
   const requests: { request: HttpRequest; response: HttpResponse }[] = [];
+  const warnings: string[] = [];
   const nothing = () => {};
   const host = {
     requestLimits: WIDE,
@@ -43,12 +45,24 @@ function connect(options: Partial<HttpHost> = {}) {
     serveFile: nothing,
     onRequest: (request: HttpRequest, response: HttpResponse) => {
       requests.push({ request, response });
-      response.detach(); // answered by the test
+      response.detach(); // completed by the test
     },
     onAnswered: nothing,
+    warn: (exchange: Exchange, what: string) => void warnings.push(`${exchange.request.getMethod()}: ${what}`),
+    onUpgrade: (_session: HttpSession, request: HttpRequest, response: HttpResponse) => {
+      requests.push({ request, response });
+      return new Promise<void>(() => {});
+    },
     hasRoom: () => true,
+    setError: nothing,
     ...options,
   } as unknown as HttpHost;
+  if ("onRequest" in options) { // a handler that is not done
+    host.onRequest = (request, response) => {
+      requests.push({ request, response: response as HttpResponse });
+      return new Promise<void>(() => {});
+    };
+  }
   const table = new ConnectionTable(
     { maxConnections: 1, firstFd: 0, lingerTimeout: 5000, highWatermark: 1e9, lowWatermark: 0 },
     {
@@ -71,7 +85,7 @@ function connect(options: Partial<HttpHost> = {}) {
     table.tick();
   };
   const state = () => lane.aborted ? "aborted" : lane.ended ? "ended" : connection.isOpen ? "open" : "closing";
-  return { lane, at, state, requests, connection };
+  return { lane, at, state, requests, connection, warnings };
 }
 
 test("a client that takes nothing of an answer is dropped after http_send_timeout, and not before", async () => {
@@ -204,4 +218,151 @@ test("a body: the client may not take long, the program may", async () => {
   assertEquals(state(), "open");
   await at(610);
   assertEquals([state(), lane.text.startsWith("HTTP/1.1 408")], ["ended", true]);
+});
+
+// ---- each of the new deadlines: just before it, and at it
+
+const HALF_BODY = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nhalf";
+
+test("http_header_timeout counts from the first byte of the head, and is none of the body", async () => {
+  for (const [headerTimeout, end] of [[3000, 8], [0, 0]]) {
+    const { lane, at, state, requests } = connect({ headerTimeout, keepAliveTimeout: 30_000 });
+    if (headerTimeout === 0) {
+      for (const time of [60, 3600, 86400]) await at(time); // nobody has to ask for anything
+      lane.receive("GET / HT");
+      await at(200_000);
+      assertEquals(state(), "open");
+      continue;
+    }
+    await at(2);
+    lane.receive(GET);
+    requests[0].response.end();
+    await at(5);
+    lane.receive("G");
+    await at(end - 0.1);
+    lane.receive("E"); // that it goes on does not matter
+    assertEquals(state(), "open");
+    await at(end);
+    assertEquals(state(), "ended");
+  }
+});
+
+for (const streamsBodies of [false, true]) {
+  const kind = streamsBodies ? "a body that is read as it arrives" : "a whole body";
+
+  test(`http_body_timeout counts from the last bytes of ${kind}`, async () => {
+    const { lane, at, state, requests } = connect({ streamsBodies, bodyTimeout: 5000, bodyMinRate: 0 });
+    lane.receive(HALF_BODY);
+    for (const time of [4.9, 9.8, 14.7]) {
+      await at(time);
+      lane.receive("x");
+    }
+    await at(19.6);
+    assertEquals(state(), "open");
+    await at(19.7);
+    assertEquals([state(), lane.text.startsWith("HTTP/1.1 408")], ["ended", true]);
+    assertEquals(requests.map(({ request }) => request.signal.aborted), streamsBodies ? [true] : []);
+  });
+
+  test(`http_body_min_rate: ${kind} that is slower runs out of its time, one that is as fast does not`, async () => {
+    for (const [rate, bytes, lasts] of [[1000, 1000, true], [1000, 500, false], [0, 1, true]] as const) {
+      const { lane, at, state, requests } = connect({ streamsBodies, bodyTimeout: 5000, bodyMinRate: rate });
+      lane.receive(HALF_BODY);
+      if (streamsBodies) requests[0].request.bytes().catch(() => {});
+      let time = 0;
+      // At half the rate it loses half a second in each.
+      while (time < (lasts ? 60 : 8)) {
+        await at(++time);
+        assertEquals([time, state()], [time, "open"]);
+        lane.receive("x".repeat(bytes));
+      }
+      await at(time + 1);
+      assertEquals(state(), lasts ? "open" : "ended", `${rate}`);
+    }
+  });
+
+  test(`http_body_timeout 0: ${kind} may take for ever`, async () => {
+    const { lane, at, state } = connect({ streamsBodies, bodyTimeout: 0 });
+    lane.receive(HALF_BODY);
+    for (const time of [60, 3600, 86400]) await at(time);
+    assertEquals(state(), "open");
+  });
+}
+
+test("what is slow at first and then fast has no credit for later", async () => {
+  const { lane, at, state } = connect({ bodyTimeout: 5000, bodyMinRate: 1000 });
+  lane.receive(HALF_BODY);
+  await at(1);
+  lane.receive("x".repeat(50_000));
+  await at(5.9);
+  assertEquals(state(), "open");
+  await at(6);
+  assertEquals(state(), "ended");
+});
+
+test("deadlines that wait for the client stand still while the program has it wait (pause())", async () => {
+  for (const begun of ["", "GET / HT", HALF_BODY]) {
+    const { lane, at, state, connection } = connect();
+    if (begun !== "") lane.receive(begun);
+    connection.hold();
+    for (const time of [9, 60, 3600]) await at(time);
+    assertEquals(state(), "open", begun);
+    connection.release();
+    await at(3601);
+    await at(3610.9);
+    assertEquals(state(), "open", begun);
+    await at(3611);
+    assertEquals(state(), "ended", begun);
+  }
+});
+
+test("http_handler_timeout: 503 before the response has begun, else the end; the signal tells", async () => {
+  for (const begins of [false, true]) {
+    const { lane, at, state, requests, warnings } = connect({ handlerTimeout: 20_000, onRequest: undefined });
+    lane.receive(GET);
+    const [{ request, response }] = requests;
+    if (begins) response.write("begun");
+    await at(19.9);
+    assertEquals([state(), request.signal.aborted], ["open", false]);
+    await at(20);
+    assertEquals([request.signal.aborted, (request.signal.reason as Error).name], [true, "TimeoutError"]);
+    assertEquals(warnings, ["GET: it takes longer than http_handler_timeout"]);
+    assertEquals([response.end("late"), response.isWritable()], [false, false]);
+    if (begins) assertEquals(state(), "aborted");
+    else {
+      lane.receive(GET); // the connection goes on
+      assertEquals([state(), lane.text.startsWith("HTTP/1.1 503 "), requests.length], ["open", true, 2]);
+    }
+  }
+});
+
+test("http_handler_timeout: a program that answers when the signal aborts has its own response", async () => {
+  const { lane, at, state, requests } = connect({ handlerTimeout: 20_000, onRequest: undefined });
+  lane.receive(GET);
+  const [{ request, response }] = requests;
+  request.signal.addEventListener("abort", () => response.end("in time"));
+  await at(20);
+  assertEquals([state(), lane.text.endsWith("in time")], ["open", true]);
+});
+
+test("http_handler_timeout is none of what detach() has left for later, and 0 is for ever", async () => {
+  for (const options of [{ handlerTimeout: 20_000 }, { handlerTimeout: 0, onRequest: undefined }]) {
+    const { lane, at, state, requests } = connect(options);
+    lane.receive(GET);
+    for (const time of [20, 60, 3600, 86400]) await at(time);
+    assertEquals([state(), requests[0].request.signal.aborted], ["open", false]);
+  }
+});
+
+test("websocket_handshake_timeout: 503 and the end, with what the program does for it", async () => {
+  for (const handshakeTimeout of [4000, 0]) {
+    const { lane, at, state, requests, warnings } = connect({ takesUpgrades: true, handshakeTimeout });
+    lane.receive(handshake());
+    await at(3.9);
+    assertEquals([state(), requests[0].request.signal.aborted], ["open", false]);
+    await at(handshakeTimeout === 0 ? 86400 : 4);
+    assertEquals(state(), handshakeTimeout === 0 ? "open" : "ended");
+    assertEquals(requests[0].request.signal.aborted, handshakeTimeout > 0);
+    assertEquals([lane.text.startsWith("HTTP/1.1 503 "), warnings.length], handshakeTimeout > 0 ? [true, 1] : [false, 0]);
+  }
 });

@@ -1,13 +1,14 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
+import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, setRuntime, WebSocketServer } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
 import { chooseParts, entityTag } from "../../src/server/files/file_conditions.ts";
 import { readRanges } from "../../src/server/files/byte_ranges.ts";
+import { loadRuntime } from "../../src/runtime.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 
 type Handler = (request: HttpRequest, response: HttpResponse, root: string) => unknown;
@@ -284,6 +285,11 @@ test("static files: conditions and ranges", () =>
       [`If-Modified-Since: ${date}\r\n`, 304, ""],
       [`If-Modified-Since: ${earlier}\r\n`, 200, "0123456789"],
       ["If-Modified-Since: nonsense\r\n", 200, "0123456789"],
+      ["If-Modified-Since: x 2099\r\n", 200, "0123456789"],
+      ["If-Modified-Since: 2099-01-01\r\n", 200, "0123456789"],
+      ["If-Modified-Since: Sunday, 09-Sep-01 01:46:40 GMT\r\n", 304, ""],
+      ["If-Modified-Since: Sun Sep  9 01:46:40 2001\r\n", 304, ""],
+      ["If-Unmodified-Since: bytes=-0\r\n", 200, "0123456789"],
       [`If-Match: ${tag}\r\n`, 200, "0123456789"],
       ['If-Match: "x"\r\n', 412, ""],
       [`If-Match: W/${tag}\r\n`, 412, ""],
@@ -307,7 +313,11 @@ test("static files: conditions and ranges", () =>
       ["Range: bytes=,\r\n", 200, "0123456789"],
       ["Range: bytes=-\r\n", 200, "0123456789"],
       ["Range: lines=1-2\r\n", 200, "0123456789"],
-      ["Range: bytes=99999999999999999999-\r\n", 200, "0123456789"],
+      ["Range: bytes=99999999999999999999-\r\n", 416, "", "bytes */10"],
+      ["Range: bytes=5-18446744073709551615\r\n", 206, "56789", "bytes 5-9/10"],
+      ["Range: bytes=-18446744073709551615\r\n", 206, "0123456789", "bytes 0-9/10"],
+      ["Range: bytes=5-00000000000000000000003\r\n", 200, "0123456789"],
+      ["Range: bytes=99999999999999999999-99999999999999999998\r\n", 200, "0123456789"],
       [`Range: bytes=3-5\r\nIf-Range: ${tag}\r\n`, 206, "345", "bytes 3-5/10"],
       [`Range: bytes=3-5\r\nIf-Range: ${date}\r\n`, 206, "345", "bytes 3-5/10"],
       ['Range: bytes=3-5\r\nIf-Range: "x"\r\n', 200, "0123456789"],
@@ -478,5 +488,48 @@ test("static files: a WebSocketServer without a request handler and a coroutine 
       client.drop();
       one.shutdown();
       await one.finished;
+    }
+  }));
+
+// ---- what goes wrong below ------------------------------------------------------------------------------------------
+
+test("static files: what the system cannot do is no 404", async () => {
+  const own = await loadRuntime();
+  const statuses: Record<string, number> = {
+    EMFILE: 503,
+    ENFILE: 503,
+    EACCES: 403,
+    EPERM: 403,
+    EIO: 500,
+    ENOENT: 404,
+    ENOTDIR: 404,
+  };
+  for (const [code, status] of Object.entries(statuses)) {
+    await withFiles(async (root) => {
+      const errors: unknown[] = [];
+      const server = new HttpServer("127.0.0.1", 0);
+      server.set({ ...serve({ static_handler_locations: "/" })(root) });
+      server.on("request", unhandled as never);
+      server.on("error", (_server, error) => void errors.push(error));
+      setRuntime({ ...own, openFile: () => Promise.reject(Object.assign(new Error("on purpose"), { code })) });
+      const client = new MemoryClient(server);
+      client.send(get("/a.txt"));
+      assertEquals([code, (await client.readAnswer()).status], [code, status]);
+      assertEquals(errors.length, status >= 500 ? 1 : 0);
+      setRuntime(undefined);
+      client.drop();
+      server.shutdown();
+      await server.finished;
+    });
+  }
+});
+
+test("static files: a document_root that is not there, or no folder, is an error at the start", () =>
+  withFiles(async (root) => {
+    for (const path of [`${root}/none`, `${root}/a.txt`]) {
+      const server = new HttpServer("127.0.0.1", 0);
+      server.set({ document_root: path, enable_static_handler: true });
+      server.on("request", unhandled as never);
+      await assertRejects(() => server.start(), Error, path);
     }
   }));

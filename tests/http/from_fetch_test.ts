@@ -108,6 +108,160 @@ test("what an application throws is a 500 and reported; a stream that fails cuts
     assertEquals(errors.length, 1);
   }));
 
+/** A stream of these pieces, each in a turn of its own unless it comes at once. */
+function streamOf(pieces: (string | Error)[], atOnce = false): ReadableStream<Uint8Array> {
+  const queue = [...pieces];
+  return new ReadableStream({
+    async pull(controller) {
+      if (!atOnce) await new Promise((resolve) => setTimeout(resolve, 2));
+      const piece = queue.shift();
+      if (piece === undefined) controller.close();
+      else if (typeof piece === "string") controller.enqueue(new TextEncoder().encode(piece));
+      else controller.error(piece);
+    },
+  }, { highWaterMark: 0 });
+}
+
+test("a body that is whole has its length, one that is a stream has chunks, or the length that the application tells", () =>
+  over((request) => {
+    const path = new URL(request.url).pathname;
+    if (path === "/string") return new Response("0123456789");
+    if (path === "/json") return Response.json([1]);
+    if (path === "/bytes") return new Response(new Uint8Array(200_000).fill(48));
+    if (path === "/once") return new Response(streamOf(["0123456789"], true));
+    if (path === "/stream") return new Response(streamOf(["01234", "56789"]));
+    if (path === "/one") return new Response(streamOf(["0123456789"]));
+    const headers = { "Content-Length": "10" };
+    return new Response(path === "/told-whole" ? "0123456789" : streamOf(["01234", "56789"]), { headers });
+  }, async (client, errors) => {
+    const expected: [path: string, length: string | undefined, size: number][] = [
+      ["/string", "10", 10],
+      ["/json", "3", 3],
+      ["/bytes", "200000", 200_000],
+      ["/once", "10", 10],
+      ["/stream", undefined, 10],
+      ["/one", undefined, 10],
+      ["/told", "10", 10],
+      ["/told-whole", "10", 10],
+    ];
+    for (const [path, length, size] of expected) {
+      client.send(get(path));
+      const { header, body } = await client.readAnswer();
+      assertEquals([path, header["content-length"], body.length], [path, length, size]);
+      assertEquals(header["transfer-encoding"], length === undefined ? "chunked" : undefined, path);
+    }
+    assertEquals(errors, []);
+  }));
+
+test("HEAD has the length that GET has, or none", () =>
+  over((request) => {
+    const path = new URL(request.url).pathname;
+    if (path === "/hono") return new Response(request.method === "HEAD" ? null : "0123456789");
+    if (path === "/stream") return new Response(streamOf(["01234", "56789"]));
+    if (path === "/told") return new Response(streamOf(["01234", "56789"]), { headers: { "Content-Length": "10" } });
+    if (path === "/only-told") return new Response(null, { headers: { "Content-Length": "10" } });
+    return new Response("0123456789");
+  }, async (client, errors) => {
+    const expected = [["/", "10"], ["/hono", undefined], ["/stream", undefined], ["/told", "10"], ["/only-told", "10"]] as const;
+    for (const [path, length] of expected) {
+      client.send(get(path, "", "HEAD"));
+      const { status, header } = await client.readAnswer(true);
+      assertEquals([path, status, header["content-length"], header["transfer-encoding"]], [path, 200, length, undefined]);
+    }
+    assertEquals(errors, []);
+  }));
+
+for (
+  const [what, pieces, status] of [
+    ["a stream with fewer bytes than its Content-Length says", ["01234", "567"], 200],
+    ["a stream with more bytes than its Content-Length says", ["01234", "567891"], 200],
+    ["a stream whose first piece is too long", ["01234567890", "1"], 500],
+    ["a stream that fails in the middle", ["01234", new Error("on purpose")], 200],
+    ["a stream that fails at once", [new Error("on purpose")], 500],
+  ] as const
+) {
+  for (const length of ["10", undefined]) {
+    if (length === undefined && what.includes("than") || what.includes("too long") && length === undefined) continue;
+    test(`${what}: the client sees it, and it is reported once (length ${length})`, () =>
+      over(
+        () => new Response(streamOf([...pieces]), length === undefined ? {} : { headers: { "Content-Length": length } }),
+        async (client, errors) => {
+          client.send(get("/"));
+          const text = await client.readAll();
+          assertEquals(text.slice(9, 12), String(status));
+          assertEquals(client.dropped, status === 200);
+          const body = text.slice(text.indexOf("\r\n\r\n") + 4);
+          if (length === undefined) assertEquals(body.endsWith("0\r\n\r\n"), false);
+          else if (status === 200) assert(body.length < 10, body);
+          assertEquals(errors.length, 1);
+        },
+      ));
+  }
+}
+
+test("what a stream throws when it is cancelled is reported", async () => {
+  await over(() =>
+    new Response(
+      new ReadableStream({
+        cancel() {
+          throw new Error("on purpose");
+        },
+      }),
+    ), async (client, errors) => {
+    client.send(get("/"));
+    await settle();
+    client.end();
+    await settle();
+    assertEquals(errors.map((error) => (error as Error).message), ["on purpose"]);
+  });
+});
+
+test("the body of a response that comes when the client has gone is cancelled", async () => {
+  let cancelled = false;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  await over(async () => {
+    await promise;
+    return new Response(new ReadableStream({ cancel: () => void (cancelled = true) }));
+  }, async (client, errors) => {
+    client.send(get("/"));
+    await settle();
+    client.end();
+    await settle();
+    resolve();
+    await settle();
+    assertEquals([cancelled, errors], [true, []]);
+  });
+});
+
+test("HTTP/1.0: a stream is collected where a connection cannot be reset, and a 500 if it is too large", () =>
+  over(
+    (request) => new Response(streamOf(["x".repeat(60), "y".repeat(new URL(request.url).pathname === "/long" ? 60 : 10)])),
+    async (client) => {
+      for (const [path, status, size] of [["/", 200, 70], ["/long", 500, 0]] as const) {
+        client.send(`GET ${path} HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n`);
+        const answer = await client.readAnswer();
+        assertEquals([answer.status, answer.body.length, answer.header["content-length"]], [status, size, String(size)]);
+      }
+    },
+    { socket_buffer_size: 100 },
+  ));
+
+test("a target in absolute-form is the URL, whatever Host says; without a host it is localhost", () =>
+  over((request) => new Response(request.url), async (client) => {
+    const urls: [target: string, host: string, url: string][] = [
+      ["http://other.org:81/p?q", "x.org", "http://other.org:81/p?q"],
+      ["https://other.org/p", "x.org", "https://other.org/p"],
+      ["/p", "", "http://localhost/p"],
+      ["/p", "x.org", "http://x.org/p"],
+      ["/p", "y.org:8080", "http://y.org:8080/p"],
+      ["/p", "x.org", "http://x.org/p"],
+    ];
+    for (const [target, host, url] of urls) {
+      client.send(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      assertEquals((await client.readAnswer()).body, url);
+    }
+  }));
+
 test("the signal aborts when the client leaves, and the stream of the answer is cancelled", async () => {
   let aborted = false;
   let cancelled = false;

@@ -96,8 +96,18 @@ test("Host is there once", () => {
   refused(400, get("Host: x\r\n"), get("Host: y\r\n"), get("host: x\r\n"), "GET / HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n");
 });
 
-test("Host is not empty", () => {
-  refused(400, "GET / HTTP/1.1\r\nHost:\r\n\r\n", "GET / HTTP/1.1\r\nHost: \t\r\n\r\n", "GET / HTTP/1.0\r\nHost:\r\n\r\n");
+test("Host may be empty (RFC 9110 section 7.2), but not missing", () => {
+  accepted("GET / HTTP/1.1\r\nHost:\r\n\r\n", "GET / HTTP/1.1\r\nHost: \t\r\n\r\n", "GET / HTTP/1.0\r\nHost:\r\n\r\n");
+  refused(400, "GET / HTTP/1.1\r\n\r\n");
+});
+
+test("CONNECT has no target that is known here (RFC 9112 section 3.2.3)", () => {
+  refused(
+    400,
+    "CONNECT / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n",
+    "CONNECT http://x/ HTTP/1.1\r\nHost: x\r\n\r\n",
+  );
 });
 
 test("Host is a host", () => {

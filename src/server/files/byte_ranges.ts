@@ -35,9 +35,9 @@ export function readRanges(value: string, size: number): ByteRange[] | undefined
   const ranges: ByteRange[] = [];
   let total = 0;
   for (const item of items) {
-    const [, first, last] = /^([0-9]{0,15})-([0-9]{0,15})$/.exec(item) ?? [];
+    const [, first, last] = /^([0-9]*)-([0-9]*)$/.exec(item) ?? []; // section 14.1.2: numbers of any size, which are inexact here
     if (first === undefined || (first === "" && last === "")) return undefined;
-    if (first !== "" && last !== "" && Number(last) < Number(first)) return undefined; // section 14.1.1: not valid
+    if (first !== "" && last !== "" && isLess(last, first)) return undefined; // section 14.1.1: not valid
     const start = first === "" ? Math.max(0, size - Number(last)) : Number(first);
     const end = first === "" || last === "" ? size : Math.min(Number(last) + 1, size);
     if (start >= size || end <= start) continue;
@@ -45,6 +45,12 @@ export function readRanges(value: string, size: number): ByteRange[] | undefined
     total += end - start;
   }
   return total > size ? undefined : ranges;
+}
+
+/** Compares whole numbers of any size. */
+function isLess(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((digits) => digits.replace(/^0+/, ""));
+  return a.length === b.length ? a < b : a.length < b.length;
 }
 
 /** The value of Content-Range for a part (section 14.4), or with none for a file that has nothing of what is asked for. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { parseHttpDate } from "../../http/http_date.ts";
 import { type ByteRange, readRanges } from "./byte_ranges.ts";
 
 /** A file as it is now. */
@@ -48,7 +49,7 @@ export function chooseParts(header: Readonly<Record<string, string>>, file: File
   }
   const whole = { status: 200, parts: [{ start: 0, length: file.size }] };
   const ifRange = header["if-range"];
-  if (!isGet || (ifRange !== undefined && ifRange !== tag && Date.parse(ifRange) !== changed)) return whole;
+  if (!isGet || (ifRange !== undefined && ifRange !== tag && parseHttpDate(ifRange) !== changed)) return whole;
   const parts = readRanges(header["range"] ?? "", file.size);
   if (parts === undefined) return whole;
   return { status: parts.length === 0 ? 416 : 206, parts };
@@ -62,10 +63,12 @@ function hasTag(list: string, tag: string, weak: boolean): boolean {
   });
 }
 
+// Sections 13.1.3 and 13.1.4: what is no date is ignored.
+
 function isBefore(date: string | undefined, changed: number): boolean {
-  return date !== undefined && Date.parse(date) < changed;
+  return date !== undefined && parseHttpDate(date) < changed;
 }
 
 function isNotBefore(date: string | undefined, changed: number): boolean {
-  return date !== undefined && Date.parse(date) >= changed;
+  return date !== undefined && parseHttpDate(date) >= changed;
 }

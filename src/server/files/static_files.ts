@@ -14,6 +14,32 @@ import { isAtOrBelow, readRules, rewrite, type RewriteRule } from "./rewrite_rul
 import { sendPieces } from "./send_file.ts";
 import type { ResolvedSettings } from "../settings/settings.ts";
 
+/** What the system says where there is no such file, whatever the client asks for: a cache may keep that. */
+const NOT_THERE: readonly unknown[] = ["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP", "EINVAL"];
+
+/** The status for an error of the system; 0 for a folder. */
+function failureStatus(error: unknown): number {
+  const { code } = error as { code?: unknown };
+  if (code === "EISDIR") return 0;
+  if (NOT_THERE.includes(code)) return 404;
+  if (code === "EACCES" || code === "EPERM") return 403;
+  return code === "EMFILE" || code === "ENFILE" ? 503 : 500;
+}
+
+/**
+ * Checks that there is a folder to serve files from, if files are to be served.
+ *
+ * @throws {Error} If there is none; `cause` is the runtime's error.
+ */
+export async function checkRoot(runtime: Runtime, { enable_static_handler, document_root }: ResolvedSettings): Promise<void> {
+  if (!enable_static_handler || document_root === "") return;
+  try {
+    await runtime.readFolder(await runtime.realPath(document_root));
+  } catch (cause) {
+    throw new Error(`Cannot serve files: document_root ${document_root} is no folder that can be read`, { cause });
+  }
+}
+
 /** The files of one server. */
 export class StaticFiles {
   readonly #root: string;
@@ -21,8 +47,11 @@ export class StaticFiles {
   readonly #indexes: readonly string[];
   readonly #listsFolders: boolean;
   readonly #rules: readonly RewriteRule[];
+  readonly #report: (error: unknown) => void;
 
-  constructor(settings: ResolvedSettings) {
+  /** @param report Takes what the system could not do. */
+  constructor(settings: ResolvedSettings, report: (error: unknown) => void) {
+    this.#report = report;
     this.#root = settings.document_root;
     this.#locations = listOf(settings.static_handler_locations);
     this.#indexes = listOf(settings.http_index_files);
@@ -77,7 +106,13 @@ export class StaticFiles {
       if (path.endsWith("/")) return await file.close(), false; // what is below a file
       return await answer(folder, file, request, response);
     } catch (error) {
-      if ((error as { code?: unknown }).code !== "EISDIR") return false;
+      const status = failureStatus(error);
+      if (status === 404) return false;
+      if (status !== 0) {
+        if (status !== 403) this.#report(error);
+        response.fail(status);
+        return true;
+      }
     }
     if (this.#indexes.length === 0 && !this.#listsFolders) return false;
     if (!path.endsWith("/")) { // so that the links of a page lead below it

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { joinBytes } from "../../bytes.ts";
 import type { HttpRequest } from "./http_request.ts";
 import { exchangeOf, type WaitingResponse } from "./http_response.ts";
 
@@ -61,6 +62,9 @@ function refuse(response: WaitingResponse, status: number): void {
   response.status(status);
   response.end();
 }
+
+/** So much of a body may be there before it is looked whether the next part is the last one. */
+const LOOK_AHEAD = 64 * 1024;
 
 /** The last `Host` that was seen, and the origin that it stands for: a client sends the same one all the time. */
 const lastOrigin = { scheme: "", host: "", origin: "" };
@@ -147,41 +151,58 @@ async function copyBody(
   const exchange = exchangeOf(response);
   const first = await reader.read();
   if (exchange.isOver) return;
-  if (first.done) return endBody(response, length, 0);
+  if (first.done) return endBody(response, length, []);
+  const parts = [first.value];
+  let size = first.value.length;
   let reading = reader.read();
-  if (exchange.isHead || length < 0 || first.value.length >= length) {
-    // A body that is whole goes out whole, with its length. Whether it is shows in this turn of the event loop; a stream may wait.
+  // A body that is whole goes out whole, with its length. Whether it is shows in this turn of the event loop: a stream may wait,
+  // and Bun gives a whole one in two parts.
+  for (let before = 0; before <= LOOK_AHEAD;) {
     const next = await inThisTurn(reading);
     if (exchange.isOver) return;
-    if (next?.done) return endBody(response, length, first.value.length, first.value);
-    if (exchange.isHead) {
-      response.endWithoutLength();
-      return await reader.cancel();
-    }
+    if (next === undefined) break;
+    if (next.done) return endBody(response, length, parts);
+    parts.push(next.value);
+    before = size;
+    size += next.value.length;
+    reading = reader.read();
   }
-  if (length >= 0 && first.value.length > length) throw wrongLength(length);
+  if (exchange.isHead) {
+    response.endWithoutLength();
+    return await reader.cancel();
+  }
+  if (length >= 0 && size > length) throw wrongLength(length);
   if (length >= 0) response.beginBody(length);
-  for (let part: ReadableStreamReadResult<Uint8Array> = first; !part.done; reading = reader.read()) {
-    if (length >= 0 && part.value.length > response.missing) throw wrongLength(length);
-    reading.catch(() => {}); // it is looked at below
-    if (!response.writePart(part.value, "ours")) { // it had to be collected, and is too large for that
-      await reader.cancel();
-      break;
-    }
-    if (!await response.drained()) break;
-    part = await reading;
+  for (const part of parts) if (!await sendPart(reader, response, part)) return;
+  for (let part = await reading; !part.done; part = await reading) {
     if (exchange.isOver) return;
-    if (part.done && length >= 0 && response.missing > 0) throw wrongLength(length);
+    if (length >= 0 && part.value.length > response.missing) throw wrongLength(length);
+    reading = reader.read(); // while this part is on its way
+    reading.catch(() => {}); // it is looked at when its turn comes
+    if (!await sendPart(reader, response, part.value)) return;
   }
-  if (!exchange.isOver) response.end();
+  if (length >= 0 && response.missing > 0) throw wrongLength(length);
+  response.end();
+}
+
+/** Sends a part of a stream, and waits until the client has taken it. Returns `false` when nothing more is to be sent. */
+async function sendPart(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  response: WaitingResponse,
+  part: Uint8Array,
+): Promise<boolean> {
+  if (response.writePart(part, "ours")) return await response.drained();
+  response.end(); // the body had to be collected, and is too large for that
+  await reader.cancel();
+  return false;
 }
 
 /** Ends a response whose body is there as a whole. */
-function endBody(response: WaitingResponse, length: number, actual: number, bytes?: Uint8Array): void {
+function endBody(response: WaitingResponse, length: number, parts: readonly Uint8Array[]): void {
+  const bytes = parts.length === 1 ? parts[0] : joinBytes(parts);
   // A program may tell HEAD the length without making the body.
-  if (length >= 0 && actual !== length && !exchangeOf(response).isHead) throw wrongLength(length);
-  if (bytes === undefined) response.end();
-  else response.endWith(bytes);
+  if (length >= 0 && bytes.length !== length && !exchangeOf(response).isHead) throw wrongLength(length);
+  response.endWith(bytes);
 }
 
 function wrongLength(length: number): TypeError {

@@ -196,7 +196,7 @@ export class HttpRequest extends BaseRequest {
    * ```
    */
   get signal(): AbortSignal {
-    return this.source.signal ?? (this.#signal ??= new AbortController().signal);
+    return this.exchangeSignal ?? (this.#signal ??= new AbortController().signal);
   }
 
   /** Whether head and body are there. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { GrowingBuffer } from "../../bytes.ts";
 import { type FileSink, loadRuntime, type Runtime } from "../../runtime.ts";
 import { UploadedFile } from "./uploaded_file.ts";
 
@@ -24,7 +25,7 @@ export class IncomingFile {
   #runtime: Runtime | undefined = undefined;
   #sink: FileSink | undefined = undefined;
   #content: Blob | undefined = undefined;
-  #parts: Uint8Array[] = [];
+  #memory: GrowingBuffer | undefined = undefined;
   #error: number;
 
   /**
@@ -51,12 +52,12 @@ export class IncomingFile {
     }
   }
 
-  /** Takes octets; their memory is not to be changed any more. The promise, if any, has to be waited for; it does not reject. */
+  /** Takes bytes; what is kept in memory is copied. The promise, if any, has to be waited for; it does not reject. */
   write(bytes: Uint8Array): Promise<void> | undefined {
     this.size += bytes.length;
     if (this.#error !== 0) return undefined;
     if (this.#sink !== undefined) return this.#sink.write(bytes).catch(() => void (this.#error = NOT_WRITTEN));
-    this.#parts.push(bytes);
+    (this.#memory ??= new GrowingBuffer()).append(bytes, 0, bytes.length, Infinity);
     return undefined;
   }
 
@@ -72,7 +73,8 @@ export class IncomingFile {
   /** The file, when it is closed. */
   get result(): UploadedFile {
     if (this.#error !== 0) return new UploadedFile(new Blob(), this.#name, this.#type, "", this.#error);
-    const content = this.#content ?? new Blob(this.#parts as Uint8Array<ArrayBuffer>[]);
+    const bytes = this.#memory?.memory.subarray(0, this.#memory.length) as Uint8Array<ArrayBuffer> | undefined;
+    const content = this.#content ?? new Blob(bytes === undefined ? [] : [bytes]);
     return new UploadedFile(content, this.#name, this.#type, this.path);
   }
 }
