@@ -39,11 +39,11 @@ function compare(title: string, there: ReadonlySet<string>, inherited: ReadonlyS
 const INTERNAL: Readonly<Record<string, string>> = {
   // What sessions, files and the handshake need of an answer.
   BaseResponse: `isSettled isOccupied isDetached headSent occupy() release() fieldValue() writePart() beginBody()
-    switchProtocols() onMisuse()`,
+    switchProtocols() onMisuse() hasBegun missing endWith() endWithoutLength() fail()`,
   WaitingResponse: "asMaker()",
   HttpResponse: "leave() onMisuse()",
   // How sessions fill a request.
-  BaseRequest: "pathAndQuery version setBody() setPost()",
+  BaseRequest: "pathAndQuery version setBody() setPost() exchangeSignal",
   HttpRequest: "hasUpload",
   // Frames without copies.
   Frame: "received() sizeOf() settle() store() outgoing()",

@@ -255,9 +255,7 @@ export class BaseResponse {
    * Sends a part of the body.
    *
    * @param kind Whose the bytes are, and what becomes of them without room: `limited` are the program's, and the response is broken
-   * then; `queued` are the program's, and are sent in any case; `ours` are nobody else's, and whoever has them waits for room.
-   * @internal
-   */
+   * then; `queued` are the program's, and are sent in any case; `ours` are nobody else's, and whoever has them waits for room. @internal */
   writePart(data: string | Uint8Array, kind: "limited" | "queued" | "ours" = "limited"): boolean {
     if (this.#finished() || this.#broken) return false;
     const target = this.#target;

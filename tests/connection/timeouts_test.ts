@@ -43,7 +43,47 @@ const open = async (client: RawClient) => {
 };
 const pings = (arrived: Uint8Array) => assertEquals(arrived, Uint8Array.of(0x89, 0));
 
+const unavailable = (arrived: Uint8Array) =>
+  assert(text(arrived).startsWith("HTTP/1.1 503 Service Unavailable\r\n"), text(arrived));
+const POST = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n";
+
 const cases: Case[] = [
+  {
+    name: "sends half a head, with http_header_timeout",
+    settings: { http_header_timeout: 0.6 },
+    begin: (client) => client.send("GET / HT"),
+    check: timedOut,
+    by: 0,
+  },
+  {
+    name: "sends half a body, with http_body_timeout",
+    settings: { http_body_timeout: 0.6 },
+    begin: (client) => client.send(POST),
+    check: timedOut,
+    by: 0,
+  },
+  {
+    name: "sends a body slowly, with http_body_min_rate",
+    settings: { http_body_timeout: 0.6, http_body_min_rate: 1_000_000 },
+    begin: (client) => client.send(POST),
+    drip: "a",
+    check: timedOut,
+    by: 0,
+  },
+  {
+    name: "asks for what takes longer than http_handler_timeout",
+    settings: { http_handler_timeout: 0.5 },
+    begin: (client) => client.send("GET /never HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+    check: unavailable,
+    by: -1,
+  },
+  {
+    name: "asks for a handshake that takes longer than websocket_handshake_timeout",
+    settings: { websocket_handshake_timeout: 0.5 },
+    begin: (client) => client.send(handshake("/never")),
+    check: unavailable,
+    by: -1,
+  },
   { name: "sends nothing", settings: { http_request_timeout: 0.6 }, check: nothing, by: 0 },
   {
     name: "sends half a handshake",
@@ -163,13 +203,17 @@ async function drip(client: RawClient, bytes: string | Uint8Array): Promise<void
 
 async function checkCase(runtime: Runtime, { settings, begin, drip: drops, check, by }: Case): Promise<void> {
   const server = new WebSocketServer("127.0.0.1", 0);
-  server.set(settings);
+  server.set({ log_file: "/dev/null", ...settings });
   const accepted: number[] = [];
   const over: [fd: number, reactorId: number][] = [];
   const errors: unknown[] = [];
   server.on("connect", (_server, fd) => void accepted.push(fd));
   server.on("message", (server, { fd, data }) => server.push(fd, data));
-  server.on("request", (_request, response) => response.end("answer"));
+  server.on("request", (request, response) => {
+    if (request.server.path_info === "/never") return new Promise(() => {});
+    response.end("answer");
+  });
+  server.on("beforeHandshakeResponse", (request) => request.server.path_info === "/never" ? new Promise(() => {}) : undefined);
   const end = (_server: unknown, fd: number, reactorId: number) => void over.push([fd, reactorId]);
   server.on("close", end);
   server.on("disconnect", end);
