@@ -1,0 +1,116 @@
+// Requests and messages that are being worked on while their peers go, or stay.
+
+import { assert, assertEquals } from "@std/assert";
+import { test } from "node:test";
+import { type ServerSettings, WebSocketServer } from "../../mod.ts";
+import { ownLanes, servingOn } from "../support/lanes.ts";
+import { frame, RawClient } from "../support/raw_client.ts";
+import { signal } from "../support/serving.ts";
+import { becomes, socketsOf, surviving, within } from "./harness.ts";
+import type { Options } from "./options.ts";
+
+const REQUEST = "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/** So many clients with a request that is being worked on. */
+function pendingClients(
+  count: number,
+  victim: Parameters<Parameters<typeof surviving>[2]>[0],
+): Promise<RawClient[]> {
+  return Promise.all(Array.from({ length: count }, async () => {
+    const client = await RawClient.connect(victim.ports.event);
+    client.send(REQUEST);
+    await victim.seen("reached", client);
+    return client;
+  }));
+}
+
+for (const [lane] of ownLanes) {
+  test(`300 clients that leave while their response is pending leave nothing behind (${lane})`, () =>
+    surviving({ lane }, { patience: 2000 }, async (victim) => {
+      for (const client of await pendingClients(300, victim)) client.destroy();
+      const refusal = await becomes(2000, () => {
+        const waiting = [...socketsOf(victim.ports.event).values()].filter((state) => state === "CLOSE_WAIT").length;
+        return Promise.resolve(
+          waiting === 0 ? undefined : `${waiting} sockets in CLOSE_WAIT`,
+        );
+      });
+      assertEquals(refusal, undefined);
+    }));
+
+  test(`with http_allow_half_open 300 clients that have ended their side get their responses (${lane})`, () => {
+    const options: Options = {
+      lane,
+      settings: { http_allow_half_open: true } as ServerSettings,
+    };
+    return surviving(options, {}, async (victim) => {
+      const clients = await pendingClients(300, victim);
+      for (const client of clients) client.end();
+      await new Promise((resolve) => setTimeout(resolve, 500)); // while the server learns of it
+      victim.release();
+      for (const client of clients) {
+        assertEquals(
+          (await within(20_000, "the response", client.readAnswer())).body,
+          "at last",
+        );
+        await within(20_000, "the end of the connection", client.whenEnded());
+        client.destroy();
+      }
+    });
+  });
+
+  test(`of two requests with the client's end behind them the second is not begun (${lane})`, () =>
+    surviving({ lane }, {}, async (victim) => {
+      const client = await RawClient.connect(victim.ports.event);
+      client.send(REQUEST + REQUEST);
+      await victim.seen("reached", client);
+      client.end();
+      await within(10_000, "the end of the connection", client.whenEnded());
+      victim.release();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      assertEquals(victim.count("reached", client.socket.localPort!), 1);
+      client.destroy();
+    }));
+}
+
+for (const [lane, runtime] of ownLanes) {
+  test(`nobody who answers pings is dropped while handlers take their time (${lane})`, async () => {
+    const server = new WebSocketServer("127.0.0.1", 0);
+    // As with the defaults and 120 s, thirty times as fast. 256 handlers are the most that may be under way.
+    server.set({ websocket_ping_interval: 0.5, websocket_ping_timeout: 0.5 });
+    const release = signal();
+    const ended: number[] = [];
+    server.on("message", async (server, { fd, data }) => {
+      await release.promise;
+      server.push(fd, data);
+    });
+    server.on("close", (_server, fd) => ended.push(fd));
+    await servingOn(runtime, server, async (_server, port) => {
+      const client = await RawClient.open(port);
+      const echoes: string[] = [];
+      const all = signal();
+      (async () => {
+        for (
+          let next = await client.readFrame();
+          next !== null;
+          next = await client.readFrame()
+        ) {
+          if (next.opcode === 9) {
+            client.send(frame({ opcode: 10, payload: next.payload }));
+          } else if (
+            next.opcode === 1 &&
+            echoes.push(new TextDecoder().decode(next.payload)) === 300
+          ) all.resolve();
+        }
+      })().catch(() => {});
+      const sent = Array.from({ length: 300 }, (_, i) => `message ${i}`);
+      for (const payload of sent) client.send(frame({ opcode: 1, payload }));
+      await new Promise((resolve) => setTimeout(resolve, 4000)); // time is the subject: eight intervals
+      assertEquals(ended, []);
+      assert(!client.ended, `the client was dropped: ${client.error}`);
+      release.resolve();
+      await within(20_000, "all echoes", all.promise);
+      assertEquals(echoes, sent);
+      client.destroy();
+    });
+  });
+}
