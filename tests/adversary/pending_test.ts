@@ -61,13 +61,14 @@ for (const [lane] of ownLanes) {
   test(`of two requests with the client's end behind them the second is not begun (${lane})`, () =>
     surviving({ lane }, {}, async (victim) => {
       const client = await RawClient.connect(victim.ports.event);
+      const port = client.socket.localPort!;
       client.send(REQUEST + REQUEST);
       await victim.seen("reached", client);
       client.end();
       await within(10_000, "the end of the connection", client.whenEnded());
       victim.release();
       await new Promise((resolve) => setTimeout(resolve, 300));
-      assertEquals(victim.count("reached", client.socket.localPort!), 1);
+      assertEquals(victim.count("reached", port), 1);
       client.destroy();
     }));
 }

@@ -79,7 +79,7 @@ async function answer(
 ): Promise<void> {
   const peer = Number(request.server.remote_port);
   const path = String(request.server.path_info);
-  if (path.startsWith("/fetch")) return void application(request, response);
+  if (path.startsWith("/fetch")) return await application(request, response);
   watchSignal(request as { signal?: AbortSignal }, peer);
   emit("reached", peer);
   switch (path) {

@@ -54,6 +54,8 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
   readonly upload: RequestBody | undefined;
   /** The form of the request, while its temporary files are kept for the response. */
   form: FormReader | undefined = undefined;
+  /** The web's picture of the request. It is held here, since in Node its signal tells nothing once it has been collected. */
+  webRequest: Request | undefined = undefined;
   /** When the program has to be done, on the clock of deadlines; 0 for never. */
   deadline = 0;
   /** Whether the handler has returned and left the response to a file that is being sent. */

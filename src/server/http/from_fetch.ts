@@ -50,7 +50,7 @@ export function fromFetch(application: FetchApplication): (request: HttpRequest,
     if (/^(?:connect|trace|track)$/i.test(request.getMethod())) return refuse(response, 501);
     let webRequest: Request;
     try {
-      webRequest = toRequest(request, response);
+      webRequest = exchangeOf(response).webRequest = toRequest(request, response);
     } catch {
       return refuse(response, 400); // a Host that is none of a URL
     }
