@@ -10,7 +10,7 @@ import { checkAnswer, makeKey } from "../../websocket/handshake.ts";
 import { WebSocketChannel } from "../channel.ts";
 import { ClientChannelHost } from "./client_channel.ts";
 import type { Upgrade } from "./client_session.ts";
-import type { ResolvedClientSettings } from "./client_settings.ts";
+import { type ResolvedClientSettings, subprotocolsOf } from "./client_settings.ts";
 
 /** A handshake: what is sent, and how its answer is taken. */
 export interface ClientHandshake extends Upgrade {
@@ -23,6 +23,7 @@ export interface ClientHandshake extends Upgrade {
  *
  * @param settings The client's.
  * @param ownSubprotocols The `Sec-WebSocket-Protocol` that the program has set as a header, if it has.
+ * @throws {TypeError} If a subprotocol has no proper name.
  * @throws {Error} If the compression engine that is asked for is not there.
  */
 export async function makeHandshake(
@@ -30,7 +31,7 @@ export async function makeHandshake(
   ownSubprotocols: string | undefined,
 ): Promise<ClientHandshake> {
   const key = makeKey();
-  const subprotocols = ownSubprotocols?.split(",").map((name) => name.trim()) ?? [settings.websocket_subprotocol].flat();
+  const subprotocols = subprotocolsOf(ownSubprotocols ?? settings.websocket_subprotocol); // `setting` may have been changed since set()
   const policy = settings.websocket_compression ? new CompressionPolicy(settings, await loadRuntime()) : undefined;
   const host = new ClientChannelHost(settings);
   return {

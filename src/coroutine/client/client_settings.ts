@@ -6,6 +6,7 @@
 
 import type { HttpClient } from "./http_client.ts";
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "../../server/websocket/compression.ts";
+import { isToken } from "../../http/head.ts";
 import { checkValue, type Kind } from "../../setting_kinds.ts";
 import { CLIENT_TLS_DEFAULTS, CLIENT_TLS_KINDS, type ClientTlsSettings } from "./client_tls.ts";
 
@@ -55,7 +56,7 @@ export interface HttpClientSettings extends CompressionSettings, ClientTlsSettin
   package_max_length?: number;
 
   // ---- WebSocket
-  /** The subprotocols to offer. None by default. */
+  /** The subprotocols to offer: names separated by commas, or a list. None by default. */
   websocket_subprotocol?: string | readonly string[];
   /** `recv()` returns Ping frames, and the program answers them. `false`: they are answered at once. */
   open_websocket_ping_frame?: boolean;
@@ -163,7 +164,7 @@ const KINDS: Record<keyof HttpClientSettings, Kind> = {
   lowercase_header: "boolean",
   write_func: "function",
   package_max_length: "octets",
-  websocket_subprotocol: "texts",
+  websocket_subprotocol: checkSubprotocols,
   open_websocket_ping_frame: "boolean",
   open_websocket_pong_frame: "boolean",
   open_websocket_close_frame: "boolean",
@@ -198,6 +199,28 @@ export function checkClientSettings(settings: HttpClientSettings): void {
     if (!Object.hasOwn(KINDS, key)) throw new TypeError(`Cannot set ${key}: there is no such setting`);
     checkValue(key, KINDS[key as keyof HttpClientSettings], value);
   }
+}
+
+function checkSubprotocols(key: string, value: unknown): void {
+  checkValue(key, "texts", value);
+  subprotocolsOf(value as string | readonly string[]);
+}
+
+/**
+ * Lists the subprotocols that a setting or a header of the program names.
+ *
+ * @param names The names, separated by commas, or a list of them.
+ * @throws {TypeError} If one is no token, or is named twice (RFC 6455 section 4.1): it would be more than a name on the wire.
+ */
+export function subprotocolsOf(names: string | readonly string[]): string[] {
+  const list = typeof names === "string" ? names.split(",").map((name) => name.trim()) : [...names];
+  if (list.length === 1 && list[0] === "") return [];
+  for (const [index, name] of list.entries()) {
+    const shown = JSON.stringify(name);
+    if (typeof name !== "string" || !isToken(name)) throw new TypeError(`Cannot offer a subprotocol: ${shown} is no name of one`);
+    if (list.indexOf(name) !== index) throw new TypeError(`Cannot offer a subprotocol: ${shown} is there twice`);
+  }
+  return list;
 }
 
 /** Settings with everything that was not set. `timeout` has been put where it stands for others. */
