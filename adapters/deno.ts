@@ -44,6 +44,7 @@ class DenoLane implements Lane {
   #resume: (() => void) | undefined = undefined;
   #readDone = false;
   #writeDone = false;
+  #writeError: unknown = undefined;
   #closed = false;
   #share = BYTES_PER_TURN; // what is left of it
 
@@ -61,14 +62,18 @@ class DenoLane implements Lane {
     let buffer = new Uint8Array(READ_SIZES[level]);
     let small = 0;
     while (true) {
-      if (this.#paused) await new Promise<void>((resolve) => this.#resume = resolve);
+      if (this.#paused) {
+        if (this.#writeError !== undefined) return this.#close(this.#writeError);
+        await new Promise<void>((resolve) => this.#resume = resolve);
+      }
       let count: number | null;
       try {
         count = await this.#conn.read(buffer);
       } catch (error) {
-        return this.#close(error);
+        return this.#close(this.#writeError ?? error);
       }
       if (this.#closed) return;
+      if (count === null && this.#writeError !== undefined) return this.#close(this.#writeError);
       if (count === null) break;
       this.#share -= count;
       if (this.#share <= 0) {
@@ -119,7 +124,10 @@ class DenoLane implements Lane {
       while (at < chunk.length) at += await this.#conn.write(chunk.subarray(at));
     } catch (error) {
       if (memory !== undefined) pooled--;
-      return this.#close(error);
+      // What the peer sent before it went may still be there to be read; what broke the connection comes behind it.
+      if (this.#paused || this.#readDone) return this.#close(error);
+      this.#writeError ??= error;
+      return;
     }
     if (memory !== undefined) pool.push(memory);
     if (!this.#closed) this.#sink.onDrain();
