@@ -24,7 +24,7 @@ import { BodyFlow, type BodySink } from "./body_sink.ts";
 import type { WebSocketChannel } from "../channel.ts";
 import { ClientFailure, fileFailure, Unanswered } from "./client_failure.ts";
 import type { BodyPart } from "./multipart.ts";
-import { sendParts } from "./sending.ts";
+import { BodySender, checkBytes } from "./sending.ts";
 
 /** What a client asks for. */
 export interface Outgoing {
@@ -79,6 +79,7 @@ export class ClientSession implements Protocol {
   readonly #alarm: Alarm = new Alarm(() => this.#onAlarm());
   #exchange: Exchange | undefined = undefined;
   #flow: BodyFlow | undefined = undefined;
+  #sender: BodySender | undefined = undefined; // of the body of the last request
   #sending: Promise<void> | undefined = undefined; // until all of the request is out
   #due = 0; // when the answer is too late; 0 for never
 
@@ -97,6 +98,11 @@ export class ClientSession implements Protocol {
   request(request: Outgoing): Promise<Incoming | ClientFailure> {
     const connection = this.#connection;
     if (!connection.isOpen) return Promise.resolve(this.#reset());
+    try {
+      for (const part of request.body) if ("bytes" in part) checkBytes(part);
+    } catch (error) {
+      return Promise.resolve(fileFailure(SWOOLE_HTTP_CLIENT_ESTATUS_SEND_FAILED, error));
+    }
     this.#flow = undefined;
     this.#limits.maxBodySize = request.onHead === undefined ? request.maxBodySize : Infinity;
     this.#parser.begin(request.method);
@@ -127,20 +133,16 @@ export class ClientSession implements Protocol {
     this.#connection.end();
   }
 
-  #send(exchange: Exchange): Promise<void> | undefined {
-    const { body } = exchange.request;
-    if (body.every((part) => part instanceof Uint8Array)) {
-      for (const part of body) this.#connection.append(part as Uint8Array);
-      return undefined;
-    }
+  #send(exchange: Exchange): Promise<void> {
     const isWanted = () => this.#exchange === exchange && !this.#parser.complete && this.#connection.isOpen;
     // A server that takes it is not late yet.
-    return sendParts(this.#connection, body, isWanted, () => this.#delay()).then(() => {}, (error) => {
+    const sender = this.#sender = new BodySender(this.#connection, exchange.request.body, isWanted, () => {
+      if (this.#exchange === exchange) this.#delay();
+    });
+    return sender.send().catch((error) => {
       if (!isWanted()) return;
-      this.#finish(fileFailure(SWOOLE_HTTP_CLIENT_ESTATUS_SEND_FAILED, error));
+      this.#fail(fileFailure(SWOOLE_HTTP_CLIENT_ESTATUS_SEND_FAILED, error));
       this.#connection.abort();
-    }).finally(() => {
-      if (this.#exchange === exchange) this.#sending = undefined;
     });
   }
 
@@ -202,7 +204,8 @@ export class ClientSession implements Protocol {
   }
 
   #answer(head: AnswerHead): void {
-    const unfinished = this.#sending !== undefined; // RFC 9112 section 9.3: it has answered before it had all of the request
+    // RFC 9112 section 9.3: a server that has responded before it had all of the request gets no more of it, nor another one.
+    const unfinished = !this.#sender!.isHandedOn;
     const flow = this.#flow;
     if (flow === undefined) this.#finish({ head, body: this.#parser.body });
     else this.#finishFlow(flow, true, { head, body: undefined });

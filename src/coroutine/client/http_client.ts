@@ -253,6 +253,7 @@ export class HttpClient extends BaseClient {
     this.downloadFile = undefined; // it is for one request
     this.downloadOffset = 0;
     const target = file === undefined || upgrade !== undefined ? undefined : { file, offset };
+    if (settings.defer) stateOf(this).draft.keepBytes(); // the program goes on while they are sent
     const outcome = this.#core.run(async (aborter) => {
       await stateOf(this).adding;
       if (!this.#core.isGiven) await loadRuntime(); // it knows which codings can be undone; two streams will do without

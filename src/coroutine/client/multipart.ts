@@ -32,8 +32,18 @@ export interface FilePart {
   readonly size: number;
 }
 
-/** A piece of a body. */
-export type BodyPart = Uint8Array | FilePart;
+/** A part of a body in memory. */
+export interface BytesPart {
+  /** Its bytes. */
+  readonly bytes: Uint8Array;
+  /** How many they were when the program gave them: fewer mean that it has transferred them since. */
+  readonly size: number;
+  /** Whether they are ours, and nobody changes them. */
+  readonly isOwn: boolean;
+}
+
+/** A part of a body. */
+export type BodyPart = BytesPart | FilePart;
 
 const encoder = new TextEncoder();
 
@@ -43,38 +53,44 @@ export function makeBoundary(): string {
   return `----sluice${btoa(String.fromCharCode(...random)).replaceAll("+", "-").replaceAll("/", "_")}`;
 }
 
+/** A part of a body that is a text. */
+export function textPart(text: string): BytesPart {
+  const bytes = encoder.encode(text);
+  return { bytes, size: bytes.length, isOwn: true };
+}
+
 /**
  * Makes the body of a form.
  *
- * @param fields The fields without files, which come first.
+ * @param fields The fields without files, names and values, which come first.
  * @param files The files.
  * @param boundary What stands between them.
  */
 export function composeForm(
-  fields: Readonly<Record<string, string>>,
+  fields: readonly (readonly [name: string, value: string])[],
   files: readonly UploadFile[],
   boundary: string,
 ): BodyPart[] {
   const parts: BodyPart[] = [];
   let text = "";
   const begin = (name: string) => text += `--${boundary}\r\nContent-Disposition: form-data; name="${quote(name)}"`;
-  for (const [name, value] of Object.entries(fields)) {
+  for (const [name, value] of fields) {
     begin(name);
     text += `\r\n\r\n${value}\r\n`;
   }
   for (const { path, content, name, filename, type, size, offset } of files) {
     begin(name);
     text += `; filename="${quote(filename)}"\r\nContent-Type: ${type}\r\n\r\n`;
-    parts.push(encoder.encode(text), content ?? { path: path!, offset, size });
+    parts.push(textPart(text), content === undefined ? { path: path!, offset, size } : { bytes: content, size, isOwn: false });
     text = "\r\n";
   }
-  parts.push(encoder.encode(`${text}--${boundary}--\r\n`));
+  parts.push(textPart(`${text}--${boundary}--\r\n`));
   return parts;
 }
 
-/** How many octets a body has. */
+/** How many bytes a body has. */
 export function lengthOf(parts: readonly BodyPart[]): number {
-  return parts.reduce((sum, part) => sum + (part instanceof Uint8Array ? part.length : part.size), 0);
+  return parts.reduce((sum, part) => sum + part.size, 0);
 }
 
 /** A name in quotation marks, as browsers write it (RFC 7578 section 2 leaves it open): what would end it is escaped. */

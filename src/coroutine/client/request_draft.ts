@@ -6,12 +6,13 @@
 
 import { cookieHeader } from "../../http/cookies.ts";
 import { isFieldValue, isToken } from "../../http/head.ts";
-import { type BodyPart, composeForm, lengthOf, makeBoundary, type UploadFile } from "./multipart.ts";
+import { listFields, type RequestFields } from "./request_fields.ts";
+import { type BodyPart, composeForm, lengthOf, makeBoundary, textPart, type UploadFile } from "./multipart.ts";
 
 const encoder = new TextEncoder();
 
-/** What `setData()` takes: text, octets, or the fields of a form. */
-export type RequestData = string | Uint8Array | Readonly<Record<string, string>>;
+/** What `setData()` takes: text, bytes, or the fields of a form. */
+export type RequestData = string | Uint8Array | RequestFields;
 
 /** Header fields that follow from the rest of the request. */
 const OWN_FIELDS = new Set(["content-length", "transfer-encoding"]);
@@ -44,6 +45,7 @@ export class RequestDraft {
   #headers: Record<string, string> = {};
   #method: string | undefined = undefined;
   #data: RequestData | undefined = undefined;
+  #dataSize = 0; // of bytes, when they were given
   #files: UploadFile[] = [];
   #used = false;
 
@@ -106,6 +108,15 @@ export class RequestDraft {
   setData(data: RequestData | undefined): void {
     this.#begin();
     this.#data = data;
+    this.#dataSize = data instanceof Uint8Array ? data.length : 0;
+  }
+
+  /** Copies the bytes that the program has given: from now on it may do with them what it likes. */
+  keepBytes(): void {
+    if (this.#data instanceof Uint8Array && this.#data.length === this.#dataSize) this.#data = this.#data.slice();
+    this.#files = this.#files.map((file) =>
+      file.content?.length === file.size ? { ...file, content: file.content.slice() } : file
+    );
   }
 
   /** Adds a file, which makes the body a form. */
@@ -188,11 +199,15 @@ export class RequestDraft {
         throw new TypeError("Cannot send files: setData() was given no fields of a form, but a whole body");
       }
       const boundary = makeBoundary();
-      return { body: composeForm(data ?? {}, this.#files, boundary), type: `multipart/form-data; boundary=${boundary}` };
+      return {
+        body: composeForm(listFields(data ?? {}), this.#files, boundary),
+        type: `multipart/form-data; boundary=${boundary}`,
+      };
     }
     if (data === undefined) return {};
-    if (data instanceof Uint8Array) return { body: [data] };
-    if (typeof data === "string") return { body: [encoder.encode(data)] };
-    return { body: [encoder.encode(new URLSearchParams(data).toString())], type: "application/x-www-form-urlencoded" };
+    if (data instanceof Uint8Array) return { body: [{ bytes: data, size: this.#dataSize, isOwn: false }] };
+    if (typeof data === "string") return { body: [textPart(data)] };
+    const form = new URLSearchParams(listFields(data) as string[][]).toString();
+    return { body: [textPart(form)], type: "application/x-www-form-urlencoded" };
   }
 }
