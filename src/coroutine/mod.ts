@@ -45,7 +45,7 @@ export type { HttpClientSettings, WriteFunction } from "./client/client_settings
 export type { ClientTlsSettings } from "./client/client_tls.ts";
 export { HttpClient } from "./client/http_client.ts";
 export { type ErrorHandler, HttpServer, type RequestHandler } from "./http_server.ts";
-export type { RequestFields as ClientFormFields, RequestFieldValue } from "./clien./request_fields.ts";
+export type { RequestFields as ClientFormFields, RequestFieldValue } from "./client/request_fields.ts";
 export type { UploadFile } from "./client/multipart.ts";
 export type { RequestData } from "./client/request_draft.ts";
 export { PreparedMessage } from "../websocket/prepared_message.ts";

@@ -7,7 +7,7 @@
 import type { Connection } from "../../connection.ts";
 import { copyFile } from "../../file_pieces.ts";
 import { loadRuntime } from "../../runtime.ts";
-import type { BodyPart, BytesPart } from "./multipart.ts";
+import type { BodyPart, BytesPart, FilePart } from "./multipart.ts";
 
 /** Bodies in memory of up to this many bytes leave with their head; of larger ones this much is handed on at a time. */
 const PIECE = 256 * 1024;
@@ -83,7 +83,7 @@ export class BodySender {
     if (waits) await this.#taken();
   }
 
-  async #sendFile({ path, offset, size }: BodyPart & { readonly path: string }): Promise<boolean> {
+  async #sendFile({ path, offset, size }: FilePart): Promise<boolean> {
     const runtime = await loadRuntime();
     const file = await runtime.openFile(path);
     try {
