@@ -114,7 +114,7 @@ function onData(this: LaneSocket, chunk: Uint8Array): void {
 }
 
 function onEnd(this: LaneSocket): void {
-  this[LANE]!.sink.onEnd();
+  if (!this.destroyed) this[LANE]!.sink.onEnd();
 }
 
 function onDrain(this: LaneSocket): void {
@@ -165,6 +165,22 @@ function explain(error: NodeJS.ErrnoException, options: ListenOptions): Error {
   return failure("ENOENT", "there is no such folder", error);
 }
 
+/**
+ * Keeps a socket open when a write fails until what the peer sent before it went has been read: a stream that knows of an error takes
+ * nothing more. What broke the connection, or its end, comes behind it.
+ */
+function readBeforeFailing(socket: net.Socket): net.Socket {
+  const { _write: write, _writev: writev } = socket;
+  type Callback = (error?: Error | null) => void;
+  const late = (done: Callback): Callback => (error) => {
+    if (!error || socket.destroyed || socket.readableEnded || socket.isPaused()) return done(error);
+    socket.prependOnceListener("end", () => done(error)).once("pause", () => done(error));
+  };
+  socket._write = (chunk, encoding, done) => write.call(socket, chunk, encoding, late(done));
+  if (writev) socket._writev = (chunks, done) => writev.call(socket, chunks, late(done));
+  return socket;
+}
+
 /** A socket, and the one that its octets come from. */
 type Sockets = [socket: net.Socket, source: net.Socket];
 
@@ -176,7 +192,7 @@ function dial(options: ConnectOptions, there: net.Socket | undefined): Sockets {
     allowHalfOpen: true,
   };
   if (secure === undefined) {
-    const socket = there ?? net.connect(target as net.NetConnectOpts);
+    const socket = there ?? readBeforeFailing(net.connect(target as net.NetConnectOpts));
     return [socket, socket];
   }
   const choices = clientOptions(secure);
