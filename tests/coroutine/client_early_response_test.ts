@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { createServer } from "node:http";
 import type net from "node:net";
 import { test } from "node:test";
+import { Worker } from "node:worker_threads";
 import { HttpClient } from "../../src/coroutine/mod.ts";
 import { serverFor } from "./client_servers.ts";
 
@@ -63,6 +64,30 @@ for (const [what, end] of ends) {
     }
   });
 }
+
+/** A server in a thread of its own: it resets the client between two of its turns, so that the next write is the first to fail. */
+const REFUSING = `
+  const { parentPort } = require("node:worker_threads");
+  const server = require("node:net").createServer((socket) => socket.on("error", () => {}).once("data", () => {
+    socket.pause();
+    socket.write("${HEAD.trim()}\\r\\nContent-Length: 30000\\r\\n\\r\\n" + "x".repeat(30000));
+    setImmediate(() => socket.destroy());
+  }));
+  server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port));
+`;
+
+test("a reset that a write meets first does not lose the response in front of it", async () => {
+  const worker = new Worker(REFUSING, { eval: true });
+  try {
+    const port = await new Promise<number>((resolve, reject) => worker.once("message", resolve).once("error", reject));
+    for (let i = 0; i < 30; i++) {
+      const client = await post(port, i % 2 === 0 ? 1024 * 1024 : MANY, false);
+      assertEquals([client.errMsg, client.statusCode, client.bytes.length], ["", 413, 30_000], `request ${i}`);
+    }
+  } finally {
+    await worker.terminate();
+  }
+});
 
 test("a response that came early stops the request, and the next one has a connection of its own", async () => {
   let taken = 0;
