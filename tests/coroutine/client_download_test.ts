@@ -251,7 +251,7 @@ test("write_func gets a compressed body decompressed", async () => {
   assertEquals([(await answered(it, join(latin1(head), octets))).result, body], [true, "hello ".repeat(1000)]);
 });
 
-test("while write_func works the server has to wait, and is not late; one piece at a time, in order", async () => {
+test("while write_func works nothing is late; one piece at a time, in order, and what came meanwhile is one piece", async () => {
   const seen: string[] = [];
   let turn = signal();
   const it = scripted({
@@ -263,19 +263,42 @@ test("while write_func works the server has to wait, and is not late; one piece 
   });
   const asking = it.client.get("/");
   await requestOf(it.lane);
-  it.lane.receive("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n");
-  assertEquals([seen, it.lane.paused], [["a"], true]);
+  it.lane.receive("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n");
+  it.lane.receive("1\r\nc\r\n");
+  it.lane.receive("1\r\nd\r\n0\r\n\r\n");
+  assertEquals([seen, it.lane.paused], [["ab"], false]);
   await new Promise((resolve) => setTimeout(resolve, 200));
-  for (const expected of [["a", "b"], ["a", "b", "c"]]) {
-    const { resolve } = turn;
-    turn = signal();
-    resolve();
-    await settle();
-    assertEquals([seen, it.lane.paused], [expected, true]);
-  }
+  const { resolve } = turn;
+  turn = signal();
+  resolve();
+  await settle();
+  assertEquals(seen, ["ab", "cd"]);
   turn.resolve();
   assertEquals([await asking, it.lane.paused, it.client.connected], [true, false, true]);
   assertEquals([(await answered(it, ok(""))).result, it.client.errCode], [true, 0]);
+});
+
+test("while write_func works 64 KiB are read ahead, then the server has to wait", async () => {
+  const sizes: number[] = [];
+  let turn = signal();
+  const it = scripted({
+    write_func: async (_client, data) => {
+      sizes.push(data.length);
+      await turn.promise;
+    },
+  });
+  const asking = it.client.get("/");
+  await requestOf(it.lane);
+  it.lane.receive("HTTP/1.1 200 OK\r\nContent-Length: 66001\r\n\r\nx");
+  it.lane.receive(new Uint8Array(60_000));
+  assertEquals([sizes, it.lane.paused], [[1], false]);
+  it.lane.receive(new Uint8Array(6_000));
+  assertEquals([sizes, it.lane.paused], [[1], true]);
+  const { resolve } = turn;
+  turn = signal();
+  turn.resolve();
+  resolve();
+  assertEquals([await asking, sizes, it.lane.paused], [true, [1, 66_000], false]);
 });
 
 test("close() in write_func ends the request: nothing more is handed on", async () => {
@@ -286,11 +309,11 @@ test("close() in write_func ends the request: nothing more is handed on", async 
       client.close();
     },
   });
-  const { result } = await answered(
-    it,
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n",
-  );
-  assertEquals([result, seen, it.client.connected, it.client.errCode], [false, ["a"], false, 5001]);
+  const asking = it.client.get("/");
+  await requestOf(it.lane);
+  it.lane.receive("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+  it.lane.receive("1\r\nb\r\n");
+  assertEquals([await asking, seen, it.client.connected, it.client.errCode], [false, ["a"], false, 5001]);
 });
 
 test("what write_func throws is what the request throws, and the connection is dropped; also later on", async () => {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { GrowingBuffer } from "../../bytes.ts";
 import type { FileSink } from "../../runtime.ts";
 import { ClientFailure, fileFailure } from "./client_failure.ts";
 import { makeDecoder } from "./content_coding.ts";
@@ -31,13 +32,20 @@ export interface FlowControl {
   resume(): void;
 }
 
-/** A body on its way to its sink. While the sink is busy, the server has to wait. */
+/** This much is read ahead of a sink that is busy, so that it is noticed at once when the server goes. */
+const AHEAD = 64 * 1024;
+
+/**
+ * A body on its way to its sink. While the sink is busy, what arrives is joined to one piece, however small its parts are, and at some
+ * point the server has to wait.
+ */
 export class BodyFlow {
   readonly #sink: BodySink;
   readonly #connection: FlowControl;
   readonly #onFailure: () => void;
-  readonly #parts: Uint8Array[] = [];
+  #pending: GrowingBuffer | undefined = undefined; // what the sink has not been given yet
   #work: Promise<void> | undefined = undefined; // while the sink is busy
+  #isPaused = false;
   #isOver = false; // nothing more is taken
   #failure: ClientFailure | undefined = undefined;
   #fault: { readonly error: unknown } | undefined = undefined; // what the program threw
@@ -53,20 +61,27 @@ export class BodyFlow {
     return this.#work !== undefined;
   }
 
-  /** Octets arrived. */
-  push(piece: Uint8Array): void {
-    if (this.#isOver) return;
-    if (this.#work !== undefined) return void this.#parts.push(piece);
-    const taken = this.#write(piece);
-    if (taken === undefined) return;
-    this.#connection.pause();
-    this.#work = this.#goOn(taken);
+  /** Copies bytes that arrived. `flush()` hands them on. */
+  push(chunk: Uint8Array, start: number, end: number): void {
+    if (!this.#isOver) (this.#pending ??= new GrowingBuffer()).append(chunk, start, end, Infinity);
+  }
+
+  /** Hands on what was pushed, if the sink is free. Called behind each chunk. */
+  flush(): void {
+    if (this.#work === undefined) {
+      const taken = this.#writePending();
+      if (taken !== undefined) this.#work = this.#goOn(taken);
+    }
+    if (this.#pending !== undefined && this.#pending.length >= AHEAD && !this.#isPaused) {
+      this.#isPaused = true;
+      this.#connection.pause();
+    }
   }
 
   /** Drops what the sink has not taken yet, and what may still come. */
   drop(): void {
     this.#isOver = true;
-    this.#parts.length = 0;
+    this.#pending = undefined;
   }
 
   /**
@@ -88,10 +103,13 @@ export class BodyFlow {
     return this.#failure;
   }
 
-  /** Hands a piece on; a promise when that takes time. */
-  #write(piece: Uint8Array): Promise<Taken> | undefined {
+  /** Hands on what is pending, in memory that is the sink's; a promise when that takes time. */
+  #writePending(): Promise<Taken> | undefined {
+    if (this.#pending === undefined) return undefined;
+    const { memory, length } = this.#pending;
+    this.#pending = undefined;
     try {
-      const taken = this.#sink.write(piece);
+      const taken = this.#sink.write(length === memory.length ? memory : memory.slice(0, length));
       if (taken instanceof Promise) return taken;
       if (taken !== undefined) this.#fail(taken);
     } catch (error) {
@@ -108,10 +126,17 @@ export class BodyFlow {
       } catch (error) {
         this.#blame(error);
       }
-      if (this.#isOver || this.#parts.length === 0) break;
-      taken = this.#write(this.#parts.shift()!);
+      if (this.#pending === undefined) break;
+      taken = this.#writePending();
+      this.#readOn();
     }
     this.#work = undefined;
+    this.#readOn();
+  }
+
+  #readOn(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
     this.#connection.resume();
   }
 

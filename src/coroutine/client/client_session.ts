@@ -4,7 +4,6 @@
  * @module
  */
 
-import { sliceBytes } from "../../bytes.ts";
 import type { Connection, Protocol } from "../../connection.ts";
 import {
   SWOOLE_HTTP_CLIENT_ESTATUS_REQUEST_TIMEOUT,
@@ -173,6 +172,8 @@ export class ClientSession implements Protocol {
       at = parser.receive(chunk, at);
       if (begins && parser.head !== undefined && !this.#onHead(parser.head)) return;
     }
+    this.#flow?.flush();
+    if (this.#exchange === undefined) return; // the program has closed the client while it took the body
     if (parser.failure !== undefined) return this.#refuse();
     if (!parser.complete) return;
     const head = parser.head!;
@@ -199,7 +200,7 @@ export class ClientSession implements Protocol {
     const flow = this.#flow = new BodyFlow(sink, this.#connection, () => {
       if (!this.#parser.complete) this.#break(); // otherwise the failure comes with the end
     });
-    this.#parser.onBody = (chunk, start, end) => flow.push(sliceBytes(chunk, start, end));
+    this.#parser.onBody = (chunk, start, end) => flow.push(chunk, start, end);
     return true;
   }
 
