@@ -22,6 +22,9 @@ export interface Route {
   readonly asksProxy: boolean;
 }
 
+/** Methods whose requests may be repeated when nothing has come back (RFC 9110 section 9.2.2). */
+const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
+
 /** A connection that is made when it is needed, and one request at a time on it. */
 export class ClientCore {
   readonly #target: Target;
@@ -104,13 +107,18 @@ export class ClientCore {
     aborter: AbortController,
     onSent: () => void,
   ): Promise<Outcome> {
-    for (let retries = settings.max_retries; !aborter.signal.aborted; retries--) {
+    let retries = settings.max_retries;
+    while (!aborter.signal.aborted) {
+      // A server may close a connection that it has kept just when the next request is on its way.
+      const wasKept = this.connection !== undefined && !this.#wasGiven;
       const session = await this.#connect(settings, request, aborter);
       if (session instanceof ClientFailure) return session;
       const answer = session.request(request);
       session.sent().then(onSent, onSent);
       const outcome = await answer;
-      if (!(outcome instanceof Unanswered) || retries === 0) return outcome;
+      if (!(outcome instanceof Unanswered)) return outcome;
+      if (wasKept && IDEMPOTENT.has(request.method)) continue;
+      if (retries-- === 0) return outcome;
     }
     return closedMeanwhile();
   }
