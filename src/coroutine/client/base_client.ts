@@ -5,6 +5,7 @@
  */
 
 import { cookieHeader } from "../../http/cookies.ts";
+import { CookieJar } from "./cookie_jar.ts";
 import { contentTypeOf } from "../../http/media_types.ts";
 import { SWOOLE_ERROR_INVALID_PARAMS } from "../../errors.ts";
 import { loadRuntime } from "../../runtime.ts";
@@ -21,6 +22,8 @@ const NO_BODY = new Uint8Array(0);
 export class ClientState {
   /** The next request; the last one, until something is set for the next. */
   readonly draft: RequestDraft = new RequestDraft();
+  /** The cookies that servers have set. */
+  readonly jar: CookieJar = new CookieJar();
   /** Settles when the files that were added have been looked at. */
   adding: Promise<unknown> | undefined = undefined;
   /** The error code. */
@@ -53,8 +56,11 @@ export abstract class BaseClient {
   statusCode = 0;
   /** The header fields of the last answer, names in lower case, unless `lowercase_header` is `false`. */
   headers: Record<string, string> = {};
-  /** The cookies that answers have set, and `setCookies()`; they are sent with each request. */
-  cookies: Record<string, string> = {};
+  /**
+   * The cookies, those of the program and those that servers have set, the latter decoded. What a server has set is sent back byte for
+   * byte, to the hosts and paths that it is for (RFC 6265); what the program sets or changes here is sent with each request.
+   */
+  cookies: Record<string, string> = CookieJar.bare({});
   /** The Set-Cookie fields of the last answer. */
   set_cookie_headers: readonly string[] = [];
   /** The octets of the last answer's body. */
@@ -131,10 +137,10 @@ export abstract class BaseClient {
     return true;
   }
 
-  /** Sets the cookies of all requests from now on. The values are encoded as PHP does. */
+  /** Sets the cookies of all requests from now on, instead of those that are there. The values are sent with percent escapes. */
   setCookies(cookies: Readonly<Record<string, string>>): boolean {
     cookieHeader(cookies); // throws if it cannot be sent
-    this.cookies = { ...cookies };
+    this.cookies = CookieJar.bare(cookies);
     return true;
   }
 

@@ -30,7 +30,7 @@ export interface Outgoing {
   /** The method. */
   readonly method: string;
   /** Request line and header fields, with the empty line. */
-  readonly head: string;
+  readonly headBytes: Uint8Array;
   /** The body, in pieces. */
   readonly body: readonly BodyPart[];
   /** How long the answer may take, in milliseconds; 0 for ever. */
@@ -65,8 +65,6 @@ interface Exchange {
   readonly settle: (outcome: Incoming | ClientFailure) => void;
   readonly reject: (error: unknown) => void;
 }
-
-const encoder = new TextEncoder();
 
 /** One connection of a client while it speaks HTTP. */
 export class ClientSession implements Protocol {
@@ -108,7 +106,7 @@ export class ClientSession implements Protocol {
     return new Promise((settle, reject) => {
       const exchange = this.#exchange = { request, settle, reject };
       connection.gather(() => {
-        connection.append(encoder.encode(request.head));
+        connection.append(request.headBytes);
         this.#sending = this.#send(exchange);
       });
       this.limit(request.timeout);

@@ -11,7 +11,6 @@ import {
   SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED,
   swooleStrerror,
 } from "../../errors.ts";
-import { decodeCookie, isCookieName, parseSetCookie } from "../../http/cookies.ts";
 import { type AnswerHead, fieldsAsSent } from "../../http/response_parser.ts";
 import { type Address, type BytePipe, loadRuntime } from "../../runtime.ts";
 import type { Frame } from "../../websocket/frame.ts";
@@ -20,13 +19,14 @@ import { callbackSink, type Download, downloadSink, rangeFields } from "./answer
 import { BaseClient, stateOf } from "./base_client.ts";
 import type { Pushable, Received, WebSocketChannel } from "../channel.ts";
 import { ClientCore, type Outcome, type Route } from "./client_core.ts";
+import { CookieJar, type CookieScope } from "./cookie_jar.ts";
 import { ClientFailure } from "./client_failure.ts";
 import { type ClientHandshake, makeHandshake } from "./client_handshake.ts";
 import type { Outgoing } from "./client_session.ts";
 import { resolveClientSettings, type ResolvedClientSettings } from "./client_settings.ts";
 import { acceptedCodings, decodeContent } from "./content_coding.ts";
 import { iterateMessages, readMessages, writeMessages } from "../message_streams.ts";
-import { authorityOf, proxyAuthorization } from "./proxy.ts";
+import { authorityOf, bareHost, proxyAuthorization } from "./proxy.ts";
 import type { RequestData } from "./request_draft.ts";
 
 const NO_BODY = new Uint8Array(0);
@@ -63,6 +63,7 @@ const READ_TIMEOUT = 60;
 export class HttpClient extends BaseClient {
   readonly #core: ClientCore = new ClientCore(this);
   #headerOut: string | false = false;
+  #scope: CookieScope | undefined = undefined; // of the last request
   #deferred: Promise<Outcome> | undefined = undefined; // what `recv()` waits for
   #channel: WebSocketChannel | undefined = undefined;
   #readable: ReadableStream<string | Uint8Array> | undefined = undefined;
@@ -273,7 +274,7 @@ export class HttpClient extends BaseClient {
     upgrade: ClientHandshake | undefined,
     target: Omit<Download, "asked"> | undefined,
   ): Outgoing & Route {
-    const { draft } = stateOf(this);
+    const { draft, jar } = stateOf(this);
     const asksProxy = this.#core.asksProxy(settings, upgrade !== undefined);
     const asked = target !== undefined && draft.header("range") === undefined;
     const fields = [...upgrade?.fields ?? [["Connection", settings.keep_alive ? "keep-alive" : "close"] as const]];
@@ -281,7 +282,10 @@ export class HttpClient extends BaseClient {
     if (settings.http_compression && !(asked && target.offset > 0)) fields.push(["Accept-Encoding", acceptedCodings()]);
     if (asksProxy) fields.push(["Proxy-Authorization", proxyAuthorization(settings)]);
     const authority = authorityOf(this);
-    const composed = draft.compose(path, asksProxy ? `http://${authority}` : "", authority, fields, this.cookies);
+    const host = bareHost((draft.header("host") ?? authority).replace(/:[0-9]*$/, "")).toLowerCase();
+    this.#scope = { host, path: String(path).split("?", 1)[0], secure: this.ssl };
+    const cookies = jar.header(this.cookies, this.#scope, Date.now());
+    const composed = draft.compose(path, asksProxy ? `http://${authority}` : "", authority, fields, cookies);
     this.#headerOut = composed.head.slice(0, -4);
     const { write_func: call, body_decompression: decompress } = settings;
     const seconds = settings.read_timeout === 0 ? READ_TIMEOUT : Math.max(settings.read_timeout, 0);
@@ -330,16 +334,9 @@ export class HttpClient extends BaseClient {
     this.statusCode = head.status;
     this.headers = settings.lowercase_header ? head.header : fieldsAsSent(head);
     this.set_cookie_headers = head.setCookie;
-    for (const field of head.setCookie) this.#keepCookie(field);
-  }
-
-  #keepCookie(field: string): void {
-    const cookie = parseSetCookie(field);
-    if (cookie === undefined || !isCookieName(cookie.name)) return;
-    const { name, value, maxAge, expires } = cookie;
-    const isOver = maxAge !== undefined ? maxAge <= 0 : expires !== undefined && Date.parse(expires) <= Date.now();
-    if (isOver) delete this.cookies[name];
-    else this.cookies[name] = decodeCookie(value);
+    if (head.setCookie.length === 0) return;
+    this.cookies = CookieJar.bare(this.cookies); // the program may have made one
+    for (const field of head.setCookie) stateOf(this).jar.store(field, this.#scope!, this.cookies, Date.now());
   }
 
   // ---- the WebSocket ------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { cookieHeader } from "../../http/cookies.ts";
+import { joinBytes } from "../../bytes.ts";
 import { isFieldValue, isToken } from "../../http/head.ts";
 import { listFields, type RequestFields } from "./request_fields.ts";
 import { type BodyPart, composeForm, lengthOf, makeBoundary, textPart, type UploadFile } from "./multipart.ts";
@@ -31,8 +31,10 @@ const HANDSHAKE_FIELDS = new Set([
 export interface Composed {
   /** The method. */
   readonly method: string;
-  /** Request line and header fields, with the empty line. */
+  /** Request line and header fields, with the empty line, for people. */
   readonly head: string;
+  /** The same as it is sent: cookies as the bytes that they came as, everything else in UTF-8. */
+  readonly headBytes: Uint8Array;
   /** The body, in pieces. */
   readonly body: readonly BodyPart[];
 }
@@ -155,7 +157,7 @@ export class RequestDraft {
    * @param origin What stands before it when a proxy is asked; otherwise nothing.
    * @param authority The value of Host.
    * @param fields Further fields, each with its name; one that the program has set wins.
-   * @param cookies The cookies.
+   * @param cookies The value of Cookie, as Latin-1; empty for none.
    * @throws {TypeError} If the path cannot be sent.
    */
   compose(
@@ -163,7 +165,7 @@ export class RequestDraft {
     origin: string,
     authority: string,
     fields: readonly (readonly [string, string])[],
-    cookies: Record<string, string>,
+    cookies: string,
   ): Composed {
     if (typeof path !== "string" || !/^(?:\/[\x21-\x7e]*|\*)$/.test(path)) {
       throw new TypeError(
@@ -184,12 +186,22 @@ export class RequestDraft {
       if (!isForm || name.toLowerCase() !== "content-type") lines.push(`${name}: ${value}`);
     }
     for (const [name, value] of fields) add(name, value);
-    add("Cookie", cookieHeader(cookies));
+    const before = lines.length;
+    add("Cookie", cookies);
+    const hasCookies = lines.length > before;
     if (isForm) lines.push(`Content-Type: ${type}`);
     else add("Content-Type", type);
     if (body !== undefined || method === "POST" || method === "PUT") add("Content-Length", String(lengthOf(body ?? [])));
     this.#used = true;
-    return { method, head: lines.join("\r\n") + "\r\n\r\n", body: body ?? [] };
+    const head = lines.join("\r\n") + "\r\n\r\n";
+    const headBytes = hasCookies && /[^\x00-\x7f]/.test(cookies)
+      ? joinBytes([
+        encoder.encode(lines.slice(0, before).join("\r\n") + "\r\n"),
+        Uint8Array.from(lines[before] + "\r\n", (letter) => letter.charCodeAt(0)),
+        encoder.encode([...lines.slice(before + 1), "", ""].join("\r\n")),
+      ])
+      : encoder.encode(head);
+    return { method, head, headBytes, body: body ?? [] };
   }
 
   #composeBody(): { body?: BodyPart[]; type?: string } {
