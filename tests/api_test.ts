@@ -39,7 +39,7 @@ function compare(title: string, there: ReadonlySet<string>, inherited: ReadonlyS
 const INTERNAL: Readonly<Record<string, string>> = {
   // What sessions, files and the handshake need of an answer.
   BaseResponse: `isSettled isOccupied isDetached headSent occupy() release() fieldValue() writePart() beginBody()
-    switchProtocols() onMisuse() hasBegun missing endWith() endWithoutLength() fail()`,
+    switchProtocols() onMisuse() hasBegun missing endWith() fail()`,
   WaitingResponse: "asMaker()",
   HttpResponse: "leave() onMisuse()",
   // How sessions fill a request.

@@ -4,21 +4,19 @@
  * @module
  */
 
-import { GrowingBuffer, joinBytes } from "../bytes.ts";
-import { codingOf, type ContentCoding, type ContentEncoder, markCoded } from "./content_coding.ts";
+import { GrowingBuffer } from "../bytes.ts";
+import { BodyCoder, codeBody } from "./body_coder.ts";
+import { codingOf, type ContentCoding } from "./content_coding.ts";
 import { Cookie } from "./cookie.ts";
 import { type CookieAttributes, serializeCookie } from "./cookies.ts";
 import { isFieldValue } from "./head.ts";
 import { capitalize, type HeaderValue, ResponseFields } from "./response_fields.ts";
-import { announceTrailers, headText, isBodiless, saysClose } from "./response_head.ts";
+import { announceTrailers, escapeUrl, headText, isBodiless, saysClose } from "./response_head.ts";
 import type { ResponseTarget } from "./response_target.ts";
 
 export type { ResponseTarget };
 
 const encoder = new TextEncoder();
-
-/** A body is compressed in slices of this size, with a turn of the event loop between them. */
-const CODING_SLICE = 128 * 1024;
 
 /** An answer. Headers go out with the first part of the body, or with `end()`. */
 export class BaseResponse {
@@ -31,7 +29,7 @@ export class BaseResponse {
   #fields = new ResponseFields();
   #cookies: string[] | undefined = undefined;
   #trailers: ResponseFields | undefined = undefined;
-  #encoder: ContentEncoder | undefined = undefined;
+  #coder: BodyCoder | undefined = undefined;
   #left = -1; // of a streamed body whose length was told before
   #headSent = false;
   #streamed = false;
@@ -41,7 +39,7 @@ export class BaseResponse {
   #occupied = false;
   #lengthUnknown = false;
   #keptAlive = false; // as the head said
-  #broken = false; // lacks a part
+  #incomplete = false; // lacks a part
   #collected: GrowingBuffer | undefined = undefined; // a body that may not be streamed
 
   /** Made by the server. */
@@ -52,7 +50,7 @@ export class BaseResponse {
 
   /** Whether the answer can still be written: it has not ended and the peer is there. */
   isWritable(): boolean {
-    return !this.#ended && !this.#broken && this.#target.isOpen;
+    return !this.#ended && !this.#incomplete && this.#target.isOpen;
   }
 
   /** Whether something was written. @internal */
@@ -257,19 +255,20 @@ export class BaseResponse {
    * @param kind Whose the bytes are, and what becomes of them without room: `limited` are the program's, and the response is broken
    * then; `queued` are the program's, and are sent in any case; `ours` are nobody else's, and whoever has them waits for room. @internal */
   writePart(data: string | Uint8Array, kind: "limited" | "queued" | "ours" = "limited"): boolean {
-    if (this.#finished() || this.#broken) return false;
+    if (this.#finished() || this.#incomplete) return false;
     const target = this.#target;
     const bytes = toBytes(data);
     if (!this.#headSent && !target.takesChunks && target.canStreamToEnd === false) return this.#collect(bytes);
-    if (this.#headSent && kind === "limited" && target.hasRoom?.(bytes.length) === false) return !(this.#broken = true);
+    if (this.#headSent && kind === "limited" && target.hasRoom?.(bytes.length) === false) return !(this.#incomplete = true);
     if (!this.#headSent) {
       this.#streamed = true;
       this.#chunked = target.takesChunks; // an HTTP/1.0 peer reads until the connection ends
-      this.#makeEncoder(this.#chooseCoding(Infinity), false);
+      const coding = this.#chooseCoding(Infinity);
+      if (coding !== undefined) this.#coder = BodyCoder.begin(target.bodyCompression!, coding, this.#fields, false);
       this.#sendHead(undefined);
     }
     if (bytes.length === 0) return true;
-    if (this.#encoder !== undefined) this.#sendPart(this.#encode(this.#encoder, bytes, "flush"), true);
+    if (this.#coder !== undefined) this.#sendPart(this.#coder.write(bytes, "flush"), true);
     else this.#sendPart(bytes, kind === "ours" || bytes !== data);
     return true;
   }
@@ -277,7 +276,7 @@ export class BaseResponse {
   /** Keeps a part of a body that is sent whole: nothing would tell the peer that it was cut off. */
   #collect(bytes: Uint8Array): boolean {
     const collected = this.#collected ??= new GrowingBuffer();
-    if (this.#target.hasRoom?.(bytes.length, collected.length) === false) return !(this.#broken = true);
+    if (this.#target.hasRoom?.(bytes.length, collected.length) === false) return !(this.#incomplete = true);
     collected.append(bytes, 0, bytes.length, Infinity);
     return true;
   }
@@ -305,17 +304,6 @@ export class BaseResponse {
     if (this.#chunked) this.#target.sendHead("\r\n");
   }
 
-  /** Compresses a piece. An encoder that fails is disposed of: others may share what is below it. */
-  #encode(encoder: ContentEncoder, bytes: Uint8Array, then: "more" | "flush" | "end"): Uint8Array {
-    try {
-      return encoder.write(bytes, then);
-    } catch (error) {
-      this.#encoder = undefined;
-      encoder.close();
-      throw error;
-    }
-  }
-
   /**
    * Sends the answer, or the rest of it after `write()`. A whole body is compressed when the client takes that and it is worth
    * it (`http_compression`).
@@ -333,43 +321,36 @@ export class BaseResponse {
     return this.#end(bytes, true);
   }
 
-  /** Sends the response to HEAD where nobody knows how long the body of GET would be. @internal */
-  endWithoutLength(): boolean {
-    this.#lengthUnknown = true;
-    return this.#end("", true);
-  }
-
   #end(data: string | Uint8Array, isOurs: boolean): boolean {
     if (this.#finished()) return false;
-    if (this.#broken) return this.#endBroken();
-    if (this.#collected !== undefined) return this.#endCollected(this.#collected, toBytes(data));
-    if (typeof data === "string" && this.#sendText(data)) return true;
-    const bytes = toBytes(data);
+    if (this.#incomplete) return this.#endBroken();
+    const collected = this.#collected;
+    if (collected === undefined && typeof data === "string" && this.#sendText(data)) return true;
+    let bytes = toBytes(data);
+    if (collected !== undefined) {
+      collected.append(bytes, 0, bytes.length, Infinity);
+      bytes = collected.memory.subarray(0, collected.length);
+      this.#collected = undefined;
+    }
     isOurs ||= bytes !== data;
     this.#ended = true;
     if (this.#headSent) {
-      if (this.#encoder === undefined) this.#sendPart(bytes, isOurs);
-      else this.#sendPart(this.#encode(this.#encoder, bytes, "end"), true);
+      if (this.#coder === undefined) this.#sendPart(bytes, isOurs);
+      else this.#sendPart(this.#coder.write(bytes, "end"), true);
       this.#finish();
       return true;
     }
     const coding = this.#chooseCoding(bytes.length);
     if (coding === undefined) this.#sendWhole(bytes, isOurs);
-    else this.#sendCoded(bytes, coding, isOurs);
+    else codeBody(this.#target, coding, this.#fields, bytes, isOurs, (coded, isOurs) => this.#sendWhole(coded, isOurs));
     return true;
-  }
-
-  #endCollected(collected: GrowingBuffer, last: Uint8Array): boolean {
-    collected.append(last, 0, last.length, Infinity);
-    this.#collected = undefined;
-    return this.#end(collected.memory.subarray(0, collected.length), true);
   }
 
   /** It lacks a part, and the peer has to see that. */
   #endBroken(): false {
     if (this.#headSent) {
       this.#ended = true;
-      this.#encoder?.close();
+      this.#coder?.close();
       this.#target.abort();
     } else {
       this.fail(500);
@@ -379,7 +360,7 @@ export class BaseResponse {
 
   /** Ends with a status that says why there is no other response, whatever was set or collected. Nothing was sent yet. @internal */
   fail(status: number, reason = ""): void {
-    this.#occupied = this.#broken = false;
+    this.#occupied = this.#incomplete = false;
     this.#collected = this.#trailers = this.#cookies = undefined;
     this.#fields = new ResponseFields();
     this.status(status);
@@ -398,35 +379,6 @@ export class BaseResponse {
     return true;
   }
 
-  #sendCoded(bytes: Uint8Array, coding: ContentCoding, isOurs: boolean): void {
-    const { bodyCompression, later } = this.#target;
-    const compress = bodyCompression?.compress;
-    const isShort = compress === undefined && (bytes.length <= CODING_SLICE || later === undefined);
-    const whole = isShort || isOurs ? bytes : bytes.slice(); // the program may change them before they are compressed
-    if (compress !== undefined) {
-      return compress(coding, whole, (coded) => {
-        if (!this.#target.isOpen) return;
-        if (coded !== undefined) markCoded(this.#fields, coding);
-        this.#sendWhole(coded ?? whole, true);
-      });
-    }
-    const coder = this.#makeEncoder(coding, isShort);
-    if (coder === undefined) this.#sendWhole(whole, isOurs);
-    else if (isShort) this.#sendWhole(this.#encode(coder, whole, "end"), true);
-    else this.#codeSlice(whole, 0, []);
-  }
-
-  /** Compresses one slice of a large body, and the others in turns that follow. */
-  #codeSlice(bytes: Uint8Array, at: number, parts: Uint8Array[]): void {
-    const end = Math.min(at + CODING_SLICE, bytes.length);
-    parts.push(this.#encode(this.#encoder!, bytes.subarray(at, end), end < bytes.length ? "more" : "end"));
-    if (end === bytes.length) return this.#sendWhole(joinBytes(parts), true);
-    this.#target.later!(() => {
-      if (this.#target.isOpen) this.#codeSlice(bytes, end, parts);
-      else this.#encoder!.close();
-    });
-  }
-
   #sendWhole(bytes: Uint8Array, isOurs: boolean): void {
     if (this.#trailers !== undefined && this.#hasBody()) {
       this.#chunked = true;
@@ -439,7 +391,7 @@ export class BaseResponse {
   }
 
   #finish(): void {
-    this.#encoder?.close();
+    this.#coder?.close();
     if (this.#chunked && this.#hasBody()) {
       let last = "0\r\n";
       for (const [name, value] of this.#trailers ?? []) last += `${name}: ${value}\r\n`;
@@ -456,14 +408,6 @@ export class BaseResponse {
     if (coding === undefined || !this.#target.isHead) return coding;
     this.#lengthUnknown = true; // nobody has compressed it
     return undefined;
-  }
-
-  /** Makes what compresses the body, and says so in the header. */
-  #makeEncoder(coding: ContentCoding | undefined, whole: boolean): ContentEncoder | undefined {
-    if (coding === undefined) return undefined;
-    this.#encoder = this.#target.bodyCompression?.encoder?.(coding, whole);
-    if (this.#encoder !== undefined) markCoded(this.#fields, coding);
-    return this.#encoder;
   }
 
   /** Lets the handler return without an answer, which is to come later. Without it that would be a 500. */
@@ -545,14 +489,6 @@ export class BaseResponse {
     const { date } = this.#target;
     return headText(this.#status, this.#reason, fields, this.#cookies, date, this.#keptAlive, hasBody, framing);
   }
-}
-
-/** A URL with percent escapes for what it may not hold (RFC 3986 section 2). Control characters stay, and are refused. */
-function escapeUrl(url: string): string {
-  // deno-lint-ignore no-control-regex
-  return url.replace(/[^\x00-\x1f\x21-\x7f]+/g, (text) => {
-    return Array.from(encoder.encode(text), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("");
-  });
 }
 
 function toBytes(data: string | Uint8Array): Uint8Array {

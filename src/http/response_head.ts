@@ -7,6 +7,8 @@
 import type { ResponseFields } from "./response_fields.ts";
 import { reasonPhrase } from "./status.ts";
 
+const encoder = new TextEncoder();
+
 /** Whether answers of a status have no body (RFC 9110 section 6.4.1). */
 export function isBodiless(status: number): boolean {
   return status === 101 || status === 204 || status === 304;
@@ -89,4 +91,12 @@ function connectionField(fields: ResponseFields, status: number, keptAlive: bool
   if (fields.has("upgrade") && !options.some((option) => option.toLowerCase() === "upgrade")) options.push("Upgrade");
   if (status !== 101) options.push(keptAlive ? "keep-alive" : "close");
   return options.join(", ");
+}
+
+/** A URL with percent escapes for what it may not hold (RFC 3986 section 2). Control characters stay, and are refused. */
+export function escapeUrl(url: string): string {
+  // deno-lint-ignore no-control-regex
+  return url.replace(/[^\x00-\x1f\x21-\x7f]+/g, (text) => {
+    return Array.from(encoder.encode(text), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("");
+  });
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { parseHttpDate } from "../../http/http_date.ts";
+import { parseHttpDate } from "./http_date.ts";
 import { type ByteRange, readRanges } from "./byte_ranges.ts";
 
 /** A file as it is now. */

@@ -121,7 +121,7 @@ async function sendResponse(answer: Response, response: WaitingResponse): Promis
   if (!hasType) response.header("Content-Type", ""); // none, instead of the built-in one
   const { isHead } = exchangeOf(response);
   if (isHead && length !== undefined) response.header("Content-Length", length);
-  if (answer.body === null) return void (isHead ? response.endWithoutLength() : response.end());
+  if (answer.body === null) return void response.end();
   await sendBody(answer.body, response, length === undefined ? -1 : Number(length));
 }
 
@@ -168,7 +168,7 @@ async function copyBody(
     reading = reader.read();
   }
   if (exchange.isHead) {
-    response.endWithoutLength();
+    response.end();
     return await reader.cancel();
   }
   if (length >= 0 && size > length) throw wrongLength(length);

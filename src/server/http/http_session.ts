@@ -14,33 +14,12 @@ import { Exchange } from "./exchange.ts";
 import { FormReader } from "./form_reader.ts";
 import type { HttpHost } from "./http_host.ts";
 import { readForm } from "./http_request.ts";
+import type { HttpState } from "./http_state.ts";
 import { WaitingResponse } from "./http_response.ts";
 import { ReadAhead } from "./read_ahead.ts";
 import { refusal, refuse } from "./refusal.ts";
 
 const NO_BODY = new Uint8Array(0);
-
-/**
- * What a connection of HTTP is doing. The table in docs/architecture.md says what each state waits for, what ends it and what an
- * end of the client's side means in it.
- */
-export type HttpState =
-  /** No byte of a request has arrived since the last one. */
-  | "idle"
-  /** The head of a request is arriving. */
-  | "head"
-  /** The body of a request is arriving, and is collected before anybody is called. */
-  | "body"
-  /** An exchange is under way, and the body of its request is arriving. */
-  | "uploading"
-  /** An exchange is under way, and its request is there. */
-  | "handling"
-  /** An exchange is under way that is a handshake. */
-  | "handshake"
-  /** The client has not taken the last responses: no more requests are read until it has. */
-  | "draining"
-  /** The connection has ended, or speaks another protocol. */
-  | "over";
 
 /** The HTTP protocol of one connection. */
 export class HttpSession implements Protocol {
