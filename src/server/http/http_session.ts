@@ -38,7 +38,7 @@ export class HttpSession implements Protocol {
   #ahead: ReadAhead | undefined = undefined;
   #readBy: number; // when the client's next bytes are due; 0 for never
   #remaining = 0; // of that time, while we do not read
-  #stoodStill = false; // that time, because the program had us not read
+  #lastHeard: number; // when bytes last arrived
   #isReading = false; // inside of `receive()`
   #isPaused = false;
   #isClosing = false; // behind the response that is pending
@@ -48,6 +48,7 @@ export class HttpSession implements Protocol {
     this.connection = connection;
     this.host = host;
     this.#parser = new RequestParser(host.requestLimits);
+    this.#lastHeard = host.now;
     this.#readBy = connection.deadline = deadlineIn(host.headerTimeout, host.now);
   }
 
@@ -78,6 +79,7 @@ export class HttpSession implements Protocol {
   }
 
   receive(chunk: Uint8Array, at: number): void {
+    this.#lastHeard = this.connection.lastReceived;
     if (this.#readsRequests && !this.#ahead?.size) at = this.#read(chunk, at);
     if (at < chunk.length && (this.#state !== "over" || this.#isSwitched)) (this.#ahead ??= new ReadAhead()).add(chunk, at);
     if (this.#isSwitched) this.#passOn();
@@ -350,11 +352,11 @@ export class HttpSession implements Protocol {
     if (connection.queuedBytes > 0 && sendTimeout > 0 && now >= connection.lastSent + sendTimeout) return connection.abort(false);
     if (exchange !== undefined && exchange.deadline !== 0 && now >= exchange.deadline) this.#expire(exchange);
     if (this.#readBy !== 0 && this.#state !== "over") {
-      if (connection.isHeld) this.#stoodStill = true;
-      else if (this.#stoodStill) {
-        this.#stoodStill = false;
-        this.#readBy = deadlineIn(this.#timeout, now);
-      } else if (now >= this.#readBy) this.#onOverdue(now);
+      if (!connection.isPaused && connection.lastReceived > this.#lastHeard) { // it has been read again since then
+        this.#lastHeard = connection.lastReceived;
+        this.#readBy = deadlineIn(this.#timeout, connection.lastReceived);
+      }
+      if (!connection.isPaused && now >= this.#readBy) this.#onOverdue(now);
     }
     this.#schedule(connection.queuedBytes > 0 ? connection.lastSent : now);
   }
