@@ -65,7 +65,7 @@ export class CookieJar {
     const index = this.#kept.findIndex((other) => other.name === name && other.domain === domain && other.path === path);
     // RFC 6265bis section 5.7: what came over TLS is not replaced by what anybody on the way may have written.
     if (index >= 0 && this.#kept[index].secure && !scope.secure) return;
-    const end = maxAge !== undefined ? now + maxAge * 1000 : (expires && parseCookieDate(expires)) || Infinity;
+    const end = maxAge !== undefined ? now + maxAge * 1000 : parseCookieDate(expires ?? "") ?? Infinity; // 0 is a time, too
     if (end <= now) {
       if (index >= 0) this.#kept.splice(index, 1);
       else if (this.#shown.has(name)) return; // the one of another path or domain stays
