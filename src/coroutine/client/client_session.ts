@@ -75,6 +75,7 @@ export class ClientSession implements Protocol {
   readonly #parser: ResponseParser;
   readonly #alarm: Alarm = new Alarm(() => this.#onAlarm());
   #exchange: Exchange | undefined = undefined;
+  #heard = false; // whether anything has come since the request, be it an interim response
   #flow: BodyFlow | undefined = undefined;
   #sender: BodySender | undefined = undefined; // of the body of the last request
   #sending: Promise<void> | undefined = undefined; // until all of the request is out
@@ -94,6 +95,7 @@ export class ClientSession implements Protocol {
    */
   request(request: Outgoing): Promise<Incoming | ClientFailure> {
     const connection = this.#connection;
+    this.#heard = false;
     if (!connection.isOpen) return Promise.resolve(this.#reset());
     try {
       for (const part of request.body) if ("bytes" in part) checkBytes(part);
@@ -164,6 +166,7 @@ export class ClientSession implements Protocol {
     const parser = this.#parser;
     // What nobody has asked for is the answer to nothing: the connection cannot be trusted any more.
     if (this.#exchange === undefined || parser.complete) return this.#connection.abort();
+    this.#heard = true;
     if (this.#flow !== undefined) this.#delay();
     while (at < chunk.length && !parser.complete && parser.failure === undefined) {
       const begins = parser.head === undefined;
@@ -254,7 +257,7 @@ export class ClientSession implements Protocol {
   }
 
   #reset(): ClientFailure {
-    const Failure = this.#parser.begun ? ClientFailure : Unanswered;
+    const Failure = this.#heard ? ClientFailure : Unanswered;
     return new Failure(SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET, ECONNRESET);
   }
 
