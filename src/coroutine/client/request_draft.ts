@@ -194,7 +194,7 @@ export class RequestDraft {
     if (body !== undefined || method === "POST" || method === "PUT") add("Content-Length", String(lengthOf(body ?? [])));
     this.#used = true;
     const head = lines.join("\r\n") + "\r\n\r\n";
-    const headBytes = hasCookies && /[^\x00-\x7f]/.test(cookies)
+    const headBytes = hasCookies && /[\x80-\xff]/.test(cookies)
       ? joinBytes([
         encoder.encode(lines.slice(0, before).join("\r\n") + "\r\n"),
         Uint8Array.from(lines[before] + "\r\n", (letter) => letter.charCodeAt(0)),

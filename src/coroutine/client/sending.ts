@@ -35,7 +35,7 @@ export class BodySender {
    * @param isWanted Whether to go on.
    * @param onProgress Called when the peer has taken what there was.
    */
-  constructor(connection: Connection, parts: readonly BodyPart[], isWanted: () => boolean, onProgress: () => void) {
+  constructor(connection: Connection, parts: ReadonlyArray<BodyPart>, isWanted: () => boolean, onProgress: () => void) {
     this.#connection = connection;
     this.#parts = parts;
     this.#isWanted = isWanted;
