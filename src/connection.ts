@@ -5,8 +5,9 @@
  */
 
 import type { ByteSink } from "./byte_sink.ts";
-import { allocateBytes, copyBytes, joinBytes, sliceBytes } from "./bytes.ts";
+import { copyBytes, sliceBytes } from "./bytes.ts";
 import type { ConnectionOrigin, ConnectionOwner } from "./connection_owner.ts";
+import { OutputQueue } from "./output_queue.ts";
 import type { Address, BytePipe, Lane, LaneSink } from "./runtime.ts";
 import type { Protocol } from "./protocol.ts";
 import { StreamLane } from "./stream_lane.ts";
@@ -14,17 +15,11 @@ import { StreamLane } from "./stream_lane.ts";
 export { type ConnectionOrigin, type ConnectionOwner, Scratch } from "./connection_owner.ts";
 export type { Protocol } from "./protocol.ts";
 
-/** Parts of a queue are joined to chunks of up to this many octets. */
-const JOIN_LIMIT = 64 * 1024;
-
 /** The lane gets at most this much at a time, so that it can be seen how a slow peer takes it. */
 const WRITE_LIMIT = 256 * 1024;
 
 /** Bytes of the program's up to this many are copied to what is gathered; more of them go to the lane at once. */
 const GATHER_LIMIT = 32 * 1024;
-
-/** The memory that small parts behind the first are gathered in. */
-const SHARED_PART = 1024;
 
 const OPEN = 0;
 /** Over for the program; output is flushed, then the transport ends. */
@@ -77,11 +72,7 @@ export class Connection implements LaneSink, ByteSink {
   #state = OPEN;
   #busy = false; // the lane has not taken the last chunk yet
   #inFlight = 0; // size of that chunk
-  #parts: Uint8Array[] | undefined = undefined; // what waits, oldest first
-  #partStart = 0; // how much of the first part is gone
-  #tail: Uint8Array | undefined = undefined; // what waits behind that: memory that small parts are gathered in
-  #tailUsed = 0;
-  #partBytes = 0; // all that waits
+  #queue: OutputQueue | undefined = undefined; // what waits for the lane, once something has
   #flushing = false; // a flush at the end of this turn is asked for
   #full = false;
   #pausedByProtocol = false;
@@ -126,7 +117,7 @@ export class Connection implements LaneSink, ByteSink {
   /** Bytes that wait to be sent. */
   get queuedBytes(): number {
     const { scratch } = this.#owner;
-    return this.#inFlight + this.#partBytes + (scratch.owner === this ? scratch.length : 0);
+    return this.#inFlight + (this.#queue?.bytes ?? 0) + (scratch.owner === this ? scratch.length : 0);
   }
 
   /** Whether so much waits to be sent that the program should send no more: from the high watermark on, down to the low one. */
@@ -160,15 +151,9 @@ export class Connection implements LaneSink, ByteSink {
         return scratch.length;
       }
     }
-    if (this.#tail === undefined || this.#tail.length - this.#tailUsed < size) {
-      // The first part gets what it needs. More of them share memory: a queue of small parts is no larger than what is in it.
-      const room = this.#isWaiting ? Math.max(size, SHARED_PART) : size;
-      this.#sealTail();
-      // What is flushed at the end of this turn may lie in a slab; what has to wait for the peer may not keep one alive.
-      this.#tail = this.#busy ? new Uint8Array(room) : allocateBytes(room);
-    }
-    this.memory = this.#tail;
-    return this.#tailUsed;
+    const queue = this.#queue ??= new OutputQueue();
+    this.memory = queue.reserve(size, this.#busy);
+    return queue.at;
   }
 
   commit(size: number): void {
@@ -179,18 +164,17 @@ export class Connection implements LaneSink, ByteSink {
       if (scratch.length >= this.origin.highWatermark) this.#spill(); // what the lane takes does not count
       return;
     }
-    this.#tailUsed += size;
+    this.#queue!.commit(size);
     this.memory = scratch.memory; // a piece of the queue is not kept longer than it has to
-    this.#onQueued(size);
+    this.#onQueued();
   }
 
   append(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.sentBytes += bytes.length;
     if (this.#owner.scratch.owner === this) this.#spill();
-    this.#sealTail();
-    (this.#parts ??= []).push(bytes);
-    this.#onQueued(bytes.length);
+    (this.#queue ??= new OutputQueue()).push(bytes);
+    this.#onQueued();
   }
 
   appendCopy(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
@@ -213,29 +197,17 @@ export class Connection implements LaneSink, ByteSink {
       if (!this.#full) this.#checkFull();
       return;
     }
-    this.#sealTail();
-    (this.#parts ??= []).push(sliceBytes(bytes, start, end));
-    this.#onQueued(end - start);
+    (this.#queue ??= new OutputQueue()).push(sliceBytes(bytes, start, end));
+    this.#onQueued();
   }
 
   /** Whether something waits to be handed to the lane. */
   get #isWaiting(): boolean {
-    return this.#partBytes > 0;
+    return this.#queue !== undefined && this.#queue.bytes > 0;
   }
 
-  /** Nothing more is gathered in the tail. */
-  #sealTail(): void {
-    const tail = this.#tail;
-    if (tail === undefined) return;
-    const used = this.#tailUsed;
-    this.#tail = undefined;
-    this.#tailUsed = 0;
-    if (used > 0) (this.#parts ??= []).push(used * 2 > tail.length ? tail.subarray(0, used) : tail.slice(0, used));
-  }
-
-  #onQueued(size: number): void {
-    if (this.#state >= ENDED) return this.#dropQueue();
-    this.#partBytes += size;
+  #onQueued(): void {
+    if (this.#state >= ENDED) return void (this.#queue = undefined);
     this.#owner.activity++;
     if (!this.#flushing && !this.#busy && this.#owner.scratch.owner !== this) {
       this.#flushing = true;
@@ -254,9 +226,7 @@ export class Connection implements LaneSink, ByteSink {
     if (!this.#busy && !this.#isWaiting) {
       this.#write(scratch.memory, 0, length, false);
     } else {
-      this.#sealTail();
-      (this.#parts ??= []).push(copyBytes(scratch.memory, 0, length));
-      this.#partBytes += length;
+      (this.#queue ??= new OutputQueue()).push(copyBytes(scratch.memory, 0, length));
     }
     if (!this.#full) this.#checkFull();
   }
@@ -271,31 +241,13 @@ export class Connection implements LaneSink, ByteSink {
     }
   }
 
-  /** Hands queued parts to the lane, as far as it takes them. */
+  /** Hands what waits to the lane, as far as it takes it. */
   flush(): void {
     this.#flushing = false;
-    if (!this.#busy) this.#sealTail();
-    while (this.#parts !== undefined && !this.#busy && this.#state < ENDED) {
-      const parts = this.#parts;
-      if (parts[0].length - this.#partStart > WRITE_LIMIT) {
-        const start = this.#partStart;
-        this.#partStart += WRITE_LIMIT;
-        this.#partBytes -= WRITE_LIMIT;
-        this.#write(parts[0], start, this.#partStart, true);
-        continue;
-      }
-      if (this.#partStart > 0) {
-        parts[0] = parts[0].subarray(this.#partStart);
-        this.#partStart = 0;
-      }
-      let count = 0;
-      let size = 0;
-      while (count < parts.length && (count === 0 || size + parts[count].length <= JOIN_LIMIT)) size += parts[count++].length;
-      const chunk = count === 1 ? parts[0] : joinBytes(count === parts.length ? parts : parts.slice(0, count));
-      if (count === parts.length) this.#parts = undefined;
-      else parts.splice(0, count);
-      this.#partBytes -= size;
-      this.#write(chunk, 0, size, true);
+    while (!this.#busy && this.#isWaiting && this.#state < ENDED) {
+      const queue = this.#queue!;
+      const chunk = queue.take(WRITE_LIMIT);
+      this.#write(chunk, queue.start, queue.end, true);
     }
     this.#afterFlush();
   }
@@ -395,7 +347,7 @@ export class Connection implements LaneSink, ByteSink {
     this.error = error;
     this.#leave(false);
     this.#state = RELEASED;
-    this.#dropQueue();
+    this.#queue = undefined;
     this.#inFlight = 0;
     this.#tell(false);
     this.#owner.onReleased(this);
@@ -514,11 +466,6 @@ export class Connection implements LaneSink, ByteSink {
       this.#fail(error);
     }
     this.#owner.onClosed(this, byServer);
-  }
-
-  #dropQueue(): void {
-    this.#parts = this.#tail = undefined;
-    this.#tailUsed = this.#partStart = this.#partBytes = 0;
   }
 
   #isReleased(): boolean {
