@@ -6,7 +6,7 @@
 
 import { joinBytes } from "../../bytes.ts";
 import { SWOOLE_ERROR_HTTP_INVALID_PROTOCOL, SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE } from "../../errors.ts";
-import { currentRuntime } from "../../runtime.ts";
+import { type CompressedCoding, currentRuntime, loadRuntime } from "../../runtime.ts";
 import type { Taken } from "./body_sink.ts";
 import { ClientFailure } from "./client_failure.ts";
 
@@ -19,6 +19,17 @@ export function acceptedCodings(): string {
 }
 
 type Coding = "gzip" | "deflate" | "br";
+
+/** Whether a body begins as zlib's format does (RFC 1950 section 2.2). Servers send bare deflate too (RFC 9110 section 8.4.1.2). */
+function isZlib(bytes: Uint8Array): boolean {
+  return (bytes[0] & 0x8f) === 8 && (bytes[0] * 256 + bytes[1]) % 31 === 0;
+}
+
+/** What the web undoes. Its streams take one member of gzip, or all, as the runtime likes. */
+function webDecompressor(format: CompressedCoding): ReadableWritablePair<Uint8Array, BufferSource> {
+  if (format === "br") throw new TypeError("Cannot decompress: there is no runtime that knows Brotli");
+  return new DecompressionStream(format);
+}
 
 /** The coding that can be undone, if it is one. */
 function codingOf(field: string | undefined): Coding | undefined {
@@ -49,11 +60,11 @@ export class ContentDecoder {
   readonly #coding: Coding;
   readonly #status: number;
   readonly #take: (piece: Uint8Array) => Taken | Promise<Taken>;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #writer: WritableStreamDefaultWriter<BufferSource>;
-  readonly #reading: Promise<void>;
-  readonly #checksum: ZlibChecksum | undefined;
-  #wroteAny = false;
+  #held: Uint8Array = new Uint8Array(0); // what is too little to tell the format by
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined = undefined;
+  #writer: WritableStreamDefaultWriter<BufferSource> | undefined = undefined;
+  #reading: Promise<void> | undefined = undefined;
+  #checksum: ZlibChecksum | undefined = undefined;
   #failure: ClientFailure | undefined = undefined;
   #fault: { readonly error: unknown } | undefined = undefined; // what `take` threw
 
@@ -61,28 +72,49 @@ export class ContentDecoder {
     this.#coding = coding;
     this.#status = status;
     this.#take = take;
-    const { readable, writable } = coding === "br" ? currentRuntime()!.decompressor!(coding) : new DecompressionStream(coding);
-    this.#reader = readable.getReader();
-    this.#writer = writable.getWriter();
-    this.#writer.closed.catch(() => {});
-    this.#checksum = coding === "deflate" ? new ZlibChecksum() : undefined;
-    this.#reading = this.#read();
   }
 
   /** Takes a piece of the coded body; settles when what came of it was taken. */
   async write(bytes: Uint8Array): Promise<Taken> {
-    this.#wroteAny ||= bytes.length > 0;
+    if (this.#writer === undefined) {
+      bytes = this.#held = joinBytes([this.#held, bytes]);
+      if (bytes.length < 2) return undefined;
+      await this.#open();
+    }
+    return await this.#write(bytes);
+  }
+
+  async #write(bytes: Uint8Array): Promise<Taken> {
     this.#checksum?.takeCoded(bytes);
     for (let at = 0; at < bytes.length && !this.#isOver; at += PIECE) {
       // A copy, since a stream may want memory of its own, and of a plain type.
-      await this.#writer.write(new Uint8Array(bytes.subarray(at, at + PIECE))).catch(() => this.#break());
+      await this.#writer!.write(new Uint8Array(bytes.subarray(at, at + PIECE))).catch(() => this.#break());
     }
     return this.#outcome();
   }
 
+  /** Begins, when it can be told from the first bytes in which format the body is. */
+  async #open(): Promise<void> {
+    // A client of two streams may be the first to need the runtime. Where there is none, the web's streams have to do.
+    const runtime = await loadRuntime().catch(() => undefined);
+    const format = this.#coding === "deflate" && !isZlib(this.#held) ? "deflate-raw" : this.#coding;
+    this.#held = new Uint8Array(0);
+    if (runtime?.decompressor === undefined && format === "deflate") this.#checksum = new ZlibChecksum();
+    const { readable, writable } = runtime?.decompressor?.(format) ?? webDecompressor(format);
+    this.#reader = readable.getReader();
+    this.#writer = writable.getWriter();
+    this.#writer.closed.catch(() => {});
+    this.#reading = this.#read(this.#reader);
+  }
+
   /** There is no more. */
   async end(complete: boolean): Promise<Taken> {
-    if (complete && this.#wroteAny && !this.#isOver) {
+    if (this.#writer === undefined && this.#held.length > 0 && complete) {
+      const held = this.#held;
+      await this.#open();
+      await this.#write(held);
+    }
+    if (complete && this.#writer !== undefined && !this.#isOver) {
       await this.#writer.close().catch(() => this.#break());
       if (this.#isOver) this.#stop();
       await this.#reading;
@@ -93,10 +125,10 @@ export class ContentDecoder {
     return this.#outcome();
   }
 
-  async #read(): Promise<void> {
+  async #read(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
     try {
       while (true) {
-        const { done, value } = await this.#reader.read();
+        const { done, value } = await reader.read();
         if (done || this.#isOver) return;
         this.#checksum?.takeContent(value);
         try {
@@ -126,8 +158,8 @@ export class ContentDecoder {
   }
 
   #stop(): void {
-    this.#reader.cancel().catch(() => {});
-    this.#writer.abort().catch(() => {});
+    this.#reader?.cancel().catch(() => {});
+    this.#writer?.abort().catch(() => {});
   }
 
   #outcome(): Taken {
