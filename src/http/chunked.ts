@@ -35,8 +35,8 @@ const CR = 0x0d;
 const LF = 0x0a;
 
 /**
- * Takes a chunked body apart, in whatever pieces it arrives. Extensions and trailers are checked, counted and dropped: a parser
- * that skips over what it does not understand can be made to see other chunks than the proxy in front of it.
+ * Takes a chunked body apart, in whatever pieces it arrives. Extensions and trailers are checked and counted, and dropped unless
+ * somebody wants the trailers: a parser that skips over what it does not understand can be made to see other chunks than the proxy in front of it.
  */
 export class ChunkedDecoder {
   #state = SIZE;
@@ -46,6 +46,14 @@ export class ChunkedDecoder {
 
   /** Whether the end of the body was read. */
   done = false;
+  /** The trailer fields as Latin-1, each with its CRLF, if they are kept. */
+  trailer = "";
+  readonly #keepsTrailer: boolean;
+
+  /** @param keepsTrailer Whether `trailer` is to have the trailer fields. */
+  constructor(keepsTrailer = false) {
+    this.#keepsTrailer = keepsTrailer;
+  }
 
   /**
    * Takes the next octets.
@@ -75,6 +83,9 @@ export class ChunkedDecoder {
         ? nextOfExtension(state, octet)
         : this.#next(octet);
       if (next < 0) return new HttpFailure(400, "the chunked body is malformed");
+      if (this.#keepsTrailer && (next >= TRAILER_NAME || next === TRAILER_LF || state === TRAILER_LF)) {
+        this.trailer += String.fromCharCode(octet);
+      }
       this.#state = next;
     }
     return at;

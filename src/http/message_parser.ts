@@ -40,6 +40,8 @@ export abstract class MessageParser<
 
   /** What is accepted. */
   protected readonly limits: Limits;
+  /** Whether `trailer` is wanted. */
+  protected readonly keepsTrailer: boolean = false;
   #held: GrowingBuffer | undefined = undefined; // the head so far, when it came in pieces
   #headSize = 0; // of the head so far, with the empty lines in front of it
   #lineLength = 0; // of the line that is being read; an empty line ends the head
@@ -72,6 +74,11 @@ export abstract class MessageParser<
   /** Whether the first octet of a message has arrived. */
   get begun(): boolean {
     return this.#begun;
+  }
+
+  /** The trailer fields of a chunked message, when `complete`, if they are kept: as Latin-1, each with its CRLF. */
+  protected get trailer(): string {
+    return this.#chunked?.trailer ?? "";
   }
 
   /** The body, when `complete`. */
@@ -172,7 +179,7 @@ export abstract class MessageParser<
     if (head.bodyLength > this.maxBodySize(head)) return this.fail(413, "the body is too large", end);
     this.head = head;
     if (head.bodyLength === 0) this.complete = true;
-    else if (head.bodyLength === CHUNKED) this.#chunked = new ChunkedDecoder();
+    else if (head.bodyLength === CHUNKED) this.#chunked = new ChunkedDecoder(this.keepsTrailer);
     return end;
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { HttpFailure, isFieldValue, latin1, parseBodyLength, parseFields } from "./head.ts";
+import { HttpFailure, isFieldValue, latin1, parseBodyLength, parseFields, trim } from "./head.ts";
 import { MessageParser, UNTIL_END } from "./message_parser.ts";
 
 /** A parsed head of an answer. */
@@ -30,6 +30,12 @@ export interface AnswerHead {
 /** What every answer begins with. */
 const START = "HTTP/";
 
+/** Fields that say how a message is to be read, or who may have it: behind the body they come too late. */
+const IN_FRONT = new Set(
+  ("content-length transfer-encoding content-encoding content-type content-range trailer connection host upgrade " +
+    "cache-control expires date set-cookie www-authenticate proxy-authenticate location vary age retry-after").split(" "),
+);
+
 /** The most interim answers (1xx) in front of one answer. */
 const MAX_INTERIM = 16;
 
@@ -39,6 +45,7 @@ const MAX_INTERIM = 16;
  * too large a head, 501 for an unknown transfer coding, and 400 for everything else.
  */
 export class ResponseParser extends MessageParser<AnswerHead> {
+  protected override readonly keepsTrailer: boolean = true;
   #method = "GET";
   #started = 0; // how much of START has been seen
   #interim = 0;
@@ -46,6 +53,11 @@ export class ResponseParser extends MessageParser<AnswerHead> {
   /** Whether it failed because the body is larger than allowed. */
   get tooLarge(): boolean {
     return this.failure?.status === 413;
+  }
+
+  /** The trailer fields, when `complete`, but for those that belong in front of a body (RFC 9110 section 6.5.1). */
+  get trailerFields(): string {
+    return this.trailer.replace(/^[^\r]*\r\n/gm, (line) => IN_FRONT.has(line.split(":", 1)[0].toLowerCase()) ? "" : line);
   }
 
   /**
@@ -124,17 +136,35 @@ export class ResponseParser extends MessageParser<AnswerHead> {
   }
 }
 
-/** The header fields of an answer under the names that the server gave them; the first of several spellings counts. */
-export function fieldsAsSent({ fields, header }: AnswerHead): Record<string, string> {
-  const named: Record<string, string> = Object.create(null);
-  const seen = new Set<string>();
-  for (const field of fields.split("\r\n")) {
-    const name = field.slice(0, field.indexOf(":"));
-    const key = name.toLowerCase();
-    if (name !== "" && !seen.has(key)) named[name] = header[key];
-    seen.add(key);
+/** The header fields of a response, as programs see them: those that were sent more than once are lists. */
+export type ResponseFields = Record<string, string | string[]>;
+
+/**
+ * Lists the header fields of a response, and its trailer fields.
+ *
+ * @param head Its head.
+ * @param trailer The trailer fields as Latin-1, each with its CRLF.
+ * @param lowercase Whether names are in lower case. Otherwise they are as the server sent them; the first of several spellings counts.
+ */
+export function listFields({ fields, header }: AnswerHead, trailer: string, lowercase: boolean): ResponseFields {
+  const text = fields + trailer;
+  const lines = text.split("\r\n");
+  lines.pop(); // behind the last CRLF
+  if (lowercase && lines.length === Object.keys(header).length) return header; // none is there twice
+  const listed: ResponseFields = Object.create(null);
+  const names = new Map<string, string>();
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    const key = line.slice(0, colon).toLowerCase();
+    const name = names.get(key) ?? (lowercase ? key : line.slice(0, colon));
+    names.set(key, name);
+    const value = trim(line.slice(colon + 1));
+    const before = listed[name];
+    if (before === undefined) listed[name] = value;
+    else if (typeof before === "string") listed[name] = [before, value];
+    else before.push(value);
   }
-  return named;
+  return listed;
 }
 
 function isInterim(status: number): boolean {

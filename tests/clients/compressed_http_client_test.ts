@@ -137,7 +137,7 @@ async function checkServers(
         const parameters = new Set(insists);
         if (!wish.receive) parameters.add(SERVER);
         if (!wish.send && repeats) parameters.add(CLIENT);
-        const agreed = client.headers["sec-websocket-extensions"].split("; ");
+        const agreed = String(client.headers["sec-websocket-extensions"]).split("; ");
         assertEquals([title, ...agreed.sort()], [title, ...["permessage-deflate", ...parameters].sort()]);
         for (const count of [1, 3]) {
           await say(client, count);

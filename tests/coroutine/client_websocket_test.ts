@@ -49,7 +49,7 @@ test("an answer that breaks the handshake is false with 8504, says why, and ends
     const { client, lane } = scripted({ websocket_subprotocol: "chat" });
     const opening = client.upgrade("/");
     lane.receive(switching(await requestOf(lane), headers) + text(HELLO));
-    assertEquals([await opening, client.statusCode, client.errCode], [false, -3, 8504], why);
+    assertEquals([await opening, client.statusCode, client.errCode], [false, 101, 8504], why);
     assertStringIncludes(client.errMsg, why);
     assertEquals([client.connected, lane.aborted], [false, true]);
     assertEquals([await next(client), await client.push("x"), client.errCode], ["false 5001", false, 5001]);

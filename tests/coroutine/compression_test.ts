@@ -30,7 +30,7 @@ async function connected(
   client.set(given);
   try {
     assert(await client.upgrade("/"), client.errMsg);
-    assert(client.headers["sec-websocket-extensions"]?.startsWith("permessage-deflate"));
+    assert(String(client.headers["sec-websocket-extensions"]).startsWith("permessage-deflate"));
     await work(client);
   } finally {
     client.close();

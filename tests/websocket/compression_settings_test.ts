@@ -46,7 +46,7 @@ async function send(side: Side, settings: CompressionSettings, others: Compressi
     const { total_send_bytes, total_recv_bytes } = server.stats();
     return {
       offer,
-      answer: client.headers["sec-websocket-extensions"],
+      answer: String(client.headers["sec-websocket-extensions"]),
       compressed: (seen.flags & SWOOLE_WEBSOCKET_FLAG_RSV1) !== 0,
       octets: side === "server" ? total_send_bytes - before.total_send_bytes : total_recv_bytes - before.total_recv_bytes,
     };

@@ -54,8 +54,11 @@ export abstract class BaseClient {
   readonly setting: HttpClientSettings = {};
   /** The status of the last answer; negative when there was none: -1 not connected, -2 too late, -3 reset by the server. */
   statusCode = 0;
-  /** The header fields of the last answer, names in lower case, unless `lowercase_header` is `false`. */
-  headers: Record<string, string> = {};
+  /**
+   * The header fields of the last answer, names in lower case, unless `lowercase_header` is `false`; behind a chunked body also its
+   * trailer fields. A field that was sent more than once, Set-Cookie too, is a list.
+   */
+  headers: Record<string, string | string[]> = {};
   /**
    * The cookies, those of the program and those that servers have set, the latter decoded. What a server has set is sent back byte for
    * byte, to the hosts and paths that it is for (RFC 6265); what the program sets or changes here is sent with each request.
@@ -122,7 +125,8 @@ export abstract class BaseClient {
   }
 
   /**
-   * Sets the header fields of all requests from now on; they replace those of an earlier call.
+   * Sets the header fields of all requests from now on; they replace those of an earlier call. Content-Length follows from the body and
+   * is left out.
    *
    * @throws {TypeError} If a name is no token, a value has a control character, or the field is the client's own.
    */
@@ -302,7 +306,7 @@ export abstract class BaseClient {
   }
 
   /** The same as `headers`. */
-  getHeaders(): Record<string, string> {
+  getHeaders(): Record<string, string | string[]> {
     return this.headers;
   }
 

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED } from "../../errors.ts";
+import type { AnswerHead } from "../../http/response_parser.ts";
 import { EIO, systemCode } from "../../system_codes.ts";
 
 /** Why there is no answer, or not all of it. */
@@ -24,6 +26,17 @@ export class ClientFailure {
 
 /** The server closed the connection before it answered: the same request may be tried on another one. */
 export class Unanswered extends ClientFailure {}
+
+/** A response with 101 that does not open a WebSocket as it should. */
+export class RefusedUpgrade extends ClientFailure {
+  /** Its head. */
+  readonly head: AnswerHead;
+
+  constructor(head: AnswerHead, detail: string) {
+    super(head.status, SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED, detail);
+    this.head = head;
+  }
+}
 
 /** What went wrong with a file. */
 export function fileFailure(status: number, error: unknown): ClientFailure {

@@ -21,7 +21,7 @@ import { type AnswerHead, ResponseParser } from "../../http/response_parser.ts";
 import { Alarm } from "../alarm.ts";
 import { BodyFlow, type BodySink } from "./body_sink.ts";
 import type { WebSocketChannel } from "../channel.ts";
-import { ClientFailure, fileFailure, Unanswered } from "./client_failure.ts";
+import { ClientFailure, fileFailure, RefusedUpgrade, Unanswered } from "./client_failure.ts";
 import type { BodyPart } from "./multipart.ts";
 import { BodySender, checkBytes } from "./sending.ts";
 
@@ -53,6 +53,8 @@ export interface Upgrade {
 export interface Incoming {
   /** Its head. */
   readonly head: AnswerHead;
+  /** Its trailer fields, as Latin-1, each with its CRLF. */
+  readonly trailer: string;
   /** Its body; `undefined` when it was taken while it arrived. */
   readonly body: Uint8Array | undefined;
   /** The WebSocket that the connection has become. */
@@ -209,8 +211,9 @@ export class ClientSession implements Protocol {
     // RFC 9112 section 9.3: a server that has responded before it had all of the request gets no more of it, nor another one.
     const unfinished = !this.#sender!.isHandedOn;
     const flow = this.#flow;
-    if (flow === undefined) this.#finish({ head, body: this.#parser.body });
-    else this.#finishFlow(flow, true, { head, body: undefined });
+    const trailer = this.#parser.trailerFields;
+    if (flow === undefined) this.#finish({ head, trailer, body: this.#parser.body });
+    else this.#finishFlow(flow, true, { head, trailer, body: undefined });
     if (!head.keepAlive || unfinished) this.#connection.end();
   }
 
@@ -222,13 +225,18 @@ export class ClientSession implements Protocol {
 
   #switch(head: AnswerHead, chunk: Uint8Array, at: number): void {
     const connection = this.#connection;
-    const channel = this.#exchange!.request.upgrade?.accept(head, connection) ?? "the server switched protocols unasked";
+    const channel = this.#exchange!.request.upgrade?.accept(head, connection);
+    if (channel === undefined) {
+      const why = "the server switched protocols unasked";
+      this.#finish(new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET, SWOOLE_ERROR_HTTP_INVALID_PROTOCOL, why));
+      return connection.abort();
+    }
     if (typeof channel === "string") {
-      this.#finish(new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET, SWOOLE_ERROR_HTTP_INVALID_PROTOCOL, channel));
+      this.#finish(new RefusedUpgrade(head, channel));
       return connection.abort();
     }
     connection.protocol = channel;
-    this.#finish({ head, body: this.#parser.body, channel });
+    this.#finish({ head, trailer: "", body: this.#parser.body, channel });
     if (at < chunk.length) channel.receive(chunk, at);
   }
 

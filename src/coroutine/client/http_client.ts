@@ -11,7 +11,7 @@ import {
   SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED,
   swooleStrerror,
 } from "../../errors.ts";
-import { type AnswerHead, fieldsAsSent } from "../../http/response_parser.ts";
+import { type AnswerHead, listFields } from "../../http/response_parser.ts";
 import { type Address, type BytePipe, loadRuntime } from "../../runtime.ts";
 import type { Frame } from "../../websocket/frame.ts";
 import { delayOf } from "../alarm.ts";
@@ -20,7 +20,7 @@ import { BaseClient, stateOf } from "./base_client.ts";
 import type { Pushable, Received, WebSocketChannel } from "../channel.ts";
 import { ClientCore, type Outcome, type Route } from "./client_core.ts";
 import { CookieJar, type CookieScope } from "./cookie_jar.ts";
-import { ClientFailure } from "./client_failure.ts";
+import { ClientFailure, RefusedUpgrade } from "./client_failure.ts";
 import { type ClientHandshake, makeHandshake } from "./client_handshake.ts";
 import type { Outgoing } from "./client_session.ts";
 import { resolveClientSettings, type ResolvedClientSettings } from "./client_settings.ts";
@@ -108,6 +108,12 @@ export class HttpClient extends BaseClient {
   /** Why the last method that returned `false` did so. A later success does not reset it, except a request's. */
   get errCode(): number {
     return this.#channel?.lastError || stateOf(this).errCode;
+  }
+
+  /** Sets it, for example to 0 before a call whose error is to be looked at. */
+  set errCode(code: number) {
+    if (this.#channel !== undefined) this.#channel.lastError = code;
+    stateOf(this).fails(code);
   }
 
   /** `errCode` in words. */
@@ -220,7 +226,7 @@ export class HttpClient extends BaseClient {
    * @param path Path and query.
    * @returns `true` when it is open. `false` when the server answered something else, which `statusCode`, `headers` and `body`
    * have then, with `errCode` 8504; or when there was no answer, as `execute()`. An answer that breaks the protocol, for example
-   * with a wrong `Sec-WebSocket-Accept`, ends the connection.
+   * with a wrong `Sec-WebSocket-Accept`, ends the connection: 8504 with `statusCode` 101. What is no HTTP is 7102.
    * @throws {TypeError} If the path cannot be sent, or a header was set that belongs to the handshake.
    * @throws {Error} As `execute()`.
    */
@@ -232,7 +238,9 @@ export class HttpClient extends BaseClient {
     const own = state.draft.header("sec-websocket-protocol");
     const handshake = await makeHandshake(resolveClientSettings(this.setting), own);
     if (!await this.#execute(path, handshake)) {
-      if (state.errCode === SWOOLE_ERROR_HTTP_INVALID_PROTOCOL) state.errCode = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;
+      // A response that is no WebSocket says why; what is no HTTP at all is 7102, as with other requests.
+      const isBroken = state.errCode === SWOOLE_ERROR_HTTP_INVALID_PROTOCOL && this.statusCode > 0;
+      if (isBroken) state.errCode = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;
       return false;
     }
     if (this.#channel !== undefined) return true;
@@ -311,15 +319,17 @@ export class HttpClient extends BaseClient {
     this.bytes = NO_BODY;
     if (outcome instanceof ClientFailure) {
       this.statusCode = outcome.status;
+      if (outcome instanceof RefusedUpgrade) this.#note(outcome.head, settings);
       if (outcome.status < 0) {
         this.headers = {};
         this.set_cookie_headers = [];
       }
       return state.fails(outcome.code, outcome.detail);
     }
-    const { head, body, channel } = outcome;
+    const { head, trailer, body, channel } = outcome;
+    if (body !== undefined) this.#note(head, settings);
+    if (trailer !== "") this.headers = listFields(head, trailer, settings.lowercase_header);
     if (body !== undefined) {
-      this.#note(head, settings);
       const coding = settings.body_decompression ? head.header["content-encoding"] : undefined;
       const decoded = await decodeContent(coding, head.status, body, settings.package_max_length);
       if (decoded instanceof ClientFailure) return state.fails(decoded.code, decoded.detail);
@@ -332,7 +342,7 @@ export class HttpClient extends BaseClient {
 
   #note(head: AnswerHead, settings: ResolvedClientSettings): void {
     this.statusCode = head.status;
-    this.headers = settings.lowercase_header ? head.header : fieldsAsSent(head);
+    this.headers = listFields(head, "", settings.lowercase_header);
     this.set_cookie_headers = head.setCookie;
     if (head.setCookie.length === 0) return;
     this.cookies = CookieJar.bare(this.cookies); // the program may have made one

@@ -14,9 +14,6 @@ const encoder = new TextEncoder();
 /** What `setData()` takes: text, bytes, or the fields of a form. */
 export type RequestData = string | Uint8Array | RequestFields;
 
-/** Header fields that follow from the rest of the request. */
-const OWN_FIELDS = new Set(["content-length", "transfer-encoding"]);
-
 /** Those that belong to the handshake of a WebSocket. */
 const HANDSHAKE_FIELDS = new Set([
   "connection",
@@ -94,8 +91,10 @@ export class RequestDraft {
       if (!isFieldValue(String(value))) {
         throw new TypeError(`Cannot set the header ${name}: the value has a character that is not allowed`);
       }
-      if (OWN_FIELDS.has(name.toLowerCase())) throw new TypeError(`Cannot set the header ${name}: it follows from the body`);
-      fields[name] = String(value);
+      if (name.toLowerCase() === "transfer-encoding") {
+        throw new TypeError(`Cannot set the header ${name}: it follows from the body`);
+      }
+      if (name.toLowerCase() !== "content-length") fields[name] = String(value);
     }
     this.#headers = fields;
   }
