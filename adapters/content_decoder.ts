@@ -6,12 +6,11 @@
  */
 
 import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw } from "node:zlib";
-import type { CompressedCoding } from "../src/runtime.ts";
 
 const CODECS = { br: createBrotliDecompress, gzip: createGunzip, deflate: createInflate, "deflate-raw": createInflateRaw };
 
 /** See `Runtime.decompressor()`. */
-export function decompressor(coding: CompressedCoding): ReadableWritablePair<Uint8Array, BufferSource> {
+export function decompressor(coding: keyof typeof CODECS): ReadableWritablePair<Uint8Array, BufferSource> {
   const codec = CODECS[coding]();
   const failed = new Promise<never>((_, reject) => codec.once("error", reject));
   failed.catch(() => {});

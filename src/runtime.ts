@@ -315,9 +315,6 @@ export interface FolderEntry {
   readonly isFolder: boolean;
 }
 
-/** A content coding that can be undone; `deflate` is zlib's format. */
-export type CompressedCoding = "br" | "gzip" | "deflate" | "deflate-raw";
-
 /** What an adapter provides. */
 export interface Runtime {
   /** The name, for people. */
@@ -373,10 +370,10 @@ export interface Runtime {
    */
   encoder?(coding: ContentCoding, level: number, whole: boolean): ContentEncoder | undefined;
   /**
-   * Makes what undoes a content coding, as a pair of streams, if the runtime can do that. A gzip body may have several members (RFC 1952
+   * Makes what undoes a content coding, as a pair of streams, if the runtime can do that; `deflate` is zlib's format. A gzip body may have several members (RFC 1952
    * section 2.2); what is cut off, and bytes behind the end, are errors.
    */
-  decompressor?(coding: CompressedCoding): ReadableWritablePair<Uint8Array, BufferSource>;
+  decompressor?(coding: "br" | "gzip" | "deflate" | "deflate-raw"): ReadableWritablePair<Uint8Array, BufferSource>;
   /** Reads a text file. */
   readTextFile(path: string): Promise<string>;
   /** Appends text to a file, which is made when it is missing. */

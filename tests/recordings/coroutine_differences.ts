@@ -180,7 +180,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     closed: until(1, 3),
     events: [
       'upgrade=false errCode=8504 errMsg="Websocket handshake failed: Sec-WebSocket-Accept does not belong to the key" ' +
-      "statusCode=-3 connected=false",
+      "statusCode=101 connected=false",
       `recv=false ${NOT_CONNECTED}`,
     ],
   },

@@ -6,7 +6,7 @@
 
 import { joinBytes } from "../../bytes.ts";
 import { SWOOLE_ERROR_HTTP_INVALID_PROTOCOL, SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE } from "../../errors.ts";
-import { type CompressedCoding, currentRuntime, loadRuntime } from "../../runtime.ts";
+import { currentRuntime, loadRuntime } from "../../runtime.ts";
 import type { Taken } from "./body_sink.ts";
 import { ClientFailure } from "./client_failure.ts";
 
@@ -20,13 +20,16 @@ export function acceptedCodings(): string {
 
 type Coding = "gzip" | "deflate" | "br";
 
+/** In what form a body is: deflate may come without zlib's wrapper. */
+type Format = Coding | "deflate-raw";
+
 /** Whether a body begins as zlib's format does (RFC 1950 section 2.2). Servers send bare deflate too (RFC 9110 section 8.4.1.2). */
 function isZlib(bytes: Uint8Array): boolean {
   return (bytes[0] & 0x8f) === 8 && (bytes[0] * 256 + bytes[1]) % 31 === 0;
 }
 
 /** What the web undoes. Its streams take one member of gzip, or all, as the runtime likes. */
-function webDecompressor(format: CompressedCoding): ReadableWritablePair<Uint8Array, BufferSource> {
+function webDecompressor(format: Format): ReadableWritablePair<Uint8Array, BufferSource> {
   if (format === "br") throw new TypeError("Cannot decompress: there is no runtime that knows Brotli");
   return new DecompressionStream(format);
 }
