@@ -10,7 +10,7 @@ import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw }
 const CODECS = { br: createBrotliDecompress, gzip: createGunzip, deflate: createInflate, "deflate-raw": createInflateRaw };
 
 /** See `Runtime.decompressor()`. */
-export function decompressor(coding: keyof typeof CODECS): ReadableWritablePair<Uint8Array, BufferSource> {
+export function decompressor(coding: "br" | "gzip" | "deflate" | "deflate-raw"): ReadableWritablePair<Uint8Array, BufferSource> {
   const codec = CODECS[coding]();
   const failed = new Promise<never>((_, reject) => codec.once("error", reject));
   failed.catch(() => {});
