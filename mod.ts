@@ -85,6 +85,7 @@ export type { PacketInfo } from "./src/server/server_event.ts";
 export { ServerPort } from "./src/server/server_port.ts";
 export type { PortSettings, ServerSettings, ServerWideSetting } from "./src/server/settings/settings.ts";
 export type { SocketSettings } from "./src/server/settings/socket_settings.ts";
+export type { IgnoredSettings } from "./src/server/settings/swoole_settings.ts";
 export type { SniCertificate, TlsSettings } from "./src/server/settings/tls_settings.ts";
 export type { SharedTlsSettings } from "./src/tls.ts";
 export { WebSocketServer } from "./src/server/websocket_server.ts";

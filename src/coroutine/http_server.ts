@@ -14,6 +14,7 @@ import type { WaitingResponse } from "../server/http/http_response.ts";
 import { ProgramHttpHost } from "../server/http_server.ts";
 import { HttpSession } from "../server/http/http_session.ts";
 import type { ServerSettings } from "../server/settings/settings.ts";
+import type { IgnoredSettings } from "../server/settings/swoole_settings.ts";
 import { ServerWebSocketHost } from "../server/websocket/websocket_host.ts";
 import { systemCode } from "../system_codes.ts";
 import { encodeClose } from "../websocket/close_code.ts";
@@ -105,11 +106,11 @@ export class HttpServer {
    * Sets settings, before `start()`. Later calls add to earlier ones.
    *
    * @returns `true`.
-   * @throws {TypeError} For a key that is unknown or a value of the wrong type.
+   * @throws {TypeError} For a key that is unknown, a value of the wrong type, or one of Swoole's settings that is not here.
    * @throws {RangeError} For a number out of range.
    * @throws {Error} When the server has started.
    */
-  set(settings: ServerSettings): boolean {
+  set(settings: ServerSettings & IgnoredSettings): boolean {
     this.#core.set(settings);
     return true;
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { suggestion } from "../similar_name.ts";
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
 import type { HttpRequest } from "./http/http_request.ts";
 import type { HttpResponse } from "./http/http_response.ts";
@@ -150,3 +151,41 @@ export const EVENT_NAMES: Readonly<Record<"server" | "http" | "websocket", reado
   http: HTTP_EVENTS,
   websocket: WEBSOCKET_EVENTS,
 };
+
+const NO_WORKERS = "there are no worker processes";
+const NO_TASKS = "there are no task processes; await the work in the handler, or give it to a Worker";
+
+/** Events that Swoole has and Sluice has not, in lower case, with the reason. */
+const ABSENT_EVENTS: ReadonlyMap<string, string> = new Map([
+  ["managerstart", NO_WORKERS],
+  ["managerstop", NO_WORKERS],
+  ["workererror", `${NO_WORKERS}; error gets what handlers throw`],
+  ["workerexit", `${NO_WORKERS}; use workerStop`],
+  ["beforereload", `${NO_WORKERS} to reload`],
+  ["afterreload", `${NO_WORKERS} to reload`],
+  ["pipemessage", NO_WORKERS],
+  ["task", NO_TASKS],
+  ["finish", NO_TASKS],
+]);
+
+/** The classes by what they add. */
+const CLASSES = [["HttpServer", HTTP_EVENTS], ["WebSocketServer", WEBSOCKET_EVENTS]] as const;
+
+/**
+ * Says why there is no event of a name, and which one may have been meant.
+ *
+ * @param names The events that there are: of a class of servers, or of one of its ports.
+ * @internal
+ */
+export function explainAbsentEvent(event: string, names: readonly string[]): string {
+  const key = event.toLowerCase();
+  const reason = ABSENT_EVENTS.get(key);
+  if (reason !== undefined) return `there is no event ${event}: ${reason}`;
+  const isEventStyle = names.includes("connect");
+  const has = (events: readonly string[]) => isEventStyle && events.some((name) => name.toLowerCase() === key);
+  if (has(SERVER_EVENTS)) return `a port has no event ${event}, its server has it`;
+  const owner = CLASSES.find(([, events]) => has(events))?.[0];
+  if (owner !== undefined) return `only a ${owner} has the event ${event}`;
+  const meant = suggestion(key.startsWith("on") ? event.slice(2) : event, names);
+  return `there is no event ${event}${meant || `; there ${names.length === 1 ? "is only" : "are"} ${names.join(", ")}`}`;
+}

@@ -11,7 +11,8 @@ import { currentRuntime, type DatagramSocket, type Listener } from "../runtime.t
 import { CompressionPolicy } from "./websocket/compression.ts";
 import type { ConnectionTable } from "./connection_table.ts";
 import type { ServerCore } from "./core.ts";
-import { PORT_EVENT_NAMES } from "./events.ts";
+import { describe } from "../setting_kinds.ts";
+import { explainAbsentEvent, PORT_EVENT_NAMES } from "./events.ts";
 import { ServerEvent } from "./server_event.ts";
 import { chosenWays } from "./settings/package_settings.ts";
 import {
@@ -22,6 +23,7 @@ import {
   resolveSettings,
   type ServerSettings,
 } from "./settings/settings.ts";
+import type { IgnoredSettings } from "./settings/swoole_settings.ts";
 
 /** What distinguishes one class of servers from another. */
 export interface Style {
@@ -129,7 +131,7 @@ export class PortCore implements ConnectionOrigin {
   // ---- setting up ---------------------------------------------------------------------------------------------------
 
   /** See `Server.set()`. */
-  set(settings: ServerSettings): void {
+  set(settings: ServerSettings & IgnoredSettings): void {
     checkSettings(settings);
     if (this.#isMain) this.#checkProtocols(settings);
     else checkPortSettings(settings);
@@ -150,9 +152,10 @@ export class PortCore implements ConnectionOrigin {
   /** See `Server.on()`. */
   register(event: string, handler: unknown): void {
     const names = this.#isMain ? this.style.events : PORT_EVENT_NAMES.filter((name) => this.main.style.events.includes(name));
+    if (typeof event !== "string") throw new TypeError(`Cannot register a handler: an event is a string, not ${describe(event)}`);
     const key = event.toLowerCase();
     if (!names.some((name) => name.toLowerCase() === key)) {
-      throw new TypeError(`Cannot register a handler: there is no event ${event}; there are ${names.join(", ")}`);
+      throw new TypeError(`Cannot register a handler: ${explainAbsentEvent(event, names)}`);
     }
     if (typeof handler !== "function") throw new TypeError(`Cannot register a handler for ${event}: it is no function`);
     this.#handlers.set(key, handler as Handler);

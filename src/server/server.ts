@@ -16,6 +16,7 @@ import { rawStyle } from "./raw/raw_session.ts";
 import { connectionsCore, ServerConnections } from "./server_connections.ts";
 import { placeOf, ServerPort } from "./server_port.ts";
 import type { ServerSettings } from "./settings/settings.ts";
+import type { IgnoredSettings } from "./settings/swoole_settings.ts";
 import { collectStats, toOpenMetrics } from "./stats.ts";
 
 const encoder = new TextEncoder();
@@ -99,11 +100,11 @@ export class Server extends ServerConnections {
    * Sets settings, before `start()`. Later calls add to earlier ones.
    *
    * @returns `true`.
-   * @throws {TypeError} For a key that is unknown or a value of the wrong type.
+   * @throws {TypeError} For a key that is unknown, a value of the wrong type, or one of Swoole's settings that is not here.
    * @throws {RangeError} For a number out of range.
    * @throws {Error} When the server has started.
    */
-  set(settings: ServerSettings): boolean {
+  set(settings: ServerSettings & IgnoredSettings): boolean {
     this.#core.set(settings);
     return true;
   }

@@ -18,6 +18,7 @@ import type { ObjectEvents, PortEvents, Spellings } from "./events.ts";
 import type { ClientInfo } from "./info.ts";
 import { type Place, type PortCore, portOf } from "./port_core.ts";
 import type { PortSettings } from "./settings/settings.ts";
+import type { IgnoredSettings } from "./settings/swoole_settings.ts";
 
 /**
  * One of the ports of a server (Swoole page "Server\\Port"): its own one, or one that `listen()` has added. Handlers and settings
@@ -83,7 +84,7 @@ export class ServerPort<S> {
    * @throws {RangeError} For a number out of range.
    * @throws {Error} When the server has started.
    */
-  set(settings: PortSettings): boolean {
+  set(settings: PortSettings & IgnoredSettings): boolean {
     this.#core.set(settings);
     return true;
   }

@@ -84,6 +84,6 @@ test("tcp_keepidle is a whole number of seconds that the system takes", () => {
   server.set({ tcp_keepidle: 1 });
   server.set({ tcp_keepidle: 32_767 });
   for (const key of ["tcp_keepinterval", "tcp_keepcount", "tcp_user_timeout"]) {
-    assertThrows(() => server.set({ [key]: 1 }), TypeError, "there is no such setting");
+    assertThrows(() => server.set({ [key]: 1 }), TypeError, "not every runtime can set it");
   }
 });

@@ -9,8 +9,10 @@ import { HTTP_DEFAULTS, HTTP_KINDS, type HttpSettings } from "./http_settings.ts
 import { LOG_DEFAULTS, LOG_KINDS, type LogSettings } from "../log.ts";
 import { mergePackageSettings, PACKAGE_DEFAULTS, PACKAGE_KINDS, type PackageSettings } from "./package_settings.ts";
 import { UNLIMITED } from "../http/request_queue.ts";
-import { checkValue, type Kind } from "../../setting_kinds.ts";
+import { checkValue, describe, isRecord, type Kind } from "../../setting_kinds.ts";
+import { suggestion } from "../../similar_name.ts";
 import { SOCKET_DEFAULTS, SOCKET_KINDS, type SocketSettings } from "./socket_settings.ts";
+import { ABSENT_SETTINGS, checkAbsent, type IgnoredSettings } from "./swoole_settings.ts";
 import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
 
 /**
@@ -294,13 +296,22 @@ const ALIASES: readonly (readonly (keyof ServerSettings)[])[] = [
 /**
  * Checks settings.
  *
- * @throws {TypeError} For a key that is unknown or a value of the wrong type.
+ * @throws {TypeError} For a key that is unknown, a value of the wrong type, or one of Swoole's settings that is not here.
  * @throws {RangeError} For a number that is out of range.
  */
-export function checkSettings(settings: ServerSettings): void {
+export function checkSettings(settings: ServerSettings & IgnoredSettings): void {
+  if (!isRecord(settings)) throw new TypeError(`Cannot set the settings: an object is needed, not ${describe(settings)}`);
   for (const [key, value] of Object.entries(settings)) {
-    if (!Object.hasOwn(KINDS, key)) throw new TypeError(`Cannot set ${key}: there is no such setting`);
-    checkValue(key, KINDS[key as keyof ServerSettings], value);
+    if (Object.hasOwn(KINDS, key)) {
+      checkValue(key, KINDS[key as keyof ServerSettings], value);
+      continue;
+    }
+    const absent = ABSENT_SETTINGS.get(key);
+    if (absent === undefined) {
+      const meant = suggestion(key, [...Object.keys(KINDS), ...ABSENT_SETTINGS.keys()]);
+      throw new TypeError(`Cannot set ${key}: there is no such setting${meant}`);
+    }
+    checkAbsent(key, absent, value);
   }
 }
 

@@ -1,0 +1,246 @@
+/**
+ * Settings that Swoole has and Sluice has not: which values change nothing here and are taken, and why the others are refused.
+ *
+ * @module
+ */
+
+/** Swoole's settings that have no effect here, with the values that are taken so that a Swoole program runs as it is. */
+export interface IgnoredSettings {
+  /** There is one worker, which is this process. */
+  worker_num?: 1;
+  /** There are no reactor threads. Any number. */
+  reactor_num?: number;
+  /** There are no reactor threads. */
+  single_thread?: boolean;
+  /** Nothing is handed to another process. Any number. */
+  dispatch_mode?: number;
+  /** Nothing is handed to another process. */
+  discard_timeout_request?: boolean;
+  /** Nothing is handed to another process. */
+  dispatch_func?: null;
+  /** `connect` and `close` are called in any case. */
+  enable_unsafe_event?: boolean;
+  /** The process is not restarted. */
+  max_request?: 0;
+  /** The process is not restarted. */
+  max_request_grace?: 0;
+  /** The process is not reloaded. */
+  reload_async?: boolean;
+  /** There is no queue between the sockets and the handlers. */
+  max_queued_bytes?: 0;
+  /** There are no task processes. */
+  task_worker_num?: 0;
+  /** There are no task processes. */
+  task_max_request?: 0;
+  /** There are no task processes. */
+  task_max_request_grace?: 0;
+  /** There are no task processes. */
+  task_use_object?: false;
+  /** There are no task processes. */
+  task_object?: false;
+  /** There are no task processes. */
+  task_enable_coroutine?: boolean;
+  /** There are no task processes. Any number. */
+  task_ipc_mode?: number;
+  /** There are no task processes. Any path. */
+  task_tmpdir?: string;
+  /** The process stays in the foreground. */
+  daemonize?: false | 0;
+  /** The system chooses the processor. */
+  open_cpu_affinity?: false | 0;
+  /** Handlers are asynchronous. */
+  enable_coroutine?: true;
+  /** `send()` does not wait. */
+  send_yield?: false;
+  /** Handlers are asynchronous. Any number. */
+  hook_flags?: number;
+  /** Handlers are asynchronous. */
+  enable_deadlock_check?: boolean;
+  /** Handlers are asynchronous. */
+  enable_preemptive_scheduler?: false;
+  /** Handlers are asynchronous. Any number. */
+  c_stack_size?: number;
+  /** Handlers are asynchronous. Any number. */
+  stack_size?: number;
+  /** Without effect in Swoole too. Any number. */
+  buffer_output_size?: number;
+  /** Without effect in Swoole too. Any number. */
+  output_buffer_size?: number;
+  /** A client that does not read is found in other ways. */
+  send_timeout?: 0 | -1;
+  /** There is no HTTP/2. */
+  open_http2_protocol?: false;
+  /** A server does not mask what it sends. */
+  websocket_mask?: false;
+  /** TLS does not compress. */
+  ssl_compress?: false;
+  /** There is no TCP Fast Open. */
+  tcp_fastopen?: false;
+  /** Connections are accepted at once. */
+  tcp_defer_accept?: false | 0;
+  /** The runtime has a debugger. */
+  debug_mode?: false;
+  /** The runtime has a debugger. */
+  trace_flags?: 0;
+  /** Errors are logged. */
+  display_errors?: true;
+  /** Threads for files are the runtime's. Any number. */
+  aio_core_worker_num?: number;
+  /** Threads for files are the runtime's. Any number. */
+  aio_worker_num?: number;
+  /** Threads for files are the runtime's. Any number. */
+  aio_max_wait_time?: number;
+  /** Threads for files are the runtime's. Any number. */
+  aio_max_idle_time?: number;
+  /** Threads for files are the runtime's. Any number. */
+  iouring_entries?: number;
+  /** Threads for files are the runtime's. Any number. */
+  iouring_workers?: number;
+  /** Threads for files are the runtime's. Any number. */
+  iouring_flag?: number;
+  /** Threads for files are the runtime's. Any number. */
+  thread_num?: number;
+  /** Threads for files are the runtime's. Any number. */
+  min_thread_num?: number;
+  /** Threads for files are the runtime's. Any number. */
+  max_thread_num?: number;
+  /** Signals are the runtime's. */
+  enable_signalfd?: boolean;
+  /** Signals are the runtime's. */
+  wait_signal?: false;
+  /** Sockets never block. */
+  socket_dontwait?: boolean;
+  /** Names are looked up by the runtime. Any number. */
+  dns_cache_refresh_time?: number;
+  /** Names are looked up by the runtime. Any number. */
+  dns_cache_expire?: number;
+  /** Names are looked up by the runtime. Any number. */
+  dns_cache_capacity?: number;
+  /** Names are looked up by the runtime. */
+  dns_lookup_random?: boolean;
+  /** Names are looked up by the runtime. */
+  use_async_resolver?: boolean;
+}
+
+/** The type whose values are all taken, or the values that are. */
+type Taken = "number" | "boolean" | "string" | readonly unknown[];
+
+/** A setting that is not here. */
+interface Absent {
+  /** Why, and what to use instead. */
+  readonly reason: string;
+  /** What changes nothing here. */
+  readonly taken: Taken;
+}
+
+const ONE_PROCESS = "there is one worker; start several programs with enable_reuse_port, which share a port";
+const NO_QUEUE = "no worker hands work to another";
+const NO_RESTART = "there are no worker processes to restart; what starts the program does that, for example systemd";
+const NO_TASKS = "there are no task processes; await the work in the handler, or give it to a Worker";
+const SUPERVISOR = "what starts the program does that, for example systemd";
+const ASYNC = "async functions take the place of coroutines";
+const NO_HTTP2 = "there is no HTTP/2; put a proxy in front that speaks it";
+const RUNTIME_FILES = "the runtime has its own threads for files";
+const RUNTIME_NAMES = "the runtime looks up names";
+const RUNTIME_SIGNALS = "the runtime handles signals";
+const RUNTIME_SOCKETS = "no runtime can set it on a socket";
+const KEEPALIVE = "not every runtime can set it; use tcp_keepidle, websocket_ping_interval or heartbeat_idle_time";
+const SYSTEM_BUFFERS = "the system chooses the size of its buffers; socket_buffer_size limits what waits to be sent";
+const CLIENT_TIME = "a server connects to nobody; set connect_timeout of HttpClient";
+
+const none: Taken = [];
+
+const GROUPS: readonly (readonly [names: string, taken: Taken, reason: string])[] = [
+  ["worker_num", [1], ONE_PROCESS],
+  ["reactor_num", "number", ONE_PROCESS],
+  ["single_thread", "boolean", ONE_PROCESS],
+  ["dispatch_mode", "number", NO_QUEUE],
+  ["discard_timeout_request enable_unsafe_event", "boolean", NO_QUEUE],
+  ["dispatch_func", [null], NO_QUEUE],
+  ["max_request max_request_grace", [0], NO_RESTART],
+  ["reload_async", "boolean", NO_RESTART],
+  [
+    "max_wait_time",
+    none,
+    "there are no worker processes to wait for; shutdown() ends connections within websocket_close_timeout",
+  ],
+  ["max_queued_bytes", [0], "there is no queue between the sockets and the handlers; input_buffer_size limits what waits"],
+  ["task_worker_num task_max_request task_max_request_grace", [0], NO_TASKS],
+  ["task_use_object task_object", [false], NO_TASKS],
+  ["task_enable_coroutine", "boolean", NO_TASKS],
+  ["task_ipc_mode", "number", NO_TASKS],
+  ["task_tmpdir", "string", NO_TASKS],
+  ["message_queue_key", none, NO_TASKS],
+  ["daemonize", [false, 0], `the program stays in the foreground; ${SUPERVISOR}`],
+  ["user group chroot", none, SUPERVISOR],
+  ["open_cpu_affinity", [false, 0], `${SUPERVISOR}, or taskset`],
+  ["cpu_affinity_ignore", none, `${SUPERVISOR}, or taskset`],
+  ["bootstrap init_arguments", none, "there are no threads of PHP; use a Worker"],
+  ["enable_coroutine", [true], `${ASYNC}; max_handlers_per_connection: 1 runs the handlers of a connection one after the other`],
+  [
+    "send_yield",
+    [false],
+    "send() and push() do not wait; bufferFull and bufferEmpty tell when to, and push() of the coroutine style waits",
+  ],
+  ["hook_flags", "number", ASYNC],
+  ["enable_deadlock_check", "boolean", ASYNC],
+  ["enable_preemptive_scheduler", [false], `${ASYNC}, and nothing interrupts a function that computes; use a Worker`],
+  ["c_stack_size stack_size", "number", ASYNC],
+  [
+    "max_coro_num max_coroutine",
+    none,
+    "there are no coroutines to count; use max_connection, worker_max_concurrency and max_handlers_per_connection",
+  ],
+  ["buffer_output_size output_buffer_size", "number", "it has no effect in Swoole either; use socket_buffer_size"],
+  ["buffer_input_size", none, "use input_buffer_size"],
+  ["send_timeout", [0, -1], "use socket_buffer_size, http_send_timeout and websocket_ping_timeout"],
+  ["open_http2_protocol", [false], NO_HTTP2],
+  ["http2_header_table_size http2_enable_push http2_max_concurrent_streams", none, NO_HTTP2],
+  ["http2_init_window_size http2_max_frame_size http2_max_header_list_size", none, NO_HTTP2],
+  ["websocket_mask", [false], "a server may not mask what it sends (RFC 6455 section 5.1)"],
+  ["ssl_compress", [false], "compression below encryption gives secrets away"],
+  ["tcp_fastopen", [false], RUNTIME_SOCKETS],
+  ["tcp_defer_accept", [false, 0], RUNTIME_SOCKETS],
+  ["tcp_keepinterval tcp_keepcount tcp_user_timeout", none, KEEPALIVE],
+  ["kernel_socket_recv_buffer_size kernel_socket_send_buffer_size", none, SYSTEM_BUFFERS],
+  ["debug_mode", [false], "use the debugger of the runtime"],
+  ["trace_flags", [0], "use the debugger of the runtime"],
+  ["display_errors", [true], "log_level: SWOOLE_LOG_NONE turns the log off"],
+  ["admin_server", none, 'let a handler respond with stats("openmetrics")'],
+  ["aio_core_worker_num aio_worker_num aio_max_wait_time aio_max_idle_time", "number", RUNTIME_FILES],
+  ["iouring_entries iouring_workers iouring_flag", "number", RUNTIME_FILES],
+  ["thread_num min_thread_num max_thread_num", "number", RUNTIME_FILES],
+  ["enable_signalfd", "boolean", RUNTIME_SIGNALS],
+  ["wait_signal", [false], RUNTIME_SIGNALS],
+  ["socket_dontwait", "boolean", "sockets never block"],
+  ["socket_connect_timeout socket_dns_timeout", none, CLIENT_TIME],
+  ["dns_cache_refresh_time dns_cache_expire dns_cache_capacity", "number", RUNTIME_NAMES],
+  ["dns_lookup_random use_async_resolver", "boolean", RUNTIME_NAMES],
+  ["dns_server name_resolver", none, RUNTIME_NAMES],
+];
+
+/** Swoole's settings that are not here, by name. */
+export const ABSENT_SETTINGS: ReadonlyMap<string, Absent> = new Map(
+  GROUPS.flatMap(([names, taken, reason]) => names.split(" ").map((name) => [name, { taken, reason }] as const)),
+);
+
+/**
+ * Takes a value of one of Swoole's settings that are not here, if it changes nothing.
+ *
+ * @throws {TypeError} If it would change something: with the reason, what to use instead, and what is taken.
+ */
+export function checkAbsent(key: string, { taken, reason }: Absent, value: unknown): void {
+  const type: string = typeof value;
+  if (typeof taken === "string" ? type === taken : taken.includes(value)) return;
+  const only = typeof taken === "string" ? `any ${taken}` : taken.map((one) => JSON.stringify(one)).join(" or ");
+  const note = only === "" ? "" : ` (${only} is taken, without effect)`;
+  throw new TypeError(`Cannot set ${key} to ${show(value)}: ${reason}${note}`);
+}
+
+/** A value for people, without the whole of what is long. */
+function show(value: unknown): string {
+  if (typeof value === "function") return "a function";
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  return text.length > 40 ? `${text.slice(0, 37)}...` : text;
+}
