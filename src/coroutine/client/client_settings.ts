@@ -8,6 +8,7 @@ import type { HttpClient } from "./http_client.ts";
 import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "../../server/websocket/compression.ts";
 import { isToken } from "../../http/head.ts";
 import { checkValue, type Kind } from "../../setting_kinds.ts";
+import { suggestion } from "../../similar_name.ts";
 import { CLIENT_TLS_DEFAULTS, CLIENT_TLS_KINDS, type ClientTlsSettings } from "./client_tls.ts";
 
 /**
@@ -196,7 +197,9 @@ const KINDS: Record<keyof HttpClientSettings, Kind> = {
  */
 export function checkClientSettings(settings: HttpClientSettings): void {
   for (const [key, value] of Object.entries(settings)) {
-    if (!Object.hasOwn(KINDS, key)) throw new TypeError(`Cannot set ${key}: there is no such setting`);
+    if (!Object.hasOwn(KINDS, key)) {
+      throw new TypeError(`Cannot set ${key}: there is no such setting${suggestion(key, Object.keys(KINDS))}`);
+    }
     checkValue(key, KINDS[key as keyof HttpClientSettings], value);
   }
 }
