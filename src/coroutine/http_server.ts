@@ -7,6 +7,7 @@
 import type { Protocol } from "../connection.ts";
 import { EBADF, EPIPE } from "../errors.ts";
 import type { BytePipe } from "../runtime.ts";
+import { checkHost, portNumber } from "../server/address.ts";
 import { ServerCore, type Style } from "../server/core.ts";
 import type { Exchange } from "../server/http/exchange.ts";
 import type { HttpRequest } from "../server/http/http_request.ts";
@@ -16,6 +17,7 @@ import { HttpSession } from "../server/http/http_session.ts";
 import type { ServerSettings } from "../server/settings/settings.ts";
 import type { IgnoredSettings } from "../server/settings/swoole_settings.ts";
 import { ServerWebSocketHost } from "../server/websocket/websocket_host.ts";
+import { describe } from "../setting_kinds.ts";
 import { systemCode } from "../system_codes.ts";
 import { encodeClose } from "../websocket/close_code.ts";
 import { delayOf, LONGEST_DELAY } from "./alarm.ts";
@@ -75,21 +77,21 @@ export class HttpServer {
    * Makes a server; `start()` makes it listen.
    *
    * @param host The address to bind; `unix:` and a path for a unix socket.
-   * @param port The port; 0 picks a free one, see `port` after `start()`.
+   * @param port The port, a number or its digits; 0, the default, picks a free one, see `port` after `start()`.
    * @param ssl Whether to speak TLS, with the settings `ssl_cert_file` and `ssl_key_file`.
    * @param reusePort Whether other servers may listen on the same port (SO_REUSEPORT).
    * @throws {RangeError} If the port cannot be.
-   * @throws {TypeError} If the host is empty.
+   * @throws {TypeError} If the host is no string, or empty, or the port is not a number, or `ssl` or `reusePort` not a boolean.
    */
-  constructor(host: string, port = 0, ssl = false, reusePort = false) {
-    if (!Number.isInteger(port) || port < 0 || port > 65535) {
-      throw new RangeError(`Cannot make a server: port ${port} is not in the range 0 to 65535`);
-    }
-    if (typeof host !== "string" || host === "" || host === "unix:") {
-      throw new TypeError("Cannot make a server: the host is empty");
-    }
+  constructor(host: string, port: number | string = 0, ssl = false, reusePort = false) {
+    checkHost(host, "make a server", "new HttpServer");
     this.host = host;
-    this.port = port;
+    this.port = portNumber(port, "make a server");
+    for (const [name, value] of Object.entries({ ssl, reusePort })) {
+      if (typeof value === "boolean") continue;
+      const settings = typeof value === "object" ? "; settings go to set()" : "";
+      throw new TypeError(`Cannot make a server: ${name} has to be a boolean, not ${describe(value)}${settings}`);
+    }
     this.ssl = ssl;
     this.#reusePort = reusePort;
     const core = this.#core = new ServerCore(this);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SWOOLE_BASE, SWOOLE_SOCK_TCP, SWOOLE_WORKER_BUSY } from "../constants.ts";
+import { SWOOLE_BASE, SWOOLE_PROCESS, SWOOLE_SOCK_TCP, SWOOLE_WORKER_BUSY } from "../constants.ts";
 import { SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
 import type { BytePipe } from "../runtime.ts";
 import { ConnectionList } from "./connection_list.ts";
@@ -66,17 +66,28 @@ export class Server extends ServerConnections {
   /**
    * Makes a server; `start()` makes it listen.
    *
-   * @param host The address to bind; the path for `SWOOLE_SOCK_UNIX_STREAM`.
-   * @param port The port; 0 picks a free one, see `port` after `start()`.
-   * @param mode `SWOOLE_BASE` or `SWOOLE_PROCESS`.
-   * @param sockType A `SWOOLE_SOCK_*` number, with `SWOOLE_SSL` added for TLS.
-   * @throws {RangeError} If the port or the socket type cannot be.
+   * @param host The address to bind, `"0.0.0.0"` by default: all IPv4 addresses of the machine. The path for `SWOOLE_SOCK_UNIX_STREAM`.
+   * @param port The port, a number or its digits. 0, the default, picks a free one, see `port` after `start()`.
+   * @param mode `SWOOLE_BASE`, the default, or `SWOOLE_PROCESS`.
+   * @param sockType A `SWOOLE_SOCK_*` number, `SWOOLE_SOCK_TCP` by default, with `SWOOLE_SSL` added for TLS.
+   * @throws {TypeError} If the host is no string, or the port is not a number.
+   * @throws {RangeError} If the port, the mode or the socket type cannot be.
    */
-  constructor(host = "0.0.0.0", port = 0, mode: number = SWOOLE_BASE, sockType: number = SWOOLE_SOCK_TCP) {
+  constructor(
+    host = "0.0.0.0",
+    port: number | string = 0,
+    mode: number = SWOOLE_BASE,
+    sockType: number = SWOOLE_SOCK_TCP,
+  ) {
     super();
-    const place = placeOf(host, port, sockType, "make a server");
+    const place = placeOf(host, port, sockType, "make a server", `new ${new.target.name}`);
+    if (mode !== SWOOLE_BASE && mode !== SWOOLE_PROCESS) {
+      throw new RangeError(
+        `Cannot make a server: mode ${mode} is neither SWOOLE_BASE nor SWOOLE_PROCESS; the socket type is the fourth argument`,
+      );
+    }
     this.host = host;
-    this.port = port;
+    this.port = place.port;
     this.mode = mode;
     this.type = place.type!;
     this.ssl = place.ssl;
@@ -137,26 +148,27 @@ export class Server extends ServerConnections {
    * Adds a port, before `start()`. It shares fds and connections with the others; handlers and settings of its own are set on it.
    *
    * @param host The address to bind; the path for `SWOOLE_SOCK_UNIX_STREAM`.
-   * @param port The port; 0 picks a free one.
+   * @param port The port, a number or its digits; 0 picks a free one.
    * @param sockType A `SWOOLE_SOCK_*` number, with `SWOOLE_SSL` added for TLS.
    * @returns The port.
+   * @throws {TypeError} If the host is no string, or the port is not a number.
    * @throws {RangeError} If the port or the socket type cannot be.
    * @throws {Error} When the server has started.
    */
-  listen(host: string, port: number, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
-    const core = this.#core.addPort(placeOf(host, port, sockType, "add a port"));
+  listen(host: string, port: number | string, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
+    const core = this.#core.addPort(placeOf(host, port, sockType, "add a port", "server.listen"));
     const added = new ServerPort<this>(core, (fd) => this.getClientInfo(fd));
     (this.ports as ServerPort<this>[]).push(added);
     return added;
   }
 
   /** The same as `listen()`. */
-  addListener(host: string, port: number, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
+  addListener(host: string, port: number | string, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
     return this.listen(host, port, sockType);
   }
 
   /** The same as `listen()`. */
-  addlistener(host: string, port: number, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
+  addlistener(host: string, port: number | string, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
     return this.listen(host, port, sockType);
   }
 

@@ -13,6 +13,7 @@ import {
   SWOOLE_SSL,
 } from "../constants.ts";
 import type { BytePipe } from "../runtime.ts";
+import { checkHost, portNumber } from "./address.ts";
 import { ConnectionList } from "./connection_list.ts";
 import type { ObjectEvents, PortEvents, Spellings } from "./events.ts";
 import type { ClientInfo } from "./info.ts";
@@ -129,11 +130,11 @@ const TRANSPORTS: ReadonlyMap<number, Place["transport"]> = new Map([
  * Where to listen, from the arguments of Swoole's functions.
  *
  * @param what What cannot be done when they are wrong.
+ * @param call How it is done, for people.
  */
-export function placeOf(host: string, port: number, sockType: number, what: string): Place {
-  if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw new RangeError(`Cannot ${what}: port ${port} is not in the range 0 to 65535`);
-  }
+export function placeOf(host: string, port: number | string, sockType: number, what: string, call: string): Place {
+  checkHost(host, what, call);
+  const number = portNumber(port, what);
   const type = sockType & ~SWOOLE_SSL;
   const transport = TRANSPORTS.get(type);
   if (transport === undefined) {
@@ -141,6 +142,5 @@ export function placeOf(host: string, port: number, sockType: number, what: stri
   }
   const ssl = (sockType & SWOOLE_SSL) !== 0;
   if (ssl && transport === "udp") throw new RangeError(`Cannot ${what}: there is no TLS over UDP (DTLS)`);
-  if (typeof host !== "string" || host === "") throw new TypeError(`Cannot ${what}: the host is empty`);
-  return { transport, hostname: host, port, ssl, type };
+  return { transport, hostname: host, port: number, ssl, type };
 }

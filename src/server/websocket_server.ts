@@ -55,11 +55,11 @@ export class WebSocketServer extends HttpServer {
    * Makes a server; `start()` makes it listen. The arguments are those of `Server`.
    *
    * @param host The address to bind; the path for `SWOOLE_SOCK_UNIX_STREAM`.
-   * @param port The port; 0 picks a free one, see `port` after `start()`.
+   * @param port The port, a number or its digits; 0 picks a free one, see `port` after `start()`.
    * @param mode `SWOOLE_BASE` or `SWOOLE_PROCESS`.
    * @param sockType A `SWOOLE_SOCK_*` number, with `SWOOLE_SSL` added for TLS.
    */
-  constructor(host?: string, port?: number, mode?: number, sockType?: number) {
+  constructor(host?: string, port?: number | string, mode?: number, sockType?: number) {
     super(host, port, mode, sockType);
     this.#core = coreOf(this);
     this.#core.speak("websocket", (core) => webSocketStyle(core, this));

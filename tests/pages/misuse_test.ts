@@ -108,8 +108,10 @@ test("a server that cannot be is refused", () => {
   assertThrows(() => new WebSocketServer("", 0), TypeError, "host");
   assertThrows(() => new WebSocketServer("127.0.0.1", 0, 1, 2), RangeError, "does not go over UDP");
   assertThrows(() => new WebSocketServer("127.0.0.1", 0, 1, 6), RangeError, "socket type 6"); // datagrams over unix sockets
-  // @ts-expect-error The port is a number.
-  assertThrows(() => new WebSocketServer("127.0.0.1", "9501"), RangeError, "9501");
+  // @ts-expect-error The port is a number, or its digits.
+  assertThrows(() => new WebSocketServer("127.0.0.1", { port: 9501 }), TypeError, "not object");
+  // @ts-expect-error The host comes first.
+  assertThrows(() => new WebSocketServer(9501), TypeError, 'new WebSocketServer("127.0.0.1", 9501)');
 });
 
 test("methods of other arguments do not compile", () => {
