@@ -102,7 +102,7 @@ export function tlsChoices(settings: Readonly<Required<SharedTlsSettings>>): Tls
  * @throws {TypeError} If it is none.
  */
 export async function readPem(runtime: Runtime, name: string, path: string): Promise<string> {
-  const text = await attempt(name, runtime.readTextFile(path));
+  const text = await attempt(name, path, runtime.readTextFile(path));
   if (!text.includes("-----BEGIN ")) throw new TypeError(`Cannot use ${name}: ${path} is not in PEM format`);
   return text;
 }
@@ -136,7 +136,7 @@ export async function readAuthorities(
     if (path !== "") texts.push(await readPem(runtime, name, path));
   }
   if (ssl_capath !== "") {
-    const entries = await attempt("ssl_capath", runtime.readFolder(ssl_capath));
+    const entries = await attempt("ssl_capath", ssl_capath, runtime.readFolder(ssl_capath));
     const names = entries.filter(({ name, isFolder }) => !isFolder && HASHED_NAME.test(name)).map(({ name }) => name);
     if (names.length === 0) {
       throw new TypeError(`Cannot use ssl_capath: ${ssl_capath} has no certificates named by their hashes (openssl rehash)`);
@@ -146,10 +146,20 @@ export async function readAuthorities(
   return texts.join("\n");
 }
 
-async function attempt<T>(name: string, reading: Promise<T>): Promise<T> {
+/** Why a file or folder cannot be read, by the code of the system. */
+const STATES: Readonly<Record<string, string>> = {
+  ENOENT: "does not exist",
+  ENOTDIR: "does not exist, or is not a folder",
+  EISDIR: "is a folder",
+  EACCES: "may not be read by this user",
+};
+
+async function attempt<T>(name: string, path: string, reading: Promise<T>): Promise<T> {
   try {
     return await reading;
   } catch (cause) {
-    throw new Error(`Cannot read ${name}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    const state = STATES[String((cause as { code?: unknown } | null)?.code)];
+    const why = state === undefined ? cause instanceof Error ? cause.message : cause : `${path} ${state}`;
+    throw new Error(`Cannot read ${name}: ${why}`, { cause });
   }
 }

@@ -14,6 +14,7 @@ import { listen } from "./listening.ts";
 import { logError } from "./log.ts";
 import { isPromise, type Place, PortCore, portOf, type ProtocolName, type Style } from "./port_core.ts";
 import { RequestQueue, UNLIMITED } from "./http/request_queue.ts";
+import { checkFiles, checkTls } from "./settings/start_checks.ts";
 import { Timers } from "./timers.ts";
 
 export { isPromise, type Place, type Style } from "./port_core.ts";
@@ -138,12 +139,14 @@ export class ServerCore extends PortCore {
   async start(place: Place): Promise<number> {
     if (this.#state !== "new") throw new Error("Cannot start the server: it has been started before");
     this.place = place;
+    checkTls(this.ports);
     this.#prepare();
     this.#state = "starting";
     try {
       const runtime = this.#runtime = await loadRuntime();
       for (const port of this.ports) {
         checkEngine(port.settings, runtime);
+        await checkFiles(runtime, port.settings);
         port.listener = await listen(runtime, port, (pipe) => this.accept(pipe, port), (error) => this.fault(error));
         port.boundPort = port.listener.address.port;
         if (this.#isStopping) throw new Error("Cannot start the server: it was shut down meanwhile");

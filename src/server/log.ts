@@ -65,13 +65,17 @@ export function logError(
   runtime: Runtime | undefined,
   now: number,
 ): void {
-  const { log_file, log_level, log_rotation } = settings;
+  const { log_file, log_level } = settings;
   if (log_file === "/dev/null" || log_level > SWOOLE_LOG_ERROR) return;
   const what = error instanceof Error ? error.stack ?? error.message : String(error);
   const line = `${timestamp(settings, now)} ${fd === 0 ? "" : `fd ${fd}: `}${what}`;
   if (log_file === "" || runtime === undefined) return console.error(line);
-  const path = log_file + formatDate(SUFFIXES[log_rotation], new Date(now));
-  runtime.appendTextFile(path, line + "\n").catch(() => console.error(line));
+  runtime.appendTextFile(logPath(settings, now), line + "\n").catch(() => console.error(line));
+}
+
+/** The file that is written to, where there is one. */
+export function logPath({ log_file, log_rotation }: Required<LogSettings>, now: number): string {
+  return log_file === "/dev/null" ? log_file : log_file + formatDate(SUFFIXES[log_rotation], new Date(now));
 }
 
 /** The time in front of a line. */

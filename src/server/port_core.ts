@@ -23,6 +23,7 @@ import {
   resolveSettings,
   type ServerSettings,
 } from "./settings/settings.ts";
+import { checkWatermarks } from "./settings/start_checks.ts";
 import type { IgnoredSettings } from "./settings/swoole_settings.ts";
 
 /** What distinguishes one class of servers from another. */
@@ -188,6 +189,7 @@ export class PortCore implements ConnectionOrigin {
     const settings = this.#resolve();
     const ways = chosenWays(settings);
     if (ways.length > 1) throw new TypeError(`Cannot start the server: ${ways.join(" and ")} exclude each other`);
+    checkWatermarks(settings, { ...this.main.given, ...this.given });
     for (const event of required) {
       if (this.handler(event) !== undefined) continue;
       const { hostname, port } = this.place ?? { hostname: "", port: 0 };

@@ -336,6 +336,9 @@ export function resolveSettings(given: ServerSettings, defaults: ServerSettings 
     if (set !== undefined) Object.assign(all, { [names[0]]: settings[set] });
   }
   if (settings.buffer_high_watermark === undefined) all.buffer_high_watermark = Math.floor(all.socket_buffer_size * 0.8);
+  if (given.buffer_low_watermark === undefined && all.buffer_low_watermark > all.buffer_high_watermark) {
+    all.buffer_low_watermark = Math.floor(all.buffer_high_watermark / 2);
+  }
   if (settings.heartbeat_idle_time === undefined && settings.heartbeat_check_interval !== undefined) {
     all.heartbeat_idle_time = settings.heartbeat_check_interval * 2;
   } else if (settings.heartbeat_check_interval === undefined && all.heartbeat_idle_time > 0) {
