@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isAllowedOrigin } from "./origin.ts";
 import { sha1 } from "./sha1.ts";
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -65,7 +66,7 @@ function isKey(key: string | undefined): boolean {
  * Checks a client's handshake (RFC 6455 section 4.2.1).
  *
  * @param request A request for which `isUpgrade()` holds.
- * @param origins Which pages may connect: `"same-origin"`, `"*"`, or a list of origins. A request without `Origin` does not
+ * @param origins Which pages may connect: `"same-origin"`, `"*"`, an origin, or a list of them. A request without `Origin` does not
  * come from a page and passes.
  * @returns `undefined` when it is right, otherwise how to refuse it.
  */
@@ -81,23 +82,6 @@ export function checkHandshake(request: HandshakeRequest, origins: string | read
     return { status: 403, reason: "pages of this origin may not connect" }; // section 10.2
   }
   return undefined;
-}
-
-function isAllowedOrigin(origin: string, host: string | undefined, origins: string | readonly string[]): boolean {
-  if (origins === "*") return true;
-  origin = origin.toLowerCase();
-  if (origins !== "same-origin") {
-    return (typeof origins === "string" ? [origins] : origins).some((allowed) => allowed.toLowerCase() === origin);
-  }
-  // The scheme is not compared: behind a proxy that ends TLS, a page of https://a.example comes in as plain HTTP for a.example.
-  const colon = origin.indexOf("://");
-  if (colon < 0 || host === undefined) return false;
-  const port = origin.startsWith("https:") ? ":443" : ":80";
-  return withoutPort(origin.slice(colon + 3), port) === withoutPort(host.toLowerCase(), port);
-}
-
-function withoutPort(authority: string, port: string): string {
-  return authority.endsWith(port) ? authority.slice(0, -port.length) : authority;
 }
 
 /**

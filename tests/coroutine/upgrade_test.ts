@@ -178,7 +178,9 @@ test("pages of the same origin may open a WebSocket, others as websocket_origins
   const cases: [ServerSettings, string | null, number][] = [
     [{}, null, 101],
     [{}, "http://127.0.0.1", 101],
+    [{}, "http://localhost", 101],
     [{}, "http://127.0.0.1:81", 403],
+    [{ websocket_origins: ["same-origin", "https://a.example"] }, "http://127.0.0.1", 101],
     [{}, "null", 403],
     [{ websocket_origins: "*" }, "https://evil.example", 101],
     [{ websocket_origins: ["https://a.example"] }, "https://a.example", 101],

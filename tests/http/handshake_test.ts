@@ -163,6 +163,8 @@ const lists: [setting: string | string[], origin: string | null, status: number]
   [["https://a.example"], "http://x", 403],
   [["https://a.example"], "null", 403],
   [["null"], "null", 101],
+  [["same-origin", "https://a.example"], "http://x", 101],
+  [["same-origin", "https://a.example"], "https://b.example", 403],
   ["https://a.example", "https://a.example", 101],
   ["https://a.example", "https://c.example", 403],
   [["https://a.example"], null, 101],

@@ -150,3 +150,15 @@ test("an event that does not exist: the message says which one may have been mea
     assert(error.message.startsWith(`Cannot register a handler: ${message}`), error.message);
   }
 });
+
+test("websocket_origins refuses what can never be the origin of a page, and says how it is written", () => {
+  const rows: [given: unknown, message: string][] = [
+    ["example.com", 'Cannot set websocket_origins: "example.com" is no origin; write "https://example.com"'],
+    [["same-origin", "https://a.example/"], '"https://a.example/" is no origin; write "https://a.example"'],
+    [["https://*.example.com"], '"https://*.example.com" has a wildcard; list each origin'],
+    [5, "a string or a list of strings is needed, not number"],
+    [[5], "a string or a list of strings is needed, not a list"],
+  ];
+  for (const [given, message] of rows) assertThrows(() => set({ websocket_origins: given }), TypeError, message);
+  set({ websocket_origins: ["same-origin", "null", "weapp://wechat-game-runtime", "http://localhost:5173"] });
+});

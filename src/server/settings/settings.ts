@@ -11,6 +11,7 @@ import { mergePackageSettings, PACKAGE_DEFAULTS, PACKAGE_KINDS, type PackageSett
 import { UNLIMITED } from "../http/request_queue.ts";
 import { checkValue, describe, isRecord, type Kind } from "../../setting_kinds.ts";
 import { suggestion } from "../../similar_name.ts";
+import { originMistake } from "../../websocket/origin.ts";
 import { SOCKET_DEFAULTS, SOCKET_KINDS, type SocketSettings } from "./socket_settings.ts";
 import { ABSENT_SETTINGS, checkAbsent, type IgnoredSettings } from "./swoole_settings.ts";
 import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
@@ -40,8 +41,8 @@ export interface ServerSettings
   /** Deliver Pong frames to `message`. `false`. */
   open_websocket_pong_frame?: boolean;
   /**
-   * Which pages may open a WebSocket: `"same-origin"` (default), `"*"`, or a list of origins such as
-   * `["https://example.com"]`. Others get 403. Requests without `Origin`, which come from no page, always pass.
+   * Which pages may open a WebSocket: `"same-origin"` (default), `"*"`, or a list such as `["same-origin", "https://example.com"]`;
+   * `"null"` is for pages without an origin. Others get 403. Requests without `Origin`, which come from no page, always pass.
    */
   websocket_origins?: string | readonly string[];
   /** How long to wait for the peer's Close after our own. 5 s. */
@@ -241,7 +242,7 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   open_websocket_close_frame: "boolean",
   open_websocket_ping_frame: "boolean",
   open_websocket_pong_frame: "boolean",
-  websocket_origins: "texts",
+  websocket_origins: checkOrigins,
   websocket_close_timeout: "seconds",
   websocket_ping_interval: "seconds",
   websocket_ping_timeout: "seconds",
@@ -278,6 +279,14 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   stats_file: "text",
   stats_timer_interval: { from: 1, to: 0x7fffffff },
 };
+
+function checkOrigins(key: string, value: unknown): void {
+  checkValue(key, "texts", value);
+  for (const entry of typeof value === "string" ? [value] : value as string[]) {
+    const mistake = originMistake(entry);
+    if (mistake !== undefined) throw new TypeError(`Cannot set ${key}: ${mistake}`);
+  }
+}
 
 /** Settings that have several names: the one in use, and what stands for it where it is not set, the first one first. */
 const ALIASES: readonly (readonly (keyof ServerSettings)[])[] = [

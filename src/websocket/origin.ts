@@ -1,0 +1,88 @@
+/**
+ * Which pages may open a WebSocket: origins and how they compare (RFC 6454 and RFC 6455 section 10.2).
+ *
+ * @module
+ */
+
+/** `null` is what pages without an origin send, such as those of a file or in a sandbox. */
+const WORDS: readonly string[] = ["same-origin", "*", "null"];
+
+/** A scheme and what it belongs to; not a path, nor white space. */
+const ORIGIN = /^([a-z][a-z0-9+.-]*):\/\/([^\/?#@\s,]*)$/;
+
+const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: ":80", https: ":443" };
+
+/** Names of this machine, which count as one host: a page of `http://localhost:9501` may well connect to `ws://127.0.0.1:9501`. */
+const LOOPBACK = /^(?:localhost|127\.0\.0\.1|\[::1\])(?=:\d+$|$)/;
+
+/**
+ * Checks an entry of `websocket_origins`.
+ *
+ * @returns `undefined` for one that an `Origin` can be equal to; otherwise what is wrong with it, and the right form if there is one.
+ */
+export function originMistake(entry: string): string | undefined {
+  if (WORDS.includes(entry)) return undefined;
+  const quoted = JSON.stringify(entry);
+  if (entry.includes("*")) return `${quoted} has a wildcard; list each origin, or use "*" for all pages`;
+  const right = rightForm(entry);
+  if (right === undefined) return `${quoted} is no origin, such as "https://example.com"`;
+  const [, scheme, authority] = ORIGIN.exec(entry.toLowerCase()) ?? [];
+  if (scheme !== undefined && `${scheme}://${withoutPort(authority, scheme)}` === right) return undefined;
+  return `${quoted} is no origin; write ${JSON.stringify(right)}`;
+}
+
+/** The origin that browsers send for a URL, or for a host without a scheme. */
+function rightForm(entry: string): string | undefined {
+  const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(entry);
+  // The scheme of a page is not that of its WebSocket.
+  const text = hasScheme ? entry.replace(/^ws(?=s?:)/i, "http") : `${LOOPBACK.test(entry) ? "http" : "https"}://${entry}`;
+  if (/^https?:/i.test(text)) {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    return url === undefined || url.hostname === "" ? undefined : url.origin;
+  }
+  const [origin] = /^[^:]+:\/\/[^\/?#@\s,]*/.exec(text.toLowerCase()) ?? [];
+  return origin !== undefined && (origin === "file://" || !origin.endsWith("://")) ? origin : undefined;
+}
+
+/**
+ * Tells whether pages of an origin may connect.
+ *
+ * @param origin The `Origin` of the request.
+ * @param host Its `Host`.
+ * @param allowed The setting `websocket_origins`.
+ */
+export function isAllowedOrigin(origin: string, host: string | undefined, allowed: string | readonly string[]): boolean {
+  if (allowed === "*") return true;
+  const own = origin.toLowerCase();
+  if (typeof allowed === "string") return allows(allowed, own, host);
+  return allowed.some((entry) => allows(entry, own, host));
+}
+
+function allows(entry: string, origin: string, host: string | undefined): boolean {
+  if (entry === "*") return true;
+  if (entry === "same-origin") return host !== undefined && isSameOrigin(origin, host.toLowerCase());
+  const other = entry.toLowerCase();
+  return other === origin || (ORIGIN.test(other) && normal(other) === normal(origin));
+}
+
+/** The scheme is not compared: behind a proxy that ends TLS, a page of https://a.example comes in as plain HTTP for a.example. */
+function isSameOrigin(origin: string, host: string): boolean {
+  const [, scheme, authority] = ORIGIN.exec(origin) ?? [];
+  if (scheme === undefined || authority === "") return false;
+  const kind = scheme === "https" ? scheme : "http";
+  return oneHost(withoutPort(authority, kind)) === oneHost(withoutPort(host, kind));
+}
+
+function normal(origin: string): string {
+  const [, scheme, authority] = ORIGIN.exec(origin) ?? [];
+  return scheme === undefined ? origin : `${scheme}://${oneHost(withoutPort(authority, scheme))}`;
+}
+
+function oneHost(authority: string): string {
+  return authority.replace(LOOPBACK, "localhost");
+}
+
+function withoutPort(authority: string, scheme: string): string {
+  const port = DEFAULT_PORTS[scheme];
+  return port !== undefined && authority.endsWith(port) ? authority.slice(0, -port.length) : authority;
+}
