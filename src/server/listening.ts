@@ -5,11 +5,12 @@
  */
 
 import { SWOOLE_SOCK_UDP6 } from "../constants.ts";
-import type { BytePipe, DatagramSocket, Listener, Runtime } from "../runtime.ts";
+import type { BytePipe, DatagramSocket, Listener, ListenOptions, Runtime } from "../runtime.ts";
 import { receiveDatagram } from "./datagrams.ts";
 import { checkRoot } from "./files/static_files.ts";
 import type { PortCore } from "./port_core.ts";
 import { readTls } from "./settings/tls_settings.ts";
+import { removeStaleSocket } from "./unix_path.ts";
 
 /** A failure that goes on is told once, and again when there was none for so many milliseconds. */
 const QUIET = 60_000;
@@ -42,21 +43,25 @@ export async function listen(
   const tls = ssl ? await readTls(runtime, settings) : undefined;
   try {
     if (transport === "udp") return await listenDatagram(runtime, core, failed);
-    return await runtime.listen(
-      {
-        transport,
-        hostname,
-        port,
-        backlog: settings.backlog,
-        noDelay: settings.open_tcp_nodelay,
-        keepAlive: settings.open_tcp_keepalive && transport === "tcp" ? settings.tcp_keepidle * 1000 : undefined,
-        reusePort: (reusePort || settings.enable_reuse_port) && transport === "tcp",
-        tls,
-        handshakeTimeout: settings.http_request_timeout * 1000,
-      },
-      accept,
-      tellOnce(failed),
-    );
+    const options: ListenOptions = {
+      transport,
+      hostname,
+      port,
+      backlog: settings.backlog,
+      noDelay: settings.open_tcp_nodelay,
+      keepAlive: settings.open_tcp_keepalive && transport === "tcp" ? settings.tcp_keepidle * 1000 : undefined,
+      reusePort: (reusePort || settings.enable_reuse_port) && transport === "tcp",
+      tls,
+      handshakeTimeout: settings.http_request_timeout * 1000,
+    };
+    const failedLater = tellOnce(failed);
+    try {
+      return await runtime.listen(options, accept, failedLater);
+    } catch (error) {
+      const isTaken = transport === "unix" && (error as { code?: unknown } | null)?.code === "EADDRINUSE";
+      if (!isTaken || !await removeStaleSocket(runtime, hostname)) throw error;
+      return await runtime.listen(options, accept, failedLater);
+    }
   } catch (cause) {
     const where = transport === "unix" ? hostname : hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
     const code = (cause as { code?: unknown } | null)?.code;

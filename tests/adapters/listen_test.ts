@@ -1,6 +1,16 @@
 import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { generateKeyPairSync } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -270,6 +280,52 @@ testLanes("a unix path that is a file: EADDRINUSE, and the file is left alone", 
     const error = await assertRejects(() => startOn(runtime, server), Error, path);
     assertEquals((error as { code?: string }).code, "EADDRINUSE");
     assert(existsSync(path));
+  });
+});
+
+/** Leaves a socket behind that nobody listens on, as a server that is killed does. */
+async function leaveSocket(path: string): Promise<void> {
+  const server = net.createServer();
+  await new Promise<void>((resolve) => server.listen(`${path}.moved`, resolve));
+  renameSync(`${path}.moved`, path); // so that the runtime does not find it when it tidies up
+  await new Promise((resolve) => server.close(resolve));
+  assert(existsSync(path));
+}
+
+testLanes("a unix socket that a killed server has left behind is replaced", async (runtime) => {
+  await inFolder(async (folder) => {
+    const path = join(folder, "stale.sock");
+    await leaveSocket(path);
+    await servingOn(runtime, echoServer(path, 0, SWOOLE_SOCK_UNIX_STREAM), () => checkEcho({ path }));
+    assertEquals(existsSync(path), false);
+  });
+});
+
+testLanes("a unix socket in use is not replaced: EADDRINUSE, and its server goes on", async (runtime) => {
+  await inFolder(async (folder) => {
+    const path = join(folder, "used.sock");
+    await servingOn(runtime, echoServer(path, 0, SWOOLE_SOCK_UNIX_STREAM), async () => {
+      const second = echoServer(path, 0, SWOOLE_SOCK_UNIX_STREAM);
+      const error = await assertRejects(() => startOn(runtime, second), Error);
+      assertEquals(error.message, `Cannot listen on ${path}: the address is in use already`);
+      assertEquals((error as { code?: string }).code, "EADDRINUSE");
+      await checkEcho({ path });
+    });
+  });
+});
+
+testLanes("files, folders and links to files at the path of a unix socket are never removed", async (runtime) => {
+  await inFolder(async (folder) => {
+    writeFileSync(join(folder, "file"), "mine");
+    mkdirSync(join(folder, "folder"));
+    symlinkSync(join(folder, "file"), join(folder, "link"));
+    for (const name of ["file", "folder", "link"]) {
+      const server = echoServer(join(folder, name), 0, SWOOLE_SOCK_UNIX_STREAM);
+      const error = await assertRejects(() => startOn(runtime, server), Error, "the address is in use already");
+      assertEquals((error as { code?: string }).code, "EADDRINUSE", name);
+    }
+    assertEquals(readdirSync(folder).toSorted(), ["file", "folder", "link"]);
+    assertEquals(readFileSync(join(folder, "link"), "utf8"), "mine");
   });
 });
 
