@@ -7,7 +7,6 @@
 import { SWOOLE_SOCK_UDP6 } from "../constants.ts";
 import type { BytePipe, DatagramSocket, Listener, ListenOptions, Runtime } from "../runtime.ts";
 import { receiveDatagram } from "./datagrams.ts";
-import { checkRoot } from "./files/static_files.ts";
 import type { PortCore } from "./port_core.ts";
 import { readTls } from "./settings/tls_settings.ts";
 import { removeStaleSocket } from "./unix_path.ts";
@@ -39,7 +38,6 @@ export async function listen(
 ): Promise<Listener | DatagramSocket> {
   const { settings } = core;
   const { transport, hostname, port, ssl, reusePort } = core.place!;
-  await checkRoot(runtime, settings);
   const tls = ssl ? await readTls(runtime, settings) : undefined;
   try {
     if (transport === "udp") return await listenDatagram(runtime, core, failed);

@@ -10,6 +10,7 @@ import {
   HttpServer,
   type Server,
   type ServerSettings,
+  setRuntime,
   SWOOLE_BASE,
   SWOOLE_LOG_ROTATION_DAILY,
   SWOOLE_SOCK_TCP,
@@ -17,6 +18,7 @@ import {
   WebSocketServer,
 } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
+import { loadRuntime } from "../../src/runtime.ts";
 import { resolveSettings } from "../../src/server/settings/settings.ts";
 import { startOn, testLanes } from "../support/lanes.ts";
 import { MemoryClient } from "../support/memory_client.ts";
@@ -138,6 +140,20 @@ test("files and folders that are there, or need not be, are taken", () =>
     await startAndStop(httpServer({ log_file: log }));
     assertEquals(readFileSync(log, "utf8"), "a line\n");
     assertEquals(readdirSync(folder).filter((name) => !/^a\.log(\.\d{8})?$/.test(name)), []);
+  }));
+
+test("a document_root that may not be read is refused when files are to be served", () =>
+  inFolder(async (folder) => {
+    const runtime = await loadRuntime();
+    const refusal = Object.assign(new Error("permission denied"), { code: "EACCES" });
+    setRuntime({ ...runtime, openFile: () => Promise.reject(refusal) });
+    try {
+      const server = httpServer({ document_root: folder, enable_static_handler: true });
+      await assertRejects(() => server.start(), Error, `Cannot use document_root: ${folder} may not be read`);
+      await startAndStop(httpServer({ document_root: folder }));
+    } finally {
+      setRuntime(undefined);
+    }
   }));
 
 test("a server that could not start starts when the folder is there", () =>

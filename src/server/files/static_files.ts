@@ -26,20 +26,6 @@ function failureStatus(error: unknown): number {
   return code === "EMFILE" || code === "ENFILE" ? 503 : 500;
 }
 
-/**
- * Checks that there is a folder to serve files from, if files are to be served.
- *
- * @throws {Error} If there is none; `cause` is the runtime's error.
- */
-export async function checkRoot(runtime: Runtime, { enable_static_handler, document_root }: ResolvedSettings): Promise<void> {
-  if (!enable_static_handler || document_root === "") return;
-  try {
-    await runtime.readFolder(await runtime.realPath(document_root));
-  } catch (cause) {
-    throw new Error(`Cannot serve files: document_root ${document_root} is no folder that can be read`, { cause });
-  }
-}
-
 /** The files of one server. */
 export class StaticFiles {
   readonly #root: string;

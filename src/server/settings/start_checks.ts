@@ -64,7 +64,7 @@ export async function checkFiles(runtime: Runtime, settings: ResolvedSettings): 
   if (enable_static_handler && document_root === "") {
     throw new TypeError("Cannot start the server: enable_static_handler needs the setting document_root");
   }
-  if (document_root !== "") await checkFolder(runtime, "document_root", document_root);
+  if (document_root !== "") await checkFolder(runtime, "document_root", document_root, enable_static_handler);
   if (http_parse_files && upload_tmp_dir !== "") await checkFolder(runtime, "upload_tmp_dir", upload_tmp_dir);
   await checkWriting(runtime, "log_file", log_file === "" ? "" : logPath(settings, Date.now()));
   if (stats_file === "") return;
@@ -92,8 +92,9 @@ async function checkWriting(runtime: Runtime, name: string, path: string): Promi
   }
 }
 
-async function checkFolder(runtime: Runtime, name: string, path: string): Promise<void> {
+async function checkFolder(runtime: Runtime, name: string, path: string, isRead = false): Promise<void> {
   const kind = await kindOf(runtime, path);
+  if (isRead && kind === "unknown") throw wrong(name, `${path} may not be read`);
   if (kind === "nothing") throw wrong(name, `there is no folder ${path}`);
   if (kind === "file") throw wrong(name, `${path} is not a folder`);
 }
