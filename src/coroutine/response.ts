@@ -5,7 +5,11 @@
  */
 
 import { WEBSOCKET_OPCODE_PING } from "../constants.ts";
-import { SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE, SWOOLE_ERROR_WEBSOCKET_UNCONNECTED } from "../errors.ts";
+import {
+  SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE,
+  SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED,
+  SWOOLE_ERROR_WEBSOCKET_UNCONNECTED,
+} from "../errors.ts";
 import type { CompressionPolicy } from "../server/websocket/compression.ts";
 import type { Exchange } from "../server/http/exchange.ts";
 import type { HttpRequest } from "../server/http/http_request.ts";
@@ -99,7 +103,7 @@ export class HttpResponse extends WaitingResponse {
    * Accepts the WebSocket handshake. Header fields that were set before go out with it.
    *
    * @returns `true` when the connection is a WebSocket now. `false` when the request is no proper handshake (RFC 6455 section
-   * 4.2), which has been answered with 400, 403 or 426 then; or with 7106 when it was answered before.
+   * 4.2), which has been answered with 400, 403 or 426 then: `getLastError()` is 8504; or with 7106 when it was answered before.
    */
   // deno-lint-ignore require-await
   async upgrade(): Promise<boolean> {
@@ -112,6 +116,7 @@ export class HttpResponse extends WaitingResponse {
       ? checkHandshake({ method: request.getMethod(), version: request.version, header: request.header }, this.#policy.origins)
       : { status: 400, reason: "this is a WebSocket: the request has no Upgrade header" };
     if (refusal !== undefined) {
+      this.#lastError = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;
       refuse(this, refusal);
       return false;
     }

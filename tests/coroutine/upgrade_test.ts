@@ -50,7 +50,7 @@ test("upgrade() refuses what is no proper handshake, with the status that says s
   ];
   for (const [what, headers, status, reason] of refused) {
     const { client, lines, ...answer } = await answerTo(handshake("/", headers), upgrade);
-    assertEquals([answer.status, lines], [status, ["false 0"]], what);
+    assertEquals([answer.status, lines], [status, ["false 8504"]], what);
     assert(reason.test(answer.body), `${what}: ${answer.body}`);
     assertEquals(answer.header["connection"]?.includes("close"), true, what);
     if (status === 426) assertEquals(answer.header["sec-websocket-version"], "13");
@@ -81,7 +81,7 @@ test("upgrade() of a request that wants none answers 400 and keeps the connectio
   });
   assertEquals([status, header["connection"]], [400, "keep-alive"]);
   assertEquals(body, "this is a WebSocket: the request has no Upgrade header");
-  assertEquals(lines, ["false 0", "false 8503", "false 8503", "false 7106"]);
+  assertEquals(lines, ["false 8504", "false 8503", "false 8503", "false 7106"]);
   client.send(get("/"));
   assertEquals((await client.readAnswer()).status, 400);
 });
