@@ -92,4 +92,5 @@ export { WebSocketServer } from "./src/server/websocket_server.ts";
 export type { DeflateEngine, Deflater, DeflaterOptions, InflateFailure, Inflater } from "./src/websocket/deflate/engine.ts";
 export type { DeflateCapabilities } from "./src/websocket/deflate/negotiation.ts";
 export { CloseFrame, Frame } from "./src/websocket/frame.ts";
+export type { HandshakeRefusal } from "./src/websocket/handshake.ts";
 export { PreparedMessage } from "./src/websocket/prepared_message.ts";

@@ -19,11 +19,13 @@ import {
 } from "../errors.ts";
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
+import { checkHandshake, type HandshakeRefusal, isUpgrade } from "../websocket/handshake.ts";
 import { PreparedMessage } from "../websocket/prepared_message.ts";
 import { packFrame, readOutgoing, unpackFrame } from "../websocket/pack.ts";
 import type { ServerCore } from "./core.ts";
 import type { ObjectEvents, Spellings, WebSocketServerEvents } from "./events.ts";
 import { HttpServer } from "./http_server.ts";
+import type { HttpRequest } from "./http/http_request.ts";
 import { HttpSession } from "./http/http_session.ts";
 import type { ClientInfo } from "./info.ts";
 import { portOf } from "./port_core.ts";
@@ -191,6 +193,45 @@ export class WebSocketServer extends HttpServer {
       info.recv_queued_bytes = protocol.heldBytes;
     }
     return info;
+  }
+
+  /**
+   * Checks a handshake as the server does where there is no `handshake` handler (RFC 6455 section 4.2.1): method, version, the
+   * headers, the key, and with the setting `websocket_origins` the page that it comes from.
+   *
+   * @param request What a `handshake` handler gets.
+   * @returns `undefined` when it is right, otherwise a status and a reason to refuse it with.
+   *
+   * @example A `handshake` handler that lets in neither pages of other origins nor clients without a token
+   * ```ts
+   * import { WebSocketServer } from "@sluice/server";
+   *
+   * const server = new WebSocketServer("127.0.0.1", 0);
+   * server.on("message", (server, frame) => server.push(frame.fd, frame));
+   * server.on("handshake", async (request, response) => {
+   *   const refusal = server.checkHandshake(request);
+   *   if (refusal !== undefined || request.get.token !== "secret") {
+   *     response.status(refusal?.status ?? 401);
+   *     return response.end(refusal?.reason);
+   *   }
+   *   response.header("Upgrade", "websocket");
+   *   response.header("Connection", "Upgrade");
+   *   const key = request.header["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+   *   const digest = await crypto.subtle.digest("SHA-1", new TextEncoder().encode(key));
+   *   response.header("Sec-WebSocket-Accept", btoa(String.fromCharCode(...new Uint8Array(digest))));
+   *   response.status(101);
+   *   response.end();
+   * });
+   * ```
+   */
+  checkHandshake(request: HttpRequest): HandshakeRefusal | undefined {
+    const connection = this.#core.connection(request.fd);
+    const { settings } = connection === undefined ? this.#core : portOf(connection);
+    const { version, header } = request;
+    if (!isUpgrade({ method: request.getMethod(), version, header })) {
+      return { status: 400, reason: "this is a WebSocket: the request has no Upgrade header" };
+    }
+    return checkHandshake({ method: request.getMethod(), version, header }, settings.websocket_origins);
   }
 
   /**

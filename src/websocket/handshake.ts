@@ -20,7 +20,7 @@ export interface HandshakeRequest {
 }
 
 /** Why a handshake is refused: an HTTP status and a reason for people. */
-export interface Refusal {
+export interface HandshakeRefusal {
   /** 400, 403 or 426. */
   readonly status: number;
   /** One sentence. */
@@ -70,7 +70,7 @@ function isKey(key: string | undefined): boolean {
  * come from a page and passes.
  * @returns `undefined` when it is right, otherwise how to refuse it.
  */
-export function checkHandshake(request: HandshakeRequest, origins: string | readonly string[]): Refusal | undefined {
+export function checkHandshake(request: HandshakeRequest, origins: string | readonly string[]): HandshakeRefusal | undefined {
   const { header } = request;
   if (request.method !== "GET") return { status: 400, reason: "a WebSocket handshake has to be a GET request" };
   if (request.version !== "1.1") return { status: 400, reason: "a WebSocket handshake needs HTTP/1.1" };

@@ -181,6 +181,48 @@ test("origins: a list, one, or all may connect; who sends none is no page", asyn
   }
 });
 
+test("checkHandshake() tells a handshake handler what the server would have refused, by the settings of its port", async () => {
+  const seen: unknown[] = [];
+  const server = new WebSocketServer("127.0.0.1", 0);
+  server.on("message", () => {});
+  server.on("request", (request, response) => {
+    seen.push(server.checkHandshake(request)?.status);
+    response.end();
+  });
+  server.on("handshake", (request, response) => {
+    const refusal = server.checkHandshake(request);
+    seen.push(refusal);
+    response.status(refusal?.status ?? 200);
+    response.end(refusal?.reason);
+  });
+  const port = server.listen("127.0.0.1", 0);
+  port.set({ open_websocket_protocol: true, websocket_origins: ["https://a.example"] });
+  const rows: [at: typeof server | typeof port, fields: Record<string, string | null>, status: number | undefined][] = [
+    [server, {}, undefined],
+    [server, { Origin: "http://x" }, undefined],
+    [server, { Origin: "https://a.example" }, 403],
+    [port, { Origin: "https://a.example" }, undefined],
+    [port, { Origin: "http://x" }, 403],
+    [server, { "Sec-WebSocket-Version": "8" }, 426],
+    [server, { "Sec-WebSocket-Key": "x" }, 400],
+    [server, { Upgrade: null }, 400],
+  ];
+  for (const [at, fields, status] of rows) {
+    const client = new MemoryClient(at);
+    client.send(handshake("/", { Host: "x", ...fields }));
+    const head = await client.readHead();
+    const told = seen.pop();
+    const refusal = told as { status: number; reason: string } | number | undefined;
+    assertEquals([fields, typeof refusal === "object" ? refusal.status : refusal], [fields, status]);
+    if (typeof refusal === "object") assertEquals(typeof refusal.reason, "string");
+    assertEquals(Number(head.slice(9, 12)), fields.Upgrade === null ? 200 : status ?? 200);
+    client.drop();
+  }
+  assertEquals(seen, []);
+  server.shutdown();
+  await server.finished;
+});
+
 const protocols: [spoken: string | string[], offered: string | null, chosen: string | undefined][] = [
   ["chat", "chat", "chat"],
   ["chat", "superchat, chat", "chat"],

@@ -6,7 +6,7 @@
 
 import type { BaseResponse } from "../../http/response.ts";
 import { reasonPhrase } from "../../http/status.ts";
-import type { Refusal } from "../../websocket/handshake.ts";
+import type { HandshakeRefusal } from "../../websocket/handshake.ts";
 
 /** The answer to what is no request for a handler. The connection ends with it. */
 export function refusal(status: number, reason: string, date: string): string {
@@ -15,7 +15,7 @@ export function refusal(status: number, reason: string, date: string): string {
 }
 
 /** Refuses a request with a status and a line that says why. */
-export function refuse(response: BaseResponse, { status, reason }: Refusal): void {
+export function refuse(response: BaseResponse, { status, reason }: HandshakeRefusal): void {
   if (status === 426) {
     response.header("Upgrade", "websocket"); // RFC 9110 section 15.5.22
     response.header("Sec-WebSocket-Version", "13", false); // RFC 6455 section 4.4
