@@ -65,6 +65,17 @@ for (const [what, end] of ends) {
   });
 }
 
+test("a response that ends where the connection does, while a body is being sent", async () => {
+  const respond = (socket: net.Socket) =>
+    socket.once("data", () => socket.pause().end(`${HEAD}Connection: close\r\n\r\ntoo large`));
+  await serverFor(respond, async (port) => {
+    for (const asForm of [false, true]) {
+      const client = await post(port, MANY, asForm);
+      assertEquals([client.errMsg, client.statusCode, client.body, client.connected], ["", 413, "too large", false]);
+    }
+  });
+});
+
 /** A server in a thread of its own: it resets the client between two of its turns, so that the next write is the first to fail. */
 const REFUSING = `
   const { parentPort } = require("node:worker_threads");
