@@ -205,7 +205,7 @@ function dial(options: ConnectOptions, there: net.Socket | undefined): Sockets {
     } as tls.ConnectionOptions,
   );
   there?.resume();
-  return [socket, source ?? socket];
+  return [source === undefined ? readBeforeFailing(socket) : socket, source ?? socket];
 }
 
 async function connect(options: ConnectOptions): Promise<BytePipe> {

@@ -1,6 +1,7 @@
 /** `HttpClient` reads while it sends: responses that come before the server has all of the request, and servers that go. */
 
 import { assert, assertEquals } from "@std/assert";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type net from "node:net";
 import { test } from "node:test";
@@ -12,9 +13,9 @@ const MANY = 20 * 1024 * 1024;
 const HEAD = "HTTP/1.1 413 Content Too Large\r\n";
 
 /** Posts so many bytes: as a body, or as a part of a form. */
-async function post(port: number, size: number, asForm: boolean): Promise<HttpClient> {
-  const client = new HttpClient("127.0.0.1", port);
-  client.set({ timeout: 60, package_max_length: 64 * 1024 * 1024 });
+async function post(port: number, size: number, asForm: boolean, ssl = false): Promise<HttpClient> {
+  const client = new HttpClient("127.0.0.1", port, ssl);
+  client.set({ timeout: 60, ssl_verify_peer: false, package_max_length: 64 * 1024 * 1024 });
   const data = new Uint8Array(size).fill(7);
   if (asForm) client.addData(data, "file");
   await client.post("/", asForm ? {} : data);
@@ -76,29 +77,38 @@ test("a response that ends where the connection does, while a body is being sent
   });
 });
 
+const pem = (name: string) => JSON.stringify(readFileSync(new URL(`../tls/${name}`, import.meta.url), "utf8"));
+
 /** A server in a thread of its own: it resets the client between two of its turns, so that the next write is the first to fail. */
-const REFUSING = `
+const refusing = (ssl: boolean) => `
   const { parentPort } = require("node:worker_threads");
-  const server = require("node:net").createServer((socket) => socket.on("error", () => {}).once("data", () => {
+  const refuse = (socket) => socket.on("error", () => {}).once("data", () => {
     socket.pause();
     socket.write("${HEAD.trim()}\\r\\nContent-Length: 30000\\r\\n\\r\\n" + "x".repeat(30000));
     setImmediate(() => socket.destroy());
-  }));
+  });
+  const server = ${
+  ssl
+    ? `require("node:tls").createServer({ cert: ${pem("cert.pem")}, key: ${pem("key.pem")} }, refuse)`
+    : `require("node:net").createServer(refuse)`
+};
   server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port));
 `;
 
-test("a reset that a write meets first does not lose the response in front of it", async () => {
-  const worker = new Worker(REFUSING, { eval: true });
-  try {
-    const port = await new Promise<number>((resolve, reject) => worker.once("message", resolve).once("error", reject));
-    for (let i = 0; i < 30; i++) {
-      const client = await post(port, i % 2 === 0 ? 1024 * 1024 : MANY, false);
-      assertEquals([client.errMsg, client.statusCode, client.bytes.length], ["", 413, 30_000], `request ${i}`);
+for (const ssl of [false, true]) {
+  test(`a reset that a write meets first does not lose the response in front of it${ssl ? ", over TLS" : ""}`, async () => {
+    const worker = new Worker(refusing(ssl), { eval: true });
+    try {
+      const port = await new Promise<number>((resolve, reject) => worker.once("message", resolve).once("error", reject));
+      for (let i = 0; i < 30; i++) {
+        const client = await post(port, i % 2 === 0 ? 1024 * 1024 : MANY, false, ssl);
+        assertEquals([client.errMsg, client.statusCode, client.bytes.length], ["", 413, 30_000], `request ${i}`);
+      }
+    } finally {
+      await worker.terminate();
     }
-  } finally {
-    await worker.terminate();
-  }
-});
+  });
+}
 
 test("a response that came early stops the request, and the next one has a connection of its own", async () => {
   let taken = 0;
