@@ -213,18 +213,25 @@ function clientGone(): DOMException {
   return new DOMException("The client has gone", "AbortError");
 }
 
-/** Who waits for the end of this turn of the event loop. */
-let waiting: (() => void)[] = [];
-
 /** What a promise comes to by the end of this turn of the event loop; `undefined` if nothing, or if it is rejected. */
-function inThisTurn<Value>(promise: Promise<Value>): Promise<Value | undefined> {
-  return new Promise((resolve) => {
-    promise.then(resolve, () => resolve(undefined));
-    if (waiting.push(() => resolve(undefined)) > 1) return;
+async function inThisTurn<Value>(promise: Promise<Value>): Promise<Value | undefined> {
+  let value: Value | undefined;
+  const settled = promise.then((it) => value = it, () => undefined);
+  for (let round = 0; round < SHORT_WAIT && value === undefined; round++) await null;
+  return value ?? await Promise.race([settled, endOfTurn()]);
+}
+
+/** A body that is whole is read in so many rounds of microtasks as a rule: then nothing has to be asked of a timer. */
+const SHORT_WAIT = 8;
+
+let turn: Promise<undefined> | undefined;
+
+/** Resolves in the next turn of the event loop. */
+function endOfTurn(): Promise<undefined> {
+  return turn ??= new Promise((resolve) =>
     setTimeout(() => {
-      const all = waiting;
-      waiting = [];
-      for (const end of all) end();
-    }, 0);
-  });
+      turn = undefined;
+      resolve(undefined);
+    }, 0)
+  );
 }

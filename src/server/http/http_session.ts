@@ -169,8 +169,8 @@ export class HttpSession implements Protocol {
     this.#parser.next();
     this.#state = "handling";
     this.#readBy = 0;
-    this.#schedule();
     this.#start(exchange);
+    if (!exchange.isOver) this.#schedule();
   }
 
   #beginHandshake(head: RequestHead): void {
@@ -370,8 +370,9 @@ export class HttpSession implements Protocol {
 
   /** The client has until then for its next bytes. */
   #waitForBytes(timeout: number): void {
-    this.#readBy = deadlineIn(timeout, this.host.now);
-    this.#schedule();
+    const { now } = this.host;
+    this.#readBy = deadlineIn(timeout, now);
+    this.#schedule(now);
   }
 
   /** Each byte of a body buys time, up to the timeout: whoever is slower than the minimum rate runs out of it. */
