@@ -70,6 +70,9 @@ test("Accept-Encoding: weights are honoured; of what is liked the same br is tak
   ];
   for (const [accept, coding] of cases) assertEquals(chooseCoding(accept), coding, accept);
   assertEquals(chooseCoding("br, deflate;q=0.5", ["gzip", "deflate"]), "deflate");
+  for (const [others, coding] of [[31, "gzip"], [32, undefined]] as const) { // items that are looked at
+    assertEquals(chooseCoding("x,".repeat(others) + "gzip"), coding);
+  }
 });
 
 test("types: by nature, or those of the setting", () => {

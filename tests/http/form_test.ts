@@ -30,6 +30,23 @@ test("keys in brackets make objects, numbers in order a list, as deep as wanted"
   assertEquals(plain("a[][x]=1&a[][x]=2"), { a: [{ x: "1" }, { x: "2" }] });
 });
 
+test("twice as many lists and objects are taken as parameters, at the limit and one past it", () => {
+  const deep = (name: string, depth: number) => `${name}${"[x]".repeat(depth)}=1`;
+  const names = (text: string) => Object.keys(plain(text, 5));
+  assertEquals(names([deep("a", 5), deep("b", 5)].join("&")), ["a", "b"]);
+  assertEquals(plain([deep("a", 5), deep("b", 5), "c=1", "d[]=1"].join("&"), 5).d, undefined);
+  assertEquals(names([deep("a", 9), "b[]=1", "b[]=2", "c=3"].join("&")), ["a", "b", "c"]);
+});
+
+test("very many plus signs are blanks", () => {
+  for (const length of [255, 256, 100_000]) {
+    assertEquals(plain(`a=${"+".repeat(length)}&b=é${"+".repeat(length)}%21`), {
+      a: " ".repeat(length),
+      b: `é${" ".repeat(length)}!`,
+    });
+  }
+});
+
 test("a text and an array of the same name: the later one stays", () => {
   assertEquals(plain("a=1&a[b]=2"), { a: { b: "2" } });
   assertEquals(plain("a[b]=2&a=1"), { a: "1" });

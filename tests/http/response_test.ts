@@ -190,6 +190,37 @@ test("redirect() to what would split the answer: 500, nothing of it is sent", ()
     assertFalse(/set-cookie/i.test(head));
   }));
 
+test("redirect() that throws leaves the response as it was; what a URL may not hold is sent as escapes", () =>
+  over((request, response) => {
+    if (request.server.request_uri === "/escapes") return void response.redirect("/日本 é?q=%20#f");
+    response.status(201);
+    assertThrows(() => response.redirect("/\r\n"), TypeError);
+    assertThrows(() => response.redirect("/there", 99), RangeError);
+    response.end();
+  }, async (client) => {
+    client.send(GET + "GET /escapes HTTP/1.1\r\nHost: x\r\n\r\n");
+    const { status, header } = await client.readAnswer();
+    assertEquals([status, header["location"]], [201, undefined]);
+    assertEquals((await client.readAnswer()).header["location"], "/%E6%97%A5%E6%9C%AC%20%C3%A9?q=%20#f");
+  }));
+
+test("an encoder that fails is closed, so that nothing of it is left for the next body", () => {
+  for (const use of [(response: Response) => response.end("x".repeat(50)), (response: Response) => response.writePart("x")]) {
+    let closed = 0;
+    const encoder = () => ({
+      write(): never {
+        throw new Error("on purpose");
+      },
+      close: () => void closed++,
+    });
+    const bodyCompression = { minLength: 0, types: [], codings: ["gzip"] as const, encoder };
+    written((response) => {
+      assertThrows(() => use(response), Error, "on purpose");
+      assertEquals(closed, 1);
+    }, { bodyCompression, acceptEncoding: "gzip" });
+  }
+});
+
 test("header() sends names with capitals where words begin, or as they are spelled", () =>
   over((_request, response) => {
     response.header("x-request-ID", "1");
