@@ -15,42 +15,50 @@ async function roundTrip(port: number): Promise<void> {
   client.destroy();
 }
 
-testLanes("a client may end its side after the request and still gets the answer", async (runtime) => {
-  const server = new HttpServer("127.0.0.1", 0);
-  const asked = signal<(text: string) => void>();
-  server.on("request", (request, response) => {
-    if (request.server.request_uri === "/ping") return response.end();
-    response.detach();
-    asked.resolve((text) => response.end(text));
-  });
-  await servingOn(runtime, server, async (_server, port) => {
-    const client = await RawClient.connect(port);
-    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    client.end();
-    const answer = await asked.promise;
-    await roundTrip(port);
-    answer("late, but there");
-    assertEquals((await client.readAnswer()).body, "late, but there");
-    await client.whenEnded();
-    assertEquals(client.error, undefined);
-  });
-});
+testLanes(
+  "with http_allow_half_open a client may end its side after the request and still gets the response",
+  async (runtime) => {
+    const server = new HttpServer("127.0.0.1", 0);
+    server.set({ http_allow_half_open: true });
+    const asked = signal<(text: string) => void>();
+    server.on("request", (request, response) => {
+      if (request.server.request_uri === "/ping") return response.end();
+      response.detach();
+      asked.resolve((text) => response.end(text));
+    });
+    await servingOn(runtime, server, async (_server, port) => {
+      const client = await RawClient.connect(port);
+      client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      client.end();
+      const answer = await asked.promise;
+      await roundTrip(port);
+      answer("late, but there");
+      assertEquals((await client.readAnswer()).body, "late, but there");
+      await client.whenEnded();
+      assertEquals(client.error, undefined);
+    });
+  },
+);
 
-testLanes("a client may end its side behind three requests and gets three answers", async (runtime) => {
-  const server = new HttpServer("127.0.0.1", 0);
-  server.on("request", async (request, response) => {
-    await Promise.resolve();
-    response.end(String(request.server.request_uri));
-  });
-  await servingOn(runtime, server, async (_server, port) => {
-    const client = await RawClient.connect(port);
-    for (const path of ["/1", "/2", "/3"]) client.send(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
-    client.end();
-    for (const path of ["/1", "/2", "/3"]) assertEquals((await client.readAnswer()).body, path);
-    await client.whenEnded();
-    assertEquals(client.error, undefined);
-  });
-});
+testLanes(
+  "with http_allow_half_open a client may end its side behind three requests and gets three responses",
+  async (runtime) => {
+    const server = new HttpServer("127.0.0.1", 0);
+    server.set({ http_allow_half_open: true });
+    server.on("request", async (request, response) => {
+      await Promise.resolve();
+      response.end(String(request.server.request_uri));
+    });
+    await servingOn(runtime, server, async (_server, port) => {
+      const client = await RawClient.connect(port);
+      for (const path of ["/1", "/2", "/3"]) client.send(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      client.end();
+      for (const path of ["/1", "/2", "/3"]) assertEquals((await client.readAnswer()).body, path);
+      await client.whenEnded();
+      assertEquals(client.error, undefined);
+    });
+  },
+);
 
 testLanes("a WebSocket client that ends TCP without a Close: close is called, and TCP ends from both sides", async (runtime) => {
   const server = new WebSocketServer("127.0.0.1", 0);

@@ -196,24 +196,27 @@ testLanes("TLS: a client that goes away without a word is noticed", async (runti
   });
 });
 
-testLanes("TLS: a client may end its side after the request and still gets the answer", async (runtime) => {
-  const server = new HttpServer("127.0.0.1", 0, SWOOLE_BASE, TYPE);
-  server.set(tlsSettings);
-  const asked = signal<(text: string) => void>();
-  server.on("request", (_request, response) => {
-    response.detach();
-    asked.resolve((text) => response.end(text));
-  });
-  await servingOn(runtime, server, async (_server, port) => {
-    const client = await connectTls(port);
-    client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    client.end();
-    const answer = await asked.promise;
-    const other = await connectTls(port); // a round trip, in which the end arrives
-    other.destroy();
-    answer("late, but there");
-    assertEquals((await client.readAnswer()).body, "late, but there");
-    await client.whenEnded();
-    client.destroy();
-  });
-});
+testLanes(
+  "TLS: with http_allow_half_open a client may end its side after the request and still gets the response",
+  async (runtime) => {
+    const server = new HttpServer("127.0.0.1", 0, SWOOLE_BASE, TYPE);
+    server.set({ ...tlsSettings, http_allow_half_open: true });
+    const asked = signal<(text: string) => void>();
+    server.on("request", (_request, response) => {
+      response.detach();
+      asked.resolve((text) => response.end(text));
+    });
+    await servingOn(runtime, server, async (_server, port) => {
+      const client = await connectTls(port);
+      client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      client.end();
+      const answer = await asked.promise;
+      const other = await connectTls(port); // a round trip, in which the end arrives
+      other.destroy();
+      answer("late, but there");
+      assertEquals((await client.readAnswer()).body, "late, but there");
+      await client.whenEnded();
+      client.destroy();
+    });
+  },
+);
