@@ -113,6 +113,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     sent: [
       refusal("400 Bad Request", "this is a WebSocket: the request has no Upgrade header", undefined, "keep-alive"),
     ],
+    events: ["upgrade=false err=8504", "push=false"],
   },
   "co-upgrade-nokey": {
     reason: STRICT,
