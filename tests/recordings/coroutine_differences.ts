@@ -109,7 +109,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     events: ["upgrade=true", closeFrame("r".repeat(123)), "close=false"],
   },
   "co-upgrade-plain": {
-    reason: PLAIN,
+    reason: `${PLAIN}; ${CODES}`,
     sent: [
       refusal("400 Bad Request", "this is a WebSocket: the request has no Upgrade header", undefined, "keep-alive"),
     ],
