@@ -9,13 +9,15 @@ import { WEBSOCKET_STATUS_HANDSHAKE } from "../../constants.ts";
 import { encodeClose } from "../../websocket/close_code.ts";
 import { answerFields, checkHandshake } from "../../websocket/handshake.ts";
 import { EVENT_NAMES } from "../events.ts";
+import type { Exchange } from "../http/exchange.ts";
 import type { HttpRequest } from "../http/http_request.ts";
-import type { HttpResponse } from "../http/http_response.ts";
+import type { HttpResponse, WaitingResponse } from "../http/http_response.ts";
 import { ProgramHttpHost } from "../http_server.ts";
 import { HttpSession } from "../http/http_session.ts";
 import type { PortCore, Style } from "../port_core.ts";
 import { refuse } from "../http/refusal.ts";
 import { HandledWebSocket, HandlerHost } from "./handled_websocket.ts";
+import { HandshakeResponse } from "./handshake_response.ts";
 import { WebSocketSession } from "./websocket_session.ts";
 
 /** The page for plain HTTP where nothing answers it (Swoole page "WebSocket\Server", onRequest). */
@@ -49,6 +51,12 @@ class HandshakeHost extends ProgramHttpHost {
     this.#core = core;
     this.#server = server;
     this.#frames = new HandlerHost(core, server);
+  }
+
+  override makeResponse(exchange: Exchange, request: HttpRequest): WaitingResponse {
+    const { compression } = this.#core;
+    const isOwn = exchange.isUpgrade && compression !== undefined && this.#core.handler("handshake") !== undefined;
+    return isOwn ? new HandshakeResponse(exchange, compression) : super.makeResponse(exchange, request);
   }
 
   override onRequest(request: HttpRequest, response: HttpResponse): void | Promise<void> {
