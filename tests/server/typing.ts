@@ -53,8 +53,15 @@ port.on("message", (_server, frame: string) => frame.length);
 server.set({ open_length_check: true, package_length_type: "n", package_length_func: (data) => data.length });
 port.set({ open_websocket_protocol: true, package_max_length: 1 });
 
+server.set({ worker_num: 1, daemonize: false, enable_coroutine: true, package_max_length: 1 });
+port.set({ open_http2_protocol: false });
+
 // @ts-expect-error: there is no such setting
 server.set({ worker_nun: 1 });
+// @ts-expect-error: there is one worker
+server.set({ worker_num: 4 });
+// @ts-expect-error: the program stays in the foreground
+server.set({ daemonize: true });
 // @ts-expect-error: a number is needed
 server.set({ package_max_length: "2M" });
 // @ts-expect-error: there is no such length
