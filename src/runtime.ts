@@ -438,6 +438,13 @@ export async function loadRuntime(): Promise<Runtime> {
   return loaded ??= await loader();
 }
 
+/** Calls back in a later turn of the event loop, once the sockets and timers that are ready have had theirs. @internal */
+export function nextTurn(work: () => void): void {
+  const runtime = currentRuntime();
+  if (runtime?.nextTurn !== undefined) runtime.nextTurn(work);
+  else setTimeout(work, 0);
+}
+
 /** The adapter in use, if it is there already. @internal */
 export function currentRuntime(): Runtime | undefined {
   return chosen ?? loaded;

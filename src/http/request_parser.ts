@@ -7,6 +7,7 @@
 import { mediaType } from "./form.ts";
 import { type HttpFailure, parseHead, type RequestHead } from "./head.ts";
 import { type MessageLimits, MessageParser } from "./message_parser.ts";
+import { hasToken } from "../websocket/handshake.ts";
 
 /** What a client may send before it is refused. Sizes in octets. */
 export interface RequestLimits extends MessageLimits {
@@ -17,6 +18,11 @@ export interface RequestLimits extends MessageLimits {
 /** Whether a body is a form with files. */
 export function isMultipart(head: RequestHead): boolean {
   return mediaType(head.header["content-type"]) === "multipart/form-data";
+}
+
+/** Whether a client waits for 100 before it sends the body (RFC 9110 section 10.1.1). */
+export function expectsContinue({ version, header }: RequestHead): boolean {
+  return version === "1.1" && header["expect"] !== undefined && hasToken(header["expect"], "100-continue");
 }
 
 /** The parser of the requests on one connection. */

@@ -6,10 +6,12 @@
 
 import { writeLatin1 } from "../../bytes.ts";
 import type { Connection, Protocol } from "../../connection.ts";
+import { deadlineIn } from "../../delay.ts";
 import type { HttpFailure, RequestHead } from "../../http/head.ts";
-import { isMultipart, RequestParser } from "../../http/request_parser.ts";
+import { expectsContinue, isMultipart, RequestParser } from "../../http/request_parser.ts";
+import { nextTurn } from "../../runtime.ts";
 import type { Compression } from "../../websocket/deflate/compression.ts";
-import { hasToken, isUpgrade } from "../../websocket/handshake.ts";
+import { isUpgrade } from "../../websocket/handshake.ts";
 import { Exchange } from "./exchange.ts";
 import { FormReader } from "./form_reader.ts";
 import type { HttpHost } from "./http_host.ts";
@@ -19,7 +21,8 @@ import { WaitingResponse } from "./http_response.ts";
 import { ReadAhead } from "./read_ahead.ts";
 import { refusal, refuse } from "./refusal.ts";
 
-const NO_BODY = new Uint8Array(0);
+/** So many requests of one connection are begun before other connections have their turn. */
+const REQUESTS_PER_TURN = 256;
 
 /** The HTTP protocol of one connection. */
 export class HttpSession implements Protocol {
@@ -40,6 +43,7 @@ export class HttpSession implements Protocol {
   #remaining = 0; // of that time, while we do not read
   #lastHeard: number; // when bytes last arrived
   #isReading = false; // inside of `receive()`
+  #isTurnOver = false; // many requests came at once, and others have their turn
   #isPaused = false;
   #isClosing = false; // behind the response that is pending
   #peerEnded = false; // with `http_allow_half_open`
@@ -87,7 +91,7 @@ export class HttpSession implements Protocol {
   }
 
   receiveEnd(): void {
-    const isPending = this.#state === "handling" || this.#state === "draining";
+    const isPending = this.#state === "handling" || this.#state === "draining" || this.#isTurnOver;
     if (this.host.allowsHalfOpen && isPending) this.#peerEnded = true;
     else this.connection.end(false); // the client has gone: what was written is sent, and nothing else
   }
@@ -95,6 +99,7 @@ export class HttpSession implements Protocol {
   /** Whether bytes that arrive belong to a request that nothing has to be waited for. */
   get #readsRequests(): boolean {
     const state = this.#state;
+    if (this.#isTurnOver) return false;
     return state === "idle" || state === "head" || state === "body" || state === "uploading";
   }
 
@@ -102,8 +107,12 @@ export class HttpSession implements Protocol {
   #read(chunk: Uint8Array, at: number): number {
     const parser = this.#parser;
     this.#isReading = true;
-    while (at < chunk.length && this.#readsRequests) {
+    for (let requests = 0; at < chunk.length && this.#readsRequests;) {
       const from = at;
+      if (this.#state === "idle" && ++requests > REQUESTS_PER_TURN) {
+        this.#endTurn();
+        break;
+      }
       at = parser.receive(chunk, at);
       if (this.#state === "uploading") {
         this.#onUploaded(at - from);
@@ -123,13 +132,22 @@ export class HttpSession implements Protocol {
     return at;
   }
 
+  /** Many requests came at once: the others have their turn before the next one. */
+  #endTurn(): void {
+    this.#isTurnOver = true;
+    nextTurn(() => {
+      this.#isTurnOver = false;
+      if (this.#readsRequests) this.connection.gather(() => this.#readOn());
+    });
+  }
+
   /** Reads what was held back, in the state idle. */
   #readOn(): void {
     const { connection } = this;
     const ahead = this.#ahead;
     if (ahead?.size) connection.gather(() => ahead.consume((bytes, at) => this.#read(bytes, at)));
     if (this.#isSwitched) return this.#passOn();
-    if (this.#peerEnded && this.#exchange === undefined && this.#state !== "draining") connection.end(false);
+    if (this.#peerEnded && this.#exchange === undefined && this.#state !== "draining" && !this.#isTurnOver) connection.end(false);
     this.#updateReading();
   }
 
@@ -175,7 +193,7 @@ export class HttpSession implements Protocol {
 
   #beginHandshake(head: RequestHead): void {
     this.status = 1;
-    const exchange = this.#exchange = new Exchange(this, head, NO_BODY, true);
+    const exchange = this.#exchange = new Exchange(this, head, new Uint8Array(0), true);
     this.#state = "handshake";
     this.#readBy = 0;
     exchange.deadline = deadlineIn(this.host.handshakeTimeout, this.host.now);
@@ -479,13 +497,4 @@ export class HttpSession implements Protocol {
     writeLatin1(text, connection.memory, at);
     connection.commit(text.length);
   }
-}
-
-function expectsContinue({ version, header }: RequestHead): boolean {
-  return version === "1.1" && header["expect"] !== undefined && hasToken(header["expect"], "100-continue");
-}
-
-/** When a timeout is up; 0, for never, when there is none. */
-function deadlineIn(timeout: number, now: number): number {
-  return timeout === 0 ? 0 : now + timeout;
 }

@@ -17,7 +17,7 @@ import {
   WEBSOCKET_STATUS_ACTIVE,
   WEBSOCKET_STATUS_CLOSING,
 } from "../../constants.ts";
-import { currentRuntime } from "../../runtime.ts";
+import { nextTurn } from "../../runtime.ts";
 import type { Compression } from "../../websocket/deflate/compression.ts";
 import { type CloseFrame, Frame } from "../../websocket/frame.ts";
 import { closeFrameOf, type Outgoing } from "../../websocket/pack.ts";
@@ -276,8 +276,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   onTurnOver(): void {
     this.#isTurnOver = true;
     this.updateReading();
-    const wait = currentRuntime()?.nextTurn ?? ((work: () => void) => void setTimeout(work, 0));
-    wait(() => {
+    nextTurn(() => {
       this.#isTurnOver = false;
       this.onGoOn(() => this.protocol.goOn());
     });
