@@ -13,6 +13,7 @@ import { encoder } from "./content_encoder.ts";
 import { connectionLimit, outOfDescriptors } from "./descriptors.ts";
 import { listenDatagram } from "./datagrams.ts";
 import { files } from "./files.ts";
+import { signals } from "./signals.ts";
 import { zlibEngine } from "./zlib.ts";
 
 // The part of Bun that is used here, so that this file type-checks everywhere.
@@ -280,5 +281,6 @@ export const runtime: Runtime = {
   deflate: zlibEngine,
   encoder,
   decompressor,
+  signals,
   ...files,
 };

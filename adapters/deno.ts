@@ -11,6 +11,7 @@ import { decompressor } from "./content_decoder.ts";
 import { encoder } from "./content_encoder.ts";
 import { listenDatagram } from "./datagrams.ts";
 import { files } from "./files.ts";
+import { signals } from "./signals.ts";
 import { zlibEngine } from "./zlib.ts";
 
 /**
@@ -302,5 +303,6 @@ export const runtime: Runtime = {
   deflate: zlibEngine,
   encoder,
   decompressor,
+  signals,
   ...files,
 };

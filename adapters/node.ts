@@ -30,6 +30,7 @@ import { connectionLimit, outOfDescriptors } from "./descriptors.ts";
 import { listenDatagram } from "./datagrams.ts";
 import { NEVER, secureWith, transportOver } from "./deno_transport.ts";
 import { files } from "./files.ts";
+import { signals } from "./signals.ts";
 import { certificateOf, ClientJudge, clientOptions, failure, judgeServer, serverOptions } from "./node_tls.ts";
 import { zlibEngine } from "./zlib.ts";
 
@@ -352,5 +353,6 @@ export const runtime: Runtime = {
   deflate: zlibEngine,
   encoder,
   decompressor,
+  signals,
   ...files,
 };

@@ -315,6 +315,25 @@ export interface FolderEntry {
   readonly isFolder: boolean;
 }
 
+/** A signal that asks a program to end. */
+export type SignalName = "SIGINT" | "SIGTERM";
+
+/** The signals of the process, and its end. */
+export interface SignalControl {
+  /**
+   * Calls back for each signal of a name, which then does nothing else, before other listeners. Does not keep the program alive.
+   *
+   * @returns Ends that.
+   */
+  listen(name: SignalName, listener: () => void): () => void;
+  /** How many listeners there are, the program's own included as far as they can be seen. */
+  count(name: SignalName): number;
+  /** Chooses the exit code of the process, however it ends, unless the program has chosen one. */
+  failWith(code: number): void;
+  /** Ends the process at once; with the code that was chosen unless another one is given. */
+  exit(code?: number): void;
+}
+
 /** What an adapter provides. */
 export interface Runtime {
   /** The name, for people. */
@@ -354,6 +373,8 @@ export interface Runtime {
    * does not tell more), or TLS (`ERR_SSL_…`, `ERR_TLS_OPTION` for options that cannot be used, or not in this runtime).
    */
   connect(options: ConnectOptions): Promise<BytePipe>;
+  /** Signals that stop servers, if the runtime has any. */
+  readonly signals?: SignalControl;
   /**
    * Calls back once the sockets and timers that are ready have had their turn, if the runtime can do that sooner than `setTimeout()`.
    */

@@ -20,7 +20,6 @@ import { ServerWebSocketHost } from "../server/websocket/websocket_host.ts";
 import { describe } from "../setting_kinds.ts";
 import { systemCode } from "../system_codes.ts";
 import { encodeClose } from "../websocket/close_code.ts";
-import { delayOf, LONGEST_DELAY } from "./alarm.ts";
 import { type ChannelHost, WebSocketChannel } from "./channel.ts";
 import { HttpResponse, type UpgradePolicy } from "./response.ts";
 import { Router } from "./router.ts";
@@ -62,8 +61,6 @@ export class HttpServer {
   port: number;
   /** Whether it speaks TLS. */
   readonly ssl: boolean;
-  /** Settles when the server has stopped, after `shutdown()`. */
-  readonly finished: Promise<void>;
   /** Why `start()` has failed, as a number of the system; 0 if it has not, or if it failed for another reason. */
   errCode = 0;
   /** Why `start()` has failed, in words. */
@@ -95,13 +92,17 @@ export class HttpServer {
     this.ssl = ssl;
     this.#reusePort = reusePort;
     const core = this.#core = new ServerCore(this);
-    core.style = coroutineStyle(core, this.#router);
-    this.finished = core.finished;
+    core.speak("http", () => coroutineStyle(core, this.#router));
   }
 
   /** The settings given to `set()` so far: a copy, which cannot be changed. */
   get settings(): Readonly<ServerSettings> {
     return Object.freeze({ ...this.#core.given });
+  }
+
+  /** Settles when the server has stopped after `shutdown()`, and its handlers have settled or were given up. Anew for each start. */
+  get finished(): Promise<void> {
+    return this.#core.finished;
   }
 
   /**
@@ -166,6 +167,8 @@ export class HttpServer {
       this.errMsg = (error as Error).message;
       throw error;
     }
+    this.errCode = 0;
+    this.errMsg = "";
     return true;
   }
 
@@ -180,15 +183,17 @@ export class HttpServer {
   }
 
   /**
-   * Stops the server: no more connections are accepted, idle ones are ended, answers that are being made are finished. Open
-   * WebSockets go on until they end by themselves, as in Swoole. `finished` settles when the last one has.
+   * Stops the server: no more connections are accepted, idle ones are ended, responses that are being made are finished. Open
+   * WebSockets go on until they end by themselves, as in Swoole. `finished` settles when the last one has, and all handlers.
    *
-   * @param patience After this many seconds what is left is told to go: WebSockets are closed with 1001, and dropped after
-   * `websocket_close_timeout`. For ever unless given. While the server stops, another call can shorten that time.
+   * @param timeout After this many seconds WebSockets that are left are closed with 1001; after `websocket_close_timeout` more, all
+   * that is left is cut off. `max_wait_time` unless given; `Infinity` for never. While the server stops, another call can shorten
+   * that time.
    * @returns `false` when the server is not running, or stops as soon as that anyway.
+   * @throws {RangeError} For what is no number of seconds.
    */
-  shutdown(patience: number = Infinity): boolean {
-    return this.#core.shutdown(delayOf(patience) < LONGEST_DELAY ? patience : Infinity);
+  shutdown(timeout: number = this.#core.patience): boolean {
+    return this.#core.shutdown(timeout + this.#core.settings.websocket_close_timeout, timeout);
   }
 }
 

@@ -14,6 +14,9 @@ import { listen } from "./listening.ts";
 import { logError } from "./log.ts";
 import { isPromise, type Place, PortCore, portOf, type ProtocolName, type Style } from "./port_core.ts";
 import { RequestQueue, UNLIMITED } from "./http/request_queue.ts";
+import { RunningHandlers } from "./running_handlers.ts";
+import { Shutdown } from "./shutdown.ts";
+import { signalsOf } from "./signals.ts";
 import { checkFiles, checkTls } from "./settings/start_checks.ts";
 import { Timers } from "./timers.ts";
 
@@ -26,9 +29,13 @@ export class ServerCore extends PortCore {
   /** All ports, its own first. */
   readonly ports: PortCore[] = [this];
   /** `defer`, `tick`, `after`. */
-  readonly timers: Timers = new Timers((error) => this.fault(error));
-  /** Settles when the server has stopped. */
-  readonly finished: Promise<void>;
+  readonly timers: Timers = new Timers((work) => this.run(undefined, work));
+  /** Settles when the server has stopped; of a server that starts again, anew. */
+  finished: Promise<void>;
+  /** The handlers that have not settled. */
+  handlers: RunningHandlers = new RunningHandlers();
+  /** Whether something was cut off when the server stopped. */
+  wasCutOff = false;
   /** When the server started to listen, milliseconds since 1970. */
   startTime = 0;
   /** What the server itself speaks. */
@@ -47,8 +54,8 @@ export class ServerCore extends PortCore {
   #leaving: Connection | undefined = undefined;
   #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
   #finish!: () => void;
-  #patienceEnd = Infinity; // when connections are told to close, by `performance.now()`; 0 when they were
-  #stopTimer: ReturnType<typeof setTimeout> | undefined = undefined;
+  #lastFd: number | undefined = undefined; // of a table that is gone
+  #shutdown: Shutdown | undefined = undefined;
 
   constructor(server: unknown) {
     super();
@@ -80,7 +87,7 @@ export class ServerCore extends PortCore {
 
   /** Adds a port. */
   addPort(place: Place): PortCore {
-    if (this.#state !== "new" || this.#table !== undefined) throw new Error("Cannot add a port: the server has started");
+    if (this.hasStarted) throw new Error("Cannot add a port: the server has started");
     const port = new PortCore(this);
     port.place = place;
     this.ports.push(port);
@@ -94,6 +101,11 @@ export class ServerCore extends PortCore {
   /** The adapter, once the server starts. */
   get runtime(): Runtime | undefined {
     return this.#runtime;
+  }
+
+  /** Whether ports and settings are fixed: it runs, or stops. */
+  get hasStarted(): boolean {
+    return this.#state !== "stopped" && (this.#state !== "new" || this.#table !== undefined);
   }
 
   /** Whether it accepts connections. */
@@ -111,7 +123,7 @@ export class ServerCore extends PortCore {
     this.requests = isLimited ? new RequestQueue(max_concurrency, worker_max_concurrency) : undefined;
     return this.#table = new ConnectionTable({
       maxConnections: settings.max_connection,
-      firstFd: settings.start_session_id,
+      firstFd: this.#lastFd ?? settings.start_session_id,
       lingerTimeout: this.lingerTimeout,
       highWatermark: this.highWatermark,
       lowWatermark: this.lowWatermark,
@@ -137,6 +149,10 @@ export class ServerCore extends PortCore {
    * @returns Its port.
    */
   async start(place: Place): Promise<number> {
+    if (this.#state === "stopping") {
+      throw new Error("Cannot start the server: it is stopping; `finished` tells when it has stopped");
+    }
+    if (this.#state === "stopped") this.#begin();
     if (this.#state !== "new") throw new Error("Cannot start the server: it has been started before");
     this.place = place;
     checkTls(this.ports);
@@ -152,21 +168,43 @@ export class ServerCore extends PortCore {
         if (this.#isStopping) throw new Error("Cannot start the server: it was shut down meanwhile");
       }
       this.#housekeeping = new Housekeeping(this, runtime);
-      await this.#housekeeping.start();
-      if (this.#isStopping) throw new Error("Cannot start the server: it was shut down meanwhile");
+      this.#housekeeping.start();
     } catch (error) {
       await this.#closeListeners();
       await this.#housekeeping?.stop();
       if (!this.#isStopping) this.#state = "new";
       if (this.#table?.size === 0) {
-        this.#table = undefined;
+        this.#dropTable();
         for (const port of this.ports) port.reset();
       }
       throw error;
     }
     this.#state = "running";
     this.startTime = Date.now();
+    const signals = this.#runtime.signals;
+    if (signals !== undefined && this.settings.enable_signal_handlers) signalsOf(signals).add(this);
     return this.boundPort;
+  }
+
+  /** Forgets an earlier life: what is left of it are handlers, settings, ports and the last fd. */
+  #begin(): void {
+    this.#state = "new";
+    this.#dropTable();
+    this.style = this.makeStyle(this.protocolName, this);
+    this.finished = new Promise((resolve) => this.#finish = resolve);
+    this.handlers = new RunningHandlers(); // what was cut off is waited for no more
+    this.wasCutOff = false;
+    this.#shutdown = undefined;
+    for (const port of this.ports) {
+      if (port !== this && port.boundPort !== 0) port.place = { ...port.place!, port: port.boundPort };
+      port.reset();
+    }
+    Object.assign(this.shared, { requestCount: 0, responseCount: 0, receivedBytes: 0, sentBytes: 0, lastError: 0 });
+  }
+
+  #dropTable(): void {
+    this.#lastFd = this.#table?.lastFd ?? this.#lastFd;
+    this.#table = undefined;
   }
 
   #closeListeners(): Promise<unknown> {
@@ -188,60 +226,55 @@ export class ServerCore extends PortCore {
     return this.#prepare().accept(pipe, port.makeProtocol, port)?.fd ?? 0;
   }
 
+  /** How long a shutdown waits that is not told, in seconds: `max_wait_time`. */
+  get patience(): number {
+    return this.settings.max_wait_time || Infinity;
+  }
+
   /**
-   * See `Server.shutdown()`.
+   * See `Server.shutdown()`. While the server stops, a shorter time replaces a longer one.
    *
-   * @param patience How long connections may take their time before they are told to go, in seconds. While the server stops, a
-   * shorter time replaces a longer one.
+   * @param wait How long handlers and responses are waited for, in seconds, before they are cut off.
+   * @param tell When WebSockets are told to close, in seconds, where they may take their time.
    */
-  shutdown(patience = 0): boolean {
-    if (this.#state === "stopping") return this.#wait(patience);
+  shutdown(wait: number = this.patience, tell = 0): boolean {
+    for (const time of [wait, tell]) {
+      if (!(time >= 0)) throw new RangeError(`Cannot shut down: ${time} is no number of seconds`);
+    }
+    if (this.#state === "stopping") return this.#shutdown!.within(wait, tell);
     if (this.#isStopping || this.#table === undefined) return false;
     this.#state = "stopping";
-    this.#stop(this.#table, patience);
+    this.#stop(this.#table, wait, tell);
     return true;
+  }
+
+  /** A signal has come. */
+  stopSoon(): void {
+    this.shutdown();
   }
 
   get #isStopping(): boolean {
     return this.#state === "stopping" || this.#state === "stopped";
   }
 
-  async #stop(table: ConnectionTable, patience: number): Promise<void> {
+  async #stop(table: ConnectionTable, wait: number, tell: number): Promise<void> {
+    const shutdown = this.#shutdown = new Shutdown(this, table);
     this.emit("beforeshutdown"); // which may still send datagrams
     const closed = this.#closeListeners();
     this.timers.clearAll();
-    if (patience > 0) this.#dismissAll(true);
-    this.#wait(patience);
+    shutdown.within(wait, tell);
     await Promise.all([closed, table.whenEmpty(), this.#housekeeping?.stop()]);
-    clearTimeout(this.#stopTimer);
-    for (const port of this.ports) port.closeCompression();
-    this.#state = "stopped";
+    await shutdown.whenIdle();
     this.emit("workerstop", 0);
     this.emit("shutdown");
+    await shutdown.whenIdle();
+    shutdown.end();
+    this.timers.clearAll(); // those that were set meanwhile
+    for (const port of this.ports) port.closeCompression();
+    this.#state = "stopped";
+    const signals = this.#runtime?.signals;
+    if (signals !== undefined) signalsOf(signals).remove(this);
     this.#finish();
-  }
-
-  #dismissAll(patient: boolean): void {
-    for (const connection of [...this.#table!.connections()]) {
-      connection.gather(() => portOf(connection).style.dismiss(connection, patient));
-    }
-  }
-
-  /** Tells connections to go when they have had their time. Returns `false` when they had no more than that anyway. */
-  #wait(patience: number): boolean {
-    const end = performance.now() + patience * 1000;
-    if (end >= this.#patienceEnd) return false;
-    this.#patienceEnd = end;
-    clearTimeout(this.#stopTimer);
-    if (patience > 0) this.#stopTimer = setTimeout(() => this.#insist(), delayOf(patience));
-    else this.#insist();
-    return true;
-  }
-
-  #insist(): void {
-    this.#patienceEnd = 0;
-    this.#dismissAll(false);
-    this.#stopTimer = setTimeout(() => this.#table!.abortAll(), delayOf(this.settings.websocket_close_timeout));
   }
 
   // ---- connections --------------------------------------------------------------------------------------------------
@@ -282,7 +315,10 @@ export class ServerCore extends PortCore {
     if (handler === undefined) return this.#log(error, connection);
     try {
       const result = handler(this.server, error, connection?.fd ?? 0);
-      if (isPromise(result)) result.then(undefined, (second) => this.#log(second, connection));
+      if (!isPromise(result)) return;
+      const { handlers } = this;
+      handlers.enter();
+      result.then(undefined, (second) => this.#log(second, connection)).then(() => handlers.leave());
     } catch (second) {
       this.#log(second, connection);
     }

@@ -1,5 +1,5 @@
 /**
- * The files that a server keeps while it runs: `pid_file` and `stats_file`.
+ * The file that a server writes while it runs: `stats_file`.
  *
  * @module
  */
@@ -8,30 +8,21 @@ import type { Runtime } from "../runtime.ts";
 import type { ServerCore } from "./core.ts";
 import { collectStats, toStatsFile } from "./stats.ts";
 
-/** Writes files, and removes what is of no use afterwards. */
+/** Writes the counters of a server to a file, again and again. */
 export class Housekeeping {
   readonly #core: ServerCore;
   readonly #runtime: Runtime;
   #timer: ReturnType<typeof setInterval> | undefined = undefined;
   #writing: Promise<void> | undefined = undefined;
-  #hasPidFile = false;
 
   constructor(core: ServerCore, runtime: Runtime) {
     this.#core = core;
     this.#runtime = runtime;
   }
 
-  /** Begins. Rejects when the `pid_file` cannot be written. */
-  async start(): Promise<void> {
-    const { pid_file, stats_file, stats_timer_interval } = this.#core.settings;
-    if (pid_file !== "") {
-      try {
-        await this.#runtime.writeTextFile(pid_file, `${this.#runtime.pid}`);
-      } catch (cause) {
-        throw new Error(`Cannot write pid_file: ${cause instanceof Error ? cause.message : cause}`, { cause });
-      }
-      this.#hasPidFile = true;
-    }
+  /** Begins. */
+  start(): void {
+    const { stats_file, stats_timer_interval } = this.#core.settings;
     if (stats_file === "") return;
     this.#timer = setInterval(() => this.#writeStats(stats_file), stats_timer_interval);
     (this.#timer as unknown as { unref?(): void }).unref?.(); // the server keeps the program alive, not this
@@ -45,12 +36,9 @@ export class Housekeeping {
       .then(() => this.#writing = undefined);
   }
 
-  /** Ends. */
+  /** Ends, once what is being written is written. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#writing;
-    if (!this.#hasPidFile) return;
-    this.#hasPidFile = false;
-    await this.#runtime.removeFile(this.#core.settings.pid_file).catch((error) => this.#core.fault(error));
   }
 }

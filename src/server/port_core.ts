@@ -136,7 +136,7 @@ export class PortCore implements ConnectionOrigin {
     checkSettings(settings);
     if (this.#isMain) this.#checkProtocols(settings);
     else checkPortSettings(settings);
-    if (this.table !== undefined) throw new Error("Cannot change the settings: the server has started");
+    if (this.main.hasStarted) throw new Error("Cannot change the settings: the server has started");
     Object.assign(this.given, settings);
     this.#hasSettings = true;
   }
@@ -228,6 +228,7 @@ export class PortCore implements ConnectionOrigin {
   /** No connection is left. */
   closeCompression(): void {
     this.#compression?.close();
+    this.#compression = undefined;
   }
 
   // ---- what belongs to the server -----------------------------------------------------------------------------------
@@ -326,7 +327,13 @@ export class PortCore implements ConnectionOrigin {
   run(connection: Connection | undefined, work: () => unknown, cause?: unknown): void | Promise<void> {
     try {
       const result = work();
-      if (isPromise(result)) return result.then(() => {}, (error) => this.fault(error, connection, cause));
+      if (!isPromise(result)) return;
+      const { handlers } = this.main;
+      handlers.enter();
+      return result.then(() => handlers.leave(), (error) => {
+        this.fault(error, connection, cause);
+        handlers.leave();
+      });
     } catch (error) {
       this.fault(error, connection, cause);
     }

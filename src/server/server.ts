@@ -54,8 +54,6 @@ export class Server extends ServerConnections {
   readonly connections: ConnectionList;
   /** All ports, the server's own first, then those of `listen()`. */
   readonly ports: readonly ServerPort<this>[];
-  /** Settles when the server has stopped, after `shutdown()`. */
-  readonly finished: Promise<void>;
 
   readonly #core: ServerCore;
 
@@ -94,10 +92,14 @@ export class Server extends ServerConnections {
     const core = this.#core = connectionsCore(this);
     core.place = place;
     core.speak("raw", rawStyle);
-    this.finished = core.finished;
     const info = (fd: number) => this.getClientInfo(fd);
     this.connections = new ConnectionList(() => core.table, info);
     this.ports = [new ServerPort<this>(core, info)];
+  }
+
+  /** Settles when the server has stopped after `shutdown()`, and its handlers have settled or were given up. Anew for each start. */
+  get finished(): Promise<void> {
+    return this.#core.finished;
   }
 
   // ---- setting up ---------------------------------------------------------------------------------------------------
@@ -201,13 +203,17 @@ export class Server extends ServerConnections {
   }
 
   /**
-   * Stops the server: no more connections are accepted, WebSockets are closed with 1001, answers that are being made are
-   * finished, and what has not ended within `websocket_close_timeout` is dropped. `finished` settles at the end.
+   * Stops the server: no more connections are accepted, WebSockets are closed with 1001 and dropped after
+   * `websocket_close_timeout`, responses that are being made are finished. `finished` settles when all handlers have, too. The
+   * server can be started again then.
    *
-   * @returns `false` when the server is not running.
+   * @param timeout How many seconds handlers and responses are waited for before they are cut off; `max_wait_time` unless given,
+   * `Infinity` for ever. While the server stops, another call can shorten that time.
+   * @returns `false` when the server is not running, or stops as soon as that anyway.
+   * @throws {RangeError} For what is no number of seconds.
    */
-  shutdown(): boolean {
-    return this.#core.shutdown();
+  shutdown(timeout?: number): boolean {
+    return this.#core.shutdown(timeout);
   }
 
   /**

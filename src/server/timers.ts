@@ -7,12 +7,12 @@
 /** Timers by number, so that they can be cleared one by one and all together. */
 export class Timers {
   readonly #running: Map<number, { handle: ReturnType<typeof setTimeout>; repeats: boolean }> = new Map();
-  readonly #failed: (error: unknown) => void;
+  readonly #run: (work: () => unknown) => void;
   #last = 0;
 
-  /** @param failed Receives what a callback throws. */
-  constructor(failed: (error: unknown) => void) {
-    this.#failed = failed;
+  /** @param run Runs a callback, and deals with what it throws. */
+  constructor(run: (work: () => unknown) => void) {
+    this.#run = run;
   }
 
   /** Runs `callback` every `ms` milliseconds; it receives the number of the timer, then `args`. */
@@ -56,14 +56,5 @@ export class Timers {
   #next(ms: number): number {
     if (!(ms >= 1 && ms <= 0x7fffffff)) throw new RangeError(`Cannot set a timer: ${ms} is not in the range 1 to 2147483647 ms`);
     return ++this.#last;
-  }
-
-  #run(callback: () => unknown): void {
-    try {
-      const result = callback();
-      if (result instanceof Promise) result.catch(this.#failed);
-    } catch (error) {
-      this.#failed(error);
-    }
   }
 }

@@ -59,15 +59,15 @@ test("start() refuses to work without the handler that a server needs, and works
   await serving(server, async () => {});
 });
 
-test("start() works once", async () => {
+test("start() refuses to work while the server runs or stops", async () => {
   const server = idleServer();
   const starting = server.start();
   await assertRejects(() => server.start(), Error, "started before");
   await starting;
   await assertRejects(() => server.start(), Error, "started before");
   server.shutdown();
+  await assertRejects(() => server.start(), Error, "it is stopping");
   await server.finished;
-  await assertRejects(() => server.start(), Error, "started before");
 });
 
 test("start() tells which address is in use, and can be tried again", async () => {

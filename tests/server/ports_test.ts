@@ -315,7 +315,7 @@ test("a port refuses what holds for the whole server, and what its server has no
   const server = new HttpServer("127.0.0.1", 0);
   server.on("request", (_request, response) => response.end());
   const port = server.listen("127.0.0.1", 0);
-  for (const key of ["max_connection", "pid_file", "log_file", "event_object"]) {
+  for (const key of ["max_connection", "max_wait_time", "enable_signal_handlers", "log_file", "event_object"]) {
     assertThrows(() => port.set({ [key]: 1 } as never), TypeError, key);
   }
   assertThrows(() => port.set({ max_conn: 1 } as never), TypeError, "max_conn on a port");

@@ -228,40 +228,6 @@ async function inFolder(work: (folder: string) => Promise<void>): Promise<void> 
   }
 }
 
-test("pid_file has the number of the process while the server runs", () =>
-  inFolder(async (folder) => {
-    const path = join(folder, "pid");
-    const server = packaging(new EventLog(), { pid_file: path });
-    await serving(server, () => {
-      assertEquals(readFileSync(path, "utf8"), `${process.pid}`);
-      return Promise.resolve();
-    });
-    assert(!existsSync(path));
-  }));
-
-test("a pid_file that cannot be written keeps the server from starting, and nothing listens", () =>
-  inFolder(async (folder) => {
-    const server = packaging(new EventLog(), { pid_file: join(folder, "none", "pid") });
-    const port = server.listen("127.0.0.1", 0);
-    await assertRejects(() => server.start(), Error, "pid_file");
-    assertEquals([server.port, port.port], [0, 0]);
-    assertEquals(server.shutdown(), false);
-  }));
-
-test("a server that is shut down while it writes its pid_file leaves none", () =>
-  inFolder(async (folder) => {
-    const path = join(folder, "pid");
-    const server = packaging(new EventLog(), { pid_file: path });
-    const runtime = await loadRuntime();
-    const writeTextFile = (...args: Parameters<typeof runtime.writeTextFile>) => {
-      server.shutdown();
-      return runtime.writeTextFile(...args);
-    };
-    await assertRejects(() => startOn({ ...runtime, writeTextFile }, server), Error, "shut down");
-    await server.finished;
-    assert(!existsSync(path));
-  }));
-
 test("stats_file gets the counters again and again, in the format of its name", () =>
   inFolder(async (folder) => {
     const formats: [string, (content: string) => unknown][] = [

@@ -122,8 +122,10 @@ export interface ServerSettings
   start_session_id?: number;
   /** `connect`, `receive`, `close` and `disconnect` get one `ServerEvent` behind the server, `packet` a `Packet`. `false`. */
   event_object?: boolean;
-  /** Write the number of the process to this file, while the server runs. None by default. */
-  pid_file?: string;
+  /** How long `shutdown()` waits for handlers and responses, unless it is told; after that they are cut off. 3 s; 0 for ever. */
+  max_wait_time?: number;
+  /** SIGTERM and SIGINT stop the server, and then the process, unless the program listens to them itself. `true`. */
+  enable_signal_handlers?: boolean;
   /**
    * Write `stats()` to this file, again and again: a line for each, as JSON when its name ends in `.json`, as OpenMetrics when it
    * ends in `.prom`. None by default.
@@ -143,7 +145,8 @@ export type ServerWideSetting =
   | "enable_delay_receive"
   | "event_object"
   | keyof LogSettings
-  | "pid_file"
+  | "max_wait_time"
+  | "enable_signal_handlers"
   | "stats_file"
   | "stats_timer_interval"
   | "socket_read_timeout"
@@ -165,7 +168,8 @@ const SERVER_WIDE: readonly ServerWideSetting[] = [
   "log_date_format",
   "log_date_with_microseconds",
   "log_rotation",
-  "pid_file",
+  "max_wait_time",
+  "enable_signal_handlers",
   "stats_file",
   "stats_timer_interval",
   "socket_read_timeout",
@@ -225,7 +229,8 @@ const DEFAULTS: ResolvedSettings = {
   socket_timeout: 0,
   start_session_id: 0,
   event_object: false,
-  pid_file: "",
+  max_wait_time: 3,
+  enable_signal_handlers: true,
   stats_file: "",
   stats_timer_interval: 1000,
 };
@@ -275,7 +280,8 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   socket_timeout: "seconds",
   start_session_id: "count",
   event_object: "boolean",
-  pid_file: "text",
+  max_wait_time: "seconds",
+  enable_signal_handlers: "boolean",
   stats_file: "text",
   stats_timer_interval: { from: 1, to: 0x7fffffff },
 };
