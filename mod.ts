@@ -50,6 +50,8 @@ export type {
   ListenOptions,
   ProxyHandshake,
   Runtime,
+  SignalControl,
+  SignalName,
   TlsChoices,
   TlsOptions,
   TlsVersion,

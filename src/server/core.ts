@@ -5,7 +5,6 @@
  */
 
 import type { Connection } from "../connection.ts";
-import { delayOf } from "../delay.ts";
 import { type BytePipe, currentRuntime, loadRuntime, type Runtime } from "../runtime.ts";
 import { checkEngine } from "./websocket/compression.ts";
 import { ConnectionTable } from "./connection_table.ts";

@@ -4,7 +4,6 @@ import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import {
   Server,
@@ -19,7 +18,6 @@ import { startOn, testLanes } from "../support/lanes.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
-import { loadRuntime } from "../../src/runtime.ts";
 import { resolveSettings } from "../../src/server/settings/settings.ts";
 import { EventLog } from "./event_log.ts";
 
