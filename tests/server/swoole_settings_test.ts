@@ -78,7 +78,7 @@ test("other values, and other settings that only Swoole has, are refused with th
     ["open_http2_protocol", true, "there is no HTTP/2; put a proxy in front that speaks it"],
     ["http2_max_frame_size", 65536, "there is no HTTP/2"],
     ["max_request", 10_000, "there are no worker processes to restart"],
-    ["pid_file", "pid", "write the number of the process to a file"],
+    ["pid_file", "pid", "let the program write its own number to a file"],
     ["max_coroutine", 3000, "use max_connection, worker_max_concurrency and max_handlers_per_connection"],
     ["dispatch_func", () => 0, "Cannot set dispatch_func to a function: no worker hands work to another"],
     ["buffer_input_size", 1, "Cannot set buffer_input_size to 1: use input_buffer_size"],

@@ -159,7 +159,7 @@ const GROUPS: readonly (readonly [names: string, taken: Taken, reason: string])[
   ["dispatch_func", [null], NO_QUEUE],
   ["max_request max_request_grace", [0], NO_RESTART],
   ["reload_async", "boolean", NO_RESTART],
-  ["pid_file", none, "write the number of the process to a file when start is called; systemd and containers need none"],
+  ["pid_file", none, "let the program write its own number to a file in start; a supervisor such as systemd needs none"],
   ["max_queued_bytes", [0], "there is no queue between the sockets and the handlers; input_buffer_size limits what waits"],
   ["task_worker_num task_max_request task_max_request_grace", [0], NO_TASKS],
   ["task_use_object task_object", [false], NO_TASKS],
