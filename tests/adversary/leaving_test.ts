@@ -19,8 +19,8 @@ const WAYS: Record<string, (client: RawClient) => void> = {
   },
 };
 
-/** How long the server may take to notice, in milliseconds; with a second for what is sent in vain (`http_send_timeout` is 2 s). */
-const PATIENCE = 6000;
+/** How long the server may take to notice, in milliseconds: a bound with room for a machine that is busy with other things. */
+const PATIENCE = 30_000;
 
 async function walk(
   victim: Victim,
