@@ -252,7 +252,7 @@ export class Bystander {
   }
 
   /** Ends it. Throws when it was not served, or later than that. */
-  async stop(patience = 3000): Promise<void> {
+  async stop(patience = 10_000): Promise<void> {
     this.#stopped = true;
     await this.#done;
     assert(this.served > 0, "the bystander was not served at all");
