@@ -61,6 +61,9 @@ interface BunApi {
 /** The longest timeout that a socket of Bun takes, in seconds: what is longer wraps around. 0 is none. */
 const LONGEST_TIMEOUT = 4 * 3600;
 
+/** A chunk of this size or more is one behind which there is more: Bun reads 512 KiB at a time. */
+const LARGE_CHUNK = 512 * 1024;
+
 class BunLane implements Lane {
   readonly canReset: boolean = true;
   readonly #socket: BunSocket;
@@ -71,6 +74,7 @@ class BunLane implements Lane {
   #closed = false;
   #aborted = false;
   #held = false;
+  #isPaused = false;
   #error: unknown = undefined;
 
   constructor(socket: BunSocket) {
@@ -122,11 +126,23 @@ class BunLane implements Lane {
     }
   }
 
+  onData(chunk: Uint8Array): void {
+    this.sink?.onData(chunk, true);
+    if (chunk.length < LARGE_CHUNK || this.#isPaused || this.#closed) return;
+    // There is more, which Bun would read in this turn: the others have theirs first.
+    this.#socket.pause();
+    setImmediate(() => {
+      if (!this.#isPaused && !this.#closed) this.#socket.resume();
+    });
+  }
+
   pause(): void {
+    this.#isPaused = true;
     if (!this.#closed) this.#socket.pause();
   }
 
   resume(): void {
+    this.#isPaused = false;
     if (!this.#closed) this.#socket.resume();
   }
 
@@ -215,7 +231,7 @@ function handlers(
       if (options.transport === "tcp" && !options.noDelay) socket.setNoDelay(false); // Bun's default is on
       begin(socket);
     },
-    data: (socket, chunk) => socket.data.sink?.onData(chunk, true),
+    data: (socket, chunk) => socket.data.onData(chunk),
     drain: (socket) => socket.data.onDrain(),
     end: (socket) => socket.data.onEnd(),
     close(socket, error) {

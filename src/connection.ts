@@ -244,10 +244,16 @@ export class Connection implements LaneSink, ByteSink {
   /** Hands what waits to the lane, as far as it takes it. */
   flush(): void {
     this.#flushing = false;
-    while (!this.#busy && this.#isWaiting && this.#state < ENDED) {
-      const queue = this.#queue!;
-      const chunk = queue.take(WRITE_LIMIT);
-      this.#write(chunk, queue.start, queue.end, true);
+    try {
+      while (!this.#busy && this.#isWaiting && this.#state < ENDED) {
+        const queue = this.#queue!;
+        const chunk = queue.take(WRITE_LIMIT);
+        this.#write(chunk, queue.start, queue.end, true);
+      }
+    } catch (error) { // never into the event loop, nor in the way of other connections
+      this.#queue = undefined;
+      this.#fail(error);
+      return this.abort();
     }
     this.#afterFlush();
   }

@@ -21,11 +21,15 @@ export function sendFile(core: PortCore, connection: Connection, path: string, o
 
 /** See `Server.sendwait()`. */
 export function sendAndWait(connection: Connection, bytes: Uint8Array): Promise<boolean> {
+  const size = bytes.length;
   return inTurn(connection, async () => {
     await connection.whenTaken();
     if (!connection.isOpen) return false;
-    connection.append(bytes);
-    return connection.whenTaken();
+    connection.gather(() => {
+      if (bytes.length !== size) throw new TypeError("Cannot send the bytes: their buffer has been transferred");
+      connection.appendCopy(bytes);
+    });
+    return await connection.whenTaken() && bytes.length === size;
   });
 }
 

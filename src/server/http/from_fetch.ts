@@ -4,7 +4,7 @@
  * @module
  */
 
-import { joinBytes } from "../../bytes.ts";
+import { joinBytes, sliceBytes } from "../../bytes.ts";
 import type { HttpRequest } from "./http_request.ts";
 import { exchangeOf, type WaitingResponse } from "./http_response.ts";
 
@@ -149,12 +149,12 @@ async function copyBody(
   length: number,
 ): Promise<void> {
   const exchange = exchangeOf(response);
-  const first = await reader.read();
+  const first = await readOwn(reader);
   if (exchange.isOver) return;
   if (first.done) return endBody(response, length, []);
   const parts = [first.value];
   let size = first.value.length;
-  let reading = reader.read();
+  let reading = readOwn(reader);
   // A body that is whole goes out whole, with its length. Whether it is shows in this turn of the event loop: a stream may wait,
   // and Bun gives a whole one in two parts.
   for (let before = 0; before <= LOOK_AHEAD;) {
@@ -165,7 +165,7 @@ async function copyBody(
     parts.push(next.value);
     before = size;
     size += next.value.length;
-    reading = reader.read();
+    reading = readOwn(reader);
   }
   if (exchange.isHead) {
     response.end();
@@ -177,12 +177,19 @@ async function copyBody(
   for (let part = await reading; !part.done; part = await reading) {
     if (exchange.isOver) return;
     if (length >= 0 && part.value.length > response.missing) throw wrongLength(length);
-    reading = reader.read(); // while this part is on its way
+    reading = readOwn(reader); // while this part is on its way
     reading.catch(() => {}); // it is looked at when its turn comes
     if (!await sendPart(reader, response, part.value)) return;
   }
   if (length >= 0 && response.missing > 0) throw wrongLength(length);
   response.end();
+}
+
+/** Reads a part. It is copied, since whoever made it may change or transfer it before it has been sent. */
+async function readOwn(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<ReadableStreamReadResult<Uint8Array>> {
+  const result = await reader.read();
+  if (result.done || !(result.value instanceof Uint8Array)) return result;
+  return { done: false, value: sliceBytes(result.value, 0, result.value.length) };
 }
 
 /** Sends a part of a stream, and waits until the client has taken it. Returns `false` when nothing more is to be sent. */
