@@ -113,7 +113,7 @@ function streamOf(pieces: (string | Error)[], atOnce = false): ReadableStream<Ui
   const queue = [...pieces];
   return new ReadableStream({
     async pull(controller) {
-      if (!atOnce) await new Promise((resolve) => setTimeout(resolve, 2));
+      if (!atOnce) await new Promise((resolve) => setTimeout(resolve, 50));
       const piece = queue.shift();
       if (piece === undefined) controller.close();
       else if (typeof piece === "string") controller.enqueue(new TextEncoder().encode(piece));

@@ -56,18 +56,20 @@ testLanes("fromFetch(): parts of a stream may be transferred once they have been
           if (++count === 16) controller.close();
           setTimeout(() => transfer(part), 50);
         },
-      });
+      }, { highWaterMark: 0 }); // what waits in the stream itself is the application's to keep
       return new Response(body);
     }),
   );
   await servingOn(runtime, server, async (_server, port) => {
     const client = await RawClient.connect(port);
     client.socket.pause();
-    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     await new Promise((resolve) => setTimeout(resolve, 500));
     client.socket.resume();
-    const { body } = await client.readAnswer();
-    assertEquals([body.length, body === "\x07".repeat(SIZE)], [SIZE, true]);
+    await client.whenEnded();
+    let sevens = 0;
+    for (const byte of client.pending) if (byte === 7) sevens++;
+    assertEquals(sevens, SIZE);
     client.destroy();
   });
 });
