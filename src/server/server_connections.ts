@@ -109,8 +109,8 @@ export abstract class ServerConnections {
   }
 
   /**
-   * Stops reading a connection, so that its peer feels it. What has arrived meanwhile is handled after `resume()`. Timeouts go on: a
-   * request that is not read is late after `http_request_timeout`, a WebSocket that does not answer pings is dropped.
+   * Stops reading a connection, so that its peer feels it. What has arrived meanwhile is handled after `resume()`. Timeouts for
+   * what the peer has to send stand still meanwhile; a WebSocket is still sent pings, and one that has gone is found by that.
    *
    * @returns `false` with 1005 for an unknown fd.
    */

@@ -64,12 +64,13 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   /** Whether the peer's Close was delivered: one of ours is the answer. */
   protected peerClosing = false;
 
-  #pongDue = false; // the answer to our own ping is still to come
+  #pongsDue = 0; // replies to our own pings that are still to come
   #endsWhenSent = false;
   #closeWaited = false; // our Close was behind other octets when its answer was due
   #finished = false; // a client's closing handshake is done, and the server is to end TCP
   #peerEnded = false; // while what came before is still to be delivered
   #isTurnOver = false; // many frames came at once, and others have their turn
+  #probed = 0; // when a ping was sent whose pong is not waited for, since it is we who do not read
   #messageBegun = 0; // when, while its rest is still to come
   #isPaused = false; // for one of these reasons, or since the program has enough
   #pingSent = 0; // when, while its answer is awaited
@@ -187,8 +188,13 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
     const { pingInterval } = this.host;
     if (this.#pingSent === 0 && pingInterval > 0 && now >= heard + pingInterval) {
       this.#pingSent = now;
-      this.#pongDue = true;
+      this.#pongsDue++;
       this.protocol.sendControl(WEBSOCKET_OPCODE_PING, NO_PAYLOAD); // section 5.5.2: a ping may serve as a keepalive
+    } else if (connection.isPaused && connection.queuedBytes === 0 && pingInterval > 0 && now >= this.#probed + pingInterval) {
+      // Its pong is not read. But a peer that has gone cannot take it, and the system tells of that.
+      this.#probed = now;
+      this.#pongsDue++;
+      this.protocol.sendControl(WEBSOCKET_OPCODE_PING, NO_PAYLOAD);
     }
     connection.deadline = this.#nextDeadline(this.#lastHeard);
   }
@@ -257,7 +263,7 @@ export abstract class WebSocketSession implements Protocol, ProtocolEvents {
   }
 
   onPong(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#pongDue && start === end) return void (this.#pongDue = false); // nobody but us has asked for it
+    if (this.#pongsDue > 0 && start === end) return void this.#pongsDue--; // nobody but us has asked for it
     this.onMessage(WEBSOCKET_OPCODE_PONG, bytes, start, end, false, true);
   }
 
