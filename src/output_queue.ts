@@ -75,8 +75,9 @@ export class OutputQueue {
    * @param most The most bytes to take of one part.
    */
   take(most: number): Uint8Array {
-    this.#sealTail();
     const parts = this.#parts;
+    if (parts.length === 0 && this.#tailUsed <= most) return this.#takeTail();
+    this.#sealTail();
     const first = parts[0];
     this.start = this.#taken;
     if (first.length - this.#taken > most) {
@@ -96,6 +97,16 @@ export class OutputQueue {
     this.start = 0;
     this.end = size;
     return joinBytes(joined);
+  }
+
+  /** The usual case: nothing waits but what was gathered in this turn. */
+  #takeTail(): Uint8Array {
+    const tail = this.#tail!;
+    this.start = 0;
+    this.end = this.#tailUsed;
+    this.#tail = undefined;
+    this.#tailUsed = this.bytes = 0;
+    return tail;
   }
 
   /** Drops everything. */
