@@ -1,8 +1,8 @@
 /**
- * Sluice: a WebSocket and HTTP server with Swoole's interface, for Deno, Bun and Node.
+ * Sluice is a WebSocket and HTTP server with Swoole's interface, for Deno, Bun and Node.
  *
- * This is the event style: make a server, register handlers, start it. The same program runs unchanged in the three
- * runtimes and behaves the same on the wire in all of them.
+ * This module is the event style: create a server, register handlers, start it. The same program runs unchanged in all three
+ * runtimes and behaves the same on the wire.
  *
  * @example An echo server
  * ```ts
@@ -21,17 +21,26 @@
 
 import "./adapters/auto.ts";
 
+export { CloseInfo } from "./src/transport/connection_end.ts";
+export type { ConnectionData } from "./src/transport/connection_end.ts";
 export * from "./src/constants.ts";
 export * from "./src/errors.ts";
-export type { ContentCoding, ContentEncoder } from "./src/http/content_coding.ts";
-export { Cookie } from "./src/http/cookie.ts";
-export type { CookieParts } from "./src/http/cookie.ts";
+export { Cookie } from "./src/http/cookies.ts";
+export type { CookieParts } from "./src/http/cookies.ts";
 export type { FormFields, FormValue } from "./src/http/form.ts";
-export { BaseRequest } from "./src/http/request.ts";
-export type { Fields } from "./src/http/request.ts";
-export { BaseResponse } from "./src/http/response.ts";
-export type { HeaderValue } from "./src/http/response_fields.ts";
-export { setRuntime } from "./src/runtime.ts";
+export {
+  swooleMimeTypeAdd,
+  swooleMimeTypeDelete,
+  swooleMimeTypeExists,
+  swooleMimeTypeGet,
+  swooleMimeTypeList,
+  swooleMimeTypeSet,
+} from "./src/http/media_types.ts";
+export { BaseRequest } from "./src/http/base_request.ts";
+export type { Fields } from "./src/http/base_request.ts";
+export { BaseResponse } from "./src/http/base_response.ts";
+export type { HeaderValue } from "./src/http/response_head.ts";
+export { setRuntime } from "./src/transport/current_runtime.ts";
 export type {
   Address,
   BytePipe,
@@ -43,11 +52,13 @@ export type {
   FileSink,
   FileSource,
   FolderEntry,
+  HandshakeGate,
   KeyPair,
   Lane,
   LaneSink,
   Listener,
   ListenOptions,
+  NativeFunctions,
   ProxyHandshake,
   Runtime,
   SignalControl,
@@ -56,9 +67,9 @@ export type {
   TlsOptions,
   TlsVersion,
   WriteOptions,
-} from "./src/runtime.ts";
-export type { CompressionSettings } from "./src/server/websocket/compression.ts";
-export { ConnectionList } from "./src/server/connection_list.ts";
+} from "./src/transport/runtime.ts";
+export type { CompressionSettings } from "./src/websocket/connection/compression_policy.ts";
+export { type ClientInfo, ConnectionList } from "./src/server/connection_list.ts";
 export type {
   Handled,
   HttpServerEvents,
@@ -76,23 +87,32 @@ export type { ParseOptions } from "./src/server/http/http_request.ts";
 export { HttpResponse, WaitingResponse } from "./src/server/http/http_response.ts";
 export { HttpServer } from "./src/server/http_server.ts";
 export type { HttpSettings } from "./src/server/settings/http_settings.ts";
-export type { ClientInfo, ServerStats } from "./src/server/info.ts";
+export type { ServerStats } from "./src/server/stats.ts";
 export type { LogSettings } from "./src/server/log.ts";
+export type { LimitSettings, SocketSettings } from "./src/server/settings/connection_settings.ts";
 export type { PackageSettings } from "./src/server/settings/package_settings.ts";
 export type { LengthFunction, LengthType } from "./src/server/raw/packages.ts";
+export type { Refusal } from "./src/server/refusals.ts";
 export { Server } from "./src/server/server.ts";
 export { ServerConnections } from "./src/server/server_connections.ts";
 export { Packet, ServerEvent } from "./src/server/server_event.ts";
 export type { PacketInfo } from "./src/server/server_event.ts";
 export { ServerPort } from "./src/server/server_port.ts";
 export type { PortSettings, ServerSettings, ServerWideSetting } from "./src/server/settings/settings.ts";
-export type { SocketSettings } from "./src/server/settings/socket_settings.ts";
 export type { IgnoredSettings } from "./src/server/settings/swoole_settings.ts";
 export type { SniCertificate, TlsSettings } from "./src/server/settings/tls_settings.ts";
-export type { SharedTlsSettings } from "./src/tls.ts";
+export type { SharedTlsSettings } from "./src/transport/tls.ts";
 export { WebSocketServer } from "./src/server/websocket_server.ts";
-export type { DeflateEngine, Deflater, DeflaterOptions, InflateFailure, Inflater } from "./src/websocket/deflate/engine.ts";
-export type { DeflateCapabilities } from "./src/websocket/deflate/negotiation.ts";
+export type {
+  ContentCoding,
+  ContentEncoder,
+  DeflateCapabilities,
+  DeflateEngine,
+  Deflater,
+  DeflaterOptions,
+  InflateFailure,
+  Inflater,
+} from "./src/transport/codecs.ts";
 export { CloseFrame, Frame } from "./src/websocket/frame.ts";
 export type { HandshakeRefusal } from "./src/websocket/handshake.ts";
 export { PreparedMessage } from "./src/websocket/prepared_message.ts";

@@ -1,10 +1,15 @@
 /**
- * Finds the adapter of the runtime that the program is in. Nothing of another runtime is loaded.
+ * Selects the adapter of the current runtime. The other adapters are not loaded.
  *
  * @module
  */
 
-import { type Runtime, setRuntimeLoader } from "../src/runtime.ts";
+import type { Runtime } from "../src/transport/runtime.ts";
+import { setRuntimeLoader } from "../src/transport/current_runtime.ts";
+import { useSyncZlib } from "../src/websocket/pack.ts";
+import { syncZlib } from "./zlib_sync.ts";
+
+useSyncZlib(syncZlib);
 
 setRuntimeLoader(async (): Promise<Runtime> => {
   if ("Deno" in globalThis) return (await import("./deno.ts")).runtime;

@@ -1,22 +1,26 @@
 /**
- * The adapter for Bun: `Bun.listen`, and `node:net` to connect.
+ * The adapter for Bun: `Bun.listen`, and `node:net` for outgoing connections.
  *
  * @module
  */
 
 import process from "node:process";
-import { sliceBytes } from "../src/bytes.ts";
-import { LanePipe } from "../src/lane_streams.ts";
-import type { Address, BytePipe, Lane, LaneSink, Listener, ListenOptions, Runtime, TlsOptions } from "../src/runtime.ts";
-import { decompressor } from "./content_decoder.ts";
-import { encoder } from "./content_encoder.ts";
-import { connectionLimit, outOfDescriptors } from "./descriptors.ts";
-import { listenDatagram } from "./datagrams.ts";
-import { files } from "./files.ts";
-import { signals } from "./signals.ts";
-import { zlibEngine } from "./zlib.ts";
+import { sliceBytes } from "../src/transport/bytes.ts";
+import { LanePipe } from "../src/transport/pipes.ts";
+import type {
+  Address,
+  BytePipe,
+  Lane,
+  LaneSink,
+  Listener,
+  ListenOptions,
+  Runtime,
+  TlsOptions,
+} from "../src/transport/runtime.ts";
+import { common } from "./common.ts";
+import { addressOf, connectionLimit, outOfDescriptors } from "./sockets.ts";
 
-// The part of Bun that is used here, so that this file type-checks everywhere.
+// The part of Bun's API that is used here, so that this file type-checks everywhere.
 
 interface BunSocket {
   data: BunLane;
@@ -58,32 +62,39 @@ interface BunApi {
   }): { readonly port: number; readonly hostname: string; stop(closeConnections: boolean): void };
 }
 
-/** The longest timeout that a socket of Bun takes, in seconds: what is longer wraps around. 0 is none. */
+/** The longest timeout of a Bun socket, in seconds: longer ones wrap around. 0 means none. */
 const LONGEST_TIMEOUT = 4 * 3600;
 
-/** A chunk of this size or more is one behind which there is more: Bun reads 512 KiB at a time. */
+/** A chunk of at least this size indicates that there is more to read: Bun reads 512 KiB at a time. */
 const LARGE_CHUNK = 512 * 1024;
 
 class BunLane implements Lane {
-  readonly canReset: boolean = true;
   readonly #socket: BunSocket;
   sink: LaneSink | undefined = undefined;
-  #rest: Uint8Array | undefined = undefined; // what the kernel did not take yet
+  #rest: Uint8Array | undefined = undefined; // bytes that the kernel has not taken yet
   #ended = false;
   #peerEnded = false;
   #closed = false;
   #aborted = false;
   #held = false;
   #isPaused = false;
+  #isResting = false; // while other sockets have their turn
   #error: unknown = undefined;
+  /** The address of the client during a TLS handshake that is counted. */
+  counted: Address | undefined = undefined;
 
   constructor(socket: BunSocket) {
     this.#socket = socket;
   }
 
+  /** Whether the peer can distinguish an `abort()` from an end. A unix socket, which has no port, always ends the same way. */
+  get canReset(): boolean {
+    return this.#socket.remotePort !== undefined;
+  }
+
   start(sink: LaneSink): void {
     this.sink = sink;
-    if (this.#closed) setImmediate(() => sink.onClose(this.#error)); // it broke before anybody looked
+    if (this.#closed) setImmediate(() => sink.onClose(this.#error)); // it broke before it was started
     else if (this.#held) this.#socket.resume();
   }
 
@@ -104,7 +115,7 @@ class BunLane implements Lane {
     return false;
   }
 
-  /** The socket is closed. Bun calls `close` by itself, but not while the socket is paused. */
+  /** Handles a closed socket. Bun calls `close` by itself, but not while the socket is paused. */
   #lose(): false {
     setImmediate(() => {
       if (!this.#closed) this.#socket.terminate(); // not in this turn: write() may not call onClose()
@@ -127,11 +138,13 @@ class BunLane implements Lane {
   }
 
   onData(chunk: Uint8Array): void {
+    if (chunk.length < LARGE_CHUNK) return this.sink?.onData(chunk, true);
+    // Bun would read the rest in this turn. Other sockets get their turn first, even if the sink pauses and resumes meanwhile.
+    this.#isResting = true;
     this.sink?.onData(chunk, true);
-    if (chunk.length < LARGE_CHUNK || this.#isPaused || this.#closed) return;
-    // There is more, which Bun would read in this turn: the others have theirs first.
-    this.#socket.pause();
+    if (!this.#closed) this.#socket.pause();
     setImmediate(() => {
+      this.#isResting = false;
       if (!this.#isPaused && !this.#closed) this.#socket.resume();
     });
   }
@@ -143,7 +156,7 @@ class BunLane implements Lane {
 
   resume(): void {
     this.#isPaused = false;
-    if (!this.#closed) this.#socket.resume();
+    if (!this.#isResting && !this.#closed) this.#socket.resume();
   }
 
   end(): void {
@@ -155,7 +168,7 @@ class BunLane implements Lane {
   abort(): void {
     if (this.#closed) return;
     this.#aborted = true;
-    if (this.#ended) this.#socket.end(); // our FIN is out: what the kernel still holds of our output is not taken back
+    if (this.#ended) this.#socket.end(); // our FIN is sent: the kernel still sends its pending output
     else this.#socket.terminate();
   }
 
@@ -174,15 +187,14 @@ class BunLane implements Lane {
     this.#closed = true;
     error ??= this.#error;
     this.#error = error;
-    if (error === undefined && !this.#aborted) this.onEnd(); // Bun leaves `end` out when our own FIN came first
+    if (error === undefined && !this.#aborted) this.onEnd(); // Bun omits `end` if our own FIN came first
     this.sink?.onClose(error);
   }
 }
 
-/** A pipe over a socket. */
 class BunPipe extends LanePipe {
   readonly #socket: BunSocket;
-  /** Kept, since a socket that was reset does not know it any more, and `close` handlers ask. */
+  /** Kept because a socket that was reset no longer knows it, and `close` handlers may need it. */
   readonly remoteAddress: Address;
 
   constructor(socket: BunSocket, lane: BunLane) {
@@ -196,12 +208,7 @@ class BunPipe extends LanePipe {
   }
 }
 
-function addressOf(hostname: string | undefined, port: number | undefined): Address {
-  if (hostname === undefined || port === undefined) return { transport: "unix", hostname: hostname ?? "", port: 0 };
-  return { transport: "tcp", hostname, port };
-}
-
-/** How many sockets are open that were accepted, of all listeners. */
+/** The number of open accepted sockets, of all listeners. */
 let openSockets = 0;
 
 function handlers(
@@ -210,7 +217,7 @@ function handlers(
   failed: (error: unknown) => void,
 ): BunSocketHandlers {
   const limit = connectionLimit();
-  /** Counts a socket, and gives it its lane; without descriptors Bun would ask for connections again and again. */
+  /** Counts a socket and creates its lane. Rejects it above the limit: without descriptors, Bun accepts in a busy loop. */
   const admit = (socket: BunSocket): boolean => {
     openSockets++;
     socket.data = new BunLane(socket);
@@ -227,8 +234,8 @@ function handlers(
   const shared: BunSocketHandlers = {
     open(socket) {
       if (!admit(socket)) return;
-      socket.timeout(0); // Bun.listen() sets 120 s by itself, which traffic does not renew
-      if (options.transport === "tcp" && !options.noDelay) socket.setNoDelay(false); // Bun's default is on
+      socket.timeout(0); // Bun.listen() sets 120 s by default, which traffic does not renew
+      if (options.transport === "tcp" && !options.noDelay) socket.setNoDelay(false); // Bun enables it by default
       begin(socket);
     },
     data: (socket, chunk) => socket.data.onData(chunk),
@@ -242,35 +249,50 @@ function handlers(
     timeout: (socket) => socket.terminate(),
   };
   if (options.tls === undefined) return shared;
-  // With a `handshake` handler `open` comes before the TLS handshake: the connection is shown once that is done.
+  const { gate } = options;
+  const uncount = ({ data: lane }: BunSocket) => {
+    if (lane.counted !== undefined) gate!.leave(lane.counted);
+    lane.counted = undefined;
+  };
+  // With a `handshake` handler, `open` is called before the TLS handshake: the connection is passed on once that is done.
   return {
     ...shared,
     open(socket) {
       if (!admit(socket)) return;
+      if (gate !== undefined) {
+        const address = addressOf(socket.remoteAddress, socket.remotePort);
+        if (!gate.enter(address)) return socket.terminate();
+        socket.data.counted = address;
+      }
       const seconds = Math.ceil(options.handshakeTimeout / 1000);
-      socket.timeout(seconds > LONGEST_TIMEOUT ? 0 : seconds); // one that never shakes hands is told of by `timeout`
+      socket.timeout(seconds > LONGEST_TIMEOUT ? 0 : seconds); // a handshake that never completes ends in `timeout`
+    },
+    close(socket, error) {
+      uncount(socket);
+      shared.close(socket, error);
     },
     handshake(socket, success) {
       if (!success) return socket.terminate();
+      uncount(socket);
       socket.timeout(0);
       begin(socket);
     },
   };
 }
 
-/** Whether TLS needs nothing but a certificate and its key. */
+/** Reports whether the TLS options are only a certificate and its key. */
 function isPlain({ cert: _cert, key: _key, ...rest }: TlsOptions): boolean {
   return Object.values(rest).every((value) => value === undefined);
 }
 
-/** Bun as a runtime for servers and clients. */
+/** The adapter for Bun. */
 export const runtime: Runtime = {
   name: "bun",
   pid: process.pid,
   async listen(options, accept, failed): Promise<Listener> {
     const { Bun } = globalThis as unknown as { Bun: BunApi };
     if (options.tls !== undefined && !isPlain(options.tls)) {
-      // Of what else there is to TLS, Bun.listen ignores half; node:tls does as it is told, on the same sockets of Bun.
+      // Bun.listen ignores half of the other TLS options; node:tls supports them, on the same sockets of Bun.
       return (await import("./node.ts")).runtime.listen(options, accept, failed);
     }
     const unix = options.transport === "unix";
@@ -289,14 +311,8 @@ export const runtime: Runtime = {
       close: () => listener.stop(false),
     };
   },
-  // `Bun.connect` cannot be given up, so that a peer that does not answer keeps the socket and the program for minutes, nor can
-  // it bind an address. Through node:net both work, on the same sockets of Bun.
+  // `Bun.connect` cannot be cancelled, so an unresponsive peer would keep the socket and the program alive for minutes, nor can
+  // it bind an address. node:net can do both, on the same sockets of Bun.
   connect: async (options) => (await import("./node.ts")).runtime.connect(options),
-  listenDatagram,
-  nextTurn: (work) => void setImmediate(work),
-  deflate: zlibEngine,
-  encoder,
-  decompressor,
-  signals,
-  ...files,
+  ...common,
 };

@@ -1,42 +1,53 @@
 /**
- * The adapter for Deno: `Deno.listen` and `Deno.connect`, and `node:tls` where TLS is asked for.
+ * The adapter for Deno: `Deno.listen` and `Deno.connect`, and `node:tls` for TLS.
  *
  * @module
  */
 
-import { copyBytes } from "../src/bytes.ts";
-import { LanePipe } from "../src/lane_streams.ts";
-import type { Address, BytePipe, ConnectOptions, Lane, LaneSink, Listener, ListenOptions, Runtime } from "../src/runtime.ts";
-import { decompressor } from "./content_decoder.ts";
-import { encoder } from "./content_encoder.ts";
-import { listenDatagram } from "./datagrams.ts";
-import { files } from "./files.ts";
-import { signals } from "./signals.ts";
-import { zlibEngine } from "./zlib.ts";
+import { copyBytes } from "../src/transport/bytes.ts";
+import { LanePipe } from "../src/transport/pipes.ts";
+import type {
+  Address,
+  BytePipe,
+  ConnectOptions,
+  Lane,
+  LaneSink,
+  Listener,
+  ListenOptions,
+  Runtime,
+} from "../src/transport/runtime.ts";
+import { common } from "./common.ts";
+import { nextTurn } from "./process.ts";
 
 /**
- * The sizes of read buffers. A buffer is in use for as long as a read waits, so that it is most of what an idle connection costs; a
- * connection gets the next larger one when a read fills its buffer.
+ * The sizes of read buffers. A pending read occupies its buffer, so the buffer is most of the cost of an idle connection. A
+ * connection gets the next larger buffer when a read fills the current one. 20 KiB hold a message of 16 KiB.
  */
-const READ_SIZES = [512, 4 * 1024, 64 * 1024];
+const READ_SIZES = [512, 4 * 1024, 20 * 1024, 64 * 1024];
 
-/** A connection gets the next smaller buffer after so many reads in a row that would have fitted into it. */
+/** The first level of `READ_SIZES` whose buffers count as memory that a connection holds. */
+const COUNTED_LEVEL = 2;
+
+/**
+ * A connection gets the next smaller buffer after this many consecutive reads that would have fitted into it. A counted buffer is
+ * replaced at once, because the next read may be pending for hours.
+ */
 const SMALL_READS = 16;
 
-/** So many bytes are read from a connection before others have their turn: of one that floods, the next read is ready at once. */
+/** After this many bytes, other connections get their turn: on a flooding connection, the next read is always ready at once. */
 const BYTES_PER_TURN = 256 * 1024;
 
-/** How long to wait before accepting again when no descriptors are left, in milliseconds. */
+/** The delay in milliseconds before accepting again when no descriptors are left. */
 const ACCEPT_RETRY = 100;
 
-/** Memory that writes of this many octets or more copy into, and that is used again: making it anew is what they would cost. */
+/** Writes of at least this many bytes are copied to pooled memory, because allocating it would be most of their cost. */
 const POOLED_FROM = 4 * 1024;
 const POOLED_SIZE = 128 * 1024;
 const POOL_LIMIT = 8;
 const pool: Uint8Array[] = [];
-let pooled = 0; // in the pool, or on its way
+let pooled = 0; // in the pool or in use
 
-/** Octets through `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` know no half-close and hold 64 KiB each. */
+/** A lane over `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` have no half-close and hold 64 KiB each. */
 class DenoLane implements Lane {
   readonly canReset: boolean = false; // Deno has no way to send a reset
   readonly #conn: Deno.Conn;
@@ -47,7 +58,9 @@ class DenoLane implements Lane {
   #writeDone = false;
   #writeError: unknown = undefined;
   #closed = false;
-  #share = BYTES_PER_TURN; // what is left of it
+  #share = BYTES_PER_TURN; // remaining bytes of this turn
+  /** Counts only large buffers: the smaller ones are part of the basic cost of a connection. */
+  heldBytes = 0;
 
   constructor(conn: Deno.Conn) {
     this.#conn = conn;
@@ -61,6 +74,7 @@ class DenoLane implements Lane {
   async #read(): Promise<void> {
     let level = 0;
     let buffer = new Uint8Array(READ_SIZES[level]);
+    let burst = 0; // bytes since a read last left room in its buffer
     let small = 0;
     while (true) {
       if (this.#paused) {
@@ -83,14 +97,23 @@ class DenoLane implements Lane {
         if (this.#closed) return;
       }
       this.#sink.onData(count === buffer.length ? buffer : buffer.subarray(0, count), false);
-      if (count === buffer.length && level < READ_SIZES.length - 1) {
-        buffer = new Uint8Array(READ_SIZES[++level]);
+      const before = level;
+      burst += count;
+      if (count === buffer.length) {
+        level = Math.min(level + 1, READ_SIZES.length - 1);
         small = 0;
-      } else if (level > 0 && count <= READ_SIZES[level - 1]) {
-        if (++small === SMALL_READS) buffer = new Uint8Array(READ_SIZES[--level]);
-        small %= SMALL_READS;
-      } else {
+      } else if (level > COUNTED_LEVEL || (level === COUNTED_LEVEL && burst <= READ_SIZES[level - 1])) {
+        level--;
+      } else if (level === 0 || burst > READ_SIZES[level - 1]) {
         small = 0;
+      } else if (++small === SMALL_READS) {
+        level--;
+        small = 0;
+      }
+      if (count < buffer.length) burst = 0;
+      if (level !== before) {
+        buffer = new Uint8Array(READ_SIZES[level]);
+        this.heldBytes = level < COUNTED_LEVEL ? 0 : buffer.length;
       }
     }
     this.#readDone = true;
@@ -109,7 +132,7 @@ class DenoLane implements Lane {
   #writePooled(bytes: Uint8Array, start: number, end: number): void {
     let memory = pool.pop();
     if (memory === undefined) {
-      // So much of it just for this chunk would cost more than a copy.
+      // allocating that much for a single chunk would cost more than a copy
       if (pooled === POOL_LIMIT) return void this.#write(copyBytes(bytes, start, end));
       pooled++;
       memory = new Uint8Array(POOLED_SIZE);
@@ -118,14 +141,14 @@ class DenoLane implements Lane {
     this.#write(memory.subarray(0, end - start), memory);
   }
 
-  /** Writes a chunk. Its `memory`, if any, goes back to the pool; not after a failure, when the runtime may still read it. */
+  /** Writes a chunk. Then returns its `memory`, if any, to the pool, except after a failure: the runtime may still read it. */
   async #write(chunk: Uint8Array, memory?: Uint8Array): Promise<void> {
     try {
       let at = await this.#conn.write(chunk);
       while (at < chunk.length) at += await this.#conn.write(chunk.subarray(at));
     } catch (error) {
       if (memory !== undefined) pooled--;
-      // What the peer sent before it went may still be there to be read; what broke the connection comes behind it.
+      // Bytes that the peer sent before it left may still be readable; the error is reported after them.
       if (this.#paused || this.#readDone) return this.#close(error);
       this.#writeError ??= error;
       return;
@@ -176,13 +199,13 @@ function open(options: ListenOptions): Deno.Listener {
   return Deno.listen({ hostname, port, tcpBacklog });
 }
 
-/** What the system says when it has no room for another connection. Everything else that `accept()` says is about one that is gone. */
+/** The system's codes for a lack of resources. All other errors of `accept()` concern a client that has disconnected. */
 const EXHAUSTED = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
 
-/** So many connections are accepted before others have their turn: the next one may be there already. */
+/** After this many accepted connections, others get their turn: the next one may be available at once. */
 const ACCEPTS_PER_TURN = 64;
 
-/** Accepts until the listener is closed. */
+/** Accepts connections until the listener is closed. */
 async function acceptAll(
   listener: Deno.Listener,
   noDelay: boolean,
@@ -196,7 +219,7 @@ async function acceptAll(
       conn = await listener.accept();
     } catch (error) {
       if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) return; // the listener was closed
-      if (!EXHAUSTED.has((error as { code?: string }).code ?? "")) continue; // the client left before it was accepted
+      if (!EXHAUSTED.has((error as { code?: string }).code ?? "")) continue; // the client disconnected before it was accepted
       failed(error);
       await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY));
       continue;
@@ -205,16 +228,11 @@ async function acceptAll(
     try {
       pipe = pipeOf(conn, noDelay);
     } catch {
-      close(conn); // the client has left since
+      close(conn); // the client has disconnected since
       continue;
     }
     accept(pipe);
   }
-}
-
-/** Lets the sockets and timers that are ready have their turn. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
 }
 
 function pipeOf(conn: Deno.Conn, noDelay: boolean): BytePipe {
@@ -222,7 +240,7 @@ function pipeOf(conn: Deno.Conn, noDelay: boolean): BytePipe {
   return new DenoPipe(conn);
 }
 
-/** Deno has no code for a name that it does not find. */
+/** Adds the missing code to Deno's error for an unknown host name. */
 function explain(error: unknown, hostname: string): unknown {
   if (!(error instanceof Error) || !error.message.startsWith("failed to lookup address")) return error;
   return Object.assign(new Error(`cannot find ${hostname}`, { cause: error }), { code: "ENOTFOUND" });
@@ -231,8 +249,8 @@ function explain(error: unknown, hostname: string): unknown {
 async function connect(options: ConnectOptions): Promise<BytePipe> {
   const { transport, hostname, port, localHostname, localPort, tls, proxy, noDelay, signal } = options;
   if (tls !== undefined || proxy !== undefined || localHostname !== undefined || localPort !== undefined) {
-    // Deno's own TLS neither takes a self-signed certificate nor can be given up, and its TCP cannot bind an address;
-    // and TLS over a connection that is there already, behind a proxy, needs node:tls.
+    // Deno's own TLS does not accept self-signed certificates and cannot be cancelled, and its TCP cannot bind an address. TLS
+    // over an existing connection, through a proxy, also needs node:tls.
     return (await import("./node.ts")).runtime.connect(options);
   }
   signal.throwIfAborted();
@@ -243,7 +261,7 @@ async function connect(options: ConnectOptions): Promise<BytePipe> {
     signal.throwIfAborted();
     throw explain(error, hostname);
   }
-  if (signal.aborted) close(conn); // it came too late
+  if (signal.aborted) close(conn); // it was established too late
   signal.throwIfAborted();
   return pipeOf(conn, noDelay);
 }
@@ -252,11 +270,11 @@ function close(conn: Deno.Conn): void {
   try {
     conn.close();
   } catch {
-    // It was closed already.
+    // It is already closed.
   }
 }
 
-/** A pipe whose addresses are made when somebody asks for them. */
+/** A pipe that creates its addresses on demand. */
 class DenoPipe extends LanePipe {
   readonly #conn: Deno.Conn;
 
@@ -274,15 +292,15 @@ class DenoPipe extends LanePipe {
   }
 }
 
-/** Deno as a runtime for servers and clients. */
+/** The adapter for Deno. */
 export const runtime: Runtime = {
   name: "deno",
   pid: Deno.pid,
   async listen(options, accept, failed): Promise<Listener> {
     if (options.tls !== undefined || options.reusePort || options.keepAlive !== undefined) {
-      // A TLS connection of Deno's own cannot be dropped before its handshake is done: a peer that never does it would keep
-      // the socket for ever. Through node:tls it can, and that is no slower. And reusePort needs an unstable flag there,
-      // keepAlive is on or off, without a time.
+      // Deno's own TLS connections cannot be dropped during the handshake: a peer that never completes it would hold the socket
+      // without limit. node:tls can drop them and is not slower. Also, Deno's reusePort needs an unstable flag, and its keepAlive
+      // cannot be given a time.
       return (await import("./node.ts")).runtime.listen(options, accept, failed);
     }
     const listener = open(options);
@@ -298,11 +316,5 @@ export const runtime: Runtime = {
     };
   },
   connect,
-  listenDatagram,
-  nextTurn: (work) => void setImmediate(work),
-  deflate: zlibEngine,
-  encoder,
-  decompressor,
-  signals,
-  ...files,
+  ...common,
 };

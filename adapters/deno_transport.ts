@@ -1,7 +1,7 @@
 /**
- * What `node:tls` runs over in Deno: there, a TLS socket that is paused goes on reading from the network without limit, and
- * forgets the end when that arrives meanwhile. So the TLS socket is never paused, but the socket below it is, and since Deno
- * would read that one natively, past its `pause()`, this stands between the two.
+ * The transport below `node:tls` in Deno. There, a paused TLS socket continues to read from the network without limit, and loses
+ * the end if that arrives meanwhile. Therefore the TLS socket is never paused, but the socket below it is. Deno would read that
+ * one natively, bypassing its `pause()`, so a `Transport` is placed between the two.
  *
  * @module
  */
@@ -9,12 +9,13 @@
 import type net from "node:net";
 import { Duplex } from "node:stream";
 import tls from "node:tls";
-import { LONGEST_DELAY } from "../src/delay.ts";
+import { LONGEST_DELAY } from "../src/transport/deadlines.ts";
+import type { HandshakeCounter } from "./sockets.ts";
 
-/** The high water mark of a TLS socket over a transport: one that is not reached, so that it never stops reading. */
+/** The high water mark of a TLS socket over a transport: never reached, so that it never stops reading. */
 export const NEVER: number = 2 ** 30;
 
-/** The octets of a socket, as they come, for as long as the socket is not paused. */
+/** A duplex stream that passes on the bytes of a socket while the socket is not paused. */
 class Transport extends Duplex {
   readonly #socket: net.Socket;
   #isEnding = false;
@@ -26,7 +27,7 @@ class Transport extends Duplex {
     socket.on("error", (error) => this.destroy(error)).on("close", () => this.destroy());
   }
 
-  override _read(): void {} // whoever pauses, pauses the socket
+  override _read(): void {} // backpressure pauses the socket itself
 
   override _write(chunk: Uint8Array, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#socket.write(chunk, encoding, (error) => {
@@ -44,59 +45,64 @@ class Transport extends Duplex {
     done(error);
   }
 
-  /** Ends behind what TLS has still to write: it says that it has finished long before, and writes piece by piece. */
+  /** Ends after the pending writes of TLS, which reports its end long before it has written all pieces. */
   endBehindWrites(): void {
     this.#isEnding = true;
     this.#endIfIdle();
   }
 
   #endIfIdle(): void {
-    // When a piece has been taken, the next one comes before this.
+    // After a piece was taken, TLS writes the next one before this runs.
     setImmediate(() => {
       if (this.writableLength === 0 && !this.writableEnded && !this.destroyed) this.end();
     });
   }
 }
 
-/** What a TLS socket can be made over, in place of a socket. */
+/** Creates a stream over a socket that can replace it below a TLS socket. */
 export function transportOver(socket: net.Socket): Duplex {
   return new Transport(socket);
 }
 
 /**
- * What a server does with the sockets that it accepts: the TLS handshake. Who fails, leaves or takes too long is dropped.
+ * Returns a function that performs the TLS handshake of an accepted socket. Sockets that fail, close or take too long are
+ * destroyed.
  *
- * @param options What `node:tls` is told.
- * @param timeout How long a handshake may take, in milliseconds.
- * @param secured Called for each connection that is established, with the TLS socket, what is wrong with its certificate (empty
- * for nothing, also when there is none), and the socket below, which is paused.
+ * @param options The options for `node:tls`.
+ * @param timeout The maximum duration of a handshake, in milliseconds.
+ * @param gate Admits sockets and counts them.
+ * @param secured Called for each established connection, with the TLS socket, the error of its certificate (empty if there is no
+ * error, or no certificate), and the socket below, which is paused.
  */
 export function secureWith(
   options: tls.TlsOptions,
   timeout: number,
+  gate: HandshakeCounter,
   secured: (socket: tls.TLSSocket, verdict: string, source: net.Socket) => void,
 ): (source: net.Socket) => void {
   const { requestCert, rejectUnauthorized, SNICallback } = options;
   const secureContext = tls.createSecureContext(options);
   const shared = { isServer: true, secureContext, requestCert, rejectUnauthorized, SNICallback, highWaterMark: NEVER };
   return (source) => {
+    if (!gate.enter(source)) return void source.on("error", () => {}).destroy();
     const transport = new Transport(source);
     const socket = new tls.TLSSocket(transport, shared as tls.TLSSocketOptions);
     const drop = () => socket.destroy();
     const timer = timeout > 0 ? setTimeout(drop, Math.min(timeout, LONGEST_DELAY)) : undefined;
-    source.on("end", drop); // TLS itself would wait on
+    source.on("end", drop); // TLS itself would continue to wait
     socket.on("close", () => clearTimeout(timer)).on("error", () => {});
     socket.on("finish", () => transport.endBehindWrites()); // for peers that wait for the end of TCP, not only of TLS
-    socket.on("_tlsError", (error) => socket.destroy(error)); // without a `tls.Server`, errors come by this name
+    socket.on("_tlsError", (error) => socket.destroy(error)); // without a `tls.Server`, errors arrive under this name
     socket.once("secure", () => {
       clearTimeout(timer);
+      gate.leave(source);
       source.off("end", drop).pause();
       secured(socket, requestCert ? verdictOf(socket) : "", source);
     });
   };
 }
 
-/** Only a `tls.Server` asks for the verdict by itself, and only it takes the connection away. */
+/** Returns the error of the client's certificate, empty for none. Only a `tls.Server` checks it and drops the connection. */
 function verdictOf(socket: tls.TLSSocket): string {
   const { _handle: handle } = socket as unknown as { _handle?: { verifyError?(): unknown } };
   if (typeof handle?.verifyError !== "function") return "UNKNOWN";

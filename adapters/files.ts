@@ -1,10 +1,10 @@
 /**
- * Files, for all three adapters: `node:fs` is everywhere.
+ * Files, for all three adapters: all runtimes have `node:fs`. Files as web `Blob`s that are read on demand.
  *
  * @module
  */
 
-import { constants } from "node:fs";
+import * as fs from "node:fs";
 import {
   appendFile,
   chmod,
@@ -15,12 +15,91 @@ import {
   readFile,
   realpath,
   rename,
+  stat,
   unlink,
   writeFile,
 } from "node:fs/promises";
+import { bodyDecoder } from "../src/text.ts";
 import process from "node:process";
-import type { FileSink, FileSource, Runtime, WriteOptions } from "../src/runtime.ts";
-import { fileBlob } from "./file_blob.ts";
+import type { FileSink, FileSource, Runtime, WriteOptions } from "../src/transport/runtime.ts";
+
+const PIECE = 64 * 1024;
+
+/**
+ * A part of a file. Works in Deno, which reads the parts of a `Blob` through their methods. Bun and Node do not, but have their
+ * own file blobs.
+ */
+class FileBlob extends Blob {
+  readonly #path: string;
+  readonly #start: number;
+  readonly #end: number;
+
+  constructor(path: string, start: number, end: number, type = "") {
+    super([], { type });
+    this.#path = path;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  override get size(): number {
+    return this.#end - this.#start;
+  }
+
+  override slice(start = 0, end = this.size, type = ""): Blob {
+    const { size } = this;
+    const place = (at: number) => Math.min(Math.max(Math.trunc(at < 0 ? size + at : at), 0), size);
+    const from = place(start);
+    return new FileBlob(this.#path, this.#start + from, this.#start + Math.max(from, place(end)), type);
+  }
+
+  override stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const parts = this.#read();
+    return new ReadableStream({
+      async pull(controller) {
+        const { done, value } = await parts.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      async cancel() {
+        await parts.return();
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  async *#read(): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+    const handle = await open(this.#path, "r");
+    try {
+      for (let at = this.#start; at < this.#end;) {
+        const piece = new Uint8Array(Math.min(PIECE, this.#end - at));
+        const { bytesRead } = await handle.read(piece, 0, piece.length, at);
+        if (bytesRead === 0) throw new Error(`Cannot read ${this.#path}: it has become shorter`);
+        at += bytesRead;
+        yield piece.subarray(0, bytesRead);
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
+  override arrayBuffer(): Promise<ArrayBuffer> {
+    return new Response(this.stream()).arrayBuffer();
+  }
+
+  override async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    return new Uint8Array(await this.arrayBuffer());
+  }
+
+  override async text(): Promise<string> {
+    return bodyDecoder.decode(await this.arrayBuffer());
+  }
+}
+
+/** Implements `Runtime.fileBlob()`. */
+async function fileBlob(path: string): Promise<Blob> {
+  if ("Bun" in globalThis) return (globalThis as unknown as { Bun: { file(path: string): Blob } }).Bun.file(path);
+  if ("Deno" in globalThis) return new FileBlob(path, 0, (await stat(path)).size); // its openAsBlob() reads the whole file
+  return await fs.openAsBlob(path);
+}
 
 class OpenFile implements FileSource {
   readonly size: number;
@@ -42,9 +121,9 @@ class OpenFile implements FileSource {
   }
 }
 
-/** Opens a file. What is none is told by its kind, and without waiting for the other end of a named pipe. */
+/** Opens a file. Non-files are reported as EISDIR or EINVAL, without waiting for the other end of a named pipe. */
 async function openFile(path: string): Promise<FileSource> {
-  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  const handle = await open(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0));
   try {
     const status = await handle.stat();
     if (status.isFile()) return new OpenFile(handle, status.size, status.mtimeMs);
@@ -78,11 +157,11 @@ class WrittenFile implements FileSink {
   }
 }
 
-/** The rights of a file that belongs to nobody but this user, while it is temporary. */
+/** The permissions of a temporary file: only this user may access it. */
 const PRIVATE = 0o600;
 
 async function openForWriting(path: string, { isNew = false, offset = 0 }: WriteOptions = {}): Promise<FileSink> {
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_EXCL } = constants;
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_EXCL } = fs.constants;
   const handle = isNew
     ? await open(path, O_WRONLY | O_CREAT | O_EXCL, PRIVATE)
     : await open(path, O_WRONLY | O_CREAT | (offset === 0 ? O_TRUNC : 0));
@@ -100,7 +179,7 @@ async function moveFile(from: string, to: string): Promise<void> {
   await chmod(to, 0o666 & ~process.umask());
 }
 
-/** What a runtime has to be able to do with files. */
+/** The file functions of a runtime. */
 export const files: Pick<
   Runtime,
   | "readTextFile"

@@ -9,9 +9,9 @@ import net from "node:net";
 import { dirname } from "node:path";
 import process from "node:process";
 import tls from "node:tls";
-import { copyBytes } from "../src/bytes.ts";
-import { LONGEST_DELAY } from "../src/delay.ts";
-import { LanePipe } from "../src/lane_streams.ts";
+import { copyBytes } from "../src/transport/bytes.ts";
+import { LONGEST_DELAY } from "../src/transport/deadlines.ts";
+import { LanePipe } from "../src/transport/pipes.ts";
 import type {
   Address,
   BytePipe,
@@ -23,23 +23,18 @@ import type {
   ProxyHandshake,
   Runtime,
   TlsOptions,
-} from "../src/runtime.ts";
-import { decompressor } from "./content_decoder.ts";
-import { encoder } from "./content_encoder.ts";
-import { connectionLimit, outOfDescriptors } from "./descriptors.ts";
-import { listenDatagram } from "./datagrams.ts";
+} from "../src/transport/runtime.ts";
+import { common } from "./common.ts";
+import { addressOf, connectionLimit, HandshakeCounter, outOfDescriptors } from "./sockets.ts";
 import { NEVER, secureWith, transportOver } from "./deno_transport.ts";
-import { files } from "./files.ts";
-import { signals } from "./signals.ts";
 import { certificateOf, ClientJudge, clientOptions, failure, judgeServer, serverOptions } from "./node_tls.ts";
-import { zlibEngine } from "./zlib.ts";
 
-/** Where a socket keeps its lane, so that all sockets share their listeners. */
+/** The key of the lane in a socket. Keeping it there lets all sockets share their listeners. */
 const LANE: unique symbol = Symbol("lane");
 
 type LaneSocket = net.Socket & { [LANE]?: NodeLane };
 
-/** Node makes the memory of a chunk for this chunk; what stands for a socket in Deno may take it from a pool. */
+/** Whether each chunk has its own memory, as in Node. In Deno, a substitute for a socket may take it from a pool. */
 const GIVES_CHUNKS = !("Deno" in globalThis);
 
 class NodeLane implements Lane {
@@ -49,11 +44,12 @@ class NodeLane implements Lane {
   sink!: LaneSink;
   error: unknown = undefined;
 
-  /** With the socket that is to be paused, if that is another one. */
+  /** @param source The socket to pause, which may be different. */
   constructor(socket: net.Socket, source: net.Socket) {
     this.#socket = socket;
     this.#source = source;
-    this.canReset = !(socket instanceof tls.TLSSocket);
+    // On a unix socket, which has no address, resetAndDestroy() throws; a socket that was reset has no address either.
+    this.canReset = !(socket instanceof tls.TLSSocket) && socket.remoteAddress !== undefined;
     (socket as LaneSocket)[LANE] = this;
     socket.on("error", onError);
   }
@@ -63,14 +59,14 @@ class NodeLane implements Lane {
     const socket = this.#socket;
     if (socket.destroyed) return this.#startLate();
     socket.on("close", onClose);
-    if (socket.readableEnded) setImmediate(() => socket.destroyed || sink.onEnd()); // an end alone does not wait for readers
+    if (socket.readableEnded) setImmediate(() => socket.destroyed || sink.onEnd()); // an end without data has passed already
     else socket.on("end", onEnd);
     socket.on("drain", onDrain);
     socket.on("data", onData);
     this.#source.resume();
   }
 
-  /** A connection that broke before anybody looked: what it brought, then its end. */
+  /** Starts with a socket that was destroyed before: passes on the received bytes, then the end. */
   #startLate(): void {
     const socket = this.#socket;
     setImmediate(() => {
@@ -85,7 +81,7 @@ class NodeLane implements Lane {
     const socket = this.#socket;
     const chunk = owned ? bytes.subarray(start, end) : copyBytes(bytes, start, end);
     if (this.#source === socket) return socket.write(chunk);
-    socket.write(chunk, (error) => void (error ?? onDrain.call(socket))); // it has no high water mark that is reached
+    socket.write(chunk, (error) => void (error ?? onDrain.call(socket))); // it never reaches its high water mark
     return false;
   }
 
@@ -104,7 +100,7 @@ class NodeLane implements Lane {
   abort(): void {
     const socket = this.#socket;
     if (socket.destroyed) return;
-    // When our FIN is out, what the kernel still holds of our output is not taken back.
+    // After our FIN, the kernel still sends its pending output.
     if (!this.canReset || socket.writableFinished) socket.destroy();
     else socket.resetAndDestroy();
   }
@@ -124,18 +120,17 @@ function onDrain(this: LaneSocket): void {
 
 function onError(this: LaneSocket, error: unknown): void {
   this[LANE]!.error = error;
-  this.destroy(); // TLS that is broken leaves that to us
+  this.destroy(); // a broken TLS socket does not destroy itself
 }
 
 function onClose(this: LaneSocket): void {
   this[LANE]!.sink.onClose(this[LANE]!.error);
 }
 
-/** A pipe over a socket. */
 class NodePipe extends LanePipe {
   readonly #socket: net.Socket;
   readonly #source: net.Socket;
-  /** Kept, since a socket that was reset does not know it any more, and `close` handlers ask. */
+  /** Kept because a socket that was reset no longer knows it, and `close` handlers may need it. */
   readonly remoteAddress: Address;
   #certificate: string | undefined = undefined;
 
@@ -155,20 +150,15 @@ class NodePipe extends LanePipe {
   }
 }
 
-function addressOf(hostname: string | undefined, port: number | undefined): Address {
-  if (hostname === undefined || port === undefined) return { transport: "unix", hostname: hostname ?? "", port: 0 };
-  return { transport: "tcp", hostname, port };
-}
-
-/** Node says that it is not permitted to bind a path in a folder that does not exist. */
+/** Corrects the error for a path in a folder that does not exist: Node reports a missing permission. */
 function explain(error: NodeJS.ErrnoException, options: ListenOptions): Error {
   if (options.transport === "tcp" || error.code !== "EACCES" || existsSync(dirname(options.hostname))) return error;
   return failure("ENOENT", "there is no such folder", error);
 }
 
 /**
- * Keeps a socket open when a write fails until what the peer sent before it went has been read: a stream that knows of an error takes
- * nothing more. What broke the connection, or its end, comes behind it.
+ * Delays the error of a failed write until all bytes that the peer sent before it left have been read, because a stream with an
+ * error delivers nothing more. The error, or the end, follows after these bytes.
  */
 function readBeforeFailing(socket: net.Socket): net.Socket {
   const { _write: write, _writev: writev } = socket;
@@ -182,10 +172,10 @@ function readBeforeFailing(socket: net.Socket): net.Socket {
   return socket;
 }
 
-/** A socket, and the one that its octets come from. */
+/** A socket, and the socket that its bytes come from. */
 type Sockets = [socket: net.Socket, source: net.Socket];
 
-/** Begins to connect, or to secure a connection that is there. */
+/** Starts to connect, or to secure an existing connection. */
 function dial(options: ConnectOptions, there: net.Socket | undefined): Sockets {
   const { hostname, port, localHostname: localAddress, localPort, tls: secure } = options;
   const target = {
@@ -218,12 +208,12 @@ async function connect(options: ConnectOptions): Promise<BytePipe> {
   try {
     return new NodePipe(...await establish(options, source));
   } catch (error) {
-    source.destroy(); // also when it is our own certificate that is wrong
+    source.destroy(); // also if our own certificate is invalid
     throw error;
   }
 }
 
-/** Connects, or secures a connection that is there. */
+/** Connects, or secures an existing connection. */
 function establish(options: ConnectOptions, there?: net.Socket): Promise<Sockets> {
   const { signal, tls: secure } = options;
   return new Promise((resolve, reject) => {
@@ -235,11 +225,11 @@ function establish(options: ConnectOptions, there?: net.Socket): Promise<Sockets
     };
     const drop = (reason: unknown) => {
       settle();
-      for (const each of [socket, source]) each.on("error", () => {}).destroy(); // nobody is left to hear of errors
+      for (const each of [socket, source]) each.on("error", () => {}).destroy(); // later errors have no receiver
       reject(reason);
     };
     const giveUp = () => drop(signal.reason);
-    // Node has several errors in one, and no message, when a name has several addresses.
+    // If a host name has several addresses, Node combines their errors in one error without a message.
     const refuse = (error: NodeJS.ErrnoException & { errors?: Error[] }) =>
       drop(
         error.errors === undefined ? error : failure(error.code!, error.errors.map(({ message }) => message).join(", "), error),
@@ -258,7 +248,7 @@ function establish(options: ConnectOptions, there?: net.Socket): Promise<Sockets
   });
 }
 
-/** Talks to a proxy until it lets the connection through; the socket is paused then. */
+/** Talks to a proxy until the connection leads to the server. The socket is then paused. */
 function persuade(socket: net.Socket, proxy: ProxyHandshake, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = () => {
@@ -285,10 +275,10 @@ function persuade(socket: net.Socket, proxy: ProxyHandshake, signal: AbortSignal
   });
 }
 
-/** A server whose connections are shown once TLS is established with a peer that may come in. */
+/** Creates a server that passes on connections once TLS is established with an admitted peer. */
 function createTlsServer(
   options: TlsOptions,
-  handshakeTimeout: number,
+  { handshakeTimeout, gate }: ListenOptions,
   shared: net.ServerOpts,
   onConnection: (socket: tls.TLSSocket, source: net.Socket) => void,
 ): net.Server {
@@ -298,15 +288,27 @@ function createTlsServer(
     else socket.on("error", () => {}).destroy();
   };
   const choices = serverOptions(options);
-  if ("Deno" in globalThis) return net.createServer(shared, secureWith(choices, handshakeTimeout, onSecure));
-  return tls.createServer(
-    // For Node 0 is its own default.
+  const counter = new HandshakeCounter(gate);
+  if ("Deno" in globalThis) return net.createServer(shared, secureWith(choices, handshakeTimeout, counter, onSecure));
+  const server = tls.createServer(
+    // In Node, 0 means its default.
     { ...shared, ...choices, handshakeTimeout: Math.min(handshakeTimeout || LONGEST_DELAY, LONGEST_DELAY) },
-    (socket) => onSecure(socket, socket.authorized ? "" : String(socket.authorizationError)),
-  ).on("tlsClientError", (_error, socket) => socket.destroy()); // also when the handshake takes too long
+    (socket) => {
+      counter.leave((socket as { _parent?: net.Socket })._parent ?? socket); // Bun has only one socket
+      socket.allowHalfOpen = true;
+      onSecure(socket, socket.authorized ? "" : String(socket.authorizationError));
+    },
+  ).on("tlsClientError", (_error, socket) => socket.destroy()); // also if the handshake takes too long
+  // The listeners that start the handshake: Node has one, Bun has none.
+  const begin = server.listeners("connection") as ((socket: net.Socket) => void)[];
+  return server.removeAllListeners("connection").on("connection", (socket) => {
+    if (!counter.enter(socket)) return void socket.on("error", () => {}).destroy();
+    if (begin.length > 0) socket.allowHalfOpen = false; // an end during the handshake destroys the socket; TLS would wait
+    for (const each of begin) each.call(server, socket);
+  });
 }
 
-/** Node as a runtime for servers and clients. */
+/** The adapter for Node. */
 export const runtime: Runtime = {
   name: "node",
   pid: process.pid,
@@ -315,14 +317,14 @@ export const runtime: Runtime = {
       const refuse = (error: Error) => reject(explain(error, options));
       const shared = { allowHalfOpen: true, noDelay: options.noDelay && options.transport === "tcp" };
       const onConnection = (socket: net.Socket, source = socket) => {
-        if (options.keepAlive !== undefined) source.setKeepAlive(true, options.keepAlive); // as an option it does nothing in Deno
+        if (options.keepAlive !== undefined) source.setKeepAlive(true, options.keepAlive); // the option has no effect in Deno
         const pipe = new NodePipe(socket, source);
-        if (options.tls?.clients !== undefined) void pipe.peerCertificate; // kept: a socket that is gone does not know it any more
+        if (options.tls?.clients !== undefined) void pipe.peerCertificate; // kept: a closed socket no longer knows it
         accept(pipe);
       };
       const server = options.tls === undefined
         ? net.createServer(shared, onConnection)
-        : createTlsServer(options.tls, options.handshakeTimeout, shared, onConnection);
+        : createTlsServer(options.tls, options, shared, onConnection);
       const limit = connectionLimit();
       if (limit < Infinity) {
         server.maxConnections = limit;
@@ -348,11 +350,5 @@ export const runtime: Runtime = {
     });
   },
   connect,
-  listenDatagram,
-  nextTurn: (work) => void setImmediate(work),
-  deflate: zlibEngine,
-  encoder,
-  decompressor,
-  signals,
-  ...files,
+  ...common,
 };

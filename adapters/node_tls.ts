@@ -1,5 +1,5 @@
 /**
- * What `node:tls` is told, what it cannot do in which runtime, and whose certificate will do.
+ * The options for `node:tls`, the options that a runtime does not support, and the checks of certificates.
  *
  * @module
  */
@@ -7,23 +7,23 @@
 import { constants, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import process from "node:process";
 import tls from "node:tls";
-import type { ClientCertificates, ConnectTls, KeyPair, TlsChoices, TlsOptions } from "../src/runtime.ts";
+import type { ClientCertificates, ConnectTls, KeyPair, TlsChoices, TlsOptions } from "../src/transport/runtime.ts";
 
 const inDeno = "Deno" in globalThis;
 const inBun = "Bun" in globalThis;
 
-/** How many certificates of clients are remembered; more than there are TLS sessions that Deno could resume. */
+/** The number of client certificates that are remembered; more than the TLS sessions that Deno could resume. */
 const REMEMBERED = 1024;
 
-/** The code of errors about what TLS was told to do. */
+/** The code of errors in TLS options. */
 const OPTION = "ERR_TLS_OPTION";
 
-/** An error with a code. */
+/** Creates an error with a code. */
 export function failure(code: string, message: string, cause?: unknown): Error {
   return Object.assign(new Error(message, { cause }), { code });
 }
 
-/** Refuses what the runtime would ignore. The names are those of the settings, since a program knows no others. */
+/** Throws for options that the runtime would ignore. Messages use the names of the settings, because programs know only those. */
 function refuseUnsupported(options: TlsChoices & { curves?: unknown; dhParameters?: unknown }): void {
   const { ciphers, curves, dhParameters, maxVersion } = options;
   const refuse = (name: string, why: string) => {
@@ -40,7 +40,7 @@ function refuseUnsupported(options: TlsChoices & { curves?: unknown; dhParameter
   if ((inDeno || inBun) && dhParameters !== undefined) refuse("ssl_dhparam", `${inDeno ? "Deno" : "Bun"} knows no DHE`);
 }
 
-/** Finds out whether the TLS library takes a choice, so that the error says which one it does not take. */
+/** Checks each option with the TLS library, so that the error names the invalid one. */
 function proveChoices(choices: Readonly<Record<string, tls.SecureContextOptions>>): void {
   for (const [name, choice] of Object.entries(choices)) {
     if (Object.values(choice)[0] === undefined) continue;
@@ -52,7 +52,10 @@ function proveChoices(choices: Readonly<Record<string, tls.SecureContextOptions>
   }
 }
 
-/** The key of a pair without its passphrase. `node:tls` of Deno takes any pair and fails at the first handshake: bad ones are found here. */
+/**
+ * Returns the decrypted private key of a pair. Also detects mismatched pairs, which `node:tls` in Deno accepts until the first
+ * handshake.
+ */
 function openKey({ cert, key, passphrase }: KeyPair): string {
   const privateKey = passphrase === undefined ? createPrivateKey(key) : decrypt(key, passphrase);
   if (!new X509Certificate(cert).checkPrivateKey(privateKey)) {
@@ -69,18 +72,18 @@ function decrypt(key: string, passphrase: string): KeyObject {
   }
 }
 
-/** The certificates in a PEM text. */
+/** Returns the certificates in a PEM text. */
 function certificatesIn(pem: string): string[] {
   const found = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
   if (found === null) throw failure(OPTION, "there is no certificate among the authorities");
-  for (const each of found) new X509Certificate(each); // throws for what is none
+  for (const each of found) new X509Certificate(each); // throws for invalid ones
   return found;
 }
 
 /**
- * What a server tells `node:tls`.
+ * Returns the `node:tls` options of a server.
  *
- * @throws {Error} For what the runtime cannot do, or a pair of certificate and key that is none.
+ * @throws {Error} For options that the runtime does not support, or a private key that does not match its certificate.
  */
 export function serverOptions(options: TlsOptions): tls.TlsOptions {
   const { minVersion, maxVersion, ciphers, curves: ecdhCurve, dhParameters: dhparam, clients, names } = options;
@@ -91,8 +94,8 @@ export function serverOptions(options: TlsOptions): tls.TlsOptions {
     ...(clients === undefined ? {} : {
       ca: certificatesIn(clients.ca),
       requestCert: true,
-      rejectUnauthorized: clients.required && !clients.allowSelfSigned, // when self-signed ones may do, ClientJudge has the say
-      secureOptions: constants.SSL_OP_NO_TICKET, // a session that is resumed does not tell the chain
+      rejectUnauthorized: clients.required && !clients.allowSelfSigned, // if self-signed ones are allowed, ClientJudge decides
+      secureOptions: constants.SSL_OP_NO_TICKET, // a resumed session does not include the chain
     }),
   };
   const main = { ...shared, cert: options.cert, key: openKey(options) };
@@ -107,7 +110,7 @@ export function serverOptions(options: TlsOptions): tls.TlsOptions {
 }
 
 /**
- * What a client tells `node:tls`, but for whom it talks to.
+ * Returns the `node:tls` options of a client, except for the address of the server.
  *
  * @throws {Error} As `serverOptions()`.
  */
@@ -119,20 +122,20 @@ export function clientOptions(options: ConnectTls): tls.ConnectionOptions {
   return {
     ...defined({ minVersion, maxVersion, ciphers }),
     checkServerIdentity: (_host, peer) => tls.checkServerIdentity(serverName, peer),
-    rejectUnauthorized: verifyPeer && !allowSelfSigned, // when self-signed ones may do, judgeServer() has the say
+    rejectUnauthorized: verifyPeer && !allowSelfSigned, // if self-signed ones are allowed, judgeServer() decides
     ca: verifyPeer && allowSelfSigned ? authorities ?? defaultAuthorities() : authorities,
     ...(cert === undefined || key === undefined ? {} : { cert, key: openKey({ cert, key, passphrase }) }),
   };
 }
 
-/** Leaves out what is not given: runtimes do not agree on what `undefined` means. */
+/** Removes options that are not set, because runtimes treat `undefined` differently. */
 function defined<T extends object>(options: T): Partial<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
 /**
- * The authorities that are trusted when nothing else is said. Saying so makes Deno keep the TLS sessions of a connection to
- * itself: otherwise it resumes those of connections that did not check anything, and calls the certificate authorized.
+ * Returns the authorities that are trusted by default. Setting them explicitly makes Deno keep the TLS sessions of a connection
+ * separate. Otherwise Deno resumes sessions of connections without any checks and reports the certificate as authorized.
  */
 function defaultAuthorities(): string[] {
   const { getCACertificates } = tls as { getCACertificates?: (type: "default") => string[] };
@@ -140,17 +143,17 @@ function defaultAuthorities(): string[] {
 }
 
 /**
- * Whether the peer has the key of its certificate. Deno does not look at that for certificates of version 1 or 2, so that anybody
- * could show them.
+ * Reports whether the peer has proved that it has the private key. Deno does not check this for certificates of version 1 or 2,
+ * so anyone could present them.
  */
 function isProven(raw: Uint8Array): boolean {
   if (!inDeno) return true;
-  let at = 0; // of the version, which is two sequences deep
+  let at = 0; // the position of the version, which is two sequences deep
   for (let depth = 0; depth < 2; depth++) at += raw[at + 1] < 0x80 ? 2 : 2 + (raw[at + 1] & 0x7f);
   return raw[at] === 0xa0 && raw[at + 4] === 2; // RFC 5280 section 4.1: version 3
 }
 
-/** The certificate that the peer showed, PEM. */
+/** Returns the peer's certificate in PEM. */
 export function certificateOf(socket: tls.TLSSocket): string | undefined {
   const raw: Uint8Array | undefined = socket.getPeerCertificate()?.raw;
   if (raw === undefined || !isProven(raw)) return undefined;
@@ -158,7 +161,7 @@ export function certificateOf(socket: tls.TLSSocket): string | undefined {
   return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
 }
 
-/** Why a server's certificate is not taken; nothing when it is trusted, or only is self-signed where that is allowed. */
+/** Returns why a server's certificate is rejected; `undefined` if it is trusted, or self-signed where that is allowed. */
 export function judgeServer(socket: tls.TLSSocket, options: ConnectTls): Error | undefined {
   try {
     return judge(socket, options);
@@ -182,7 +185,7 @@ function judge(socket: tls.TLSSocket, options: ConnectTls): Error | undefined {
   return verdict instanceof Error ? verdict : failure(String(verdict), `the certificate is not trusted (${verdict})`);
 }
 
-/** Decides which clients get in. One for each listener. */
+/** A judge of client certificates. Each listener has one. */
 export class ClientJudge {
   readonly #clients: ClientCertificates | undefined;
   readonly #authorities: readonly X509Certificate[];
@@ -199,9 +202,9 @@ export class ClientJudge {
   }
 
   /**
-   * Whether a client may come in.
+   * Reports whether a client is admitted.
    *
-   * @param verdict What the runtime says of its certificate: empty for nothing wrong.
+   * @param verdict The error of its certificate according to the runtime; empty for none.
    */
   admits(socket: tls.TLSSocket, verdict: string): boolean {
     try {
@@ -218,11 +221,11 @@ export class ClientJudge {
     if (raw === undefined) return false;
     const certificate = new X509Certificate(raw);
     const print = certificate.fingerprint256;
-    // Deno resumes any TLS session of the program, also of another port, and finds nothing wrong with its certificate: it is
-    // good for those that have been found good here.
+    // Deno resumes any TLS session of the program, including those of other ports, without a certificate error. Accept only
+    // certificates that were accepted here before.
     if (socket.isSessionReused()) return this.#admitted.has(print) && judgeDates(certificate) === undefined;
     if (!this.#isGood(socket, certificate, verdict)) return false;
-    this.#admitted.delete(print); // to be the youngest
+    this.#admitted.delete(print); // to move it to the end, as the most recent one
     this.#admitted.add(print);
     if (this.#admitted.size > REMEMBERED) this.#admitted.delete(this.#admitted.values().next().value!);
     return true;
@@ -235,12 +238,12 @@ export class ClientJudge {
   }
 }
 
-/** Node 24 has no chain on a server, others have. */
+/** Reports whether servers can see the certificate chain of a client. Node 24 cannot. */
 function tellsChains(): boolean {
   return inDeno || inBun || !process.versions.node.startsWith("24.");
 }
 
-/** How many certificates are between the peer's and an authority; `Infinity` when no way is seen. */
+/** Returns the number of certificates between the peer's and an authority; `Infinity` if no chain leads to one. */
 function depthOf(socket: tls.TLSSocket, authorities: readonly X509Certificate[]): number {
   let peer: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
   for (let depth = 0; depth < 256 && peer?.raw !== undefined; depth++) {
@@ -255,7 +258,7 @@ function isSelfSigned(certificate: X509Certificate): boolean {
   return certificate.subject === certificate.issuer && certificate.verify(certificate.publicKey);
 }
 
-/** Whether a certificate is too old or too new, and why. */
+/** Returns an error if the certificate has expired or is not yet valid. */
 function judgeDates(certificate: X509Certificate): Error | undefined {
   const now = Date.now();
   if (now > Date.parse(certificate.validTo)) return failure("CERT_HAS_EXPIRED", "certificate has expired");
@@ -269,7 +272,7 @@ function parse(pem: string): X509Certificate[] {
 
 let roots: X509Certificate[] | undefined;
 
-/** The authorities that are trusted by default. */
+/** Returns the authorities that are trusted by default. */
 function rootCertificates(): X509Certificate[] {
   return roots ??= defaultAuthorities().map((each) => new X509Certificate(each));
 }

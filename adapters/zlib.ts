@@ -1,37 +1,42 @@
 /**
- * The compression engine of `node:zlib`, which all three runtimes have: it is synchronous for what is small, keeps contexts in both
- * directions, and knows every window.
+ * The compression engine of `node:zlib`, which all three runtimes have. It compresses small messages synchronously, supports
+ * context takeover in both directions, and every window. The engine `web` of `src/` needs no runtime, but takes several times as
+ * long and cannot send with context takeover.
  *
  * @module
  */
 
 import { constants, createDeflateRaw, createInflateRaw } from "node:zlib";
-import { joinBytes } from "../src/bytes.ts";
-import type { DeflateEngine, Deflater, DeflaterOptions, Inflater } from "../src/websocket/deflate/engine.ts";
-import { type InflateResult, MeasuringInflater } from "../src/websocket/deflate/measuring_inflater.ts";
-import { nextTurn, publicDeflater, publicInflater, type ZlibOptions } from "./zlib_public.ts";
+import { utf8Encoder } from "../src/text.ts";
+import { joinBytes } from "../src/transport/bytes.ts";
+import type { DeflateEngine, Deflater, DeflaterOptions, Inflater } from "../src/transport/codecs.ts";
+import { type InflateResult, MeasuringInflater, TAIL } from "../src/websocket/deflate/compressed_payload.ts";
+import { nextTurn } from "./process.ts";
 
-// Measured in all three runtimes: a stream's own handle takes a message of 64 octets in 1 to 3 us, a one-shot call in 2 to 12, and
-// the stream interface, which alone keeps a context in public, in 10 to 100. So the handle is used where it does what it should.
+// Measured in all three runtimes: a stream's own handle takes 1 to 3 us for a message of 64 bytes, a one-shot call 2 to 12 us,
+// and the stream interface, the only public one that keeps a context, 10 to 100 us. So the handle is used; in a runtime where it
+// does not work as expected, the adapter has no engine, and `web` is used.
 
 /**
- * Messages up to this size are compressed at once, larger ones in slices of it with a turn of the event loop between them. At
- * zlib's default level one takes 0.2 to 1 ms. (zlib's asynchronous calls are no help: in Deno they block like the others.)
+ * Messages up to this size are compressed synchronously, larger ones in slices of this size, in separate turns of the event loop.
+ * At zlib's default level a slice takes 0.2 to 1 ms. (zlib's asynchronous calls do not help: in Deno they block too.)
  */
 const DEFLATE_SLICE = 32 * 1024;
-/** The same for messages to inflate, where it takes 0.2 to 1 ms too. */
+/** The same for inflating. A slice takes 0.2 to 1 ms too. */
 const INFLATE_SLICE = 256 * 1024;
 
-/** Streams get their output memory from here, and need none of their own. 64 is the least that they take. */
+/** Minimizes the streams' own output memory, because they write to other memory. 64 is the minimum. */
 export const NO_MEMORY = { chunkSize: 64 };
 
 const { Z_NO_FLUSH, Z_SYNC_FLUSH, Z_RLE, Z_DEFAULT_STRATEGY } = constants;
 
-/** What RFC 7692 section 7.2.1 takes off a payload. */
-const TAIL = new Uint8Array([0x00, 0x00, 0xff, 0xff]);
-const TAIL_LENGTH: number = TAIL.length;
+/** Options of a compressing zlib stream: `windowBits` is 9 to 15, `strategy` how repetitions are found. */
+interface DeflateStreamOptions extends DeflaterOptions {
+  readonly windowBits: number;
+  readonly strategy: number;
+}
 
-/** What is inside a zlib stream of any of the runtimes. */
+/** The internals of a zlib stream, the same in all three runtimes. */
 interface Internals {
   readonly _handle: {
     onerror: unknown;
@@ -46,12 +51,12 @@ interface Internals {
     ): void;
     reset(): void;
   };
-  /** After a write: how much of the output is unused, how much of the input has not been taken. */
+  /** After a write: the unused bytes of the output, and the remaining bytes of the input. */
   readonly _writeState: Uint32Array;
   close(): void;
 }
 
-/** Whether a write has failed since this was last set. */
+/** Whether a write has failed since this was last reset. */
 let failed = false;
 
 function onError(): void {
@@ -73,17 +78,17 @@ export class Codec {
     this.#handle.onerror = onError;
   }
 
-  /** Nothing may be written any more: in Node that would abort the process. */
+  /** Whether the codec is closed. In Node, a write would then abort the process. */
   get closed(): boolean {
     return this.#closed;
   }
 
-  /** How many octets of the output the last write has left. */
+  /** The number of output bytes that the last write left unused. */
   get outputLeft(): number {
     return this.#state[0];
   }
 
-  /** How many octets of the input it has left. */
+  /** The number of input bytes that the last write did not consume. */
   get inputLeft(): number {
     return this.#state[1];
   }
@@ -103,10 +108,10 @@ export class Codec {
   }
 }
 
-/** Where deflaters write to: as much as comes of a slice that does not shrink at all, and some more. */
+/** The output memory of deflaters: room for an incompressible slice, and some more. */
 let scratch: Uint8Array | undefined;
 
-/** Compresses a part of a message into `parts`. */
+/** Compresses a part of a message and appends the output to `parts`. */
 function deflatePart(codec: Codec, flush: number, message: Uint8Array, start: number, end: number, parts: Uint8Array[]): void {
   const memory = scratch ??= new Uint8Array(DEFLATE_SLICE + DEFLATE_SLICE / 4);
   for (;;) {
@@ -117,17 +122,17 @@ function deflatePart(codec: Codec, flush: number, message: Uint8Array, start: nu
   }
 }
 
-/** All parts without the tail. */
+/** Joins all parts and removes the tail. */
 function joinPayload(parts: readonly Uint8Array[]): Uint8Array {
   const whole = parts.length === 1 ? parts[0] : joinBytes(parts);
-  return whole.subarray(0, whole.length - TAIL_LENGTH);
+  return whole.subarray(0, whole.length - TAIL.length);
 }
 
 async function deflateSlices(codec: Codec, message: Uint8Array): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for (let at = 0; at < message.length; at += DEFLATE_SLICE) {
     if (at > 0) await nextTurn();
-    if (codec.closed) return new Uint8Array(0); // nobody waits for it
+    if (codec.closed) return new Uint8Array(0); // no longer needed
     const end = Math.min(at + DEFLATE_SLICE, message.length);
     deflatePart(codec, end === message.length ? Z_SYNC_FLUSH : Z_NO_FLUSH, message, at, end, parts);
   }
@@ -135,18 +140,18 @@ async function deflateSlices(codec: Codec, message: Uint8Array): Promise<Uint8Ar
 }
 
 class ZlibDeflater implements Deflater {
-  readonly #options: ZlibOptions;
+  readonly #options: DeflateStreamOptions & typeof NO_MEMORY;
   readonly #takeover: boolean;
   #codec: Codec | undefined;
   #closed = false;
 
-  constructor(options: ZlibOptions, takeover: boolean) {
-    this.#options = options;
+  constructor(options: DeflateStreamOptions, takeover: boolean) {
+    this.#options = { ...options, ...NO_MEMORY };
     this.#takeover = takeover;
   }
 
   deflate(message: Uint8Array): Uint8Array | Promise<Uint8Array> {
-    // zlib flushes only if there is something new. RFC 7692 section 7.2.3.6 has what an empty message is.
+    // zlib flushes only if there is new input. RFC 7692 section 7.2.3.6 defines the payload of an empty message.
     if (message.length === 0 || this.#closed) return new Uint8Array(1);
     if (message.length > DEFLATE_SLICE && !this.#takeover) return this.#deflateApart(message);
     const codec = this.#codec ??= new Codec(createDeflateRaw(this.#options));
@@ -157,7 +162,7 @@ class ZlibDeflater implements Deflater {
     return joinPayload(parts);
   }
 
-  /** Other messages can come in between: this one gets a stream of its own. */
+  /** Compresses with a separate stream, because other messages may be compressed between the slices. */
   async #deflateApart(message: Uint8Array): Promise<Uint8Array> {
     const codec = new Codec(createDeflateRaw(this.#options));
     const payload = await deflateSlices(codec, message);
@@ -172,10 +177,10 @@ class ZlibDeflater implements Deflater {
   }
 }
 
-/** Takes what blocks have behind the last octet of a message: a trap that stays empty. */
+/** One spare byte: if zlib writes to it, the message is longer than measured. */
 const spare = new Uint8Array(1);
 
-/** Inflates a part of a message. Gives where the input goes on; -1 if it was not right. */
+/** Inflates a part of a message. Returns the position of the remaining input, or -1 if the input is invalid. */
 function inflatePart(codec: Codec, blocks: Uint8Array, start: number, message: Uint8Array, at: number, end: number): number {
   codec.write(Z_SYNC_FLUSH, blocks, start, blocks.length, message, at, end - at);
   if (codec.outputLeft > 0) return -1;
@@ -190,20 +195,20 @@ async function inflateSlices(codec: Codec, blocks: Uint8Array, size: number): Pr
   let start = 0;
   for (let at = 0; at < size; at += INFLATE_SLICE) {
     if (at > 0) await nextTurn();
-    if (codec.closed) return 1007; // nobody waits for it
+    if (codec.closed) return 1007; // no longer needed
     start = inflatePart(codec, blocks, start, message, at, Math.min(at + INFLATE_SLICE, size));
     if (start < 0) return 1007;
   }
   return message;
 }
 
-/** Payloads up to this size are tried without measuring them, where nothing is remembered. */
+/** Payloads up to this size are inflated without measuring them first, if there is no takeover. */
 const SHORT_PAYLOAD = 32 * 1024;
 
 /**
- * What is written behind such a payload and its tail: two stored blocks, each of eight octets that nobody can foresee. They come out
- * if, and only if, the tail has ended a block: two of them, as the first might be taken for a final one, and the bits behind the
- * header, which do not matter there, are ones, so that a code which is not complete does not take them for a header.
+ * The bytes appended to such a payload and its tail: two stored blocks of eight random bytes each. They are output if and only if
+ * the tail has ended a block. There are two blocks because the first might be taken for a final one. The unused bits after each
+ * block header are ones, so that they are not mistaken for a header after an incomplete code.
  */
 const PROOF: Uint8Array = (() => {
   const proof = crypto.getRandomValues(new Uint8Array(26));
@@ -214,7 +219,7 @@ const PROVEN = new Uint8Array(16);
 PROVEN.set(PROOF.subarray(5, 13));
 PROVEN.set(PROOF.subarray(18, 26), 8);
 
-/** Where such payloads are read from and inflated to. What grows beyond that is measured. */
+/** The memory that such payloads are read from and inflated to. Larger messages are measured. */
 interface ShortMemory {
   readonly input: Uint8Array;
   readonly output: Uint8Array;
@@ -241,21 +246,21 @@ class ZlibInflater extends MeasuringInflater {
   }
 
   /**
-   * Inflates what is short and ordinary at once, which costs a third of measuring it first: into memory of a fixed size, so that no
-   * payload can make it take more. `undefined` when that is not enough or something is odd.
+   * Inflates a short, ordinary payload synchronously, at a third of the cost of measuring it first. The output memory has a fixed
+   * size, so no payload can make it use more. Returns `undefined` if the memory is too small or the payload is unusual.
    */
   #inflateShort(payload: Uint8Array, limit: number): InflateResult | undefined {
     const codec = this.#codec ??= new Codec(createInflateRaw(this.#options));
     const { input, output } = shortMemory ??= {
-      input: new Uint8Array(SHORT_PAYLOAD + TAIL_LENGTH + PROOF.length),
+      input: new Uint8Array(SHORT_PAYLOAD + TAIL.length + PROOF.length),
       output: new Uint8Array(4 * SHORT_PAYLOAD),
     };
     const { length } = payload;
-    const end = length + TAIL_LENGTH;
+    const end = length + TAIL.length;
     input.set(payload);
     input.set(TAIL, length);
     input.set(PROOF, end);
-    codec.reset(); // nothing of another message, which may be another connection's, can be referred to
+    codec.reset(); // the payload cannot refer to another message, possibly of another connection
     failed = false;
     codec.write(Z_SYNC_FLUSH, input, 0, end, output, 0, output.length);
     const size = output.length - codec.outputLeft;
@@ -274,7 +279,7 @@ class ZlibInflater extends MeasuringInflater {
   protected override produce(blocks: Uint8Array, size: number): InflateResult | Promise<InflateResult> {
     if (this.closed) return 1007;
     if (size > INFLATE_SLICE && !this.#takeover) return this.#produceApart(blocks, size);
-    // Without takeover, too, one stream does for all: what has been measured refers to nothing before it.
+    // Even without takeover, one stream serves all: a measured payload refers to nothing before it.
     const codec = this.#codec ??= new Codec(createInflateRaw(this.#options));
     if (size > INFLATE_SLICE) return inflateSlices(codec, blocks, size);
     const message = new Uint8Array(size);
@@ -298,66 +303,59 @@ class ZlibInflater extends MeasuringInflater {
   }
 }
 
-/** Tells whether a stream's handle does what it should: it keeps its context, forgets it, and says what it has used. */
-function handlesWork(): boolean {
+/** What is compressed to find out whether handles work. */
+export const TRIAL: Uint8Array = utf8Encoder.encode("one message, and then the same message");
+
+/**
+ * Reports whether the handles of two streams work as expected: they keep their context, reset it, and report consumed and written
+ * bytes.
+ *
+ * @param deflateStream The result of `createDeflateRaw()`.
+ * @param inflateStream The result of `createInflateRaw()`.
+ */
+export function handlesWork(deflateStream: unknown, inflateStream: unknown): boolean {
   try {
-    const streams = [createDeflateRaw(), createInflateRaw()].map((stream) => stream as unknown as Internals);
+    const streams = [deflateStream, inflateStream] as Internals[];
     for (const { _handle, _writeState } of streams) {
       if (typeof _handle?.writeSync !== "function" || typeof _handle.reset !== "function") return false;
       if (!(_writeState instanceof Uint32Array) || _writeState.length !== 2) return false;
     }
     const [deflate, inflate] = streams.map((stream) => new Codec(stream));
-    const message = new TextEncoder().encode("one message, and then the same message");
-    const message2 = new Uint8Array(message.length);
+    const deflated = new Uint8Array(4 * TRIAL.length), inflated = new Uint8Array(TRIAL.length);
     const lengths: number[] = [];
     for (let i = 0; i < 3; i++) {
       if (i === 2) deflate.reset();
-      const parts: Uint8Array[] = [];
-      deflatePart(deflate, Z_SYNC_FLUSH, message, 0, message.length, parts);
-      const payload = joinBytes(parts);
-      if (inflatePart(inflate, payload, 0, message2.fill(0), 0, message2.length) !== payload.length) return false;
-      if (message2.some((octet, at) => octet !== message[at])) return false;
+      deflate.write(Z_SYNC_FLUSH, TRIAL, 0, TRIAL.length, deflated, 0, deflated.length);
+      if (deflate.inputLeft > 0 || deflate.outputLeft === 0) return false;
+      const payload = deflated.subarray(0, deflated.length - deflate.outputLeft);
+      if (inflatePart(inflate, payload, 0, inflated.fill(0), 0, inflated.length) !== payload.length) return false;
+      if (inflated.some((byte, at) => byte !== TRIAL[at])) return false;
       lengths.push(payload.length);
     }
-    deflate.close();
-    inflate.close();
     return lengths[1] < lengths[0] && lengths[2] === lengths[0];
   } catch {
     return false;
+  } finally {
+    for (const stream of [deflateStream, inflateStream] as Partial<Internals>[]) stream.close?.();
   }
 }
 
 let works: boolean | undefined;
 
-/** Whether `Codec` can be used here; found out once. */
+/** Reports whether `Codec` can be used in this runtime. Checked once. */
 export function codecWorks(): boolean {
-  return works ??= handlesWork();
+  return works ??= handlesWork(createDeflateRaw(), createInflateRaw());
 }
 
-/**
- * Makes an engine of `node:zlib`.
- *
- * @param useHandles `false`: use nothing but the public interface of `node:zlib`. By default the streams' own handles are used if
- * a trial shows that they work.
- * @returns The engine.
- */
-export function createZlibEngine(useHandles = true): DeflateEngine {
-  const canUseHandles = () => useHandles && codecWorks();
-  return {
-    name: "zlib",
-    sendTakeover: true,
-    minSendWindowBits: 8,
-    deflater(windowBits: number, takeover: boolean, { level, memLevel }: DeflaterOptions): Deflater {
-      // zlib has no window of 8 bits. Run-length encoding refers one octet back, which suits any window.
-      const strategy = windowBits < 9 ? Z_RLE : Z_DEFAULT_STRATEGY;
-      const options = { level, memLevel, strategy, windowBits: Math.max(windowBits, 9) };
-      return canUseHandles() ? new ZlibDeflater({ ...options, ...NO_MEMORY }, takeover) : publicDeflater(options, takeover);
-    },
-    inflater(windowBits: number, takeover: boolean): Inflater {
-      return canUseHandles() ? new ZlibInflater(windowBits, takeover) : publicInflater(windowBits, takeover);
-    },
-  };
-}
-
-/** The engine of `node:zlib`. */
-export const zlibEngine: DeflateEngine = createZlibEngine();
+/** The engine of `node:zlib`. Works only where `codecWorks()`. */
+export const zlibEngine: DeflateEngine = {
+  name: "zlib",
+  sendTakeover: true,
+  minSendWindowBits: 8,
+  deflater(windowBits: number, takeover: boolean, { level, memLevel }: DeflaterOptions): Deflater {
+    // zlib does not support a window of 8 bits. Run-length encoding refers only one byte back, which fits any window.
+    const strategy = windowBits < 9 ? Z_RLE : Z_DEFAULT_STRATEGY;
+    return new ZlibDeflater({ level, memLevel, strategy, windowBits: Math.max(windowBits, 9) }, takeover);
+  },
+  inflater: (windowBits: number, takeover: boolean): Inflater => new ZlibInflater(windowBits, takeover),
+};

@@ -1,8 +1,8 @@
 /**
- * HTTP and WebSocket on one port: what comes in by an HTTP request goes out to every WebSocket.
+ * HTTP and WebSocket on one port: a message received by HTTP is sent to every WebSocket.
  *
- * Start it with `deno run -A examples/broadcast.ts`, `bun run examples/broadcast.ts` or `node examples/broadcast.ts`, connect some
- * WebSockets, then: `curl "http://localhost:9501/?message=hello"`
+ * Start it with `deno run -A examples/broadcast.ts`, `bun run examples/broadcast.ts` or `node examples/broadcast.ts`, connect
+ * some WebSockets, then: `curl "http://localhost:9501/?message=hello"`
  *
  * @module
  */
@@ -22,7 +22,7 @@ server.on("request", (request, response) => {
   }
   let count = 0;
   for (const fd of server.connections) {
-    // The connections of plain HTTP requests, such as this one, are in the list too.
+    // The list also contains the connections of plain HTTP requests, such as this one.
     if (server.isEstablished(fd) && server.push(fd, message)) count++;
   }
   response.end(`Sent to ${count}\n`);

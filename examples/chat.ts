@@ -7,11 +7,10 @@
  * node examples/chat.ts
  * ```
  *
- * Open the address that it prints in two windows, or on two devices. `PORT` chooses another port than 9501; with 0 the system
- * picks a free one.
+ * Open the printed address in two windows, or on two devices. Set `PORT` to use another port than 9501; 0 picks a free one.
  *
- * The parts: `chat/protocol.ts` says what travels between page and server, `chat/room.ts` is the room, `chat/page.ts` puts the
- * page together.
+ * The parts: `chat/protocol.ts` defines the messages between page and server, `chat/room.ts` is the room, and `chat/page.ts`
+ * assembles the page.
  *
  * @module
  */
@@ -28,7 +27,7 @@ const room = new Room(server);
 const page = await makePage();
 const rateLimits: Map<number, RateLimit> = new Map();
 
-// The longest message of this chat fits well; whoever sends a longer one is disconnected before it has arrived.
+// The longest message of this chat fits easily. A client that sends a longer one is disconnected before all of it has arrived.
 server.set({ package_max_length: 16 * 1024 });
 
 // ---- HTTP: the page -------------------------------------------------------------------------------------------------
@@ -45,7 +44,7 @@ server.on("request", (request, response) => {
     response.end();
   } else {
     for (const [name, value] of Object.entries(page.headers)) response.header(name, value);
-    response.end(page.html); // of the answer to HEAD only the head is sent
+    response.end(page.html); // for HEAD only the head is sent
   }
 });
 
@@ -73,14 +72,14 @@ server.on("message", (server, frame) => {
   }
 });
 
-// Called once for every connection, whoever closed it. Those that are dead without having said so are found by the server's own
-// pings (the setting `websocket_ping_interval`) and end up here too.
+// Called once for every connection, whichever side closed it. The server's own pings (the setting `websocket_ping_interval`) find
+// dead connections, which end up here too.
 server.on("close", (_server, fd) => {
   rateLimits.delete(fd);
   room.leave(fd);
 });
 
-// ---- and off we go --------------------------------------------------------------------------------------------------
+// ---- start ----------------------------------------------------------------------------------------------------------
 
 await server.start().catch(giveUp);
 console.log(`The chat is open at http://localhost:${server.port}/`);

@@ -1,8 +1,8 @@
 /**
- * A client that compresses what it says, and tells what arrives compressed.
+ * A client that sends compressed messages, and prints whether the messages it receives were compressed.
  *
- * Start `examples/compression.ts`, then this one with `deno run -A examples/client_compression.ts`,
- * `bun run examples/client_compression.ts` or `node examples/client_compression.ts`.
+ * Start `examples/compression.ts`, then this one with `deno run -A examples/client_compression.ts`, `bun run
+ * examples/client_compression.ts` or `node examples/client_compression.ts`.
  *
  * @module
  */
@@ -15,12 +15,12 @@ const client = new HttpClient(HOST, PORT);
 client.set({ websocket_compression: true });
 if (!await client.upgrade("/")) giveUp(`Cannot open ws://${HOST}:${PORT}/: ${client.errMsg}`);
 
-const text = "Hello Swoole ".repeat(10); // what does not get smaller is sent as it is
+const text = "Hello Swoole ".repeat(10); // a text that would not shrink is sent uncompressed
 await client.push(text, WEBSOCKET_OPCODE_TEXT, SWOOLE_WEBSOCKET_FLAG_FIN | SWOOLE_WEBSOCKET_FLAG_COMPRESS);
 for (let count = 0; count < 2; count++) {
   const frame = await client.recv(5);
   if (!frame) giveUp(`No answer from ws://${HOST}:${PORT}/: ${client.errMsg}`);
-  console.log(`${frame.bytes.length} octets, ${frame.flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS ? "compressed" : "as they are"}`);
+  console.log(`${frame.bytes.length} bytes, ${frame.flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS ? "compressed" : "as they are"}`);
 }
 
 client.disconnect();

@@ -1,8 +1,8 @@
 /**
- * A client that pings: `recv()` gives the pong.
+ * A client that pings: `recv()` returns the pong.
  *
- * Start a server, such as `examples/echo.ts`, then this one with `deno run -A examples/client_ping.ts`,
- * `bun run examples/client_ping.ts` or `node examples/client_ping.ts`.
+ * Start a server, such as `examples/echo.ts`, then this one with `deno run -A examples/client_ping.ts`, `bun run
+ * examples/client_ping.ts` or `node examples/client_ping.ts`.
  *
  * @module
  */

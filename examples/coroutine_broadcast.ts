@@ -1,8 +1,8 @@
 /**
- * Group send in the coroutine style: what one WebSocket sends goes out to all.
+ * Broadcast in the coroutine style: a message from one WebSocket is sent to all.
  *
- * Start it with `deno run -A examples/coroutine_broadcast.ts`, `bun run examples/coroutine_broadcast.ts` or
- * `node examples/coroutine_broadcast.ts`, then connect some WebSockets.
+ * Start it with `deno run -A examples/coroutine_broadcast.ts`, `bun run examples/coroutine_broadcast.ts` or `node
+ * examples/coroutine_broadcast.ts`, then connect some WebSockets.
  *
  * @module
  */
@@ -15,13 +15,13 @@ const server = new HttpServer(HOST, PORT);
 const everybody = new Set<HttpResponse>();
 
 server.handle("/websocket", async (_request, ws) => {
-  if (!await ws.upgrade()) return; // was no WebSocket handshake, and has been answered
+  if (!await ws.upgrade()) return; // not a WebSocket handshake; already answered
   everybody.add(ws);
   while (true) {
     const frame = await ws.recv();
     if (frame === false) console.log(`errorCode: ${ws.getLastError()}`);
     if (frame === "" || frame === false || frame.data === "close" || frame instanceof CloseFrame) break;
-    // Nobody awaits these pushes, so a slow reader holds up itself alone. It misses what its queue has no room for.
+    // These pushes are not awaited, so a slow reader delays only itself. It misses messages that do not fit into its queue.
     for (const one of everybody) one.push(`Server: ${frame.data}`);
   }
   everybody.delete(ws);

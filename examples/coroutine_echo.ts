@@ -1,8 +1,9 @@
 /**
- * The coroutine style: a handler runs for as long as its WebSocket is open. A page beside it connects and logs what it hears.
+ * The coroutine style: a handler runs as long as its WebSocket is open. The server also serves a page that connects and logs the
+ * messages it receives.
  *
- * Start it with `deno run -A examples/coroutine_echo.ts`, `bun run examples/coroutine_echo.ts` or
- * `node examples/coroutine_echo.ts`, then open the address that it prints and look at the browser's console.
+ * Start it with `deno run -A examples/coroutine_echo.ts`, `bun run examples/coroutine_echo.ts` or `node
+ * examples/coroutine_echo.ts`, then open the printed address and look at the browser's console.
  *
  * @module
  */
@@ -30,7 +31,7 @@ const PAGE = `<!doctype html>
 const server = new HttpServer(HOST, PORT);
 
 server.handle("/websocket", async (_request, ws) => {
-  if (!await ws.upgrade()) return; // was no WebSocket handshake, and has been answered
+  if (!await ws.upgrade()) return; // not a WebSocket handshake; already answered
   while (true) {
     const frame = await ws.recv();
     if (frame === "") {

@@ -1,5 +1,5 @@
 /**
- * The smallest WebSocket server: whatever a client sends comes back.
+ * The smallest WebSocket server: it sends every message back.
  *
  * Start it with `deno run -A examples/echo.ts`, `bun run examples/echo.ts` or `node examples/echo.ts`.
  *
@@ -12,7 +12,7 @@ import { giveUp, PORT } from "./environment.ts";
 const server = new WebSocketServer("0.0.0.0", PORT);
 
 server.on("message", (server, frame) => {
-  server.push(frame.fd, frame); // a frame that was received is sent as it is, text or binary
+  server.push(frame.fd, frame); // a received frame is sent unchanged, text or binary
 });
 
 await server.start().catch(giveUp);

@@ -1,9 +1,9 @@
 /**
- * Plain HTTP: a place to leave files for others. Uploads go to disk while they arrive, files are sent from there piece by piece,
- * and server-sent events tell every open page what has come.
+ * Plain HTTP: a server for sharing files. Uploads are written to disk while they arrive, downloads are read from there in pieces,
+ * and server-sent events announce new files to every open page.
  *
  * Start it with `deno run -A examples/files.ts`, `bun run examples/files.ts` or `node examples/files.ts`, and open
- * http://localhost:9501/. `FOLDER` says where the files are; without it they are in a folder of their own that is temporary.
+ * http://localhost:9501/. `FOLDER` is the directory of the files; by default a new temporary directory.
  *
  * @module
  */
@@ -50,10 +50,10 @@ server.on("request", async (request, response) => {
     response.end(PAGE);
   } else if (route === "GET /files/") {
     response.header("Content-Type", "text/html; charset=utf-8");
-    const names = await readdir(join(root, "files")); // names as `nameFor()` makes them, which need no escapes
+    const names = await readdir(join(root, "files")); // names come from `nameFor()` and need no escaping
     response.end(names.map((name) => `<li><a href="${name}">${name}</a></li>\n`).join(""));
   } else if (/^GET \/files\/[\w-][\w.-]*$/.test(route)) {
-    // Whoever has left a file may have left a page with a script: it is not to run as a part of this site.
+    // An uploaded file may be a page with a script. It must not run as part of this site.
     response.header("Content-Type", "application/octet-stream");
     response.header("Content-Disposition", "attachment");
     response.header("X-Content-Type-Options", "nosniff");
@@ -64,7 +64,7 @@ server.on("request", async (request, response) => {
     response.header("Content-Type", "text/event-stream");
     response.header("Cache-Control", "no-store");
     response.write(": hello\n\n");
-    response.detach(); // it stays open behind this handler
+    response.detach(); // stays open after the handler returns
     readers.add(response);
   } else if (route === "POST /upload") {
     const files = request.files.files;
@@ -72,7 +72,7 @@ server.on("request", async (request, response) => {
       if (!(file instanceof UploadedFile) || file.error !== 0) continue;
       const name = nameFor(file);
       await file.moveTo(join(root, "files", name));
-      tell({ href: `/files/${name}`, textContent: `${file.name}, ${file.size} octets` });
+      tell({ href: `/files/${name}`, textContent: `${file.name}, ${file.size} bytes` });
     }
     response.redirect("/", 303);
   } else {
@@ -85,12 +85,15 @@ server.on("close", (_server, fd) => {
   for (const reader of readers) if (reader.fd === fd) readers.delete(reader);
 });
 
-/** The name is the client's. What is kept of it cannot be a path, nor be in another's way. */
+/**
+ * Returns the name under which an upload is stored. The client chose its name, so it is reduced to characters that cannot form a
+ * path, and numbered so that it overwrites no other file.
+ */
 function nameFor(file: UploadedFile): string {
   return `${++count}-${file.name.replace(/[^\w.-]+/g, "_").slice(-80)}`;
 }
 
-/** Sends an event to every page. One that does not read has missed it: its connection is closed, and it will come again. */
+/** Sends an event to every page. A page that does not read misses it: its connection is closed, and the browser reconnects. */
 function tell(link: { href: string; textContent: string }): void {
   for (const reader of readers) {
     if (reader.write(`data: ${JSON.stringify(link)}\n\n`)) continue;

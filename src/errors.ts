@@ -1,28 +1,27 @@
 /**
- * Last-error codes: what `getLastError()` tells after a method returned `false`,
- * with Swoole's numbers and texts.
+ * The error codes that `getLastError()` returns after a method returned `false`, with Swoole's numbers and texts.
  *
  * @module
  */
 
-/** The connection was closed by this side before. */
+/** This side has already closed the connection. */
 export const EBADF = 9;
-/** The peer is gone. */
+/** The peer has closed the connection. */
 export const EPIPE = 32;
-/** The peer dropped the connection. */
+/** The peer reset the connection. */
 export const ECONNRESET = 104;
-/** It took too long. */
+/** The operation timed out. */
 export const ETIMEDOUT = 110;
-/** Nobody listens there. */
+/** Nothing listens at this address. */
 export const ECONNREFUSED = 111;
 
-/** An argument is outside its range. */
+/** An argument is out of range. */
 export const SWOOLE_ERROR_INVALID_PARAMS = 505;
-/** The octets are no frame. Not set here. */
+/** The bytes are not a frame. Not set here. */
 export const SWOOLE_ERROR_PROTOCOL_ERROR = 508;
-/** `send` was called with nothing to send. */
+/** `send` was called without data. */
 export const SWOOLE_ERROR_NO_PAYLOAD = 550;
-/** No address was found for the host. */
+/** The host name could not be resolved. */
 export const SWOOLE_ERROR_DNSLOOKUP_RESOLVE_FAILED = 711;
 /** The server closed the connection. Not set here: see 1005. */
 export const SWOOLE_ERROR_SESSION_CLOSED_BY_SERVER = 1001;
@@ -32,53 +31,53 @@ export const SWOOLE_ERROR_SESSION_CLOSED_BY_CLIENT = 1002;
 export const SWOOLE_ERROR_SESSION_CLOSING = 1003;
 /** The connection has been closed. Not set here: see 1005. */
 export const SWOOLE_ERROR_SESSION_CLOSED = 1004;
-/** No connection has this fd (any more). */
+/** No open connection has this fd. */
 export const SWOOLE_ERROR_SESSION_NOT_EXIST = 1005;
-/** The connection's send queue is full (`socket_buffer_size`). */
+/** The send queue of the connection is full (`socket_buffer_size`). */
 export const SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW = 1009;
-/** The peer's certificate is not trusted, or not for this host. */
+/** The peer's certificate is not trusted, or was issued for another host. */
 export const SWOOLE_ERROR_SSL_VERIFY_FAILED = 1014;
 /** The TLS handshake failed. */
 export const SWOOLE_ERROR_SSL_HANDSHAKE_FAILED = 1018;
 /** A message is larger than `package_max_length`. */
 export const SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE = 1201;
-/** A package has no length in all the octets that it may have. */
+/** The length of a package cannot be determined from its first `package_max_length` bytes. */
 export const SWOOLE_ERROR_PACKAGE_LENGTH_NOT_FOUND = 1202;
 /** A length field is malformed. */
 export const SWOOLE_ERROR_PACKAGE_MALFORMED_DATA = 1204;
 /** The client is not connected. */
 export const SWOOLE_ERROR_CLIENT_NO_CONNECTION = 5001;
-/** The SOCKS proxy speaks another version. */
+/** The SOCKS proxy uses another version of the protocol. */
 export const SWOOLE_ERROR_SOCKS5_UNSUPPORT_VERSION = 7001;
-/** The SOCKS proxy wants to be shown something else than name and password. */
+/** The SOCKS proxy requires an authentication method other than user name and password. */
 export const SWOOLE_ERROR_SOCKS5_UNSUPPORT_METHOD = 7002;
-/** The SOCKS proxy does not take name and password. */
+/** The SOCKS proxy rejected the user name or the password. */
 export const SWOOLE_ERROR_SOCKS5_AUTH_FAILED = 7003;
-/** The SOCKS proxy does not connect. */
+/** The SOCKS proxy did not connect to the server. */
 export const SWOOLE_ERROR_SOCKS5_SERVER_ERROR = 7004;
-/** The SOCKS proxy broke the protocol. */
+/** The SOCKS proxy violated the protocol. */
 export const SWOOLE_ERROR_SOCKS5_HANDSHAKE_FAILED = 7005;
-/** The HTTP proxy broke the protocol. */
+/** The HTTP proxy violated the protocol. */
 export const SWOOLE_ERROR_HTTP_PROXY_HANDSHAKE_ERROR = 7101;
 /** The peer does not speak HTTP. */
 export const SWOOLE_ERROR_HTTP_INVALID_PROTOCOL = 7102;
-/** The HTTP proxy does not connect. */
+/** The HTTP proxy did not connect to the server. */
 export const SWOOLE_ERROR_HTTP_PROXY_BAD_RESPONSE = 7104;
 /** The response has already ended. */
 export const SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE = 7106;
-/** The client is no WebSocket client. Not set here, nor by Swoole. */
+/** The client is not a WebSocket client. Not set here, nor by Swoole. */
 export const SWOOLE_ERROR_WEBSOCKET_BAD_CLIENT = 8501;
 /** The opcode does not exist. Not set here, nor by Swoole: see 8505. */
 export const SWOOLE_ERROR_WEBSOCKET_BAD_OPCODE = 8502;
-/** The connection is no established WebSocket. */
+/** The connection is not an established WebSocket. */
 export const SWOOLE_ERROR_WEBSOCKET_UNCONNECTED = 8503;
 /** The opening handshake failed. */
 export const SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED = 8504;
-/** The frame cannot be packed: opcode, length or order. */
+/** The frame cannot be packed: its opcode, length or order is invalid. */
 export const SWOOLE_ERROR_WEBSOCKET_PACK_FAILED = 8505;
 /** The frame cannot be unpacked. */
 export const SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED = 8506;
-/** The frame is not complete. Not set here. */
+/** The frame is incomplete. Not set here. */
 export const SWOOLE_ERROR_WEBSOCKET_INCOMPLETE_PACKET = 8507;
 
 const TEXTS: ReadonlyMap<number, string> = new Map([
@@ -143,10 +142,10 @@ const TEXTS: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * The text of a last-error code, as Swoole's `swoole_strerror()` words it.
+ * Returns the text of an error code, worded as by Swoole's `swoole_strerror()`.
  *
  * @param code A number that `getLastError()` returned.
- * @returns The text; `Unknown error <code>` for a number without one.
+ * @returns The text, or `Unknown error <code>` for an unknown number.
  *
  * @example
  * ```ts

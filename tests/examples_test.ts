@@ -514,7 +514,7 @@ test("The client's ping gets its pong, and says so when there is no server", asy
 test("The client and the server of compression compress what they say", async () => {
   await withExample("compression.ts", async (port) => {
     const { code, out, err } = await runExample("client_compression.ts", String(port));
-    assertEquals([code, out, err], [0, "130 octets, compressed\n".repeat(2), ""]);
+    assertEquals([code, out, err], [0, "130 bytes, compressed\n".repeat(2), ""]);
   });
 });
 
@@ -543,8 +543,8 @@ test("Files are left, told of, listed, and sent as attachments", { timeout: 60_0
     const answer = await fetch(`${at}/upload`, { method: "POST", body: form, redirect: "manual" });
     assertEquals([answer.status, answer.headers.get("location")], [303, "/"]);
     await answer.body?.cancel();
-    await hears('data: {"href":"/files/1-digits_of_.txt","textContent":"digits of é.txt, 10 octets"}\n\n');
-    await hears('data: {"href":"/files/2-b.html","textContent":"b.html, 3 octets"}\n\n');
+    await hears('data: {"href":"/files/1-digits_of_.txt","textContent":"digits of é.txt, 10 bytes"}\n\n');
+    await hears('data: {"href":"/files/2-b.html","textContent":"b.html, 3 bytes"}\n\n');
 
     const page = await fetch(`${at}/files/2-b.html`);
     const { headers } = page;

@@ -1,7 +1,7 @@
 /// <reference lib="dom" />
 /**
- * The page's logic: joining, saying, and not losing what was said. This runs in the browser: `page.ts` sends the function as a
- * string, so it can use nothing from outside itself but its arguments.
+ * The page's logic: it joins, sends, and makes sure that no sent message is lost. This runs in the browser: `page.ts` sends the
+ * function as a string, so it can use only its arguments.
  *
  * @module
  */
@@ -22,9 +22,9 @@ export interface Parts {
 
 /** Starts the chat on the page. */
 export function startChat(parts: Parts, limits: typeof LIMITS): void {
-  /** How long to wait for one's own message to come back before the connection is taken for dead. */
+  /** The time to wait for one's own message to come back before the connection is considered dead. */
   const ECHO_TIMEOUT = 10_000;
-  /** How often to tell the others that something is being typed. */
+  /** The interval of typing notices to the others. */
   const TYPING_INTERVAL = 2_500;
 
   /** Messages that have not come back from the server yet, oldest first. */
@@ -55,7 +55,7 @@ export function startChat(parts: Parts, limits: typeof LIMITS): void {
       else controls.showState(state, retryAt);
     },
     onReplaced() {
-      // This tab was duplicated, and the copy came in with the same session. There is room for both.
+      // This tab was duplicated, and the copy joined with the same session. With a new session both can stay.
       session = newSession();
     },
     onMessage: receive,
@@ -110,7 +110,7 @@ export function startChat(parts: Parts, limits: typeof LIMITS): void {
     settle(message.id);
   }
 
-  /** The user has written something. */
+  /** Queues a message written by the user. */
   function say(text: string): void {
     const id = newId();
     ownIds.add(id);
@@ -121,7 +121,9 @@ export function startChat(parts: Parts, limits: typeof LIMITS): void {
     if (outbox.length === 1) sendNext();
   }
 
-  /** Sends the oldest message of the outbox. The next one follows when this one has come back: order is kept, nothing is lost. */
+  /**
+   * Sends the oldest message of the outbox. The next one follows once this one has come back, so order is kept and none is lost.
+   */
   function sendNext(): void {
     clearTimeout(timer);
     if (outbox.length === 0 || me === undefined) return;
@@ -129,7 +131,7 @@ export function startChat(parts: Parts, limits: typeof LIMITS): void {
     timer = setTimeout(() => link.reconnect(), ECHO_TIMEOUT);
   }
 
-  /** A message came back or was refused: if it was in the outbox, it is the next one's turn. */
+  /** Removes a message that came back or was refused from the outbox, and sends the next one. */
   function settle(id: string): void {
     const at = outbox.findIndex((message) => message.id === id);
     if (at < 0) return;
@@ -156,12 +158,12 @@ export function startChat(parts: Parts, limits: typeof LIMITS): void {
     return session;
   }
 
-  /** A random identifier. `crypto.randomUUID()` is missing where the page comes over plain HTTP from another machine. */
+  /** Returns a random identifier. `crypto.randomUUID()` is missing if the page is served over plain HTTP from another machine. */
   function newId(): string {
-    return Array.from(crypto.getRandomValues(new Uint8Array(16)), (octet) => octet.toString(16).padStart(2, "0")).join("");
+    return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 
-  // A browser may refuse to store anything; then the name is asked for every time.
+  // A browser may refuse to store anything; then the name is requested every time.
 
   function recall(storage: "localStorage" | "sessionStorage", key: string): string | null {
     try {
@@ -175,7 +177,7 @@ export function startChat(parts: Parts, limits: typeof LIMITS): void {
     try {
       self[storage].setItem(`sluice-chat-${key}`, value);
     } catch {
-      // Full, or not allowed.
+      // Storage is full, or not allowed.
     }
   }
 }

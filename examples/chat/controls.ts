@@ -1,8 +1,8 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 /**
- * All of the page that is not the conversation: the state of the connection, who is here, the field to write in, the name. This
- * runs in the browser: `page.ts` sends the function as a string, so it can use nothing from outside itself but its arguments.
+ * The parts of the page around the conversation: the connection state, the list of people, the message field, the name dialog.
+ * This runs in the browser: `page.ts` sends the function as a string, so it can use only its arguments.
  *
  * @module
  */
@@ -10,7 +10,7 @@
 import type { Dom } from "./dom.ts";
 import type { LIMITS, Person } from "./protocol.ts";
 
-/** What the user does. */
+/** Events caused by the user. */
 export interface ControlEvents {
   onSay(text: string): void;
   onName(name: string): void;
@@ -18,18 +18,18 @@ export interface ControlEvents {
   onRetry(): void;
 }
 
-/** The controls, as the rest of the script sees them. */
+/** The controls, as seen by the rest of the script. */
 export interface Controls {
-  /** `retryAt`: when the next attempt to connect will be, while `waiting`. */
+  /** Shows the connection state. `retryAt` is the time of the next attempt while `waiting`. */
   showState(state: "connecting" | "open" | "waiting", retryAt?: number): void;
   showPeople(people: Person[], me: Person): void;
-  /** Somebody is typing; forgotten after a while. */
+  /** Shows that a person is typing, for a limited time. */
   showTyping(person: Person): void;
   stopTyping(id: number): void;
   askName(problem?: string): void;
 }
 
-/** Makes the controls. */
+/** Creates the controls. */
 export function createControls(dom: Dom, limits: typeof LIMITS, events: ControlEvents): Controls {
   const TYPING_TIME = 4_000;
   const STATES = { connecting: "Connecting…", open: "Connected", waiting: "Offline" };
@@ -45,7 +45,7 @@ export function createControls(dom: Dom, limits: typeof LIMITS, events: ControlE
   // ---- the connection -----------------------------------------------------------------------------------------------
 
   function showState(state: "connecting" | "open" | "waiting", retryAt = 0): void {
-    // Between two attempts nothing new is to be said: a screen reader would say it each time.
+    // Keep the state during retries: a screen reader would announce every change.
     if (state === "connecting" && !find("#offline").hidden) {
       state = "waiting";
       retryAt = 0;
@@ -112,7 +112,7 @@ export function createControls(dom: Dom, limits: typeof LIMITS, events: ControlE
 
   // ---- writing ------------------------------------------------------------------------------------------------------
 
-  /** Makes the field as high as its text, up to what the style sheet allows. */
+  /** Makes the field as high as its text, up to the limit in the style sheet. */
   function fit(): void {
     text.style.height = "auto";
     text.style.height = `${text.scrollHeight}px`;
@@ -125,7 +125,7 @@ export function createControls(dom: Dom, limits: typeof LIMITS, events: ControlE
     if (text.value.trim() !== "") events.onTyping();
   });
   text.addEventListener("keydown", (event) => {
-    // A soft keyboard has no Shift, so there Enter begins a new line. An input method uses Enter for itself.
+    // A soft keyboard has no Shift, so there Enter starts a new line. An input method uses Enter for itself.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || (dom.touch && !event.ctrlKey)) return;
     event.preventDefault();
     find<HTMLFormElement>("#composer").requestSubmit();
@@ -138,7 +138,7 @@ export function createControls(dom: Dom, limits: typeof LIMITS, events: ControlE
     text.focus();
     if (content !== "") events.onSay(content);
   });
-  // iOS lays its keyboard over the page instead of making the page smaller.
+  // iOS lays its keyboard over the page instead of shrinking the page.
   visualViewport?.addEventListener("resize", () => {
     if (!dom.touch || visualViewport!.scale !== 1) return;
     document.documentElement.style.setProperty("--height", `${visualViewport!.height}px`);
@@ -164,11 +164,11 @@ export function createControls(dom: Dom, limits: typeof LIMITS, events: ControlE
   find("#me").addEventListener("click", () => askName());
   find("#name-cancel").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
-    if (myName === "" && dialog.returnValue === "") askName(); // nobody is here without a name
+    if (myName === "" && dialog.returnValue === "") askName(); // a name is required
   });
   find("#name-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    // The same tidying as on the server, so that both mean the same name.
+    // The same normalization as on the server, so that both use the same name.
     const name = nameInput.value.normalize("NFC").trim().replace(/\s+/gu, " ");
     if (name === "") return askName("A name needs at least one character");
     dialog.close("named");

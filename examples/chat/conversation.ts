@@ -1,8 +1,8 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 /**
- * The conversation on the page: messages, notices, and which part of it one sees. This runs in the browser: `page.ts` sends the
- * function as a string, so it can use nothing from outside itself but its arguments.
+ * The conversation on the page: messages, notices and scrolling. This runs in the browser: `page.ts` sends the function as a
+ * string, so it can use only its arguments.
  *
  * @module
  */
@@ -10,23 +10,23 @@
 import type { Dom } from "./dom.ts";
 import type { ChatMessage } from "./protocol.ts";
 
-/** The conversation, as the rest of the script sees it. */
+/** The conversation, as seen by the rest of the script. */
 export interface Conversation {
-  /** Shows a message, once however often it is given. It takes the place of the pending one with the same id. */
+  /** Shows a message, only once even if called repeatedly. It replaces the pending message with the same id. */
   showMessage(message: ChatMessage, isOwn: boolean): void;
-  /** Shows a message that the server has not got yet. */
+  /** Shows a message that has not reached the server yet. */
   showPending(id: string, text: string): void;
-  /** Says why a pending message will not be sent. */
+  /** Shows why a pending message will not be sent. */
   refuse(id: string, reason: string): void;
-  /** Tells of something that is no message. */
+  /** Shows a notice that is not a message. */
   notice(text: string, at?: number): void;
-  /** All that was said before has been shown: what comes from now on is news. */
+  /** Marks the end of the history: everything shown from now on is new. */
   showHistoryEnd(): void;
 }
 
-/** Makes the conversation. */
+/** Creates the conversation. */
 export function createConversation(dom: Dom): Conversation {
-  /** Messages of one person within this time belong together. */
+  /** Messages of one person within this time are grouped. */
   const GROUP_TIME = 5 * 60_000;
   const MOST_ITEMS = 1_000;
   const { find, make } = dom;
@@ -40,10 +40,10 @@ export function createConversation(dom: Dom): Conversation {
   const pending: Map<string, HTMLElement> = new Map();
   let last: ChatMessage | undefined; // the message at the end, unless something else follows it
   let day = "";
-  let live = false; // whether what comes is news
-  let unread = 0; // news while the page was hidden
+  let live = false; // whether the history has ended and items are new
+  let unread = 0; // new items while the page was hidden
   let atEnd = true;
-  let below = 0; // news while scrolled up
+  let below = 0; // new items while scrolled up
 
   function append(item: HTMLElement): void {
     find("#empty").hidden = true;
@@ -65,7 +65,7 @@ export function createConversation(dom: Dom): Conversation {
     const author = make("span", { className: "author" }, make("bdi", {}, isOwn ? "You" : from.name));
     dom.paint(author, from.name);
     const item = bubble(text, isOwn, author, time(at));
-    if (isOwn || follows) author.classList.add("hidden"); // who listens still hears who says it
+    if (isOwn || follows) author.classList.add("hidden"); // screen readers still announce the author
     else item.prepend(dom.avatar(from.name));
     item.classList.toggle("follows", follows);
     append(item);
@@ -103,12 +103,13 @@ export function createConversation(dom: Dom): Conversation {
     return item;
   }
 
-  /** Splits a text into strings and links. Only http and https become links: `javascript:` would be a program. */
+  /** Splits a text into strings and links. Only http and https become links: `javascript:` would run code. */
   function withLinks(text: string): (Node | string)[] {
     const parts: (Node | string)[] = [];
     let end = 0;
     for (const match of text.matchAll(/\bhttps?:\/\/[^\s<>"]+/gi)) {
-      // What ends a sentence does not belong to the link; a closing bracket only if it was opened in it.
+      // Punctuation at the end of a sentence is not part of the link; a closing bracket only if the link contains the opening
+      // one.
       let address = match[0].replace(/[.,:;!?'’”»]+$/u, "");
       while (address.endsWith(")") && address.split(")").length > address.split("(").length) address = address.slice(0, -1);
       if (!URL.canParse(address)) continue;
@@ -147,7 +148,7 @@ export function createConversation(dom: Dom): Conversation {
 
   // ---- scrolling ----------------------------------------------------------------------------------------------------
 
-  /** Who reads the latest messages goes on seeing the latest; who has scrolled up stays where they are. */
+  /** Keeps the latest messages in view, unless the user has scrolled up. */
   function keepEnd(): void {
     if (!atEnd) return;
     scroll.scrollTop = scroll.scrollHeight;

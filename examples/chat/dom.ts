@@ -8,25 +8,25 @@
 
 /** Tools for the document. */
 export interface Dom {
-  /** Whether the fingers do the pointing: then Enter makes a new line, and nothing brings up the keyboard unasked. */
+  /** Whether the pointer is a finger. Then Enter starts a new line, and the keyboard opens only on request. */
   readonly touch: boolean;
-  /** The element that is known to be there. */
+  /** Returns an element that is known to exist. */
   find<E extends HTMLElement = HTMLElement>(selector: string): E;
-  /** Makes an element. Strings among its children become text, never markup. */
+  /** Creates an element. Strings among its children become text, never markup. */
   make<K extends keyof HTMLElementTagNameMap>(
     tag: K,
     properties: Partial<HTMLElementTagNameMap[K]>,
     ...children: (Node | string)[]
   ): HTMLElementTagNameMap[K];
-  /** The first letter of a name in a circle. */
+  /** Creates a circle with the first letter of a name. */
   avatar(name: string): HTMLElement;
   /** Gives an element the colour of a name. */
   paint(target: HTMLElement, name: string): void;
-  /** Moves the focus to where one goes on, when the element that has it disappears. */
+  /** Moves the focus to the main control when the focused element disappears. */
   focusHome(): void;
 }
 
-/** Makes the tools. */
+/** Creates the tools. */
 export function createDom(): Dom {
   const dom: Dom = {
     touch: matchMedia("(pointer: coarse)").matches,
@@ -47,7 +47,7 @@ export function createDom(): Dom {
     paint(target, name) {
       let hash = 0;
       for (const character of name) hash = (hash * 31 + character.codePointAt(0)!) % 1009;
-      target.style.setProperty("--hue", String(hash * 137.5 % 360)); // names that differ a little differ much in colour
+      target.style.setProperty("--hue", String(hash * 137.5 % 360)); // similar names get clearly different colours
     },
     focusHome() {
       dom.find(dom.touch ? "#scroll" : "#text").focus();

@@ -8,24 +8,24 @@
 
 import type { ClientMessage, ServerMessage } from "./protocol.ts";
 
-/** What a link tells its owner. */
+/** Events of a link. */
 export interface LinkEvents {
-  /** `retryAt`: when the next attempt will be, while `waiting`. */
+  /** Reports a state. `retryAt` is the time of the next attempt while `waiting`. */
   onState(state: "connecting" | "open" | "waiting", retryAt?: number): void;
   onMessage(message: ServerMessage): void;
-  /** The server gave this connection's place to another one. */
+  /** The server gave the place of this connection to another one. */
   onReplaced(): void;
 }
 
-/** A connection that comes back by itself. */
+/** A connection that reconnects automatically. */
 export interface Link {
   /** Sends a message, unless there is no connection. */
   send(message: ClientMessage): void;
-  /** Connects now, whether or not there seems to be a connection. */
+  /** Connects now, even if a connection seems to exist. */
   reconnect(): void;
 }
 
-/** Connects to the server, and again after growing pauses whenever the connection is lost. */
+/** Connects to the server, and reconnects after growing pauses whenever the connection is lost. */
 export function createLink(events: LinkEvents): Link {
   const CONNECT_TIMEOUT = 10_000;
   const FIRST_PAUSE = 500;
@@ -58,7 +58,7 @@ export function createLink(events: LinkEvents): Link {
     };
   }
 
-  /** Tries again in a while. A random part keeps a thousand pages from coming back in the same moment. */
+  /** Schedules the next attempt. A random part keeps many pages from reconnecting at the same moment. */
   function wait(): void {
     drop();
     const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** attempts++) * (0.5 + Math.random() / 2);
@@ -66,7 +66,7 @@ export function createLink(events: LinkEvents): Link {
     events.onState("waiting", Date.now() + pause);
   }
 
-  /** Forgets the connection. It may be dead, so its closing is not waited for. */
+  /** Drops the connection without waiting for its close, because it may be dead. */
   function drop(): void {
     clearTimeout(timer);
     if (socket === undefined) return;
@@ -75,7 +75,7 @@ export function createLink(events: LinkEvents): Link {
     socket = undefined;
   }
 
-  // When the network has changed, a connection may be dead without knowing it. A new one costs nothing.
+  // After a change of networks, a connection may be dead without a sign of it. A new one costs nothing.
   addEventListener("online", connect);
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && socket === undefined) connect();

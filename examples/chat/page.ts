@@ -1,5 +1,5 @@
 /**
- * The page: one HTML document with its style and its script in it, and the headers that go with it.
+ * The page: one HTML document with its style and script inline, and its header fields.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import { createLink } from "./link.ts";
 import { LIMITS } from "./protocol.ts";
 import { STYLE } from "./style.ts";
 
-/** What the server sends for `/`. */
+/** The response for `/`. */
 export interface Page {
   html: string;
   headers: Record<string, string>;
 }
 
-/** Puts the page together. */
+/** Assembles the page. */
 export async function makePage(): Promise<Page> {
   const script = makeScript();
   return {
@@ -26,7 +26,7 @@ export async function makePage(): Promise<Page> {
     headers: {
       "Content-Type": "text/html; charset=utf-8",
       "Cache-Control": "no-cache",
-      // Nothing runs or loads but what is in this page: even if a message made it into the markup, it could do nothing.
+      // Only the parts of this page may run or load: even markup smuggled in by a message could do nothing.
       "Content-Security-Policy": [
         "default-src 'none'",
         `script-src '${await hash(script)}'`,
@@ -44,17 +44,17 @@ export async function makePage(): Promise<Page> {
 }
 
 /**
- * The page's script. It is written in TypeScript like everything else: when it is here, the runtime has taken the types out
- * already, and a function as a string is its source. So it can be sent to a browser without a build step.
+ * Returns the page's script. It is written in TypeScript like everything else: the runtime has already stripped the types, and
+ * converting a function to a string yields its source. No build step is needed to send it to a browser.
  */
 function makeScript(): string {
   const parts: Parts = { createControls, createConversation, createDom, createLink };
   const sources = Object.entries(parts).map(([name, part]) => `${name}: ${part}`).join(",\n");
   const script = `"use strict";\n(${startChat})({${sources}}, ${JSON.stringify(LIMITS)});`;
-  return script.replaceAll("\r\n", "\n"); // as the browser reads it, whose hash has to be the same
+  return script.replaceAll("\r\n", "\n"); // as the browser reads it, so that the hash matches
 }
 
-/** How a Content-Security-Policy names an inline script or style. */
+/** Returns the hash of an inline script or style for a Content-Security-Policy. */
 async function hash(text: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return `sha256-${btoa(String.fromCharCode(...new Uint8Array(digest)))}`;

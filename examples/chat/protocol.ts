@@ -1,46 +1,46 @@
 /**
- * What the page and the server say to each other: JSON, one object per WebSocket message.
+ * The messages between page and server: JSON, one object per WebSocket message.
  *
  * @module
  */
 
-/** How much is allowed. The page gets these numbers too, so that its input fields agree with the server. */
+/** The limits. The page receives these numbers too, so that its input fields agree with the server. */
 export const LIMITS = {
-  /** Characters of a name. */
+  /** The maximum number of characters of a name. */
   name: 24,
-  /** Characters of a message. */
+  /** The maximum number of characters of a message. */
   text: 2000,
-  /** Messages that somebody who comes in gets to see. */
+  /** The number of past messages shown to a person who joins. */
   history: 200,
 } as const;
 
-/** Somebody in the room. */
+/** A person in the room. */
 export interface Person {
   id: number;
   name: string;
 }
 
-/** Something that was said. */
+/** A message in the conversation. */
 export interface ChatMessage {
-  /** Chosen by the page that sent it, so that it recognises its own message when it comes back. */
+  /** Chosen by the sending page, so that it recognises its own message when it comes back. */
   id: string;
-  /** When the server got it, in milliseconds since 1970. */
+  /** The time when the server received the message, in milliseconds since 1970. */
   at: number;
   from: Person;
   text: string;
 }
 
-/** What a page sends. */
+/** The messages a page sends. */
 export type ClientMessage =
-  /** The first message. `session` is a secret by which the server knows a page that reconnects. */
+  /** The first message. `session` is a secret that identifies a page when it reconnects. */
   | { type: "join"; name: string; session: string }
   | { type: "rename"; name: string }
   | { type: "say"; id: string; text: string }
   | { type: "typing" };
 
-/** What the server sends. */
+/** The messages the server sends. */
 export type ServerMessage =
-  /** The answer to `join`: who you are now, who is here, what was said so far. */
+  /** The reply to `join`: your name and number, the people in the room, and the conversation so far. */
   | { type: "welcome"; you: Person; people: Person[]; history: ChatMessage[] }
   | { type: "joined"; person: Person; at: number }
   | { type: "left"; person: Person; at: number }
@@ -49,19 +49,19 @@ export type ServerMessage =
   | { type: "typing"; person: Person }
   | ChatError;
 
-/** Why something that a page sent had no effect. */
+/** The reason why a message of a page had no effect. */
 export interface ChatError {
   type: "error";
   code: "bad_message" | "bad_name" | "bad_text" | "not_joined" | "too_fast";
   /** A sentence for people. */
   reason: string;
-  /** The `say` that it is about. */
+  /** The id of the `say` message concerned. */
   id?: string;
-  /** With `too_fast`: when to try again, in milliseconds from now. */
+  /** With `too_fast`: the time to wait before the next attempt, in milliseconds. */
   retryAfter?: number;
 }
 
-/** The fields of each message besides `type`. All of them are strings. */
+/** The fields of each message in addition to `type`. All of them are strings. */
 const FIELDS: Record<ClientMessage["type"], readonly string[]> = {
   join: ["name", "session"],
   rename: ["name"],
@@ -69,20 +69,20 @@ const FIELDS: Record<ClientMessage["type"], readonly string[]> = {
   typing: [],
 };
 
-/** Random identifiers: long enough not to be guessed, short enough not to be a burden. */
+/** Random identifiers: too long to be guessed, short enough to be cheap. */
 const IDENTIFIER = /^[A-Za-z0-9_-]{16,64}$/;
 
-/** Control characters, line separators, and the marks that turn the direction of the text around them. */
+/** Control characters, line separators, and marks that change the direction of the surrounding text. */
 const FORBIDDEN_IN_NAMES = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u;
 
-/** Control characters other than the tabulator and the line feed. */
+/** Control characters other than tab and line feed. */
 // deno-lint-ignore no-control-regex
 const FORBIDDEN_IN_TEXT = /[\x00-\x08\x0b-\x1f\x7f]/g;
 
 /**
- * Reads what a page has sent. Anybody can send anything to a server, so nothing is taken on trust.
+ * Parses and validates a message of a page. Anyone can send anything to a server, so everything is checked.
  *
- * @returns The message, with its name or text cleaned, or the error to answer with.
+ * @returns The message, with its name or text cleaned, or the error to reply with.
  */
 export function readMessage(data: string | Uint8Array): ClientMessage | ChatError {
   if (typeof data !== "string") return problem("bad_message", "Messages are text, not binary");
@@ -112,7 +112,7 @@ export function readMessage(data: string | Uint8Array): ClientMessage | ChatErro
   return value as ClientMessage;
 }
 
-/** Whether a value is an object with a known `type`, exactly the fields of that type, and nothing but strings in them. */
+/** Reports whether a value is an object with a known `type`, exactly the fields of that type, and only strings in them. */
 function hasShape(value: unknown): value is Record<string, string | undefined> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   const { type, ...rest } = value as Record<string, unknown>;
@@ -122,7 +122,7 @@ function hasShape(value: unknown): value is Record<string, string | undefined> {
   return keys.length === fields.length && fields.every((field) => typeof rest[field] === "string");
 }
 
-/** An error to answer with. */
+/** Returns an error to reply with. */
 export function problem(code: ChatError["code"], reason: string): ChatError {
   return { type: "error", code, reason };
 }

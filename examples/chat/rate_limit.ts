@@ -1,27 +1,27 @@
 /**
- * How often a connection may say something.
+ * The rate limit of a connection.
  *
  * @module
  */
 
-/** So many messages may come at once … */
+/** The number of messages allowed in a burst. */
 const BURST = 20;
-/** … and so many per second in the long run. */
+/** The number of messages per second allowed in the long run. */
 const PER_SECOND = 5;
-/** Who is refused so often in a row does not listen. */
+/** The number of consecutive refusals after which the client is disconnected. */
 const PATIENCE = 100;
 
-/** A bucket that fills up by itself and from which every message takes a token. */
+/** A token bucket: it refills over time, and every message takes a token. */
 export class RateLimit {
   #tokens = BURST;
   #filledAt = 0;
   #refused = 0;
 
   /**
-   * Asks for one more message.
+   * Requests one more message.
    *
    * @param now The time in milliseconds.
-   * @returns 0 when the message may pass, otherwise after how many milliseconds one will.
+   * @returns 0 if the message may pass, otherwise the milliseconds until the next one may.
    */
   take(now: number): number {
     this.#tokens = Math.min(BURST, this.#tokens + ((now - this.#filledAt) / 1000) * PER_SECOND);
@@ -35,7 +35,7 @@ export class RateLimit {
     return 0;
   }
 
-  /** Whether it is time to hang up. */
+  /** Whether the client should be disconnected. */
   get isExhausted(): boolean {
     return this.#refused > PATIENCE;
   }

@@ -1,5 +1,5 @@
 /**
- * The room: who is in it and what was said.
+ * The room: its people and the conversation.
  *
  * @module
  */
@@ -7,20 +7,20 @@
 import type { WebSocketServer } from "../../mod.ts";
 import { type ChatMessage, type ClientMessage, LIMITS, type Person, problem, type ServerMessage } from "./protocol.ts";
 
-/** Close code for a connection whose place was taken by a newer one of the same session; 4000 to 4999 are for programs. */
+/** The close code for a connection replaced by a newer one of the same session. 4000 to 4999 are for applications. */
 const REPLACED = 4000;
 
-/** How long a place is kept for somebody whose connection is gone, in milliseconds: long enough to reload a page. */
+/** The time in milliseconds for which a place is kept after its connection is lost: long enough to reload a page. */
 const GRACE = 2_000;
 
-/** Somebody in the room, as the server knows them. */
+/** A person in the room, as known to the server. */
 interface Member extends Person {
   session: string;
-  /** The timer that ends the grace, while their connection is gone. */
+  /** The timer that removes the member after the connection was lost. */
   leaving?: number;
 }
 
-/** A chat room. People are known by the number of their connection, which the server calls `fd`. */
+/** A chat room. People are identified by the number of their connection, which the server calls `fd`. */
 export class Room {
   readonly #server: WebSocketServer;
   readonly #members: Map<number, Member> = new Map();
@@ -31,7 +31,7 @@ export class Room {
     this.#server = server;
   }
 
-  /** Does what somebody asks for. */
+  /** Handles a message of a connection. */
   handle(fd: number, message: ClientMessage): void {
     const member = this.#members.get(fd);
     if (message.type === "join") {
@@ -48,7 +48,7 @@ export class Room {
     }
   }
 
-  /** Somebody's connection is gone. When they do not come back soon, they have left. */
+  /** Handles a lost connection. A member who does not return within the grace period has left. */
   leave(fd: number): void {
     const member = this.#members.get(fd);
     if (member === undefined) return; // never joined, or replaced by a newer connection
@@ -58,14 +58,14 @@ export class Room {
     });
   }
 
-  /** Sends something to one connection. */
+  /** Sends a message to one connection. */
   tell(fd: number, message: ServerMessage): void {
     this.#server.push(fd, JSON.stringify(message));
   }
 
   #join(fd: number, name: string, session: string): void {
-    // Who comes back gets their place back. The old connection may still be there: when a phone changes networks, it takes a
-    // while until that one is known to be dead.
+    // A person who returns gets the same place. The old connection may still exist: after a phone changes networks, it takes a
+    // while until the old one is known to be dead.
     const known = [...this.#members].find(([, member]) => member.session === session);
     const member = known?.[1] ?? { id: ++this.#lastId, name: "", session };
     if (known !== undefined) {
@@ -91,7 +91,7 @@ export class Room {
   }
 
   #say(fd: number, member: Member, id: string, text: string): void {
-    // A page that lost its connection before it saw its message come back sends it again.
+    // A page that lost its connection before its message came back sends the message again.
     const known = this.#history.find((message) => message.id === id);
     if (known !== undefined) return this.tell(fd, { type: "said", message: known });
 
@@ -101,7 +101,7 @@ export class Room {
     this.#tellAll({ type: "said", message });
   }
 
-  /** The name somebody wants, or that name with a number when another person has it. */
+  /** Returns the requested name, with a number appended if another person has it. */
   #freeName(wanted: string, owner: Member): string {
     const taken = new Set<string>();
     for (const other of this.#members.values()) {
@@ -110,7 +110,7 @@ export class Room {
     let name = wanted;
     for (let number = 2; taken.has(comparable(name)); number++) {
       const end = ` ${number}`;
-      // Cut by whole characters: half of an emoji is none.
+      // Cut whole characters only, never half of an emoji.
       let start = [...wanted];
       while (start.join("").length + end.length > LIMITS.name) start = start.slice(0, -1);
       name = start.join("").trimEnd() + end;
@@ -126,12 +126,12 @@ export class Room {
   }
 }
 
-/** What others may see of somebody. The session stays here. */
+/** Returns the public part of a member. The session stays on the server. */
 function shown(member: Member): Person {
   return { id: member.id, name: member.name };
 }
 
-/** Names that look nearly the same are the same: `Ada`, `ADA` and `Ａｄａ`. */
+/** Normalizes a name, so that similar names compare equal: `Ada`, `ADA` and `Ａｄａ`. */
 function comparable(name: string): string {
   return name.normalize("NFKC").toLowerCase();
 }

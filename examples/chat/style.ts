@@ -1,5 +1,5 @@
 /**
- * How the page looks.
+ * The style of the page.
  *
  * @module
  */

@@ -4,38 +4,44 @@
  * @module
  */
 
-import type { Protocol } from "../connection.ts";
-import { EBADF, EPIPE } from "../errors.ts";
-import type { BytePipe } from "../runtime.ts";
-import { checkHost, portNumber } from "../server/address.ts";
-import { ServerCore, type Style } from "../server/core.ts";
+import type { Protocol } from "../transport/connection.ts";
+import { EBADF, EPIPE, SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE } from "../errors.ts";
+import type { BytePipe } from "../transport/runtime.ts";
+import { checkHost, describe, portNumber } from "../values.ts";
+import { ServerCore } from "../server/core.ts";
 import type { Exchange } from "../server/http/exchange.ts";
 import type { HttpRequest } from "../server/http/http_request.ts";
-import type { WaitingResponse } from "../server/http/http_response.ts";
-import { ProgramHttpHost } from "../server/http_server.ts";
+import { type HttpApplication, HttpContext } from "../server/http/http_context.ts";
 import { HttpSession } from "../server/http/http_session.ts";
+import { RefusedSession } from "../server/http/error_response.ts";
+import type { PortCore, ProtocolFactory } from "../server/port_core.ts";
+import type { Refusal } from "../server/refusals.ts";
+import { checkSeconds } from "../server/shutdown.ts";
+import type { ServerContext } from "../server/server_context.ts";
 import type { ServerSettings } from "../server/settings/settings.ts";
 import type { IgnoredSettings } from "../server/settings/swoole_settings.ts";
-import { ServerWebSocketHost } from "../server/websocket/websocket_host.ts";
-import { describe } from "../setting_kinds.ts";
-import { systemCode } from "../system_codes.ts";
+import { ServerWebSocketContext } from "../server/websocket/websocket_context.ts";
+import { systemCode } from "../transport/system_codes.ts";
 import { encodeClose } from "../websocket/close_code.ts";
-import { type ChannelHost, WebSocketChannel } from "./channel.ts";
-import { HttpResponse, type UpgradePolicy } from "./response.ts";
+import { type ChannelContext, WebSocketChannel } from "../websocket/connection/channel.ts";
+import { HttpResponse, type UpgradePolicy } from "./http_response.ts";
 import { Router } from "./router.ts";
 
-/** Answers a request, or holds a WebSocket for as long as it is open. What it returns is awaited. */
+/** A function that answers a request, or serves a WebSocket while it is open. A returned promise is awaited. */
 export type RequestHandler = (request: HttpRequest, response: HttpResponse) => unknown;
 
-/** Gets what a handler throws. */
+/** A function that receives the errors thrown by handlers. */
 export type ErrorHandler = (server: HttpServer, error: unknown, fd: number) => unknown;
 
-/** A slow peer holds this much of our output before `push()` waits, and half of it when `push()` goes on. */
+/** A function that receives the refusals of the server. */
+export type RefusalHandler = (server: HttpServer, refusal: Refusal) => unknown;
+
+/** `push()` waits once a slow peer holds this much unsent output, and continues at half of it. */
 const DEFAULTS: ServerSettings = { buffer_high_watermark: 256 * 1024, buffer_low_watermark: 128 * 1024 };
 
 /**
- * A server whose handlers run for as long as their connection does (Swoole pages "Coroutine\\Http\\Server" and "WebSocket
- * Server" of the coroutine style).
+ * A server whose handlers run as long as their connections (Swoole pages "Coroutine\\Http\\Server" and "WebSocket Server" of the
+ * coroutine style).
  *
  * @example Plain HTTP and a WebSocket on one port
  * ```ts
@@ -55,15 +61,15 @@ const DEFAULTS: ServerSettings = { buffer_high_watermark: 256 * 1024, buffer_low
  * ```
  */
 export class HttpServer {
-  /** The address to bind; `unix:` and a path for a unix socket. */
+  /** The address to bind; for a Unix socket `unix:` and a path. */
   readonly host: string;
-  /** The port; the real one once the server has started. */
+  /** The port; after `start()` the actual one. */
   port: number;
-  /** Whether it speaks TLS. */
+  /** Whether the server uses TLS. */
   readonly ssl: boolean;
-  /** Why `start()` has failed, as a number of the system; 0 if it has not, or if it failed for another reason. */
+  /** The system's error number if `start()` failed; 0 if it did not, or failed for another reason. */
   errCode = 0;
-  /** Why `start()` has failed, in words. */
+  /** The error message if `start()` failed. */
   errMsg = "";
 
   readonly #reusePort: boolean;
@@ -71,14 +77,15 @@ export class HttpServer {
   readonly #router: Router<RequestHandler> = new Router();
 
   /**
-   * Makes a server; `start()` makes it listen.
+   * Creates a server. `start()` makes it listen.
    *
-   * @param host The address to bind; `unix:` and a path for a unix socket.
-   * @param port The port, a number or its digits; 0, the default, picks a free one, see `port` after `start()`.
-   * @param ssl Whether to speak TLS, with the settings `ssl_cert_file` and `ssl_key_file`.
+   * @param host The address to bind; for a Unix socket `unix:` and a path.
+   * @param port The port, as a number or a string of digits. 0, the default, picks a free port: see `port` after `start()`.
+   * @param ssl Whether to use TLS, with the settings `ssl_cert_file` and `ssl_key_file`.
    * @param reusePort Whether other servers may listen on the same port (SO_REUSEPORT).
-   * @throws {RangeError} If the port cannot be.
-   * @throws {TypeError} If the host is no string, or empty, or the port is not a number, or `ssl` or `reusePort` not a boolean.
+   * @throws {RangeError} If the port is out of range.
+   * @throws {TypeError} If the host is not a string or is empty, the port is not a number, or `ssl` or `reusePort` is not a
+   * boolean.
    */
   constructor(host: string, port: number | string = 0, ssl = false, reusePort = false) {
     checkHost(host, "make a server", "new HttpServer");
@@ -92,76 +99,90 @@ export class HttpServer {
     this.ssl = ssl;
     this.#reusePort = reusePort;
     const core = this.#core = new ServerCore(this);
-    core.speak("http", () => coroutineStyle(core, this.#router));
+    core.speak("http", (port) => coroutineFactory(port, this.#router));
   }
 
-  /** The settings given to `set()` so far: a copy, which cannot be changed. */
+  /** A frozen copy of the settings passed to `set()` so far. */
   get settings(): Readonly<ServerSettings> {
-    return Object.freeze({ ...this.#core.given });
+    return Object.freeze({ ...this.#core.port.config.given });
   }
 
-  /** Settles when the server has stopped after `shutdown()`, and its handlers have settled or were given up. Anew for each start. */
+  /**
+   * Settles after `shutdown()`, when the server has stopped and its handlers have settled or were given up. Each start has its
+   * own promise.
+   */
   get finished(): Promise<void> {
     return this.#core.finished;
   }
 
   /**
-   * Sets settings, before `start()`. Later calls add to earlier ones.
+   * Changes settings. Must be called before `start()`. Later calls add to earlier ones.
    *
    * @returns `true`.
-   * @throws {TypeError} For a key that is unknown, a value of the wrong type, or one of Swoole's settings that is not here.
-   * @throws {RangeError} For a number out of range.
-   * @throws {Error} When the server has started.
+   * @throws {TypeError} If a key is unknown, a value has the wrong type, or a setting of Swoole is not supported.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {Error} If the server has started.
    */
   set(settings: ServerSettings & IgnoredSettings): boolean {
-    this.#core.set(settings);
+    this.#core.port.set(settings);
     return true;
   }
 
   /**
-   * Registers the handler of a path and all below it. The longest pattern that fits wins, in any letter case; `/` takes what is
-   * left. Without a handler the answer is 404. Also possible while the server runs.
+   * Registers the handler of a path and of all paths below it. The longest matching pattern wins, ignoring case; `/` matches all
+   * remaining paths. Without a handler the response is 404. Handlers can also be added while the server runs.
    *
-   * @param pattern The path: `/chat` takes `/chat` and `/chat/room`, not `/chatter`. Percent escapes of a request are decoded.
-   * @param handler Answers. When it throws, that connection gets 500, or close code 1011; when it returns without an answer, 500.
+   * @param pattern The path: `/chat` matches `/chat` and `/chat/room`, but not `/chatter`. Percent escapes in requests are
+   * decoded.
+   * @param handler The handler. If it throws, the client gets 500, or close code 1011; if it returns without a response, 500.
    * @returns `true`.
-   * @throws {TypeError} If the pattern is no path or the handler no function.
+   * @throws {TypeError} If the pattern is not a path, or has a wildcard or a parameter, or the handler is not a function.
    */
   handle(pattern: string, handler: RequestHandler): boolean {
-    if (typeof handler !== "function") throw new TypeError(`Cannot add a handler for ${pattern}: it is no function`);
+    if (typeof pattern === "function") {
+      throw new TypeError('Cannot add a handler: the path comes first; write server.handle("/", handler)');
+    }
+    if (typeof handler !== "function") {
+      const path = typeof pattern === "string" ? pattern : describe(pattern);
+      throw new TypeError(`Cannot add a handler for ${path}: it is no function`);
+    }
     this.#router.add(pattern, handler);
     return true;
   }
 
   /**
-   * Registers who is told what a handler throws; without it, it is logged.
+   * Registers a function for errors thrown by handlers (logged by default), or for refused connections, requests and handshakes.
    *
-   * @param event `error`.
+   * @param event `error` or `refuse`.
    * @returns `true`.
-   * @throws {TypeError} For another event, or a handler that is no function.
+   * @throws {TypeError} If the event is unknown, or the handler is not a function.
    */
-  on(event: "error", handler: ErrorHandler): boolean {
-    this.#core.register(event, handler);
+  on(event: "error", handler: ErrorHandler): boolean;
+  /** Registers a function for refusals. */
+  on(event: "refuse", handler: RefusalHandler): boolean;
+  on(event: string, handler: unknown): boolean {
+    this.#core.port.register(event, handler);
     return true;
   }
 
   /**
    * Starts to listen.
    *
-   * @returns `true`, once connections are accepted; `port` is the real port then.
-   * @throws {Error} If the address cannot be bound or the certificate cannot be used; `cause` is the runtime's error. `errCode` and
-   * `errMsg` tell of it too.
+   * @returns `true`, once connections are accepted; `port` is then the actual port.
+   * @throws {Error} If the address cannot be bound or the certificate cannot be used; `cause` is the runtime's error. `errCode`
+   * and `errMsg` are set too. Also if `shutdown()` was called before the server could listen; `finished` then waits until nothing
+   * is left of the start.
    */
   async start(): Promise<boolean> {
     const unix = this.host.startsWith("unix:");
     try {
-      this.port = await this.#core.start({
+      await this.#core.start({
         transport: unix ? "unix" : "tcp",
         hostname: unix ? this.host.replace(/^unix:(?:\/\/)?/, "") : this.host,
         port: this.port,
         ssl: this.ssl,
         reusePort: this.#reusePort,
-      });
+      }, (port) => this.port = port);
     } catch (error) {
       this.errCode = systemCode(error) ?? 0;
       this.errMsg = (error as Error).message;
@@ -173,38 +194,42 @@ export class HttpServer {
   }
 
   /**
-   * Serves a connection that did not come through the listener: any pair of streams. Needs no `start()`.
+   * Serves a connection that did not come through the listener: any pair of streams. Does not need `start()`.
    *
-   * @returns Its fd, or 0 when there are too many connections or the server is stopping; the pipe is dropped then.
-   * @throws {Error} If the compression engine that is asked for is not there; `zlib` is after `start()`.
+   * @returns The fd, or 0 if there are too many connections or the server is stopping; the pipe is then aborted.
+   * @throws {TypeError} If it is no pipe, or one of its streams is locked.
+   * @throws {Error} If the requested compression engine is not available; `zlib` is available after `start()`.
    */
   accept(pipe: BytePipe): number {
     return this.#core.accept(pipe);
   }
 
   /**
-   * Stops the server: no more connections are accepted, idle ones are ended, responses that are being made are finished. Open
-   * WebSockets go on until they end by themselves, as in Swoole. `finished` settles when the last one has, and all handlers.
+   * Stops the server: accepts no more connections, ends idle ones, and lets pending responses finish. Open WebSockets go on until
+   * they end by themselves, as in Swoole. `finished` settles when the last connection has ended and all handlers have settled.
    *
-   * @param timeout After this many seconds WebSockets that are left are closed with 1001; after `websocket_close_timeout` more, all
-   * that is left is cut off. `max_wait_time` unless given; `Infinity` for never. While the server stops, another call can shorten
-   * that time.
-   * @returns `false` when the server is not running, or stops as soon as that anyway.
-   * @throws {RangeError} For what is no number of seconds.
+   * @param timeout The time in seconds after which remaining WebSockets are closed with 1001. After another
+   * `websocket_close_timeout`, unless that is 0, all remaining connections are aborted. The default is `max_wait_time`; `Infinity`
+   * means never. While the server stops, another call can shorten the time.
+   * @returns `false` if the server is not running, or would stop as soon as that anyway.
+   * @throws {RangeError} If `timeout` is not a number of seconds.
    */
   shutdown(timeout: number = this.#core.patience): boolean {
-    return this.#core.shutdown(timeout + this.#core.settings.websocket_close_timeout, timeout);
+    checkSeconds(timeout);
+    return this.#core.shutdown(timeout + (this.#core.context.settings.websocket_close_timeout || Infinity), timeout);
   }
 }
 
-/** How a coroutine server treats its connections: HTTP first, a channel after `upgrade()`. */
-function coroutineStyle(core: ServerCore, router: Router<RequestHandler>): Style {
-  let host: CoroutineHost | undefined;
+/** Returns the protocol factory of a coroutine server: HTTP first, a channel after `upgrade()`. */
+function coroutineFactory(port: PortCore, router: Router<RequestHandler>): ProtocolFactory {
+  let context: HttpContext | undefined;
+  const theContext = () => context ??= new HttpContext(port, new CoroutineApplication(port, router));
   return {
-    events: ["error"],
+    events: ["error", "refuse"],
     required: [],
     defaults: DEFAULTS,
-    makeProtocol: (connection) => new HttpSession(connection, host ??= new CoroutineHost(core, router)),
+    makeProtocol: (connection) => new HttpSession(connection, theContext()),
+    refuse: (connection, denial) => new RefusedSession(connection, theContext(), denial),
     closeEvent: () => "",
     dismiss: ({ protocol }, patient) => {
       if (protocol instanceof HttpSession) protocol.dismiss();
@@ -213,56 +238,67 @@ function coroutineStyle(core: ServerCore, router: Router<RequestHandler>): Style
   };
 }
 
-/** Hands requests, handshakes or not, to the handler of their path. */
-class CoroutineHost extends ProgramHttpHost {
-  override readonly takesUpgrades = true;
-  readonly #core: ServerCore;
+/** Passes requests, including handshakes, to the handler of their path. */
+class CoroutineApplication implements HttpApplication {
+  readonly #context: ServerContext;
   readonly #router: Router<RequestHandler>;
   readonly #policy: UpgradePolicy;
-  readonly #channels: ChannelHost;
+  readonly #channels: ServerChannelContext;
 
-  constructor(core: ServerCore, router: Router<RequestHandler>) {
-    super(core);
-    const { settings } = this.#core = core;
+  constructor(port: PortCore, router: Router<RequestHandler>) {
+    const { settings } = port;
+    this.#context = port.context;
     this.#router = router;
     this.#policy = {
       origins: settings.websocket_origins,
       subprotocols: settings.websocket_subprotocol,
-      compression: core.compression,
+      compression: port.compression,
     };
-    this.#channels = new ServerChannelHost(core);
+    this.#channels = new ServerChannelContext(port);
   }
 
-  override makeResponse(exchange: Exchange, request: HttpRequest): HttpResponse {
-    return new HttpResponse(exchange, request, this.#policy);
+  makeResponse(exchange: Exchange): HttpResponse {
+    return new HttpResponse(exchange, this.#policy);
   }
 
-  override onRequest(request: HttpRequest, answer: WaitingResponse): void | Promise<void> {
-    const core = this.#core;
-    const response = answer as HttpResponse;
-    core.requestCount++;
+  onRequest(exchange: Exchange): void | Promise<void> {
+    const { connection, request, response, writer } = exchange;
+    const context = this.#context;
+    context.counters.requests++;
     const handler = this.#router.find(String(request.server.path_info));
     if (handler === undefined) {
-      response.status(404);
-      response.end();
+      writer.status(404);
+      writer.end();
       return;
     }
-    const done = core.run(core.connection(request.fd), () => handler(request, response), response);
-    if (done === undefined) return response.leave();
-    return done.then(() => response.leave());
+    const done = context.run(connection, () => handler(request, response as HttpResponse), exchange);
+    if (done === undefined) return leave(exchange);
+    return done.then(() => leave(exchange));
   }
 
-  override onUpgrade(_session: HttpSession, request: HttpRequest, response: WaitingResponse): void | Promise<void> {
-    return this.onRequest(request, response);
+  onUpgrade(exchange: Exchange): void | Promise<void> {
+    return this.onRequest(exchange);
   }
 
-  override onSwitch({ connection, compression }: HttpSession): Protocol {
-    return new WebSocketChannel(connection, this.#channels, compression);
+  onSwitch({ connection, compression, head }: Exchange): Protocol {
+    return new WebSocketChannel(connection, this.#channels, compression, undefined, this.#channels.paths.find(head.target));
+  }
+
+  /** Sets the error of the response, or of the WebSocket that it has become. */
+  onMisuse(exchange: Exchange): void {
+    const { connection: { protocol }, isSwitched } = exchange;
+    exchange.lastError = SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE;
+    if (isSwitched && protocol instanceof WebSocketChannel) protocol.lastError = exchange.lastError;
   }
 }
 
-/** What the channels of one server share. */
-class ServerChannelHost extends ServerWebSocketHost implements ChannelHost {
+/** Ends the WebSocket after its handler has settled, unless the program detached it. */
+function leave({ connection: { protocol }, isKept, isSwitched, writer }: Exchange): void {
+  if (isSwitched && !isKept && !writer.isDetached) (protocol as WebSocketChannel).leave();
+}
+
+/** Settings shared by the channels of one server. */
+class ServerChannelContext extends ServerWebSocketContext implements ChannelContext {
   readonly answersClose: boolean;
   readonly readTimeout: number;
   readonly writeTimeout: number;
@@ -270,9 +306,9 @@ class ServerChannelHost extends ServerWebSocketHost implements ChannelHost {
   readonly closedError: number = EBADF;
   readonly goneError: number = EPIPE;
 
-  constructor(core: ServerCore) {
-    const { settings } = core;
-    super(core, { deliverClose: true, answerClose: false });
+  constructor(port: PortCore) {
+    const { settings } = port;
+    super(port, { deliverClose: true, answerClose: false });
     this.answersClose = !settings.open_websocket_close_frame;
     this.readTimeout = settings.socket_read_timeout * 1000;
     this.writeTimeout = settings.socket_write_timeout * 1000;

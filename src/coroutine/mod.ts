@@ -1,5 +1,5 @@
 /**
- * Sluice in the coroutine style: a handler runs for as long as its connection does, and waits with `await`.
+ * Sluice in the coroutine style: a handler runs as long as its connection, and waits with `await`.
  *
  * @example A server and a client
  * ```ts
@@ -32,21 +32,22 @@
 
 import "../../adapters/auto.ts";
 
-export { Cookie } from "../http/cookie.ts";
-export type { CookieParts } from "../http/cookie.ts";
-export type { CompressionSettings } from "../server/websocket/compression.ts";
+export { CloseInfo, type ConnectionData } from "../transport/connection_end.ts";
+export { Cookie } from "../http/cookies.ts";
+export type { CookieParts } from "../http/cookies.ts";
+export type { CompressionSettings } from "../websocket/connection/compression_policy.ts";
 export { type FetchApplication, type FetchFunction, fromFetch } from "../server/http/from_fetch.ts";
 export { HttpRequest } from "../server/http/http_request.ts";
+export type { Refusal } from "../server/refusals.ts";
 export { UploadedFile } from "../server/http/uploaded_file.ts";
-export type { SharedTlsSettings } from "../tls.ts";
-export { BaseClient } from "./client/base_client.ts";
-export type { Pushable, Received } from "./channel.ts";
-export type { HttpClientSettings, WriteFunction } from "./client/client_settings.ts";
-export type { ClientTlsSettings } from "./client/client_tls.ts";
-export { HttpClient } from "./client/http_client.ts";
-export { type ErrorHandler, HttpServer, type RequestHandler } from "./http_server.ts";
-export type { RequestFields as ClientFormFields, RequestFieldValue } from "./client/request_fields.ts";
-export type { UploadFile } from "./client/multipart.ts";
-export type { RequestData } from "./client/request_draft.ts";
+export type { SharedTlsSettings } from "../transport/tls.ts";
+export { BaseClient } from "../client/base_client.ts";
+export type { Received } from "../websocket/connection/received_messages.ts";
+export type { ClientTlsSettings, HttpClientSettings, WriteFunction } from "../client/client_settings.ts";
+export { HttpClient } from "../client/http_client.ts";
+export { type ErrorHandler, HttpServer, type RefusalHandler, type RequestHandler } from "./http_server.ts";
+export type { RequestFields as ClientFormFields, RequestFieldValue, UploadFile } from "../client/outgoing_body.ts";
+export type { RequestData } from "../client/request_draft.ts";
 export { PreparedMessage } from "../websocket/prepared_message.ts";
-export { HttpResponse } from "./response.ts";
+export type { Pushable } from "../websocket/prepared_message.ts";
+export { HttpResponse } from "./http_response.ts";

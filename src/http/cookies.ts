@@ -1,61 +1,63 @@
 /**
- * Cookies on the wire (RFC 6265), spelled as Swoole and PHP do.
+ * Cookies on the wire (RFC 6265), in the spelling of Swoole and PHP, and `Cookie`, Swoole's class for building one.
  *
  * @module
  */
 
-import { isFieldValue, trim } from "./head.ts";
+import { describe } from "../values.ts";
+import { isFieldValue, trim } from "./request_head.ts";
+import { formatHttpDate } from "./field_values.ts";
 
-/** What a Set-Cookie field says. */
+/** The content of a Set-Cookie field. */
 export interface SetCookie {
   /** The name. */
   readonly name: string;
-  /** The value as sent; `decodeCookie()` makes the text of it. */
+  /** The value as sent; `decodeCookie()` decodes it. */
   readonly value: string;
-  /** The path; without one, the browser takes the request's folder. */
+  /** The path; if absent, the directory of the request's path. */
   readonly path?: string;
-  /** The domain, in lower case, without a dot in front; without one, the cookie is for the one host. */
+  /** The domain, in lower case, without a leading dot; if absent, the host of the request only. */
   readonly domain?: string;
   /** The date as sent. */
   readonly expires?: string;
-  /** Seconds to live, 0 or less to delete; counts more than `expires`. */
+  /** The lifetime in seconds; 0 or less deletes the cookie. Takes precedence over `expires`. */
   readonly maxAge?: number;
-  /** For TLS only. */
+  /** Whether the cookie is sent over TLS only. */
   readonly secure: boolean;
-  /** Not for scripts. */
+  /** Whether the cookie is hidden from scripts. */
   readonly httpOnly: boolean;
-  /** Whether other sites' requests carry it. */
+  /** Whether requests from other sites carry the cookie. */
   readonly sameSite?: "Strict" | "Lax" | "None";
 }
 
-/** The attributes of a cookie to be set, with Swoole's names. */
+/** The attributes of a cookie to set, with Swoole's names. */
 export interface CookieAttributes {
-  /** When it ends, seconds since 1970; 0, the default, ends it with the browser. */
+  /** The time of expiry, in seconds since 1970; 0, the default, means at the end of the browser session. */
   readonly expires?: number;
-  /** The path it is for. */
+  /** The path of the cookie. */
   readonly path?: string;
-  /** The domain it is for, with all below it. */
+  /** The domain of the cookie, including its subdomains. */
   readonly domain?: string;
-  /** For TLS only. */
+  /** Whether the cookie is sent over TLS only. */
   readonly secure?: boolean;
-  /** Not for scripts. */
+  /** Whether the cookie is hidden from scripts. */
   readonly httponly?: boolean;
   /** `Strict`, `Lax` or `None`. */
   readonly samesite?: string;
   /** `Low`, `Medium` or `High`. */
   readonly priority?: string;
-  /** One cookie for each site that embeds this one; needs `secure`. */
+  /** Whether each embedding site has its own cookie; requires `secure`. */
   readonly partitioned?: boolean;
 }
 
 const SAME_SITE = ["Strict", "Lax", "None"] as const;
 
 /**
- * Reads the value of a Set-Cookie field as a browser does (RFC 6265 section 5.2): of an attribute that is there twice the last
- * one counts, and what is unknown or malformed is passed over.
+ * Parses the value of a Set-Cookie field as a browser does (RFC 6265 section 5.2): if an attribute is repeated, the last one
+ * counts; unknown and malformed attributes are ignored.
  *
  * @param value The value of one field.
- * @returns The cookie, or `undefined` for a field that sets none.
+ * @returns The cookie, or `undefined` if the field does not set one.
  */
 export function parseSetCookie(value: string): SetCookie | undefined {
   if (!isFieldValue(value)) return undefined;
@@ -78,7 +80,7 @@ export function parseSetCookie(value: string): SetCookie | undefined {
     else if (key === "expires" && text !== "") cookie.expires = text;
     else if (key === "max-age" && /^-?[0-9]+$/.test(text)) cookie.maxAge = Number(text);
     else if (key === "domain" && text !== "" && text !== ".") cookie.domain = text.replace(/^\./, "").toLowerCase();
-    else if (key === "path") { // section 5.2.4: one that is no path stands for the default one
+    else if (key === "path") { // section 5.2.4: an invalid path means the default
       if (text.startsWith("/")) cookie.path = text;
       else delete cookie.path;
     } else if (key === "samesite") {
@@ -91,27 +93,36 @@ export function parseSetCookie(value: string): SetCookie | undefined {
 }
 
 /**
- * The value of a Set-Cookie field (RFC 6265 section 4.1), with Swoole's order and spelling of the attributes.
+ * Returns the value of a Set-Cookie field (RFC 6265 section 4.1), with Swoole's order and spelling of the attributes.
  *
  * @param name The name.
- * @param value The value. An empty one deletes the cookie that has this name, path and domain.
- * @param attributes What else is to be said of it.
- * @param raw Whether the value is sent as it is. Otherwise it is encoded as `encodeCookie()` does.
- * @param now The time in seconds since 1970. With it, `expires` is also sent as Max-Age, which needs no right clock over there.
- * @throws {TypeError} If a part has a character that would end it early or that a header cannot hold, or the name is empty.
- * @throws {RangeError} If `expires` is no time from 1970 to 9999.
+ * @param value The value. An empty value deletes the cookie with this name, path and domain.
+ * @param attributes The attributes.
+ * @param raw Whether the value is sent as it is. Otherwise it is encoded with `encodeCookie()`.
+ * @param now The time in seconds since 1970. If given, `expires` is also sent as Max-Age, which does not depend on the client's
+ * clock.
+ * @throws {TypeError} If the name is empty, or a part has a character that would end it early or that a header cannot contain.
+ * @throws {RangeError} If `expires` is not a time from 1970 to 9999.
  */
-export function serializeCookie(name: string, value: string, attributes: CookieAttributes, raw: boolean, now?: number): string {
+export function serializeCookie(
+  name: string,
+  value: string | number,
+  attributes: CookieAttributes,
+  raw: boolean,
+  now?: number,
+): string {
   checkName(name);
   const { expires = 0, path, domain, samesite, priority } = attributes;
-  if (raw) checkPart("value", value);
+  const content = textOf(value);
+  if (raw) checkPart("value", content);
+  if (typeof expires !== "number") throw new TypeError(`Cannot set a cookie: ${explainExpires(expires)}`);
   if (!(expires >= 0 && expires < 253402300800)) throw new RangeError(`Cannot set a cookie: expires is ${expires}`);
 
   let text = `${name}=`;
-  if (value === "") text += "deleted; expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0"; // not all browsers know Max-Age
+  if (content === "") text += "deleted; expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0"; // not all browsers support Max-Age
   else {
-    text += raw ? value : encodeCookie(value);
-    if (expires > 0) text += `; expires=${httpDate(expires)}`;
+    text += raw ? content : encodeCookie(content);
+    if (expires > 0) text += `; expires=${formatHttpDate(expires * 1000)}`;
     if (expires > 0 && now !== undefined) text += `; Max-Age=${Math.max(0, Math.floor(expires - now))}`;
   }
   for (const [key, part] of [["path", path], ["domain", domain]]) if (part) text += `; ${key}=${checkPart(key!, part)}`;
@@ -123,37 +134,41 @@ export function serializeCookie(name: string, value: string, attributes: CookieA
   return text;
 }
 
-/** Tells whether a cookie can have this name: it is not empty and nothing in it would end it early. */
-export function isCookieName(name: string): boolean {
-  try {
-    checkName(name);
-    return true;
-  } catch {
-    return false;
-  }
+/** Returns the value of a cookie as text; numbers are converted, as in PHP. */
+function textOf(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (typeof value === "number") return String(value);
+  throw new TypeError(`Cannot set a cookie: the value has to be a string or a number, not ${describe(value)}`);
+}
+
+function explainExpires(expires: unknown): string {
+  const needed = `expires has to be a number of seconds since 1970, not ${describe(expires)}`;
+  const isDate = typeof (expires as { getTime?: unknown } | null)?.getTime === "function";
+  if (isDate) return `${needed}; use Math.floor(date.getTime() / 1000)`;
+  return typeof expires === "object" && expires !== null ? `${needed}; attributes are arguments of their own` : needed;
 }
 
 /**
- * The value of a Cookie field (RFC 6265 section 4.2), the values encoded as `encodeCookie()` does.
+ * Returns the value of a Cookie field (RFC 6265 section 4.2), with values encoded by `encodeCookie()`.
  *
- * @param cookies Names and values.
- * @returns For example `a=b%20c; d=e`; empty without cookies.
+ * @param cookies The names and values.
+ * @returns For example `a=b%20c; d=e`; empty if there are no cookies.
  * @throws {TypeError} If a name is empty or has a character that would end it early.
  */
-export function cookieHeader(cookies: Readonly<Record<string, string>>): string {
-  return Object.entries(cookies).map(([name, value]) => `${checkName(name)}=${encodeCookie(value)}`).join("; ");
+export function cookieHeader(cookies: Readonly<Record<string, string | number>>): string {
+  return Object.entries(cookies).map(([name, value]) => `${checkName(name)}=${encodeCookie(textOf(value))}`).join("; ");
 }
 
 /**
- * Text as PHP's `rawurlencode()` writes it, the tilde excepted: letters, digits, `-`, `_` and `.` stay, all else is UTF-8 in
- * hexadecimal. Not as `urlencode()`, which makes a blank a `+`: whoever reads cookies as RFC 6265 has them gets a plus sign then.
+ * Encodes text like PHP's `rawurlencode()`, but also escapes the tilde: letters, digits, `-`, `_` and `.` stay, everything else
+ * becomes escapes of UTF-8. `urlencode()` would encode a space as `+`, which readers that follow RFC 6265 take for a plus sign.
  */
 export function encodeCookie(text: string): string {
-  // What forms are encoded with differs in the star and the blank only.
+  // The encoding of forms differs only in the asterisk and the space.
   return new URLSearchParams([["", text]]).toString().slice(1).replaceAll("*", "%2A").replaceAll("+", "%20");
 }
 
-/** Decodes percent escapes of UTF-8, and nothing else: `+` stays, and so does an escape that is none. */
+/** Decodes percent escapes of UTF-8, and nothing else: `+` and invalid escapes stay. */
 export function decodeCookie(value: string): string {
   if (!value.includes("%")) return value;
   try {
@@ -164,12 +179,12 @@ export function decodeCookie(value: string): string {
 }
 
 /**
- * Reads a Cookie field (RFC 6265 section 5.4).
+ * Parses a Cookie field (RFC 6265 section 5.4).
  *
- * @param field Its value.
- * @param most How many cookies are taken; the others are left out.
- * @returns The values, decoded, by name, without a prototype. Of a name that is there twice the first counts: clients send the
- * cookie for the longer path first.
+ * @param field The value of the field.
+ * @param most The largest number of cookies; the rest is ignored.
+ * @returns The decoded values by name, in an object without a prototype. If a name is repeated, the first value counts: clients
+ * send the cookie with the longer path first.
  */
 export function parseCookies(field: string, most: number): Record<string, string> {
   const cookies: Record<string, string> = Object.create(null);
@@ -187,35 +202,165 @@ export function parseCookies(field: string, most: number): Record<string, string
 }
 
 function checkName(name: string): string {
+  if (typeof name !== "string") throw new TypeError(`Cannot set a cookie: the name has to be a string, not ${describe(name)}`);
   if (name === "") throw new TypeError("Cannot set a cookie: the name is empty");
   if (name.includes("=")) throw new TypeError('Cannot set a cookie: the name has a "="');
   return checkPart("name", name);
 }
 
-/** Refuses what PHP does, and what a header cannot hold: only visible ASCII, no `,` and no `;`. */
+/** Refuses characters that PHP refuses or that a header cannot contain. Allowed is visible ASCII except `,` and `;`. */
 function checkPart(part: string, text: string): string {
+  if (typeof text !== "string") throw new TypeError(`Cannot set a cookie: the ${part} has to be a string, not ${describe(text)}`);
   const found = /[^\x21-\x7e]|[,;]/u.exec(text);
   if (found !== null) throw new TypeError(`Cannot set a cookie: the ${part} has a ${JSON.stringify(found[0])}`);
   return text;
 }
 
-const DAYS = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-/** A time in seconds since 1970 as a date of HTTP (RFC 9110 section 5.6.7). */
-function httpDate(seconds: number): string {
-  const days = Math.floor(seconds / 86400);
-  let year = 1970;
-  let month = 0;
-  let day = days; // of the year, then of the month, from 0
-  for (; day >= 365 + leapDay(year); year++) day -= 365 + leapDay(year);
-  const lengths = [31, 28 + leapDay(year), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-  for (; day >= lengths[month]; month++) day -= lengths[month];
-  const two = (number: number) => String(Math.floor(number)).padStart(2, "0");
-  const time = `${two((seconds / 3600) % 24)}:${two((seconds / 60) % 60)}:${two(seconds % 60)}`;
-  return `${DAYS[days % 7]}, ${two(day + 1)} ${MONTHS[month]} ${year} ${time} GMT`;
+/** The parts of a `Cookie`. */
+export interface CookieParts {
+  /** The name. */
+  name: string;
+  /** The value, before encoding. */
+  value: string;
+  /** The path of the cookie. */
+  path: string;
+  /** The domain of the cookie, including its subdomains. */
+  domain: string;
+  /** `Strict`, `Lax` or `None`. */
+  sameSite: string;
+  /** `Low`, `Medium` or `High`. */
+  priority: string;
+  /** Whether the value is percent-encoded when it is sent. */
+  encode: boolean;
+  /** The time of expiry, in seconds since 1970; 0 means at the end of the browser session. */
+  expires: number;
+  /** Whether the cookie is sent over TLS only. */
+  secure: boolean;
+  /** Whether the cookie is hidden from scripts. */
+  httpOnly: boolean;
+  /** Whether each embedding site has its own cookie. */
+  partitioned: boolean;
 }
 
-function leapDay(year: number): number {
-  return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 1 : 0;
+/**
+ * A cookie for `response.cookie()`, built step by step (Swoole's `Http\\Cookie`). Parts that are not set are not sent.
+ *
+ * @example
+ * ```ts
+ * import { Cookie } from "@sluice/server";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const cookie = new Cookie().withName("session").withValue("a b").withPath("/").withHttpOnly(true).withSameSite("Lax");
+ * assertEquals(cookie.toString(), "session=a%20b; path=/; HttpOnly; SameSite=Lax");
+ * // in a handler: response.cookie(cookie);
+ * ```
+ */
+export class Cookie {
+  #parts: CookieParts;
+
+  /**
+   * Creates an empty cookie.
+   *
+   * @param encode Whether the value is percent-encoded when it is sent; otherwise it is sent as it is, as with `rawcookie()`.
+   */
+  constructor(encode = true) {
+    this.#parts = emptyParts(encode);
+  }
+
+  /** Sets the name. */
+  withName(name: string): this {
+    this.#parts.name = name;
+    return this;
+  }
+
+  /** Sets the value. An empty value deletes the cookie with this name, path and domain. */
+  withValue(value = ""): this {
+    this.#parts.value = value;
+    return this;
+  }
+
+  /** Sets the time of expiry, in seconds since 1970; 0 means at the end of the browser session. */
+  withExpires(expires = 0): this {
+    this.#parts.expires = expires;
+    return this;
+  }
+
+  /** Sets the path of the cookie. */
+  withPath(path = "/"): this {
+    this.#parts.path = path;
+    return this;
+  }
+
+  /** Sets the domain of the cookie, including its subdomains; if empty, the cookie is for the host itself only. */
+  withDomain(domain = ""): this {
+    this.#parts.domain = domain;
+    return this;
+  }
+
+  /** Sets whether the cookie is sent over TLS only. */
+  withSecure(secure = false): this {
+    this.#parts.secure = secure;
+    return this;
+  }
+
+  /** Sets whether the cookie is hidden from scripts. */
+  withHttpOnly(httpOnly = false): this {
+    this.#parts.httpOnly = httpOnly;
+    return this;
+  }
+
+  /** Sets whether requests from other sites carry the cookie: `Strict`, `Lax` or `None`. */
+  withSameSite(sameSite = ""): this {
+    this.#parts.sameSite = sameSite;
+    return this;
+  }
+
+  /** Sets the priority, which decides how long a browser with too many cookies keeps this one: `Low`, `Medium` or `High`. */
+  withPriority(priority = ""): this {
+    this.#parts.priority = priority;
+    return this;
+  }
+
+  /** Sets whether each embedding site has its own cookie; requires `withSecure(true)`. */
+  withPartitioned(partitioned = false): this {
+    this.#parts.partitioned = partitioned;
+    return this;
+  }
+
+  /**
+   * Returns the value of a Set-Cookie field (RFC 6265 section 4.1).
+   *
+   * @throws {TypeError} If the name is empty, or a part has a character that a cookie cannot contain.
+   * @throws {RangeError} If the time of expiry is not from 1970 to 9999.
+   */
+  toString(): string {
+    const { name, value, sameSite: samesite, httpOnly: httponly, encode, ...attributes } = this.#parts;
+    return serializeCookie(name, value, { ...attributes, samesite, httponly }, !encode);
+  }
+
+  /** Returns all parts; texts that were not set are empty. */
+  toArray(): CookieParts {
+    return { ...this.#parts };
+  }
+
+  /** Resets all parts; the value is encoded again. */
+  reset(): void {
+    this.#parts = emptyParts(true);
+  }
+}
+
+function emptyParts(encode: boolean): CookieParts {
+  return {
+    name: "",
+    value: "",
+    path: "",
+    domain: "",
+    sameSite: "",
+    priority: "",
+    encode,
+    expires: 0,
+    secure: false,
+    httpOnly: false,
+    partitioned: false,
+  };
 }

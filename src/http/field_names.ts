@@ -1,10 +1,10 @@
 /**
- * The names of header fields that everybody sends.
+ * The names of common header fields.
  *
  * @module
  */
 
-/** In lower case: letters and hyphens only. */
+/** The names in lower case, consisting of letters and hyphens only. */
 const NAMES = [
   ...["host", "connection", "user-agent", "accept", "accept-encoding", "accept-language", "cache-control", "cookie", "pragma"],
   ...["content-type", "content-length", "content-encoding", "content-disposition", "transfer-encoding", "expect", "te"],
@@ -16,7 +16,7 @@ const NAMES = [
   ...["server", "set-cookie", "location", "vary", "etag", "last-modified", "age", "keep-alive", "accept-ranges"],
 ];
 
-/** The names by their length, first and last letter. */
+/** The names by length, first and last letter. */
 const BY_LETTERS: (readonly string[] | undefined)[] = [];
 for (const name of NAMES) {
   const slot = slotOf(name.length, name.charCodeAt(0), name.charCodeAt(name.length - 1));
@@ -28,12 +28,12 @@ function slotOf(length: number, first: number, last: number): number {
 }
 
 /**
- * The name of a field in lower case. One of those that everybody sends is found without making a new string, which an object
- * would have to compare with the keys it knows.
+ * Returns the name of a field in lower case. For a common name it returns the known string instead of a new one, which an object
+ * would have to compare with its keys.
  *
- * @param text Where it is.
- * @param start Index of its first character.
- * @param end Index behind its last one. It is a token.
+ * @param text The text that contains the name.
+ * @param start The index of its first character.
+ * @param end The index after its last character. The name must be a token.
  */
 export function fieldName(text: string, start: number, end: number): string {
   const known = BY_LETTERS[slotOf(end - start, text.charCodeAt(start), text.charCodeAt(end - 1))];
@@ -41,7 +41,10 @@ export function fieldName(text: string, start: number, end: number): string {
   return text.slice(start, end).toLowerCase();
 }
 
-/** Compares in any letter case. Only letters and the hyphen become what a known name consists of, among the characters of a token. */
+/**
+ * Compares two names, ignoring case. Setting bit 5 maps only letters and the hyphen, among the characters of a token, to
+ * characters of known names.
+ */
 function isSame(text: string, start: number, end: number, name: string): boolean {
   if (end - start !== name.length) return false;
   for (let i = 0; i < name.length; i++) if ((text.charCodeAt(start + i) | 0x20) !== name.charCodeAt(i)) return false;

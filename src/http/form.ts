@@ -1,30 +1,33 @@
 /**
- * Parameters of a query or a form, as PHP reads them: `a=1&b[]=2&c[x][y]=3`.
+ * Parses the parameters of a query or a form as PHP does: `a=1&b[]=2&c[x][y]=3`.
  *
  * @module
  */
 
-/** The value of a parameter: text; a list, from names such as `a[]`; or an object without a prototype, from `a[key]`. */
+import { utf8Decoder, utf8Encoder } from "../text.ts";
+
+/** The value of a parameter: a string; a list, from names such as `a[]`; or an object without a prototype, from `a[key]`. */
 export type FormValue = string | FormValue[] | { [name: string]: FormValue };
 
 /**
- * Parameters by name, without a prototype. Each one is a `FormValue`: text, unless its name has brackets. (The type is `any`, so
- * that the common case needs no check; write `const value: FormValue = request.get.a` to be reminded of it.)
+ * Parameters by name, in an object without a prototype. Each is a `FormValue`: a string, unless its name has brackets. The type
+ * is `any`, so that the common case needs no check; write `const value: FormValue = request.get.a` to make the compiler require
+ * one.
  */
 // deno-lint-ignore no-explicit-any
 export type FormFields = Record<string, any>;
 
-/** How deep names may be nested, PHP's `max_input_nesting_level`; deeper ones are left out. */
+/** The deepest nesting of names (PHP's `max_input_nesting_level`); parameters beyond it are ignored. */
 const MAX_DEPTH = 64;
 
-/** An array of PHP: keys in order, and the number that `[]` takes next. */
+/** A PHP array: ordered keys, and the number that `[]` uses next. */
 class Fields<Value> {
   readonly values: Record<string, Value | Fields<Value>> = Object.create(null);
   #count = 0;
   #numbers = 0;
   #next = 0;
 
-  /** The key that stands between brackets; the next number for none. */
+  /** Returns the key for the text between brackets: the next number if it is empty. */
   key(text: string): string {
     return text === "" ? String(this.#next) : text;
   }
@@ -45,7 +48,7 @@ class Fields<Value> {
     return this.#numbers === this.#count && this.#next === this.#count;
   }
 
-  /** As an object for programs. */
+  /** The array as an object for programs. */
   get result(): FormFields {
     const object: FormFields = Object.create(null);
     for (const [key, value] of Object.entries(this.values)) {
@@ -56,27 +59,27 @@ class Fields<Value> {
   }
 }
 
-/** Collects parameters: texts, or the files of a form. */
+/** A collector of parameters: texts, or the files of a form. */
 export class FormCollector<Value = string> {
   readonly #fields: Fields<Value> = new Fields();
   readonly #most: number;
   #count = 0;
-  #inner = 0; // lists and objects
+  #inner = 0; // the number of lists and objects
 
   /**
-   * @param most How many are taken; what comes behind them is left out (PHP's `max_input_vars`), and so is what needs more than
-   * twice as many lists and objects.
+   * @param most The largest number of parameters (PHP's `max_input_vars`); the rest is ignored, as are parameters that would need
+   * more than twice as many lists and objects.
    */
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** Whether no more are taken. */
+  /** Whether further parameters are ignored. */
   get isFull(): boolean {
     return this.#count >= this.#most;
   }
 
-  /** Adds a parameter, the name decoded. Of one that is there twice the last counts. */
+  /** Adds a parameter with a decoded name. If the name is repeated, the last value counts. */
   add(name: string, value: Value): void {
     if (name === "" || ++this.#count > this.#most) return;
     const path = splitName(name);
@@ -93,13 +96,16 @@ export class FormCollector<Value = string> {
     }
   }
 
-  /** What has been added. */
+  /** The collected parameters. */
   get result(): FormFields {
     return this.#fields.result;
   }
 }
 
-/** `a[b][]` as `a`, `b` and the empty key. A bracket that is not closed is part of the name; what follows the last one is not. */
+/**
+ * Splits `a[b][]` into `a`, `b` and the empty key; `undefined` if it is nested too deeply. A bracket that is never closed is part
+ * of the name; text after the last bracket is ignored.
+ */
 function splitName(name: string): string[] | undefined {
   const first = name.indexOf("[");
   if (first < 1 || name.indexOf("]", first) < 0) return [name];
@@ -115,10 +121,10 @@ function splitName(name: string): string[] | undefined {
 }
 
 /**
- * Reads `application/x-www-form-urlencoded` text.
+ * Parses `application/x-www-form-urlencoded` text.
  *
- * @param text For example `a=1&b%5B%5D=2`.
- * @param most How many parameters are taken.
+ * @param text The text, for example `a=1&b%5B%5D=2`.
+ * @param most The largest number of parameters.
  */
 export function parseForm(text: string, most: number): FormFields {
   const collector = new FormCollector(most);
@@ -133,28 +139,25 @@ export function parseForm(text: string, most: number): FormFields {
   return collector.result;
 }
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-/** Below this many characters `replaceAll()` is fast enough, however many it replaces. */
+/** The length in characters below which `replaceAll()` is fast enough, no matter how much it replaces. */
 const SHORT = 256;
 
-/** Makes each `+` a blank. */
+/** Replaces each `+` by a space. */
 function blanks(text: string): string {
   if (text.length < SHORT) return text.replaceAll("+", " ");
-  const bytes = encoder.encode(text);
+  const bytes = utf8Encoder.encode(text);
   for (let i = 0; i < bytes.length; i++) if (bytes[i] === 0x2b) bytes[i] = 0x20;
-  return decoder.decode(bytes);
+  return utf8Decoder.decode(bytes);
 }
 
-/** Undoes the escapes of forms: `+` is a blank, `%41` an octet of UTF-8; an escape that is none stays. */
+/** Decodes form encoding: `+` is a space, `%41` a byte of UTF-8. Invalid escapes stay. */
 function decode(text: string): string {
   if (text.includes("+")) text = blanks(text);
   if (!text.includes("%")) return text;
   return new URLSearchParams("=" + text).get("") ?? "";
 }
 
-/** The media type of a Content-Type, in lower case, without parameters. */
+/** Returns the media type of a Content-Type, in lower case and without parameters. */
 export function mediaType(contentType: string | undefined): string {
   if (contentType === undefined) return "";
   const end = contentType.indexOf(";");

@@ -1,29 +1,27 @@
 /**
- * What the parsers of requests and of answers have in common: finding the end of the head, collecting the body.
+ * The common part of the parsers for requests and responses: finds the end of the head, collects the body.
  *
  * @module
  */
 
-import { GrowingBuffer } from "../bytes.ts";
+import { EMPTY, GrowingBuffer } from "../transport/bytes.ts";
 import { ChunkedDecoder } from "./chunked.ts";
-import { type HeadLimits, HttpFailure } from "./head.ts";
+import { type HeadLimits, HttpFailure } from "./request_head.ts";
 
-/** What a peer may send before it is refused. Sizes in octets. */
+/** Limits for messages. Sizes in bytes. */
 export interface MessageLimits extends HeadLimits {
-  /** The body, without the framing of chunks. */
+  /** The largest body, without the framing of chunks. */
   readonly maxBodySize: number;
 }
 
-/** `bodyLength` of a chunked body. */
+/** The `bodyLength` of a chunked body. */
 export const CHUNKED = -1;
-/** `bodyLength` of a body that ends where the connection does. */
+/** The `bodyLength` of a body that ends with the connection. */
 export const UNTIL_END = -2;
 
-const EMPTY = new Uint8Array(0);
-
 /**
- * The parser of one direction of a connection. Give it octets until `head` is there, look at the head, go on until `complete`,
- * take the body, and call `next()` for the next message.
+ * A parser for one direction of a connection. Pass bytes until `head` is set, inspect the head, continue until `complete`, take
+ * the body, and call `next()` for the next message.
  */
 export abstract class MessageParser<
   Head extends { readonly bodyLength: number },
@@ -31,23 +29,23 @@ export abstract class MessageParser<
 > {
   /** The head, once it is complete. */
   head: Head | undefined = undefined;
-  /** Whether head and body are there. */
+  /** Whether the message is complete, including its body. */
   complete = false;
-  /** Why the message is refused. Nothing more is read then. */
+  /** The reason why the message was refused; parsing stops then. */
   failure: HttpFailure | undefined = undefined;
-  /** Takes the body of this message as it comes, instead of its being collected. To be set when the head is there. */
+  /** A callback that takes the body of this message as it arrives, instead of collecting it. Set it once `head` is set. */
   onBody: ((chunk: Uint8Array, start: number, end: number) => void) | undefined = undefined;
 
-  /** What is accepted. */
+  /** The limits of the messages. */
   protected readonly limits: Limits;
-  /** Whether `trailer` is wanted. */
+  /** Whether to keep the trailer fields in `trailer`. */
   protected readonly keepsTrailer: boolean = false;
-  #held: GrowingBuffer | undefined = undefined; // the head so far, when it came in pieces
-  #headSize = 0; // of the head so far, with the empty lines in front of it
-  #lineLength = 0; // of the line that is being read; an empty line ends the head
+  #held: GrowingBuffer | undefined = undefined; // the beginning of a head that arrives in pieces
+  #headSize = 0; // of the head so far, including empty lines before it
+  #lineLength = 0; // of the current line; an empty line ends the head
   #sawCr = false;
   #begun = false;
-  #inFields = false; // behind the start line
+  #inFields = false; // after the start line
   #body: GrowingBuffer | undefined = undefined;
   #bodySize = 0;
   #chunked: ChunkedDecoder | undefined = undefined;
@@ -57,23 +55,28 @@ export abstract class MessageParser<
   }
 
   /**
-   * Parses a whole head.
+   * Parses a complete head.
    *
-   * @param bytes Where it is.
-   * @param start Index of its first octet.
-   * @param end Index behind its last CRLF; the empty line is not part of it.
-   * @returns The head, or why it is refused.
+   * @param bytes The memory that contains the head.
+   * @param start The index of its first byte.
+   * @param end The index after its last CRLF, before the empty line.
+   * @returns The head, or the reason for refusing it.
    */
   protected abstract parseHead(bytes: Uint8Array, start: number, end: number): Head | HttpFailure;
 
-  /** The most octets of the body behind a head. */
+  /** Returns the largest body accepted after a head. */
   protected maxBodySize(_head: Head): number {
     return this.limits.maxBodySize;
   }
 
-  /** Whether the first octet of a message has arrived. */
+  /** Whether the first byte of a message has arrived. */
   get begun(): boolean {
     return this.#begun;
+  }
+
+  /** Whether a part of a message has arrived that is neither complete nor refused. */
+  get isMidMessage(): boolean {
+    return this.#begun && !this.complete && this.failure === undefined;
   }
 
   /** The trailer fields of a chunked message, when `complete`, if they are kept: as Latin-1, each with its CRLF. */
@@ -86,12 +89,17 @@ export abstract class MessageParser<
     return this.#body === undefined ? EMPTY : this.#body.memory.subarray(0, this.#body.length);
   }
 
-  /** Octets of an unfinished message that are held in memory. */
+  /** The number of bytes of an unfinished message held in memory. */
   get heldBytes(): number {
     return (this.#held?.memory.length ?? 0) + (this.#body?.memory.length ?? 0);
   }
 
-  /** Forgets the message; the next octets belong to the next one. */
+  /** Frees the memory of an unfinished message that will not be completed. */
+  dispose(): void {
+    this.#held = this.#body = undefined;
+  }
+
+  /** Forgets the message; the bytes that follow belong to the next one. */
   next(): void {
     this.head =
       this.#body =
@@ -103,11 +111,11 @@ export abstract class MessageParser<
   }
 
   /**
-   * Takes octets. Stops behind the head, so that its owner can look at it before the body, and behind the body.
+   * Parses bytes. Stops after the head, so that the caller can inspect it before the body, and after the body.
    *
-   * @param chunk Where they are.
-   * @param at Index of the first one.
-   * @returns The index of the first octet that was not needed.
+   * @param chunk The memory that contains the bytes.
+   * @param at The index of the first byte.
+   * @returns The index of the first byte that was not consumed.
    */
   receive(chunk: Uint8Array, at: number): number {
     if (this.failure !== undefined || this.complete || at >= chunk.length) return at;
@@ -127,24 +135,24 @@ export abstract class MessageParser<
     this.#headSize += end - at;
     let start = at;
     while (at < end) {
-      const octet = chunk[at++];
+      const byte = chunk[at++];
       if (this.#sawCr) {
         this.#sawCr = false;
-        // Section 2.2: a bare CR or LF is no line end.
-        if (octet !== 0x0a) return this.fail(400, "a line does not end in CRLF", at - 1);
-        if (!this.#begun) { // section 2.2: empty lines in front of a request line are ignored
+        // Section 2.2: a bare CR or LF does not end a line.
+        if (byte !== 0x0a) return this.fail(400, "a line does not end in CRLF", at - 1);
+        if (!this.#begun) { // section 2.2: empty lines before a request line are ignored
           start = at;
           continue;
         }
         if (this.#lineLength === 0) return this.#endHead(chunk, start, at);
         this.#lineLength = 0;
         this.#inFields = true;
-      } else if (octet === 0x0d) {
+      } else if (byte === 0x0d) {
         this.#sawCr = true;
-      } else if (octet === 0x0a) {
+      } else if (byte === 0x0a) {
         return this.fail(400, "a line does not end in CRLF", at - 1);
       } else {
-        // The rest of the line, or what there is of it.
+        // Skip the rest of the line, as far as it has arrived.
         const from = at - 1;
         while (at < end && chunk[at] !== 0x0d && chunk[at] !== 0x0a) at++;
         this.#begun = true;

@@ -1,30 +1,31 @@
 /**
- * Reads `multipart/form-data` while it arrives (RFC 7578, RFC 2046 section 5.1).
+ * Parses `multipart/form-data` while it arrives (RFC 7578, RFC 2046 section 5.1).
  *
  * @module
  */
 
-import { GrowingBuffer } from "../bytes.ts";
-import { type HeadLimits, HttpFailure, isToken } from "./head.ts";
-import { parseParameters } from "./parameters.ts";
+import { utf8Decoder, utf8Encoder } from "../text.ts";
+import { GrowingBuffer } from "../transport/bytes.ts";
+import { type HeadLimits, HttpFailure, isToken } from "./request_head.ts";
+import { parseParameters } from "./field_values.ts";
 
-/** What a part is. */
+/** The description of a part. */
 export interface PartHead {
   /** The name of the field. */
   readonly name: string;
-  /** The name of the file as the client sent it; `undefined` for a field that is none. */
+  /** The name of the file as sent by the client; `undefined` for a field that is not a file. */
   readonly filename: string | undefined;
-  /** The media type; empty when it was not told. */
+  /** The media type; empty if the client did not send it. */
   readonly type: string;
 }
 
-/** Takes what a `MultipartParser` finds. */
+/** A receiver of the parts that a `MultipartParser` finds. */
 export interface MultipartSink {
-  /** A part begins. */
+  /** Called when a part begins. */
   onPart(head: PartHead): void;
-  /** Octets of its content; only valid during the call, unless the memory was given away. */
+  /** Called with bytes of the content. They are valid only during the call, unless the memory was given away. */
   onContent(bytes: Uint8Array, start: number, end: number): void;
-  /** The part is complete. */
+  /** Called when the part is complete. */
   onPartEnd(): void;
 }
 
@@ -32,51 +33,48 @@ const CR = 0x0d;
 const LF = 0x0a;
 const DASH = 0x2d;
 
-/** Looking for the next delimiter. */
+/** Reading content, up to the next delimiter. */
 const CONTENT = 0;
-/** Behind a delimiter, up to the end of its line. */
+/** After a delimiter, up to the end of its line. */
 const LINE = 1;
 /** In the head of a part. */
 const HEAD = 2;
-/** Behind the last delimiter: what comes there means nothing. */
+/** After the last delimiter, where everything is ignored. */
 const EPILOGUE = 3;
 
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-const encoder = new TextEncoder();
-
-/** The parser of one body. Give it octets with `receive()`, and tell it with `finish()` that there are no more. */
+/** A parser for one body. Pass bytes to `receive()`, then call `finish()`. */
 export class MultipartParser {
-  /** Why the body is refused. Nothing more is read then. */
+  /** The reason why the body was refused; parsing stops then. */
   failure: HttpFailure | undefined = undefined;
 
   readonly #sink: MultipartSink;
   readonly #limits: HeadLimits;
-  readonly #delimiter: Uint8Array; // with the CRLF in front of it, which belongs to it
+  readonly #delimiter: Uint8Array; // including the CRLF before it
   #state = CONTENT;
-  #matched = 2; // so much of a delimiter has arrived; a body begins as if behind a CRLF
-  #before = 2; // so much of that is no content in any case
+  #matched = 2; // the bytes of a delimiter seen so far; a body begins as if after a CRLF
+  #before = 2; // the number of these that cannot be content
   #inPart = false;
-  #last = 0; // the octet before, in a delimiter's line and in a head
+  #last = 0; // the previous byte, in the line of a delimiter and in a head
   #lineLength = 0;
   #head: GrowingBuffer | undefined = undefined;
 
   /**
-   * @param boundary As `boundaryOf()` gives it.
-   * @param limits What the head of a part may have.
-   * @param sink Where the parts go.
+   * @param boundary The boundary, as returned by `boundaryOf()`.
+   * @param limits The limits for the head of a part.
+   * @param sink The receiver of the parts.
    */
   constructor(boundary: string, limits: HeadLimits, sink: MultipartSink) {
-    this.#delimiter = encoder.encode(`\r\n--${boundary}`);
+    this.#delimiter = utf8Encoder.encode(`\r\n--${boundary}`);
     this.#limits = limits;
     this.#sink = sink;
   }
 
-  /** How many octets have arrived of which it is not known yet whether they are content. */
+  /** The number of bytes received that may or may not be content. */
   get undecided(): number {
     return this.#inPart && this.#state === CONTENT ? this.#matched - this.#before : 0;
   }
 
-  /** Takes octets. */
+  /** Parses the next bytes. */
   receive(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length && this.#state !== EPILOGUE && this.failure === undefined;) {
       if (this.#state === CONTENT) at = this.#readContent(chunk, at);
@@ -85,7 +83,7 @@ export class MultipartParser {
     }
   }
 
-  /** There are no more octets. Without the last delimiter that is a failure. */
+  /** Ends the body. Fails if the last delimiter is missing. */
   finish(): void {
     if (this.#state !== EPILOGUE) this.#fail("the form has no end");
   }
@@ -96,9 +94,9 @@ export class MultipartParser {
 
   #readContent(chunk: Uint8Array, at: number): number {
     const delimiter = this.#delimiter;
-    let start = at; // of the content that was not handed on
+    let start = at; // of the content not yet passed on
     let matched = this.#matched;
-    // A CR is at the beginning of a delimiter and nowhere else in it: after a mismatch, none of what did match can begin another.
+    // Only the first byte of a delimiter is a CR: after a mismatch, no other delimiter can begin within the bytes that matched.
     while (true) {
       if (matched === 0) {
         const found = chunk.indexOf(CR, at);
@@ -109,7 +107,7 @@ export class MultipartParser {
         at = found + 1;
         matched = 1;
       }
-      const carried = at === start; // the beginning of it came in an earlier chunk
+      const carried = at === start; // the delimiter began in an earlier chunk
       const begin = at - matched;
       while (matched < delimiter.length && at < chunk.length && chunk[at] === delimiter[matched]) {
         at++;
@@ -144,18 +142,18 @@ export class MultipartParser {
     this.#last = 0;
   }
 
-  /** Behind a boundary: two dashes after the last one, else blanks and the end of the line. */
-  #readLine(octet: number): void {
+  /** Reads the rest of a delimiter's line: two dashes after the last one, otherwise spaces and the end of the line. */
+  #readLine(byte: number): void {
     const last = this.#last;
-    this.#last = octet;
+    this.#last = byte;
     if (last === DASH) {
-      if (octet === DASH) this.#state = EPILOGUE;
+      if (byte === DASH) this.#state = EPILOGUE;
       else this.#fail("a boundary is followed by something");
     } else if (last === CR) {
-      if (octet !== LF) return this.#fail("a line does not end in CRLF");
+      if (byte !== LF) return this.#fail("a line does not end in CRLF");
       this.#state = HEAD;
       this.#last = this.#lineLength = 0;
-    } else if (octet !== CR && octet !== 0x20 && octet !== 0x09 && (octet !== DASH || last !== 0)) {
+    } else if (byte !== CR && byte !== 0x20 && byte !== 0x09 && (byte !== DASH || last !== 0)) {
       this.#fail("a boundary is followed by something");
     }
   }
@@ -165,20 +163,20 @@ export class MultipartParser {
     const head = this.#head ??= new GrowingBuffer();
     const end = Math.min(chunk.length, at + maxHeadSize - head.length);
     for (let i = at; i < end; i++) {
-      const octet = chunk[i];
-      if ((this.#last === CR) !== (octet === LF)) {
+      const byte = chunk[i];
+      if ((this.#last === CR) !== (byte === LF)) {
         this.#fail("a line does not end in CRLF");
         return end;
       }
-      this.#last = octet;
-      if (octet === CR) continue;
-      if (octet !== LF) {
+      this.#last = byte;
+      if (byte === CR) continue;
+      if (byte !== LF) {
         this.#lineLength++;
         continue;
       }
       if (this.#lineLength === 0) {
         head.append(chunk, at, i + 1, maxHeadSize);
-        this.#endHead(decoder.decode(head.memory.subarray(0, head.length)));
+        this.#endHead(utf8Decoder.decode(head.memory.subarray(0, head.length)));
         return i + 1;
       }
       this.#lineLength = 0;
@@ -192,14 +190,14 @@ export class MultipartParser {
     this.#head = undefined;
     this.#state = CONTENT;
     this.#inPart = true;
-    this.#matched = this.#before = 2; // a part may have no content, not even an empty one: then the delimiter begins here
+    this.#matched = this.#before = 2; // without content, the CRLF of the empty line begins the next delimiter
     const head = parsePartHead(text, this.#limits.maxHeaders);
     if (typeof head === "string") this.#fail(head);
     else this.#sink.onPart(head);
   }
 }
 
-/** Reads the head of a part; a text says why it is refused. */
+/** Parses the head of a part. Returns a string with the reason if it is malformed. */
 function parsePartHead(text: string, maxHeaders: number): PartHead | string {
   const lines = text.split("\r\n", maxHeaders + 3);
   if (lines.length > maxHeaders + 2) return "a part has too many header fields";
@@ -220,7 +218,7 @@ function parsePartHead(text: string, maxHeaders: number): PartHead | string {
       type = value;
     }
   }
-  // RFC 7578 section 4.2: every part has a name. `filename*` is not to be used, and is not read.
+  // RFC 7578 section 4.2: every part has a name. `filename*` is forbidden and ignored.
   const parsed = parseParameters(disposition ?? "");
   const name = parsed?.parameters.get("name");
   if (parsed?.value !== "form-data" || name === undefined) return "a part has no name";
@@ -228,7 +226,7 @@ function parsePartHead(text: string, maxHeaders: number): PartHead | string {
   return { name: unescape(name), filename: filename === undefined ? undefined : unescape(filename), type };
 }
 
-/** Undoes what browsers escape in names: the quote and the ends of lines. */
+/** Decodes the characters that browsers escape in names: the quotation mark, CR and LF. */
 function unescape(name: string): string {
   return name.replace(/%(?:22|0d|0a)/gi, (escape) => String.fromCharCode(parseInt(escape.slice(1), 16)));
 }

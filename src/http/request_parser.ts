@@ -1,40 +1,86 @@
 /**
- * Reads requests off a connection, one after the other (RFC 9112).
+ * Parses requests (RFC 9112): those of a connection, and bytes that a program passes to `HttpRequest.parse()`. The rules for heads
+ * are in `request_head.ts`.
  *
  * @module
  */
 
-import { mediaType } from "./form.ts";
-import { type HttpFailure, parseHead, type RequestHead } from "./head.ts";
+import { hasToken } from "./field_values.ts";
+import { type FormFields, mediaType } from "./form.ts";
+import { type HttpFailure, parseHead, type RequestHead } from "./request_head.ts";
 import { type MessageLimits, MessageParser } from "./message_parser.ts";
-import { hasToken } from "../websocket/handshake.ts";
+import type { RequestSource } from "./base_request.ts";
 
-/** What a client may send before it is refused. Sizes in octets. */
-export interface RequestLimits extends MessageLimits {
-  /** The body of a form with files (`multipart/form-data`), if that is different. */
-  readonly maxFormSize?: number | undefined;
+/** Reports whether a request is for a WebSocket: `Upgrade` contains `websocket`, in any letter case (RFC 9110 section 7.8). */
+export function isUpgrade(request: { readonly header: Readonly<Record<string, string>> }): boolean {
+  const upgrade = request.header["upgrade"];
+  return upgrade !== undefined && hasToken(upgrade, "websocket");
 }
 
-/** Whether a body is a form with files. */
+/** Limits for requests. Sizes in bytes. */
+export interface RequestLimits extends MessageLimits {
+  /** The largest body of a form with files (`multipart/form-data`); `maxBodySize` unless set. */
+  readonly maxFormSize?: number | undefined;
+  /** The largest body of a handshake; `maxBodySize` unless set. */
+  readonly maxHandshakeSize?: number | undefined;
+}
+
+/** Reports whether the body is a form with files. */
 export function isMultipart(head: RequestHead): boolean {
   return mediaType(head.header["content-type"]) === "multipart/form-data";
 }
 
-/** Whether a client waits for 100 before it sends the body (RFC 9110 section 10.1.1). */
+/** Reports whether the client waits for 100 before it sends the body (RFC 9110 section 10.1.1). */
 export function expectsContinue({ version, header }: RequestHead): boolean {
   return version === "1.1" && header["expect"] !== undefined && hasToken(header["expect"], "100-continue");
 }
 
-/** The parser of the requests on one connection. */
+/** A parser for the requests on one connection. */
 export class RequestParser extends MessageParser<RequestHead, RequestLimits> {
-  /** Parses a whole head. */
+  /** Parses a complete head. */
   protected override parseHead(bytes: Uint8Array, start: number, end: number): RequestHead | HttpFailure {
     return parseHead(bytes, start, end, this.limits);
   }
 
-  /** The most octets of the body. */
+  /** Returns the largest body accepted after a head. */
   protected override maxBodySize(head: RequestHead): number {
-    const { maxFormSize, maxBodySize } = this.limits;
+    const { maxFormSize, maxHandshakeSize, maxBodySize } = this.limits;
+    if (maxHandshakeSize !== undefined && isUpgrade(head)) return maxHandshakeSize;
     return maxFormSize !== undefined && isMultipart(head) ? maxFormSize : maxBodySize;
+  }
+}
+
+/** A request made with `HttpRequest.create()`, which has no connection. */
+export class ParsedRequest implements RequestSource {
+  readonly fd: number = 0;
+  readonly time: number = 0;
+  readonly localAddress: undefined = undefined;
+  readonly remoteAddress: undefined = undefined;
+  head: RequestHead | undefined = undefined;
+  body: Uint8Array = new Uint8Array(0);
+  fields: FormFields | undefined = undefined;
+
+  readonly #parser: RequestParser;
+
+  constructor(limits: RequestLimits) {
+    this.#parser = new RequestParser(limits);
+  }
+
+  get isReceived(): boolean {
+    return this.head !== undefined && this.#parser.complete;
+  }
+
+  get isMalformed(): boolean {
+    return this.#parser.failure !== undefined;
+  }
+
+  parse(bytes: Uint8Array): number | false {
+    const parser = this.#parser;
+    let at = 0;
+    while (at < bytes.length && !parser.complete && parser.failure === undefined) at = parser.receive(bytes, at);
+    if (parser.failure !== undefined) return false;
+    this.head = parser.head;
+    if (parser.complete) this.body = parser.body;
+    return at;
   }
 }

@@ -1,60 +1,59 @@
 /**
- * What an answer is sent to.
+ * The interface through which a response is sent.
  *
  * @module
  */
 
-import type { BodyCompression } from "./content_coding.ts";
+import type { CodingTarget } from "./content_coding.ts";
 
-/** The exchange that a response belongs to. */
-export interface ResponseTarget {
-  /** Whether the response can still be sent: nothing has ended it, and the peer is there. */
-  readonly isOpen: boolean;
-  /** Whether the connection stays open behind this response, as far as the request is concerned. */
+/** The exchange of a response. */
+export interface ResponseTarget extends CodingTarget {
+  /** Whether the connection stays open after this response, as far as the request is concerned. */
   readonly keepAlive: boolean;
-  /** Whether the request was HEAD: then no body is sent. */
+  /** Whether the request was HEAD, so that no body is sent. */
   readonly isHead: boolean;
-  /** Whether the peer takes chunks (HTTP/1.1). */
+  /** Whether the client accepts chunks (HTTP/1.1). */
   readonly takesChunks: boolean;
-  /** Whether a body whose end is that of the connection may be sent piece by piece: one that is cut off has to look like it. */
+  /** Whether a body that ends with the connection may be sent in parts. The client must then notice if it is cut off. */
   readonly canStreamToEnd?: boolean;
-  /** Whether this answers a WebSocket handshake. */
+  /** Whether the request is a WebSocket handshake. */
   readonly isUpgrade: boolean;
-  /** The value for `Date`. */
+  /** The value of `Date`. */
   readonly date: string;
-  /** The value of the request's Accept-Encoding. */
+  /** The value of Accept-Encoding in the request. */
   readonly acceptEncoding?: string | undefined;
-  /** How bodies are compressed, if they are. */
-  readonly bodyCompression?: BodyCompression | undefined;
   /**
-   * Whether a queue takes so many bytes more; otherwise the last-error code is 1009.
+   * Reports whether a queue has room for more bytes; if not, the last-error code is 1009.
    *
-   * @param queued How many are in it; those of the connection unless given.
+   * @param size The number of bytes to add.
+   * @param queued The number of bytes in the queue; by default those of the connection's output.
    */
   hasRoom?(size: number, queued?: number): boolean;
-  /** Calls back in a later turn of the event loop. */
-  later?(work: () => void): void;
+  /** Called with the size of a part that the response keeps until its end. */
+  onCollected?(size: number): void;
   /**
    * Sends bytes of the response.
    *
-   * @param isOurs Whether nobody changes them any more.
+   * @param isOurs Whether the bytes never change.
    */
   send(bytes: Uint8Array, isOurs: boolean): void;
   /** Sends a part of the head. */
   sendHead(text: string): void;
-  /** Sends a head and a body that is ASCII. Returns `false`, and has sent nothing, if it is something else, or too long for that. */
+  /** Sends a head and an ASCII body. Returns `false`, having sent nothing, if the body is not ASCII or is too long for this. */
   sendText?(head: string, body: string): boolean;
+  /** Called before the head of a response with status 101 is made: the last chance to add fields. */
+  beforeSwitch?(): void;
   /**
-   * The answer is complete.
+   * Called when the response is complete.
    *
-   * @param status Its status.
+   * @param status The status.
    * @param keepAlive Whether the connection stays open.
    */
   onEnd(status: number, keepAlive: boolean): void;
-  /** The program used a response that has ended: sets the last-error code 7106. */
+  /** Sets the last-error code 7106: the program used a response that has ended. */
   onMisuse(): void;
-  /** Closes the connection, behind what was sent. */
+  /** Closes the connection after pending output. */
   close(): boolean;
-  /** Drops the connection, so that the peer sees that the response was cut off. */
+  /** Aborts the connection, so that the client notices that the response was cut off. */
   abort(): void;
 }

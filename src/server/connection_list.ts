@@ -1,17 +1,55 @@
 /**
- * `server.connections`.
+ * The connections of a server as its query methods show them: `connections` and `getClientInfo()`.
  *
  * @module
  */
 
-import type { Connection } from "../connection.ts";
-import type { ConnectionTable } from "./connection_table.ts";
-import type { ClientInfo } from "./info.ts";
+import type { Connection } from "../transport/connection.ts";
+import type { ConnectionTable } from "../transport/connection_table.ts";
+
+/** The result of `getClientInfo()`. Times are in seconds since 1970. */
+export interface ClientInfo {
+  /** The state of the WebSocket, `WEBSOCKET_STATUS_*`; only on a `WebSocketServer`, where plain HTTP has 0. */
+  websocket_status?: number;
+  /** The number set with `bind()`, if any. */
+  uid?: number;
+  /** The server's port. */
+  server_port: number;
+  /** The `SWOOLE_SOCK_*` type of the server's port. */
+  socket_type: number;
+  /** The peer's port. */
+  remote_port: number;
+  /** The peer's address. */
+  remote_ip: string;
+  /** Always 0. */
+  reactor_id: number;
+  /** When the connection was accepted, in whole seconds. */
+  connect_time: number;
+  /** When bytes last arrived, in whole seconds. */
+  last_time: number;
+  /** When bytes last arrived. */
+  last_recv_time: number;
+  /** When bytes were last sent; 0 for never. */
+  last_send_time: number;
+  /** Always the same as `last_recv_time`: input is handled at once. */
+  last_dispatch_time: number;
+  /** Always 0 on an open connection. */
+  close_errno: number;
+  /** The number of bytes received but not yet handled. */
+  recv_queued_bytes: number;
+  /** The number of bytes queued to be sent. */
+  send_queued_bytes: number;
+  /**
+   * The client's certificate in PEM format, if one was requested (`ssl_verify_peer`, `ssl_client_cert_file`) and sent. It is
+   * verified only with `ssl_verify_peer`.
+   */
+  ssl_client_cert?: string;
+}
 
 /**
  * The fds of all open connections of a server, or of one of its ports, oldest first.
  *
- * Connections may come and go while it is iterated.
+ * Connections may open and close during iteration.
  *
  * @example
  * ```ts
@@ -29,7 +67,7 @@ export class ConnectionList implements Iterable<number> {
 
   readonly #belongs: ((connection: Connection) => boolean) | undefined;
 
-  /** Made by the server; with a test, if not all are meant. */
+  /** Created by the server; `belongs` selects the connections of one port. */
   constructor(
     table: () => ConnectionTable | undefined,
     info: (fd: number) => ClientInfo | false,
@@ -40,7 +78,7 @@ export class ConnectionList implements Iterable<number> {
     this.#belongs = belongs;
   }
 
-  /** How many there are. */
+  /** The number of connections. */
   get size(): number {
     if (this.#belongs === undefined) return this.#table()?.size ?? 0;
     let size = 0;
@@ -48,23 +86,23 @@ export class ConnectionList implements Iterable<number> {
     return size;
   }
 
-  /** How many there are, as PHP's `count($server->connections)`. */
+  /** Returns the number of connections, like PHP's `count($server->connections)`. */
   count(): number {
     return this.size;
   }
 
-  /** Whether a connection is among them. */
+  /** Reports whether a connection is in the list. */
   has(fd: number): boolean {
     const connection = this.#table()?.get(fd);
     return connection !== undefined && (this.#belongs?.(connection) ?? true);
   }
 
-  /** The same as `server.getClientInfo(fd)`. */
+  /** Returns the same as `server.getClientInfo(fd)`; `false` for a connection that is not in the list. */
   get(fd: number): ClientInfo | false {
     return (this.#belongs === undefined || this.has(fd)) && this.#info(fd);
   }
 
-  /** The fds. */
+  /** Iterates over the fds. */
   [Symbol.iterator](): IterableIterator<number> {
     const table = this.#table();
     if (table === undefined) return [][Symbol.iterator]();

@@ -1,209 +1,207 @@
 /**
- * What every server is made of: its ports, its connections, starting and stopping. The classes that people use are faces of it.
+ * The core of every server: it makes what the server consists of, starts it, and stops it. The public classes are its facades.
  *
  * @module
  */
 
-import type { Connection } from "../connection.ts";
-import { type BytePipe, currentRuntime, loadRuntime, type Runtime } from "../runtime.ts";
-import { checkEngine } from "./websocket/compression.ts";
-import { ConnectionTable } from "./connection_table.ts";
-import { Housekeeping } from "./housekeeping.ts";
+import { CloseInfo, type ConnectionData, type ConnectionEnd } from "../transport/connection_end.ts";
+import type { Connection } from "../transport/connection.ts";
+import type { BytePipe, Runtime } from "../transport/runtime.ts";
+import { checkPipe, dropPipe } from "../transport/pipes.ts";
+import { currentRuntime, loadRuntime } from "../transport/current_runtime.ts";
+import { Admission } from "./admission.ts";
+import { checkEngine } from "../websocket/connection/compression_policy.ts";
+import { defaultBufferMemory } from "../transport/buffer_memory.ts";
+import { ConnectionTable } from "../transport/connection_table.ts";
+import { StatsFile } from "./stats.ts";
 import { listen } from "./listening.ts";
-import { logError } from "./log.ts";
-import { isPromise, type Place, PortCore, portOf, type ProtocolName, type Style } from "./port_core.ts";
+import { logWritten } from "./log.ts";
+import { type Place, PortCore, portOf, type ProtocolFactory, type ProtocolName, Protocols } from "./port_core.ts";
+import { HttpSession } from "./http/http_session.ts";
 import { RequestQueue, UNLIMITED } from "./http/request_queue.ts";
-import { RunningHandlers } from "./running_handlers.ts";
-import { Shutdown } from "./shutdown.ts";
-import { signalsOf } from "./signals.ts";
+import { ServerContext } from "./server_context.ts";
+import { checkSeconds, Shutdown, signalsOf } from "./shutdown.ts";
 import { checkFiles, checkTls } from "./settings/start_checks.ts";
 import { Timers } from "./timers.ts";
 
-export { isPromise, type Place, type Style } from "./port_core.ts";
-
-/** The machinery of one server; and of the port that it was made with. */
-export class ServerCore extends PortCore {
-  /** What handlers get as `server`. */
-  readonly server: unknown;
-  /** All ports, its own first. */
-  readonly ports: PortCore[] = [this];
-  /** `defer`, `tick`, `after`. */
-  readonly timers: Timers = new Timers((work) => this.run(undefined, work));
-  /** Settles when the server has stopped; of a server that starts again, anew. */
+/** The core of a server: its ports, and its life from start to stop. */
+export class ServerCore {
+  /** What everything in the server shares. */
+  readonly context: ServerContext;
+  /** The server's own port. */
+  readonly port: PortCore;
+  /** All ports, the server's own first. */
+  readonly ports: PortCore[];
+  /** The timers of `defer()`, `tick()` and `after()`. */
+  readonly timers: Timers;
+  /** A promise that settles when the server has stopped. Replaced when the server starts again. */
   finished: Promise<void>;
-  /** The handlers that have not settled. */
-  handlers: RunningHandlers = new RunningHandlers();
-  /** Whether something was cut off when the server stopped. */
-  wasCutOff = false;
-  /** When the server started to listen, milliseconds since 1970. */
-  startTime = 0;
-  /** What the server itself speaks. */
-  protocolName: ProtocolName = "raw";
-  /** Connections that `heartbeat_idle_time` does not concern. */
-  readonly protectedFds: Set<number> = new Set();
-  /** The requests in work, where there is a limit for them. */
-  requests: RequestQueue | undefined = undefined;
-  /** What `bind()` has noted. */
-  readonly uids: Map<number, number> = new Map();
 
-  readonly #styles: Map<ProtocolName, (core: PortCore) => Style> = new Map();
-  #table: ConnectionTable | undefined = undefined;
-  #runtime: Runtime | undefined = undefined;
-  #housekeeping: Housekeeping | undefined = undefined;
-  #leaving: Connection | undefined = undefined;
-  #state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
+  readonly #protocols: Protocols = new Protocols();
+  #statsFile: StatsFile | undefined = undefined;
+  #starting: Promise<void> | undefined = undefined; // settles when the last start is over, either way
   #finish!: () => void;
-  #lastFd: number | undefined = undefined; // of a table that is gone
+  #lastFd: number | undefined = undefined; // of the previous table
   #shutdown: Shutdown | undefined = undefined;
 
+  /** @param server The object that handlers receive as `server`. */
   constructor(server: unknown) {
-    super();
-    this.server = server;
+    const context = this.context = new ServerContext(server);
+    this.port = new PortCore(context, this.#protocols);
+    this.ports = [this.port];
+    this.timers = new Timers((work) => context.run(undefined, work));
     this.finished = new Promise((resolve) => this.#finish = resolve);
   }
 
-  // ---- setting up ---------------------------------------------------------------------------------------------------
+  // ---- setup --------------------------------------------------------------------------------------------------------
 
-  /** Teaches the server a protocol. The last one is its own; ports may speak the others. */
-  speak(name: ProtocolName, makeStyle: (core: PortCore) => Style): void {
-    if (this.isUdp && name !== "raw") throw new RangeError(`Cannot make a server: ${name} does not go over UDP`);
-    this.#styles.set(name, makeStyle);
-    this.protocolName = name;
-    this.style = makeStyle(this);
+  /** Adds a protocol. The last one added is that of the server itself; ports may speak the others. */
+  speak(name: ProtocolName, makeFactory: (port: PortCore) => ProtocolFactory): void {
+    const { port, context } = this;
+    if (port.isUdp && name !== "raw") throw new RangeError(`Cannot make a server: ${name} does not go over UDP`);
+    this.#protocols.add(name, makeFactory);
+    port.factory = makeFactory(port);
+    context.config.defaults = port.factory.defaults;
   }
 
-  /** Whether it has learned a protocol. */
-  canSpeak(name: ProtocolName): boolean {
-    return this.#styles.has(name);
-  }
-
-  /** How a port treats its connections. */
-  makeStyle(name: ProtocolName, port: PortCore): Style {
-    const makeStyle = this.#styles.get(name);
-    if (makeStyle !== undefined) return makeStyle(port);
-    throw new TypeError(`Cannot set open_${name}_protocol: a server of this class does not speak it`);
+  /** Adds a protocol that only ports may speak, not the server itself. */
+  speakOnPorts(name: ProtocolName, makeFactory: (port: PortCore) => ProtocolFactory): void {
+    this.#protocols.addForPorts(name, makeFactory);
   }
 
   /** Adds a port. */
   addPort(place: Place): PortCore {
-    if (this.hasStarted) throw new Error("Cannot add a port: the server has started");
-    const port = new PortCore(this);
+    if (this.context.hasStarted) throw new Error("Cannot add a port: the server has started");
+    const port = new PortCore(this.context, this.#protocols, this.port);
     port.place = place;
-    this.ports.push(port);
+    port.index = this.ports.push(port) - 1;
     return port;
-  }
-
-  override get table(): ConnectionTable | undefined {
-    return this.#table;
-  }
-
-  /** The adapter, once the server starts. */
-  get runtime(): Runtime | undefined {
-    return this.#runtime;
-  }
-
-  /** Whether ports and settings are fixed: it runs, or stops. */
-  get hasStarted(): boolean {
-    return this.#state !== "stopped" && (this.#state !== "new" || this.#table !== undefined);
-  }
-
-  /** Whether it accepts connections. */
-  get isRunning(): boolean {
-    return this.#state === "running";
   }
 
   /** Checks that the server can work, and fixes its settings. */
   #prepare(): ConnectionTable {
-    if (this.#table !== undefined) return this.#table;
+    const { context, port: own } = this;
+    if (context.table !== undefined) return context.table;
     for (const port of this.ports) port.prepare();
-    const { settings } = this;
+    const { settings } = context;
     const { max_concurrency, worker_max_concurrency } = settings;
     const isLimited = max_concurrency !== UNLIMITED || worker_max_concurrency !== UNLIMITED;
-    this.requests = isLimited ? new RequestQueue(max_concurrency, worker_max_concurrency) : undefined;
-    return this.#table = new ConnectionTable({
+    context.requestQueue = isLimited ? new RequestQueue(max_concurrency, worker_max_concurrency) : undefined;
+    const table = context.table = new ConnectionTable({
       maxConnections: settings.max_connection,
       firstFd: this.#lastFd ?? settings.start_session_id,
-      lingerTimeout: this.lingerTimeout,
-      highWatermark: this.highWatermark,
-      lowWatermark: this.lowWatermark,
+      lingerTimeout: own.lingerTimeout,
+      highWatermark: own.highWatermark,
+      lowWatermark: own.lowWatermark,
     }, {
-      makeProtocol: this.makeProtocol,
+      makeProtocol: own.makeProtocol,
       onAccepted: (connection) => this.#onAccepted(connection),
-      onClosed: (connection, byServer) => this.#onClosed(connection, byServer),
+      onClosed: (connection, end) => this.#onClosed(connection, end),
+      onOverdue: (setting) => context.endings.addTimeout(setting),
       onBufferFull: (connection) => portOf(connection).emitFor(connection, "bufferfull", connection.fd),
       onBufferEmpty: (connection) => {
         portOf(connection).emitFor(connection, "bufferempty", connection.fd);
         portOf(connection).emitFor(connection, "drain", connection.fd);
       },
-      onFault: (connection, error) => this.fault(error, connection),
+      onFault: (connection, error) => context.fault(error, connection),
+      onReleased: (connection) => admission.onReleased(connection),
+      onShed: (connection) => {
+        if (!(connection.protocol instanceof HttpSession)) admission.onShed(connection); // HTTP reports what it refuses
+      },
     });
+    const admission = context.admission = new Admission(settings, table, context.refusals);
+    this.#limitMemory(currentRuntime());
+    return table;
   }
 
-  // ---- life ---------------------------------------------------------------------------------------------------------
+  #limitMemory(runtime: Runtime | undefined): void {
+    const { table, settings } = this.context;
+    table!.memory.limit = settings.max_buffer_memory || defaultBufferMemory(runtime?.memoryLimit?.());
+  }
+
+  // ---- start and stop -----------------------------------------------------------------------------------------------
 
   /**
-   * Starts to listen, on all ports or on none.
+   * Starts listening on all ports; if one fails, on none.
    *
    * @param place Where the server itself listens.
-   * @returns Its port.
+   * @param started Called with the number of its port as soon as the server runs.
    */
-  async start(place: Place): Promise<number> {
-    if (this.#state === "stopping") {
+  async start(place: Place, started: (port: number) => void): Promise<void> {
+    const { context } = this;
+    if (context.state === "stopping") {
       throw new Error("Cannot start the server: it is stopping; `finished` tells when it has stopped");
     }
-    if (this.#state === "stopped") this.#begin();
-    if (this.#state !== "new") throw new Error("Cannot start the server: it has been started before");
-    this.place = place;
+    if (context.state === "stopped") this.#begin();
+    if (context.state !== "new") throw new Error("Cannot start the server: it has been started before");
+    this.port.place = place;
     checkTls(this.ports);
     this.#prepare();
-    this.#state = "starting";
+    context.state = "starting";
+    const starting = this.#bind(started);
+    this.#starting = starting.catch(() => {});
+    await starting;
+  }
+
+  async #bind(started: (port: number) => void): Promise<void> {
+    const { context } = this;
     try {
-      const runtime = this.#runtime = await loadRuntime();
+      const runtime = context.runtime = await loadRuntime();
+      this.#limitMemory(runtime);
       for (const port of this.ports) {
+        this.#checkStarting();
         checkEngine(port.settings, runtime);
         await checkFiles(runtime, port.settings);
-        port.listener = await listen(runtime, port, (pipe) => this.accept(pipe, port), (error) => this.fault(error));
+        this.#checkStarting();
+        port.listener = await listen(runtime, port, (pipe) => this.accept(pipe, port), (error) => context.fault(error));
         port.boundPort = port.listener.address.port;
-        if (this.#isStopping) throw new Error("Cannot start the server: it was shut down meanwhile");
       }
-      this.#housekeeping = new Housekeeping(this, runtime);
-      this.#housekeeping.start();
+      this.#checkStarting();
     } catch (error) {
       await this.#closeListeners();
-      await this.#housekeeping?.stop();
-      if (!this.#isStopping) this.#state = "new";
-      if (this.#table?.size === 0) {
+      for (const port of this.ports) port.boundPort = 0;
+      if (this.#isStopping) throw error; // `#begin()` does the rest
+      context.state = "new";
+      if (context.table?.size === 0) {
         this.#dropTable();
         for (const port of this.ports) port.reset();
       }
       throw error;
     }
-    this.#state = "running";
-    this.startTime = Date.now();
-    const signals = this.#runtime.signals;
-    if (signals !== undefined && this.settings.enable_signal_handlers) signalsOf(signals).add(this);
-    return this.boundPort;
+    // Nothing is awaited from the last check on: a shutdown finds a server that runs, with all that it has to stop.
+    const { runtime } = context;
+    this.#statsFile = new StatsFile(context, runtime);
+    this.#statsFile.start();
+    context.state = "running";
+    context.startTime = Date.now();
+    if (runtime.signals !== undefined && context.settings.enable_signal_handlers) signalsOf(runtime.signals).add(this);
+    started(this.port.boundPort);
   }
 
-  /** Forgets an earlier life: what is left of it are handlers, settings, ports and the last fd. */
+  /** Gives up a start that was overtaken by a shutdown. */
+  #checkStarting(): void {
+    if (this.#isStopping) throw new Error("Cannot start the server: it was shut down meanwhile");
+  }
+
+  /** Resets the server for another start. Handlers, settings, ports and the last fd are kept. */
   #begin(): void {
-    this.#state = "new";
+    const { context, port: own } = this;
+    context.state = "new";
     this.#dropTable();
-    this.style = this.makeStyle(this.protocolName, this);
+    own.factory = this.#protocols.makeFactory(this.#protocols.ownName, own);
     this.finished = new Promise((resolve) => this.#finish = resolve);
-    this.handlers = new RunningHandlers(); // what was cut off is waited for no more
-    this.wasCutOff = false;
     this.#shutdown = undefined;
     for (const port of this.ports) {
-      if (port !== this && port.boundPort !== 0) port.place = { ...port.place!, port: port.boundPort };
+      if (port !== own && port.boundPort !== 0) port.place = { ...port.place!, port: port.boundPort };
       port.reset();
     }
-    Object.assign(this.shared, { requestCount: 0, responseCount: 0, receivedBytes: 0, sentBytes: 0, lastError: 0 });
+    context.reset();
   }
 
   #dropTable(): void {
-    this.#lastFd = this.#table?.lastFd ?? this.#lastFd;
-    this.#table = undefined;
+    const { context } = this;
+    this.#lastFd = context.table?.lastFd ?? this.#lastFd;
+    context.table = undefined;
   }
 
   #closeListeners(): Promise<unknown> {
@@ -215,115 +213,105 @@ export class ServerCore extends PortCore {
   }
 
   /** See `Server.accept()`. */
-  accept(pipe: BytePipe, port: PortCore = this): number {
+  accept(pipe: BytePipe, port: PortCore = this.port): number {
+    const { context } = this;
     if (port.isUdp) throw new TypeError("Cannot serve a connection: a UDP port has none");
+    checkPipe(pipe, "accept");
     if (this.#isStopping) {
-      pipe.abort();
+      dropPipe(pipe);
       return 0;
     }
-    if (this.#state === "new") checkEngine(port.settings, currentRuntime());
-    return this.#prepare().accept(pipe, port.makeProtocol, port)?.fd ?? 0;
+    if (context.state === "new") checkEngine(port.settings, currentRuntime());
+    this.#prepare();
+    return context.admission!.accept(pipe, port);
   }
 
-  /** How long a shutdown waits that is not told, in seconds: `max_wait_time`. */
+  /** Whether something was cut off when the server stopped. */
+  get wasCutOff(): boolean {
+    return this.#shutdown?.wasCutOff ?? false;
+  }
+
+  /** The default time limit of a shutdown, in seconds: `max_wait_time`. */
   get patience(): number {
-    return this.settings.max_wait_time || Infinity;
+    return this.context.settings.max_wait_time || Infinity;
   }
 
   /**
    * See `Server.shutdown()`. While the server stops, a shorter time replaces a longer one.
    *
-   * @param wait How long handlers and responses are waited for, in seconds, before they are cut off.
-   * @param tell When WebSockets are told to close, in seconds, where they may take their time.
+   * @param wait The time after which handlers and responses are cut off, in seconds.
+   * @param tell The time after which WebSockets that may still finish are told to close, in seconds.
    */
   shutdown(wait: number = this.patience, tell = 0): boolean {
-    for (const time of [wait, tell]) {
-      if (!(time >= 0)) throw new RangeError(`Cannot shut down: ${time} is no number of seconds`);
-    }
-    if (this.#state === "stopping") return this.#shutdown!.within(wait, tell);
-    if (this.#isStopping || this.#table === undefined) return false;
-    this.#state = "stopping";
-    this.#stop(this.#table, wait, tell);
+    const { context } = this;
+    checkSeconds(wait);
+    if (context.state === "stopping") return this.#shutdown!.within(wait, tell);
+    if (this.#isStopping || context.table === undefined) return false;
+    context.state = "stopping";
+    this.#stop(context.table, wait, tell);
     return true;
   }
 
-  /** A signal has come. */
+  /** See `Stoppable`. */
   stopSoon(): void {
     this.shutdown();
   }
 
   get #isStopping(): boolean {
-    return this.#state === "stopping" || this.#state === "stopped";
+    const { state } = this.context;
+    return state === "stopping" || state === "stopped";
   }
 
   async #stop(table: ConnectionTable, wait: number, tell: number): Promise<void> {
-    const shutdown = this.#shutdown = new Shutdown(this, table);
-    this.emit("beforeshutdown"); // which may still send datagrams
+    const { context } = this;
+    const shutdown = this.#shutdown = new Shutdown(context, table);
+    context.emit("beforeshutdown"); // its handler may still send datagrams
     const closed = this.#closeListeners();
     this.timers.clearAll();
+    table.endRefused();
     shutdown.within(wait, tell);
-    await Promise.all([closed, table.whenEmpty(), this.#housekeeping?.stop()]);
+    await Promise.all([closed, this.#starting, table.whenEmpty(), this.#statsFile?.stop()]);
     await shutdown.whenIdle();
-    this.emit("workerstop", 0);
-    this.emit("shutdown");
+    context.emit("workerstop", 0);
+    context.emit("shutdown");
     await shutdown.whenIdle();
+    await logWritten(context.runtime);
     shutdown.end();
-    this.timers.clearAll(); // those that were set meanwhile
+    this.timers.clearAll(); // timers set in the meantime
+    context.lateHandlers.clear();
     for (const port of this.ports) port.closeCompression();
-    this.#state = "stopped";
-    const signals = this.#runtime?.signals;
+    context.state = "stopped";
+    const signals = context.runtime?.signals;
     if (signals !== undefined) signalsOf(signals).remove(this);
     this.#finish();
   }
 
   // ---- connections --------------------------------------------------------------------------------------------------
 
-  /** An open connection, or the one whose end is being handled. */
-  connectionOrLeaving(fd: number): Connection | undefined {
-    return this.connection(fd) ?? (this.#leaving?.fd === fd ? this.#leaving : undefined);
-  }
-
   #onAccepted(connection: Connection): void {
-    // Where nobody can be told of a connection nobody would confirm it.
-    if (this.settings.enable_delay_receive && this.style.events.includes("connect")) connection.hold();
+    // Without a `connect` event the program could not confirm the connection.
+    if (this.context.settings.enable_delay_receive && this.port.factory.events.includes("connect")) connection.hold();
     portOf(connection).emitAbout(connection, "connect", 0);
   }
 
-  #onClosed(connection: Connection, byServer: boolean): void {
-    const outer = this.#leaving;
-    this.#leaving = connection;
+  #onClosed(connection: Connection, end: ConnectionEnd): void {
+    const { context } = this;
+    const { fd, protocol } = connection;
+    const outer = context.leaving;
+    context.leaving = connection;
     const port = portOf(connection);
-    port.emitAbout(connection, port.style.closeEvent(connection), byServer ? -1 : 0);
-    this.#leaving = outer;
-    this.protectedFds.delete(connection.fd);
-    this.uids.delete(connection.fd);
+    const info = protocol.closeInfo ?? closeInfo(end, protocol.isPlainHttp ? undefined : context.dataOf(fd));
+    context.endings.add(info);
+    const done = port.emitClosed(connection, port.factory.closeEvent(connection), end.byServer ? -1 : 0, info);
+    context.leaving = outer;
+    context.protectedFds.delete(fd);
+    context.uids.delete(fd);
+    if (done === undefined) context.data.delete(fd);
+    else done.then(() => context.data.delete(fd));
   }
+}
 
-  // ---- handlers -----------------------------------------------------------------------------------------------------
-
-  /** Calls a handler, with the server as its first argument, that no connection depends on. */
-  emit(event: string, ...args: unknown[]): void {
-    const handler = this.handler(event);
-    if (handler !== undefined) this.run(undefined, () => handler(this.server, ...args));
-  }
-
-  /** Reports a fault of the program once, and ends the connection it concerns. */
-  override fault(error: unknown, connection?: Connection, cause?: unknown): void {
-    if (connection?.isOpen) connection.gather(() => connection.protocol.onFault(cause));
-    const handler = this.handler("error");
-    if (handler === undefined) return this.#log(error, connection);
-    try {
-      const result = handler(this.server, error, connection?.fd ?? 0);
-      if (!isPromise(result)) return;
-      const { handlers } = this;
-      handlers.enter();
-      result.then(undefined, (second) => this.#log(second, connection)).then(() => handlers.leave());
-    } catch (second) {
-      this.#log(second, connection);
-    }
-  }
-
-  #log(error: unknown, connection: Connection | undefined): void {
-    logError(error, connection?.fd ?? 0, this.settings, this.#runtime, Date.now());
-  }
+/** Describes the end of a connection that is not a WebSocket. */
+function closeInfo({ reason, isOrderly, initiator, error }: ConnectionEnd, data: ConnectionData | undefined): CloseInfo {
+  return new CloseInfo(0, reason, isOrderly, initiator, error, data);
 }

@@ -1,5 +1,5 @@
 /**
- * Times in words, by the conversions of C's `strftime()`.
+ * Formats times with the conversions of C's `strftime()`.
  *
  * @module
  */
@@ -70,9 +70,9 @@ const CONVERSIONS: Readonly<Record<string, (time: Date) => string>> = {
 };
 
 /**
- * A time of the local time zone, with English names.
+ * Formats a time in the local time zone, with English names.
  *
- * @param format Text with conversions such as `%Y`; what is no conversion stays as it is.
+ * @param format The format with conversions such as `%Y`; all other text is copied.
  */
 export function formatDate(format: string, time: Date): string {
   return format.replace(/%([A-Za-z%])/g, (text, letter: string) => CONVERSIONS[letter]?.(time) ?? text);

@@ -1,17 +1,16 @@
 /**
- * Binding the ports of a server.
+ * Binding the ports of a server. The file of a unix socket whose server was killed is removed.
  *
  * @module
  */
 
 import { SWOOLE_SOCK_UDP6 } from "../constants.ts";
-import type { BytePipe, DatagramSocket, Listener, ListenOptions, Runtime } from "../runtime.ts";
+import type { BytePipe, DatagramSocket, Listener, ListenOptions, Runtime } from "../transport/runtime.ts";
 import { receiveDatagram } from "./datagrams.ts";
 import type { PortCore } from "./port_core.ts";
 import { readTls } from "./settings/tls_settings.ts";
-import { removeStaleSocket } from "./unix_path.ts";
 
-/** A failure that goes on is told once, and again when there was none for so many milliseconds. */
+/** A continuing error is reported once, and again after a pause of this length, in milliseconds. */
 const QUIET = 60_000;
 
 function tellOnce(failed: (error: unknown) => void): (error: unknown) => void {
@@ -26,30 +25,31 @@ function tellOnce(failed: (error: unknown) => void): (error: unknown) => void {
 /**
  * Binds one port.
  *
- * @param accept Gets each connection.
- * @param failed Gets what goes wrong later on.
- * @throws {Error} If the address cannot be bound, the certificate cannot be used, or the folder of the files is not there; `cause` is the runtime's error.
+ * @param accept Receives each connection.
+ * @param failed Receives later errors.
+ * @throws {Error} If the address cannot be bound, or the certificate cannot be used; `cause` is the runtime's error.
  */
 export async function listen(
   runtime: Runtime,
-  core: PortCore,
+  port: PortCore,
   accept: (pipe: BytePipe) => void,
   failed: (error: unknown) => void,
 ): Promise<Listener | DatagramSocket> {
-  const { settings } = core;
-  const { transport, hostname, port, ssl, reusePort } = core.place!;
+  const { settings } = port;
+  const { transport, hostname, port: number, ssl, reusePort } = port.place!;
   const tls = ssl ? await readTls(runtime, settings) : undefined;
   try {
-    if (transport === "udp") return await listenDatagram(runtime, core, failed);
+    if (transport === "udp") return await listenDatagram(runtime, port, failed);
     const options: ListenOptions = {
       transport,
       hostname,
-      port,
+      port: number,
       backlog: settings.backlog,
       noDelay: settings.open_tcp_nodelay,
       keepAlive: settings.open_tcp_keepalive && transport === "tcp" ? settings.tcp_keepidle * 1000 : undefined,
       reusePort: (reusePort || settings.enable_reuse_port) && transport === "tcp",
       tls,
+      gate: port.context.admission,
       handshakeTimeout: settings.http_request_timeout * 1000,
     };
     const failedLater = tellOnce(failed);
@@ -61,18 +61,18 @@ export async function listen(
       return await runtime.listen(options, accept, failedLater);
     }
   } catch (cause) {
-    const where = transport === "unix" ? hostname : hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+    const where = transport === "unix" ? hostname : hostname.includes(":") ? `[${hostname}]:${number}` : `${hostname}:${number}`;
     const code = (cause as { code?: unknown } | null)?.code;
     throw Object.assign(new Error(`Cannot listen on ${where}: ${explain(cause, code)}`, { cause }), { code });
   }
 }
 
-async function listenDatagram(runtime: Runtime, core: PortCore, failed: (error: unknown) => void): Promise<DatagramSocket> {
-  const { hostname, port, type } = core.place!;
+async function listenDatagram(runtime: Runtime, port: PortCore, failed: (error: unknown) => void): Promise<DatagramSocket> {
+  const { hostname, port: number, type } = port.place!;
   if (runtime.listenDatagram === undefined) throw new Error(`the runtime ${runtime.name} has no UDP`);
   return await runtime.listenDatagram(
-    { hostname, port, family: type === SWOOLE_SOCK_UDP6 ? 6 : 4, reusePort: core.settings.enable_reuse_port },
-    (data, address, remotePort) => receiveDatagram(core, data, address, remotePort),
+    { hostname, port: number, family: type === SWOOLE_SOCK_UDP6 ? 6 : 4, reusePort: port.settings.enable_reuse_port },
+    (data, address, remotePort) => receiveDatagram(port, data, address, remotePort),
     failed,
   );
 }
@@ -82,4 +82,46 @@ function explain(error: unknown, code?: unknown): string {
   if (code === "EADDRNOTAVAIL") return "this machine has no such address";
   if (code === "EACCES") return "it is not permitted";
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The time to wait for a connection, in milliseconds. A server that does not accept within it counts as running. */
+const CONNECT_PATIENCE = 2000;
+
+/**
+ * Removes the socket of a server that was killed. A socket with a listener stays, as does any other kind of file.
+ *
+ * @returns Whether the path is now free.
+ */
+async function removeStaleSocket(runtime: Runtime, path: string): Promise<boolean> {
+  if (!await isSocket(runtime, path) || !await isRefused(runtime, path)) return false;
+  try {
+    await runtime.removeFile(path);
+    return true;
+  } catch {
+    return false; // it belongs to another user
+  }
+}
+
+/**
+ * Reports whether a path is a socket: opening it fails with ENXIO. A refused connection proves nothing, since regular files
+ * refuse it too.
+ */
+async function isSocket(runtime: Runtime, path: string): Promise<boolean> {
+  try {
+    await (await runtime.openFile(path)).close();
+    return false;
+  } catch (error) {
+    return (error as { code?: unknown }).code === "ENXIO";
+  }
+}
+
+async function isRefused(runtime: Runtime, path: string): Promise<boolean> {
+  const signal = AbortSignal.timeout(CONNECT_PATIENCE);
+  try {
+    const pipe = await runtime.connect({ transport: "unix", hostname: path, port: 0, noDelay: true, signal });
+    pipe.abort();
+    return false;
+  } catch (error) {
+    return (error as { code?: unknown }).code === "ECONNREFUSED";
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * Where errors go that no `error` handler takes.
+ * The log: errors without an `error` handler, and warnings; rate limiting for lines that peers can cause; the files of logs.
  *
  * @module
  */
@@ -11,26 +11,33 @@ import {
   SWOOLE_LOG_NONE,
   SWOOLE_LOG_ROTATION_EVERY_MINUTE,
   SWOOLE_LOG_ROTATION_SINGLE,
+  SWOOLE_LOG_WARNING,
 } from "../constants.ts";
-import type { Runtime } from "../runtime.ts";
+import type { Runtime } from "../transport/runtime.ts";
 import { formatDate } from "./date_format.ts";
-import type { Kind } from "../setting_kinds.ts";
+import type { Kind } from "../values.ts";
 
-/** What is logged, how and where, under Swoole's names. */
+/** The settings of the log, under Swoole's names. */
 export interface LogSettings {
-  /** Append log lines to this file; `/dev/null` for none. The console by default. */
+  /** The file to which log lines are appended; `/dev/null` for none. Default: the console. */
   log_file?: string;
-  /** What to log: up to `SWOOLE_LOG_ERROR` errors, with `SWOOLE_LOG_NONE` nothing. `SWOOLE_LOG_INFO`. */
+  /** The lowest level that is logged; `SWOOLE_LOG_NONE` disables the log. Default: `SWOOLE_LOG_INFO`. */
   log_level?: number;
-  /** The time in front of each line, as for C's `strftime()`, in local time. By default as in ISO 8601, in UTC. */
+  /** The format of the time at the start of each line, as for C's `strftime()`, in local time. Default: ISO 8601, in UTC. */
   log_date_format?: string;
-  /** Put microseconds behind the time; the last three digits are 0, because runtimes tell milliseconds. `false`. */
+  /**
+   * Whether microseconds are added to the time. The last three digits are 0, because runtimes provide milliseconds. Default:
+   * `false`.
+   */
   log_date_with_microseconds?: boolean;
-  /** Begin a new file each month, day, hour or minute, with the date behind its name. `SWOOLE_LOG_ROTATION_SINGLE`: one file. */
+  /**
+   * When to start a new file, with the date appended to its name: each month, day, hour or minute. Default:
+   * `SWOOLE_LOG_ROTATION_SINGLE`, never.
+   */
   log_rotation?: number;
 }
 
-/** Their defaults. */
+/** The defaults of the log settings. */
 export const LOG_DEFAULTS: Readonly<Required<LogSettings>> = {
   log_file: "",
   log_level: SWOOLE_LOG_INFO,
@@ -39,7 +46,7 @@ export const LOG_DEFAULTS: Readonly<Required<LogSettings>> = {
   log_rotation: SWOOLE_LOG_ROTATION_SINGLE,
 };
 
-/** What their values have to be. */
+/** The valid values of the log settings. */
 export const LOG_KINDS: Record<keyof LogSettings, Kind> = {
   log_file: "text",
   log_level: { from: SWOOLE_LOG_DEBUG, to: SWOOLE_LOG_NONE },
@@ -48,15 +55,50 @@ export const LOG_KINDS: Record<keyof LogSettings, Kind> = {
   log_rotation: { from: SWOOLE_LOG_ROTATION_SINGLE, to: SWOOLE_LOG_ROTATION_EVERY_MINUTE },
 };
 
-/** What stands behind the name of the file, by `log_rotation`. */
+/** The suffixes of the file name, by `log_rotation`. */
 const SUFFIXES: readonly string[] = ["", ".%Y%m", ".%Y%m%d", ".%Y%m%d%H", ".%Y%m%d%H%M"];
+
+/** What the log of a server depends on. Both may change until the server has started. */
+export interface LogContext {
+  /** The settings. */
+  readonly settings: Required<LogSettings>;
+  /** Writes files; without it lines go to the console. */
+  readonly runtime: Runtime | undefined;
+}
+
+/** The log of a server. */
+export class Log {
+  readonly #context: LogContext;
+
+  constructor(context: LogContext) {
+    this.#context = context;
+  }
+
+  /** Logs a warning. */
+  warn(text: string): void {
+    const { settings, runtime } = this.#context;
+    logLine(text, SWOOLE_LOG_WARNING, settings, runtime, Date.now());
+  }
+
+  /**
+   * Logs an error.
+   *
+   * @param fd The connection concerned, 0 for none.
+   * @param where A description of what was being handled.
+   */
+  error(error: unknown, fd = 0, where?: string): void {
+    const { settings, runtime } = this.#context;
+    logError(error, fd, settings, runtime, Date.now(), where);
+  }
+}
 
 /**
  * Logs an error.
  *
- * @param fd The connection it happened on, 0 for none.
- * @param runtime Writes files; without one the line goes to the console.
- * @param now The time, milliseconds since 1970.
+ * @param fd The connection concerned, 0 for none.
+ * @param runtime Writes files; without it the line goes to the console.
+ * @param now The time, in milliseconds since 1970.
+ * @param where A description of what was being handled.
  */
 export function logError(
   error: unknown,
@@ -64,21 +106,46 @@ export function logError(
   settings: Required<LogSettings>,
   runtime: Runtime | undefined,
   now: number,
+  where?: string,
 ): void {
-  const { log_file, log_level } = settings;
-  if (log_file === "/dev/null" || log_level > SWOOLE_LOG_ERROR) return;
   const what = error instanceof Error ? error.stack ?? error.message : String(error);
-  const line = `${timestamp(settings, now)} ${fd === 0 ? "" : `fd ${fd}: `}${what}`;
-  if (log_file === "" || runtime === undefined) return console.error(line);
-  runtime.appendTextFile(logPath(settings, now), line + "\n").catch(() => console.error(line));
+  logLine(
+    `${fd === 0 ? "" : `fd ${fd}: `}${where === undefined ? "" : `${where}: `}${what}`,
+    SWOOLE_LOG_ERROR,
+    settings,
+    runtime,
+    now,
+  );
 }
 
-/** The file that is written to, where there is one. */
+/**
+ * Logs a line.
+ *
+ * @param level The severity, a `SWOOLE_LOG_*` number.
+ */
+function logLine(
+  text: string,
+  level: number,
+  settings: Required<LogSettings>,
+  runtime: Runtime | undefined,
+  now: number,
+): void {
+  const { log_file, log_level } = settings;
+  if (log_file === "/dev/null" || log_level > level) return;
+  const line = `${timestamp(settings, now)} ${text}`;
+  if (log_file === "" || runtime === undefined) return console.error(line);
+  writeLog(runtime, logPath(settings, now), line + "\n", (count) => {
+    const lines = count === 1 ? "1 line was" : `${count} lines were`;
+    return `${timestamp(settings, Date.now())} ${lines} left out here: more was logged than the file could take\n`;
+  });
+}
+
+/** Returns the path of the current log file, if `log_file` is set. */
 export function logPath({ log_file, log_rotation }: Required<LogSettings>, now: number): string {
   return log_file === "/dev/null" ? log_file : log_file + formatDate(SUFFIXES[log_rotation], new Date(now));
 }
 
-/** The time in front of a line. */
+/** Returns the time at the start of a line. */
 export function timestamp(settings: Required<LogSettings>, now: number): string {
   const { log_date_format, log_date_with_microseconds } = settings;
   const time = new Date(now);
@@ -87,4 +154,128 @@ export function timestamp(settings: Required<LogSettings>, now: number): string 
     return formatDate(log_date_format, time) + (log_date_with_microseconds ? `.${microseconds}` : "");
   }
   return log_date_with_microseconds ? time.toISOString().replace(/\d{3}Z$/, `${microseconds}Z`) : time.toISOString();
+}
+
+/** The interval in which one line of each kind is logged, in milliseconds. */
+const THROTTLE_INTERVAL = 60_000;
+
+/** The maximum number of characters of a peer's text in the log. */
+export const MAX_LOGGED = 200;
+
+/** Logs one line of each kind per minute, with the number of those skipped in between. */
+export class LogThrottle {
+  readonly #log: Log;
+  readonly #logged: Map<string, { at: number; more: number }> = new Map();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /**
+   * Logs a warning, unless one of its kind was logged within the last minute.
+   *
+   * @param kind One of a fixed number of kinds.
+   * @param compose Returns the line.
+   */
+  warn(kind: string, compose: () => string): void {
+    const now = performance.now();
+    const last = this.#logged.get(kind);
+    if (last !== undefined && now < last.at + THROTTLE_INTERVAL) return void last.more++;
+    this.#logged.set(kind, { at: now, more: 0 });
+    const more = last === undefined || last.more === 0 ? "" : `; ${last.more} more of the kind since the last line`;
+    this.#log.warn(compose() + more);
+  }
+}
+
+/** Returns a text from a peer, escaped and truncated for the log. */
+export function quoted(text: string): string {
+  const cut = text.length > MAX_LOGGED ? `${text.slice(0, MAX_LOGGED)}…` : text;
+  // JSON does not escape the control characters above ASCII, and terminals obey them.
+  return JSON.stringify(cut).replace(/[\x7f-\x9f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
+}
+
+/** The limit of the text that waits for a write, in characters. An empty queue takes a line of any length. */
+const MAX_WAITING = 1024 * 1024;
+
+/** The time that `logWritten()` waits for a file that takes nothing, such as a pipe that nobody reads, in milliseconds. */
+const FILE_PATIENCE = 2000;
+
+/** One log file. It exists while something is being written to it. */
+class LogFile {
+  readonly #runtime: Runtime;
+  readonly #path: string;
+  readonly #over: () => void;
+  #writing: Promise<void> | undefined = undefined; // the write under way, with what follows it
+  #waiting: string[] = [];
+  #size = 0; // of what waits
+  #lost = 0; // lines left out since the last write began
+  #describeLoss: ((count: number) => string) | undefined = undefined;
+
+  constructor(runtime: Runtime, path: string, over: () => void) {
+    this.#runtime = runtime;
+    this.#path = path;
+    this.#over = over;
+  }
+
+  write(line: string, describeLoss: (count: number) => string): void {
+    if (this.#writing === undefined) return this.#begin(line);
+    if (this.#lost > 0 || (this.#size > 0 && this.#size + line.length > MAX_WAITING)) {
+      this.#lost++;
+      this.#describeLoss = describeLoss;
+      return;
+    }
+    this.#waiting.push(line);
+    this.#size += line.length;
+  }
+
+  /** Resolves when everything that was passed to `write()` until now is written. */
+  async written(): Promise<void> {
+    const isWaiting = this.#waiting.length > 0;
+    await this.#writing;
+    if (isWaiting) await this.#writing; // it has begun when the one before ended
+  }
+
+  #begin(text: string): void {
+    this.#writing = this.#runtime.appendTextFile(this.#path, text)
+      .catch(() => console.error(text.trimEnd()))
+      .then(() => this.#next());
+  }
+
+  #next(): void {
+    if (this.#waiting.length === 0) return this.#over();
+    let text = this.#waiting.join("");
+    if (this.#lost > 0) text += this.#describeLoss!(this.#lost);
+    this.#waiting = [];
+    this.#size = this.#lost = 0;
+    this.#describeLoss = undefined;
+    this.#begin(text);
+  }
+}
+
+/** The files that are being written to, by path: servers may share one. */
+const files: WeakMap<Runtime, Map<string, LogFile>> = new WeakMap();
+
+/**
+ * Appends a line to a log file. What is passed while a write is under way is joined into the next one. If the write fails, the
+ * text goes to the console.
+ *
+ * @param line The line, with its end.
+ * @param describeLoss Returns the line that says how many lines were left out.
+ */
+function writeLog(runtime: Runtime, path: string, line: string, describeLoss: (count: number) => string): void {
+  const open = files.get(runtime) ?? new Map<string, LogFile>();
+  files.set(runtime, open);
+  let file = open.get(path);
+  if (file === undefined) open.set(path, file = new LogFile(runtime, path, () => open.delete(path)));
+  file.write(line, describeLoss);
+}
+
+/** Resolves when all lines that were logged until now are written, or the files take nothing. */
+export async function logWritten(runtime: Runtime | undefined): Promise<void> {
+  const open = runtime && files.get(runtime);
+  if (open === undefined || open.size === 0) return;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const patience = new Promise<void>((resolve) => timer = setTimeout(resolve, FILE_PATIENCE));
+  await Promise.race([Promise.all(Array.from(open.values(), (file) => file.written())), patience]);
+  clearTimeout(timer);
 }

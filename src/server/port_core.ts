@@ -1,121 +1,137 @@
 /**
- * What belongs to one port of a server: its handlers and settings, and how it treats its connections. What a port has not, it has
- * from its server.
+ * One port of a server: its protocol and its settings, its handlers, and the limits of its connections.
  *
  * @module
  */
 
-import type { Connection, ConnectionOrigin, Protocol } from "../connection.ts";
+import type { CloseInfo, TimeoutSetting } from "../transport/connection_end.ts";
+import type { Connection, ConnectionOrigin, Protocol } from "../transport/connection.ts";
 import { SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW } from "../errors.ts";
-import { currentRuntime, type DatagramSocket, type Listener } from "../runtime.ts";
-import { CompressionPolicy } from "./websocket/compression.ts";
-import type { ConnectionTable } from "./connection_table.ts";
-import type { ServerCore } from "./core.ts";
-import { describe } from "../setting_kinds.ts";
-import { explainAbsentEvent, PORT_EVENT_NAMES } from "./events.ts";
+import type { DatagramSocket, Listener } from "../transport/runtime.ts";
+import { currentRuntime } from "../transport/current_runtime.ts";
+import { CompressionPolicy } from "../websocket/connection/compression_policy.ts";
+import { Configuration, PORT_EVENT_NAMES } from "./configuration.ts";
+import type { Denial } from "./refusals.ts";
+import type { ServerContext } from "./server_context.ts";
 import { ServerEvent } from "./server_event.ts";
 import { chosenWays } from "./settings/package_settings.ts";
-import {
-  checkPortSettings,
-  checkSettings,
-  mergeSettings,
-  type ResolvedSettings,
-  resolveSettings,
-  type ServerSettings,
-} from "./settings/settings.ts";
+import { checkPortSettings, checkSettings, type ResolvedSettings, type ServerSettings } from "./settings/settings.ts";
 import { checkWatermarks } from "./settings/start_checks.ts";
 import type { IgnoredSettings } from "./settings/swoole_settings.ts";
 
-/** What distinguishes one class of servers from another. */
-export interface Style {
-  /** The names of its events. */
+/** What a port speaks: the protocol of its connections, and its events. This is the difference between the classes of servers. */
+export interface ProtocolFactory {
+  /** The names of the events. */
   readonly events: readonly string[];
-  /** The events without which it cannot work. */
+  /** The names of the events that ports may handle, if they differ. */
+  readonly portEvents?: readonly string[];
+  /** The events that require a handler. */
   readonly required: readonly string[];
-  /** Its own defaults of settings. */
+  /** Defaults of settings that differ from the common ones. */
   readonly defaults?: ServerSettings;
-  /** Makes the first protocol of a connection. */
+  /** Creates the first protocol of a connection. */
   makeProtocol(connection: Connection): Protocol;
-  /** The event that tells of the end of a connection. */
+  /** Creates the protocol of a connection that is refused, if the peer can be informed. */
+  refuse?(connection: Connection, denial: Denial): Protocol;
+  /** Returns the event that reports the end of a connection. */
   closeEvent(connection: Connection): string;
   /**
    * Ends a connection because the server stops.
    *
-   * @param patient Whether it may take its time.
+   * @param patient Whether it may finish its work first.
    */
   dismiss(connection: Connection, patient: boolean): void;
 }
 
-/** What a port can speak. */
+/** The protocols of a port. */
 export type ProtocolName = "raw" | "http" | "websocket";
 
-/** Where a server listens. */
+/** The address on which a server listens. */
 export interface Place {
-  /** What it receives: connections, or datagrams. */
+  /** The transport: connections (`tcp`, `unix`), or datagrams. */
   readonly transport: "tcp" | "unix" | "udp";
   /** The address; for `unix` the path. */
   readonly hostname: string;
-  /** The port, 0 for a free one. */
+  /** The port; 0 for a free one. */
   readonly port: number;
-  /** Whether to speak TLS. */
+  /** Whether the port uses TLS. */
   readonly ssl: boolean;
-  /** Whether other servers may listen there too. */
+  /** Whether other servers may listen on the same address. */
   readonly reusePort?: boolean;
   /** The `SWOOLE_SOCK_*` number of `transport`, for `getClientInfo()`. */
   readonly type?: number;
 }
 
-/** Any handler. */
-export type Handler = (...args: unknown[]) => unknown;
+/** What a class of servers can speak. */
+export class Protocols {
+  /** The protocol of the server's own port: the last one added. */
+  ownName: ProtocolName = "raw";
+  readonly #factories: Map<ProtocolName, (port: PortCore) => ProtocolFactory> = new Map();
+  readonly #portFactories: Map<ProtocolName, (port: PortCore) => ProtocolFactory> = new Map();
 
-/** What all ports of a server count and note together. */
-export interface Shared {
-  /** Requests and messages handed to a handler. */
-  requestCount: number;
-  /** Answers and messages sent by the program. */
-  responseCount: number;
-  /** Octets of datagrams received. */
-  receivedBytes: number;
-  /** Octets of datagrams sent. */
-  sentBytes: number;
-  /** The code for `getLastError()`. */
-  lastError: number;
+  /** Adds a protocol of the server itself, which ports may speak too. */
+  add(name: ProtocolName, makeFactory: (port: PortCore) => ProtocolFactory): void {
+    this.#factories.set(name, makeFactory);
+    this.ownName = name;
+  }
+
+  /** Adds a protocol that only ports may speak. */
+  addForPorts(name: ProtocolName, makeFactory: (port: PortCore) => ProtocolFactory): void {
+    this.#portFactories.set(name, makeFactory);
+  }
+
+  /** Reports whether the server itself can speak a protocol. */
+  has(name: ProtocolName): boolean {
+    return this.#factories.has(name);
+  }
+
+  /** Creates the protocol factory of a port. */
+  makeFactory(name: ProtocolName, port: PortCore): ProtocolFactory {
+    const makeFactory = this.#factories.get(name) ?? this.#portFactories.get(name);
+    if (makeFactory !== undefined) return makeFactory(port);
+    throw new TypeError(`Cannot set open_${name}_protocol: a server of this class does not speak it`);
+  }
 }
 
-/** The machinery of one port. That of a server's own port is its `ServerCore`. */
+/** The core of one port: the server's own, or one added with `listen()`. */
 export class PortCore implements ConnectionOrigin {
+  /** What it shares with the other ports of the server. */
+  readonly context: ServerContext;
+  /** Its settings and handlers; those of the server itself for the server's own port. */
+  readonly config: Configuration;
+  /** Its index among the ports of the server, whose own port is the first. */
+  index = 0;
   /** How connections are treated. */
-  style!: Style;
-  /** Where it listens. */
+  factory!: ProtocolFactory;
+  /** The address to listen on. */
   place: Place | undefined = undefined;
-  /** The socket, while it listens. */
+  /** The socket, while the port listens. */
   listener: Listener | DatagramSocket | undefined = undefined;
-  /** The real port, once it has listened; 0 before, and for `unix`. */
+  /** The actual port number, once it was bound; 0 before, and for `unix`. */
   boundPort = 0;
-  /** Octets of datagrams that are being sent. */
+  /** The number of bytes of datagrams being sent. */
   queuedBytes = 0;
-  /** What was given to `set()`. */
-  readonly given: ServerSettings = {};
-  /** The server. */
-  readonly main: ServerCore;
-  /** See `Shared`. */
-  readonly shared: Shared;
+  /** The number of running datagram handlers. */
+  packetHandlers = 0;
   lingerTimeout = 0;
   highWatermark = 0;
   lowWatermark = 0;
+  /** The number of bytes that may wait to be sent on one connection: `socket_buffer_size`. */
+  sendLimit = 0;
 
-  readonly #handlers: Map<string, Handler> = new Map();
-  #hasSettings = false;
-  #settings: ResolvedSettings | undefined = undefined;
+  readonly #protocols: Protocols;
+  readonly #own: PortCore; // the server's own port
   #compression: CompressionPolicy | undefined = undefined;
 
-  /** @param main The server; left out by the server itself. */
-  constructor(main?: ServerCore) {
-    this.main = main ?? (this as unknown as ServerCore);
-    this.shared = main?.shared ?? { requestCount: 0, responseCount: 0, receivedBytes: 0, sentBytes: 0, lastError: 0 };
+  /** @param own The server's own port; omitted for that port. */
+  constructor(context: ServerContext, protocols: Protocols, own?: PortCore) {
+    this.context = context;
+    this.config = own === undefined ? context.config : new Configuration(context.config);
+    this.#protocols = protocols;
+    this.#own = own ?? this;
   }
 
-  /** Whether it receives datagrams. */
+  /** Whether the port receives datagrams. */
   get isUdp(): boolean {
     return this.place?.transport === "udp";
   }
@@ -125,166 +141,129 @@ export class PortCore implements ConnectionOrigin {
     return this.isUdp ? this.listener as DatagramSocket | undefined : undefined;
   }
 
-  get #isMain(): boolean {
-    return this.main as PortCore === this;
+  get #isOwn(): boolean {
+    return this.#own === this;
   }
 
-  // ---- setting up ---------------------------------------------------------------------------------------------------
+  // ---- setup --------------------------------------------------------------------------------------------------------
 
   /** See `Server.set()`. */
   set(settings: ServerSettings & IgnoredSettings): void {
     checkSettings(settings);
-    if (this.#isMain) this.#checkProtocols(settings);
+    if (this.#isOwn) this.#checkProtocols(settings);
     else checkPortSettings(settings);
-    if (this.main.hasStarted) throw new Error("Cannot change the settings: the server has started");
-    Object.assign(this.given, settings);
-    this.#hasSettings = true;
+    if (this.context.hasStarted) throw new Error("Cannot change the settings: the server has started");
+    this.config.change(settings);
   }
 
-  /** What a server itself speaks is a matter of its class. */
+  /** Rejects settings that contradict the class of the server, which determines the protocol of its own port. */
   #checkProtocols(settings: ServerSettings): void {
     for (const [key, name] of [["open_http_protocol", "http"], ["open_websocket_protocol", "websocket"]] as const) {
       const value = settings[key];
-      if (value === undefined || value === this.main.canSpeak(name)) continue;
+      if (value === undefined || value === this.#protocols.has(name)) continue;
       throw new TypeError(`Cannot set ${key} to ${value}: what the server speaks depends on its class; a port can be set`);
     }
   }
 
   /** See `Server.on()`. */
   register(event: string, handler: unknown): void {
-    const names = this.#isMain ? this.style.events : PORT_EVENT_NAMES.filter((name) => this.main.style.events.includes(name));
-    if (typeof event !== "string") throw new TypeError(`Cannot register a handler: an event is a string, not ${describe(event)}`);
-    const key = event.toLowerCase();
-    if (!names.some((name) => name.toLowerCase() === key)) {
-      throw new TypeError(`Cannot register a handler: ${explainAbsentEvent(event, names)}`);
-    }
-    if (typeof handler !== "function") throw new TypeError(`Cannot register a handler for ${event}: it is no function`);
-    this.#handlers.set(key, handler as Handler);
+    this.config.register(event, handler, this.#isOwn ? this.factory.events : this.#portEvents);
   }
 
-  /** The handler of an event, or the server's; the name in lower case. */
-  handler(event: string): Handler | undefined {
-    return this.#handlers.get(event) ?? (this.#isMain ? undefined : this.main.handler(event));
+  get #portEvents(): string[] {
+    const { events, portEvents = events } = this.#own.factory;
+    return PORT_EVENT_NAMES.filter((name) => portEvents.includes(name));
   }
 
-  /** The handler that is this port's own; the name in lower case. */
-  ownHandler(event: string): Handler | undefined {
-    return this.#handlers.get(event);
-  }
-
-  /** The settings in force. */
+  /** The effective settings. */
   get settings(): ResolvedSettings {
-    return this.#settings ?? this.#resolve();
-  }
-
-  #resolve(): ResolvedSettings {
-    const { given, style } = this.main;
-    return resolveSettings(this.#isMain ? given : mergeSettings(given, this.given), style.defaults);
+    return this.config.settings;
   }
 
   /** Checks that the port can work, and fixes its settings. */
   prepare(): void {
-    if (!this.#isMain) this.style = this.main.makeStyle(this.#protocolName(), this);
-    const required = this.isUdp ? ["packet"] : this.style.required;
-    const settings = this.#resolve();
+    const { config } = this;
+    if (!this.#isOwn) this.factory = this.#protocols.makeFactory(this.#protocolName(), this);
+    if (!this.#isOwn && !this.isUdp) this.#checkHandlers();
+    const required = this.isUdp ? ["packet"] : this.factory.required;
+    const settings = config.resolve();
     const ways = chosenWays(settings);
     if (ways.length > 1) throw new TypeError(`Cannot start the server: ${ways.join(" and ")} exclude each other`);
-    checkWatermarks(settings, { ...this.main.given, ...this.given });
+    checkWatermarks(settings, config.allGiven);
     for (const event of required) {
-      if (this.handler(event) !== undefined) continue;
+      if (config.handler(event) !== undefined) continue;
       const { hostname, port } = this.place ?? { hostname: "", port: 0 };
-      const where = this.#isMain ? "" : `, which the port ${hostname}:${port} needs`;
+      const where = this.#isOwn ? "" : `, which the port ${hostname}:${port} needs`;
       throw new TypeError(`Cannot start the server: there is no handler for ${event}${where}`);
     }
-    this.#settings = settings;
+    config.fix(settings);
     this.lingerTimeout = settings.websocket_close_timeout * 1000;
     this.highWatermark = settings.buffer_high_watermark;
     this.lowWatermark = settings.buffer_low_watermark;
+    this.sendLimit = settings.socket_buffer_size;
   }
 
-  /** As in Swoole: a port without settings is like the server, one with settings speaks what they say. */
+  /** Rejects handlers that would never be called. */
+  #checkHandlers(): void {
+    const known = this.factory.events.map((name) => name.toLowerCase());
+    for (const event of this.config.ownEvents) {
+      if (known.includes(event)) continue;
+      const { hostname, port } = this.place!;
+      const setting = event === "request" ? "open_http_protocol" : "open_websocket_protocol";
+      const where = `the port ${hostname}:${port}`;
+      throw new TypeError(
+        `Cannot start the server: ${where} has a handler for ${event}, which needs ${setting}: true on that port`,
+      );
+    }
+  }
+
+  /**
+   * Returns the protocol of the port. As in Swoole, a port without settings is like the server; any settings replace its
+   * protocol.
+   */
   #protocolName(): ProtocolName {
-    const { open_http_protocol, open_websocket_protocol } = this.given;
+    const { open_http_protocol, open_websocket_protocol } = this.config.given;
     if (this.isUdp) {
       if (!open_http_protocol && !open_websocket_protocol) return "raw";
       throw new TypeError("Cannot start the server: neither HTTP nor WebSockets go over UDP");
     }
-    if (!this.#hasSettings) return this.main.protocolName;
+    if (!this.config.hasSettings) return this.#protocols.ownName;
     return open_websocket_protocol ? "websocket" : open_http_protocol ? "http" : "raw";
   }
 
-  /** Undoes `prepare()`: the server could not start. */
+  /** Undoes `prepare()`, because the server could not start, or starts again. */
   reset(): void {
     this.boundPort = 0;
-    this.#settings = undefined;
+    this.config.fix(undefined);
   }
 
-  /** How to compress WebSocket messages; `undefined` for not at all. */
+  /** How WebSocket messages are compressed; `undefined` if they are not. */
   get compression(): CompressionPolicy | undefined {
     if (this.settings.websocket_compression) this.#compression ??= new CompressionPolicy(this.settings, currentRuntime());
     return this.#compression;
   }
 
-  /** No connection is left. */
+  /** Releases the compression engines, once no connection is left. */
   closeCompression(): void {
     this.#compression?.close();
     this.#compression = undefined;
   }
 
-  // ---- what belongs to the server -----------------------------------------------------------------------------------
-
-  /** The connections of the server, once there may be any. */
-  get table(): ConnectionTable | undefined {
-    return this.main.table;
-  }
-
-  /** The coarse clock: milliseconds that only go forward. */
-  get now(): number {
-    return this.table!.now;
-  }
-
-  /** See `Shared`. */
-  get requestCount(): number {
-    return this.shared.requestCount;
-  }
-  set requestCount(count: number) {
-    this.shared.requestCount = count;
-  }
-
-  /** See `Shared`. */
-  get responseCount(): number {
-    return this.shared.responseCount;
-  }
-  set responseCount(count: number) {
-    this.shared.responseCount = count;
-  }
-
-  /** An open connection. */
-  connection(fd: number): Connection | undefined {
-    return this.table?.get(fd);
-  }
-
-  /** Notes why a method fails. */
-  failed(code: number): false {
-    this.shared.lastError = code;
-    return false;
-  }
-
-  /** See `ServerCore.fault()`. */
-  fault(error: unknown, connection?: Connection, cause?: unknown): void {
-    this.main.fault(error, connection, cause);
-  }
-
   // ---- connections --------------------------------------------------------------------------------------------------
 
-  /** Makes the first protocol of a connection. */
-  readonly makeProtocol = (connection: Connection): Protocol => this.style.makeProtocol(connection);
+  /** The coarse clock: monotonic milliseconds. */
+  get now(): number {
+    return this.context.table!.now;
+  }
 
-  /** When an idle connection is to be closed, by the clock; 0 for never. */
+  /** Creates the first protocol of a connection. */
+  readonly makeProtocol = (connection: Connection): Protocol => this.factory.makeProtocol(connection);
+
+  /** Returns when to close a connection if it stays idle, on the coarse clock; 0 for never. */
   idleDeadline(connection: Connection): number {
     const { heartbeat_idle_time, max_idle_time } = this.settings;
     let deadline = 0;
-    if (heartbeat_idle_time > 0 && !this.main.protectedFds.has(connection.fd)) {
+    if (heartbeat_idle_time > 0 && !this.context.protectedFds.has(connection.fd)) {
       deadline = connection.lastReceived + heartbeat_idle_time * 1000;
     }
     if (max_idle_time > 0) {
@@ -294,63 +273,52 @@ export class PortCore implements ConnectionOrigin {
     return deadline;
   }
 
-  /** Whether a queue of so many octets takes more; notes 1009 if not. Something of any size is taken when nothing waits. */
+  /** Returns the setting that determines `idleDeadline()`. */
+  idleSetting(connection: Connection): TimeoutSetting {
+    const { max_idle_time } = this.settings;
+    const idle = Math.max(connection.lastReceived, connection.lastSent) + max_idle_time * 1000;
+    return max_idle_time > 0 && this.idleDeadline(connection) === idle ? "max_idle_time" : "heartbeat_idle_time";
+  }
+
+  /** Reports whether a queue has room for more data; sets error 1009 if not. An empty queue accepts data of any size. */
   hasRoom(queued: number, data: string | Uint8Array, size: number): boolean {
     if (queued === 0) return true;
-    const room = this.settings.socket_buffer_size - queued;
+    const room = this.sendLimit - queued;
     if (size <= room && (typeof data !== "string" || size * 3 <= room || utf8Length(data) <= room)) return true;
-    return this.failed(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
+    return this.context.failed(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
   }
 
   // ---- handlers -----------------------------------------------------------------------------------------------------
 
-  /** Calls a handler, with the server as its first argument, for a connection, which ends when the handler fails. */
+  /** Calls a handler for a connection, with the server as its first argument. If the handler fails, the connection ends. */
   emitFor(connection: Connection, event: string, ...args: unknown[]): void | Promise<void> {
-    const handler = this.handler(event);
-    if (handler !== undefined) return this.run(connection, () => handler(this.main.server, ...args));
+    const { config, context } = this;
+    const handler = config.handler(event);
+    if (handler !== undefined) return context.run(connection, () => handler(context.server, ...args));
   }
 
-  /** Calls `connect`, `receive`, `close` or `disconnect`: with two or three arguments, or with `event_object` with one. */
+  /** Calls `close` or `disconnect`, like `emitAbout()`, with a `CloseInfo` as the last argument. */
+  emitClosed(connection: Connection, event: string, reactorId: number, info: CloseInfo): void | Promise<void> {
+    if (!this.context.settings.event_object) return this.emitFor(connection, event, connection.fd, reactorId, info);
+    return this.emitFor(connection, event, new ServerEvent(connection.fd, reactorId), info);
+  }
+
+  /** Calls `connect` or `receive` with the fd, `reactorId` and the data, or with `event_object` with one object. */
   emitAbout(connection: Connection, event: string, reactorId: number, data?: Uint8Array): void | Promise<void> {
-    if (!this.main.settings.event_object) {
+    if (!this.context.settings.event_object) {
       if (data === undefined) return this.emitFor(connection, event, connection.fd, reactorId);
       return this.emitFor(connection, event, connection.fd, reactorId, data);
     }
     return this.emitFor(connection, event, new ServerEvent(connection.fd, reactorId, data));
   }
-
-  /**
-   * Runs a handler; what it throws or rejects with ends the connection and nothing else.
-   *
-   * @param cause What on the connection the handler works for, see `Protocol.onFault()`.
-   */
-  run(connection: Connection | undefined, work: () => unknown, cause?: unknown): void | Promise<void> {
-    try {
-      const result = work();
-      if (!isPromise(result)) return;
-      const { handlers } = this.main;
-      handlers.enter();
-      return result.then(() => handlers.leave(), (error) => {
-        this.fault(error, connection, cause);
-        handlers.leave();
-      });
-    } catch (error) {
-      this.fault(error, connection, cause);
-    }
-  }
 }
 
-/** The port that a connection came in by. */
+/** Returns the port that accepted a connection. */
 export function portOf(connection: Connection): PortCore {
   return connection.origin as PortCore;
 }
 
-/** Whether a handler returned something to wait for. */
-export function isPromise(value: unknown): value is Promise<unknown> {
-  return value !== null && typeof value === "object" && typeof (value as { then?: unknown }).then === "function";
-}
-
-/** How many octets a text has in UTF-8. */
+/** Returns the length of a text in UTF-8 bytes. */
 function utf8Length(text: string): number {
   let length = 0;
   for (const character of text) {

@@ -1,170 +1,180 @@
 /**
- * What a server does with its connections.
+ * The methods of a server that concern connections.
  *
  * @module
  */
 
+import { type ConnectionData, timedOut } from "../transport/connection_end.ts";
 import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_NO_PAYLOAD, SWOOLE_ERROR_SESSION_NOT_EXIST } from "../errors.ts";
 import { ServerCore } from "./core.ts";
-import type { ClientInfo } from "./info.ts";
+import type { ClientInfo } from "./connection_list.ts";
+import type { ServerContext } from "./server_context.ts";
 import { portOf } from "./port_core.ts";
 import { RawSession } from "./raw/raw_session.ts";
-import { sendAndWait, sendFile } from "./sending.ts";
+import { sentBytes, transferred } from "../values.ts";
+import type { Connection } from "../transport/connection.ts";
+import { copyFile } from "../transport/file_pieces.ts";
+import type { FileSource } from "../transport/runtime.ts";
+import { loadRuntime } from "../transport/current_runtime.ts";
+import { EIO, systemCode } from "../transport/system_codes.ts";
 
-const encoder = new TextEncoder();
+/** Returns the core of a server. No entry point exports this function. */
+export function coreOf(server: ServerConnections): ServerCore {
+  return ServerConnections["coreOf"](server);
+}
 
-/** The machinery inside. Not part of the public interface. */
-export let connectionsCore: (connections: ServerConnections) => ServerCore;
-
-/** The methods of a `Server` that concern one connection or some, of any port. */
+/** The methods of a `Server` that concern connections, on any port. */
 export abstract class ServerConnections {
   readonly #core: ServerCore = new ServerCore(this);
+  readonly #context: ServerContext = this.#core.context;
 
-  static {
-    connectionsCore = (connections) => connections.#core;
+  /** See the function `coreOf()`: it calls this, which `private` keeps out of the public types. */
+  private static coreOf(server: ServerConnections): ServerCore {
+    return server.#core;
   }
 
   /**
-   * Sends octets as they are, without any framing.
+   * Sends bytes without any framing.
    *
    * @param fd The connection.
-   * @param data Text or bytes. They may be changed as soon as this returns.
-   * @returns `false` with 550 for nothing to send, 1005 for an unknown fd, 1009 for a full queue.
+   * @param data Text, a number, which is sent as text, or bytes, which may be changed as soon as this returns.
+   * @returns `false` with 550 for empty data, 1005 for an unknown fd, 1009 if the send queue is full.
    */
-  send(fd: number, data: string | Uint8Array): boolean {
-    const bytes = typeof data === "string" ? encoder.encode(data) : data;
-    if (bytes.length === 0) return this.#core.failed(SWOOLE_ERROR_NO_PAYLOAD);
-    const connection = this.#core.connection(fd);
-    if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+  send(fd: number, data: string | number | Uint8Array): boolean {
+    const bytes = sentBytes(data);
+    if (bytes.length === 0) return this.#context.failed(SWOOLE_ERROR_NO_PAYLOAD);
+    const connection = this.#context.connection(fd);
+    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
     if (!portOf(connection).hasRoom(connection.queuedBytes, bytes, bytes.length)) return false;
     connection.appendCopy(bytes);
-    this.#core.responseCount++;
+    this.#context.counters.responses++;
     return true;
   }
 
   /**
-   * Sends octets as they are, and waits until the peer has taken them, or the system for it. Never fails for a full queue.
+   * Sends bytes without any framing, and waits until the peer, or the system for it, has taken them. It never fails because of a
+   * full queue.
    *
    * @param fd The connection.
-   * @param data Text, or bytes that nobody changes until the promise has settled.
-   * @returns `false` with 550 for nothing to send, 1005 for an unknown fd, and one that goes meanwhile.
+   * @param data Text, a number, or bytes that are not changed until the promise has settled.
+   * @returns `false` with 550 for empty data, 1005 for an unknown fd or a connection that ends meanwhile.
    */
-  async sendwait(fd: number, data: string | Uint8Array): Promise<boolean> {
-    const bytes = typeof data === "string" ? encoder.encode(data) : data;
-    if (bytes.length === 0) return this.#core.failed(SWOOLE_ERROR_NO_PAYLOAD);
-    const connection = this.#core.connection(fd);
+  async sendwait(fd: number, data: string | number | Uint8Array): Promise<boolean> {
+    const bytes = sentBytes(data);
+    if (bytes.length === 0) return this.#context.failed(SWOOLE_ERROR_NO_PAYLOAD);
+    const connection = this.#context.connection(fd);
     if (connection === undefined || !await sendAndWait(connection, bytes)) {
-      return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+      return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
     }
-    this.#core.responseCount++;
+    this.#context.counters.responses++;
     return true;
   }
 
   /**
-   * Sends the octets of a file as they are, as fast as the peer takes them; no more than 128 KiB are in memory. Files and what
-   * `sendwait()` sends go one behind the other; what is sent otherwise before the promise has settled comes in between.
+   * Sends the bytes of a file without any framing, as fast as the peer takes them, with at most 128 KiB in memory. Files and data
+   * of `sendwait()` are sent one after the other; any other data sent before the promise has settled is sent in between.
    *
    * @param fd The connection.
-   * @param path The file.
-   * @param offset Where in the file to begin.
-   * @param length How many octets; 0 for all that follow.
-   * @returns `true` once all has been taken. `false` with 1005 for an unknown fd, 505 when the file has no such range, 2, 13, 21
-   * or 22 when there is no such file, it may not be read, or is a folder or no file at all, and 5 when reading fails or the
-   * connection ends meanwhile.
+   * @param path The path of the file.
+   * @param offset The offset of the first byte.
+   * @param length The number of bytes; 0 for all remaining ones.
+   * @returns `true` once everything has been taken. `false` with 1005 for an unknown fd, 505 if the file has no such range, 2 if
+   * the file does not exist, 13 if it cannot be read, 21 or 22 if it is a folder or not a regular file, and 5 if reading fails or
+   * the connection ends meanwhile.
    */
   async sendfile(fd: number, path: string, offset = 0, length = 0): Promise<boolean> {
-    const connection = this.#core.connection(fd);
-    if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    const connection = this.#context.connection(fd);
+    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
     for (const number of [offset, length]) {
-      if (!Number.isInteger(number) || number < 0) return this.#core.failed(SWOOLE_ERROR_INVALID_PARAMS);
+      if (!Number.isInteger(number) || number < 0) return this.#context.failed(SWOOLE_ERROR_INVALID_PARAMS);
     }
-    if (!await sendFile(this.#core, connection, path, offset, length)) return false;
-    this.#core.responseCount++;
+    if (!await sendFile(this.#context, connection, path, offset, length)) return false;
+    this.#context.counters.responses++;
     return true;
   }
 
   /**
-   * Ends a connection, without a WebSocket Close frame. What is queued is still sent.
+   * Closes a connection, without a WebSocket Close frame. Queued data is still sent.
    *
    * @param fd The connection.
-   * @param reset Drop it at once instead, with what is queued.
+   * @param reset Whether to abort it at once, dropping queued data.
    * @returns `false` with 1005 for an unknown fd.
    */
   close(fd: number, reset = false): boolean {
-    const connection = this.#core.connection(fd);
-    if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    const connection = this.#context.connection(fd);
+    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
     if (reset) connection.abort(true);
     else connection.end(true);
     return true;
   }
 
-  /** Tells whether a connection is there, WebSocket or not. */
+  /** Reports whether a connection is open, WebSocket or not. */
   exist(fd: number): boolean {
-    return this.#core.connection(fd) !== undefined;
+    return this.#context.connection(fd) !== undefined;
   }
 
-  /** The same as `exist()`. */
+  /** An alias of `exist()`. */
   exists(fd: number): boolean {
     return this.exist(fd);
   }
 
   /**
-   * Stops reading a connection, so that its peer feels it. What has arrived meanwhile is handled after `resume()`. Timeouts for
-   * what the peer has to send stand still meanwhile; a WebSocket is still sent pings, and one that has gone is found by that.
+   * Stops reading a connection, so that its peer has to wait. Bytes that arrive meanwhile are handled after `resume()`. Timeouts
+   * for input from the peer are suspended. A WebSocket is still sent pings, which detect a peer that is gone.
    *
    * @returns `false` with 1005 for an unknown fd.
    */
   pause(fd: number): boolean {
-    const connection = this.#core.connection(fd);
-    if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    const connection = this.#context.connection(fd);
+    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
     connection.hold();
     return true;
   }
 
-  /** Reads a connection again after `pause()`. Returns `false` with 1005 for an unknown fd. */
+  /** Resumes reading after `pause()`. Returns `false` with 1005 for an unknown fd. */
   resume(fd: number): boolean {
-    const connection = this.#core.connection(fd);
-    if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    const connection = this.#context.connection(fd);
+    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
     connection.release();
     return true;
   }
 
   /**
-   * Begins to read a connection, where the setting `enable_delay_receive` holds new ones back.
+   * Starts reading a connection, if the setting `enable_delay_receive` holds new ones back.
    *
-   * @returns `false` when it is read already; with 1005 for an unknown fd.
+   * @returns `false` if it is already being read; with 1005 for an unknown fd.
    */
   confirm(fd: number): boolean {
-    const connection = this.#core.connection(fd);
-    if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    const connection = this.#context.connection(fd);
+    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
     if (!connection.isHeld) return false;
     connection.release();
     return true;
   }
 
   /**
-   * Exempts a connection from `heartbeat_idle_time`, or takes that back.
+   * Exempts a connection from `heartbeat_idle_time`, or reverts that.
    *
    * @returns `false` with 1005 for an unknown fd.
    */
   protect(fd: number, on = true): boolean {
-    const connection = this.#core.connection(fd);
-    if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    if (on) this.#core.protectedFds.add(fd);
-    else this.#core.protectedFds.delete(fd);
+    const connection = this.#context.connection(fd);
+    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (on) this.#context.protectedFds.add(connection.fd);
+    else this.#context.protectedFds.delete(connection.fd);
     connection.protocol.onIdleChange?.();
     return true;
   }
 
   /**
-   * Finds connections that sent nothing for `heartbeat_idle_time`, and ends them; HTTP connections too, which are not ended by
-   * that setting alone.
+   * Finds connections that sent nothing for `heartbeat_idle_time`, and closes them. This includes HTTP connections, which the
+   * setting alone does not close.
    *
-   * @param ifClose Whether to end them.
-   * @returns Their fds; `false` where no heartbeat is set.
+   * @param ifClose Whether to close them.
+   * @returns Their fds; `false` if no heartbeat is set.
    */
   heartbeat(ifClose = true): number[] | false {
-    const { table, protectedFds, settings } = this.#core;
+    const { table, protectedFds, settings } = this.#context;
     if (table === undefined || settings.heartbeat_check_interval === 0) return false;
     const now = table.time;
     const idle = [...table.connections()].filter((connection) => {
@@ -172,31 +182,54 @@ export abstract class ServerConnections {
       if (heartbeat_idle_time === 0 || protectedFds.has(connection.fd)) return false;
       return now - connection.lastReceived >= heartbeat_idle_time * 1000;
     });
-    if (ifClose) { for (const connection of idle) connection.end(true); }
+    if (ifClose) { for (const connection of idle) connection.end(true, timedOut("heartbeat_idle_time")); }
     return idle.map(({ fd }) => fd);
   }
 
   /**
-   * Notes a number of the program's for a connection, which is then in `getClientInfo()` as `uid`.
+   * Assigns a number to a connection, which `getClientInfo()` returns as `uid`.
    *
-   * @returns `false` when it has one; with 1005 for an unknown fd, with 505 for what is no whole number.
+   * @returns `false` if the connection already has one; with 1005 for an unknown fd, with 505 if `uid` is not an integer.
    */
   bind(fd: number, uid: number): boolean {
-    if (this.#core.connection(fd) === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    if (!Number.isInteger(uid)) return this.#core.failed(SWOOLE_ERROR_INVALID_PARAMS);
-    if (this.#core.uids.has(fd)) return false;
-    this.#core.uids.set(fd, uid);
+    const connection = this.#context.connection(fd);
+    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (!Number.isInteger(uid)) return this.#context.failed(SWOOLE_ERROR_INVALID_PARAMS);
+    if (this.#context.uids.has(connection.fd)) return false;
+    this.#context.uids.set(connection.fd, uid);
     return true;
   }
 
-  /** What is known of a connection, also while its end is being handled; `false` with 1005 for an unknown fd. */
+  /**
+   * Returns an object for data of the program about a connection, initially empty: for example its user, or its subscriptions.
+   * For a WebSocket it exists from the start of the handshake, where `request.data` is the same object; for a connection of a
+   * plain `Server` or a raw port from the start. It is released when the `close` handler has returned, or its promise has
+   * settled.
+   *
+   * @returns `undefined` for an unknown fd, and for plain HTTP, where each request has its own `request.data`.
+   *
+   * @example
+   * ```ts
+   * import { Server } from "@sluice/server";
+   *
+   * const server = new Server("127.0.0.1", 0);
+   * server.on("connect", (server, fd) => void (server.data(fd)!.count = 0));
+   * server.on("receive", (server, fd) => server.send(fd, `${++server.data(fd)!.count}`));
+   * server.on("close", (_server, fd, _reactorId, { data }) => console.log(`${fd} has sent ${data?.count} times`));
+   * ```
+   */
+  data(fd: number): ConnectionData | undefined {
+    return this.#context.dataOf(fd);
+  }
+
+  /** Returns information about a connection, also while its end is being handled; `false` with 1005 for an unknown fd. */
   getClientInfo(fd: number): ClientInfo | false {
-    const connection = this.#core.connectionOrLeaving(fd);
-    if (connection === undefined) return this.#core.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    const { remoteAddress, peerCertificate, protocol } = connection;
+    const connection = this.#context.connectionOrLeaving(fd);
+    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    const { remoteAddress, protocol, pipe: { peerCertificate } } = connection;
     const { boundPort, place } = portOf(connection);
-    const uid = this.#core.uids.get(fd);
-    const dateOf = (time: number) => this.#core.table!.dateOf(time) / 1000;
+    const uid = this.#context.uids.get(connection.fd);
+    const dateOf = (time: number) => this.#context.table!.dateOf(time) / 1000;
     return {
       ...(uid === undefined ? {} : { uid }),
       server_port: boundPort || place!.port,
@@ -216,34 +249,97 @@ export abstract class ServerConnections {
     };
   }
 
-  /** The same as `getClientInfo()`. */
+  /** An alias of `getClientInfo()`. */
   connection_info(fd: number): ClientInfo | false {
     return this.getClientInfo(fd);
   }
 
   /**
-   * The fds of open connections, oldest first, a page at a time.
+   * Returns the fds of open connections, oldest first, one page at a time.
    *
-   * @param start The fd behind which to begin; 0 for the beginning.
-   * @param count How many, 100 at most.
-   * @returns The fds; `false` when there are none, or with 505 when `count` is out of range.
+   * @param start The fd after which to begin; 0 for the first page.
+   * @param count The maximum number of fds, at most 100.
+   * @returns The fds; `false` if there are no more, or with 505 if `count` is out of range.
    */
   getClientList(start = 0, count = 10): number[] | false {
-    if (!Number.isInteger(count) || count < 1 || count > 100) return this.#core.failed(SWOOLE_ERROR_INVALID_PARAMS);
+    if (!Number.isInteger(count) || count < 1 || count > 100) return this.#context.failed(SWOOLE_ERROR_INVALID_PARAMS);
     const list: number[] = [];
-    for (const fd of this.#core.table?.fds() ?? []) {
+    for (const fd of this.#context.table?.fds() ?? []) {
       if (fd > start && list.push(fd) === count) break;
     }
     return list.length > 0 && list;
   }
 
-  /** The same as `getClientList()`. */
+  /** An alias of `getClientList()`. */
   connection_list(start = 0, count = 10): number[] | false {
     return this.getClientList(start, count);
   }
 
-  /** Why the last method that returned `false` did so; `swooleStrerror()` puts it in words. Success does not reset it. */
+  /**
+   * Returns the error code of the last method that returned `false`; `swooleStrerror()` explains it. Success does not reset it.
+   */
   getLastError(): number {
-    return this.#core.shared.lastError;
+    return this.#context.lastError;
+  }
+}
+
+/** The operations in progress on each connection, which run one after the other. */
+const underWay: WeakMap<Connection, Promise<unknown>> = new WeakMap();
+
+/** See `Server.sendfile()`. */
+function sendFile(
+  context: ServerContext,
+  connection: Connection,
+  path: string,
+  offset: number,
+  length: number,
+): Promise<boolean> {
+  return inTurn(connection, () => openAndSend(context, connection, path, offset, length));
+}
+
+/** See `Server.sendwait()`. */
+function sendAndWait(connection: Connection, bytes: Uint8Array): Promise<boolean> {
+  const size = bytes.length;
+  return inTurn(connection, async () => {
+    await connection.whenTaken();
+    if (!connection.isOpen) return false;
+    connection.gather(() => {
+      if (bytes.length !== size) throw transferred("send");
+      connection.appendCopy(bytes);
+    });
+    return await connection.whenTaken() && bytes.length === size;
+  });
+}
+
+function inTurn(connection: Connection, work: () => Promise<boolean>): Promise<boolean> {
+  const before = underWay.get(connection);
+  const done = before === undefined ? work() : before.then(work);
+  underWay.set(connection, done);
+  return done;
+}
+
+async function openAndSend(
+  context: ServerContext,
+  connection: Connection,
+  path: string,
+  offset: number,
+  length: number,
+): Promise<boolean> {
+  let file: FileSource;
+  try {
+    file = await (await loadRuntime()).openFile(path);
+  } catch (error) {
+    return context.failed(systemCode(error) ?? EIO);
+  }
+  try {
+    const end = length === 0 ? file.size : offset + length;
+    if (offset > file.size || end > file.size) return context.failed(SWOOLE_ERROR_INVALID_PARAMS);
+    const isReady = async () => await connection.whenTaken() && connection.isOpen;
+    const sent = await copyFile(file, path, offset, end, isReady, (piece) => connection.append(piece));
+    return sent && await connection.whenTaken() || context.failed(EIO);
+  } catch {
+    return context.failed(EIO);
+  } finally {
+    await file.close();
   }
 }

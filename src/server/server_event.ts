@@ -1,21 +1,21 @@
 /**
- * What handlers get in one object with the setting `event_object`.
+ * The objects that handlers receive with the setting `event_object`.
  *
  * @module
  */
 
-/** What happened on a connection: see the setting `event_object` (Swoole's `Swoole\\Server\\Event`). */
+/** An event on a connection: see the setting `event_object` (Swoole's `Swoole\\Server\\Event`). */
 export class ServerEvent {
-  /** 0, or -1 when the server ended the connection. */
+  /** 0, or -1 if the server ended the connection. */
   readonly reactor_id: number;
   /** The number of the connection. */
   readonly fd: number;
-  /** When, in seconds since 1970. */
+  /** The time of the event, in seconds since 1970. */
   readonly dispatch_time: number;
-  /** What arrived; in `receive` only. */
+  /** The bytes that arrived; in `receive` only. */
   readonly data?: Uint8Array | undefined;
 
-  /** Made by the server. */
+  /** Created by the server. */
   constructor(fd: number, reactorId: number, data?: Uint8Array) {
     this.reactor_id = reactorId;
     this.fd = fd;
@@ -24,13 +24,13 @@ export class ServerEvent {
   }
 }
 
-/** Where a datagram came from, and where it came in: the last argument of `packet`. */
+/** The sender of a datagram and the port that received it: the last argument of `packet`. */
 export interface PacketInfo {
-  /** The port that it came in by, as its number in `ports`; `sendto()` takes it. */
+  /** The index in `ports` of the port that received the datagram, for `sendto()`. */
   readonly server_socket: number;
-  /** The port that it came in by. */
+  /** The port number on which the datagram was received. */
   readonly server_port: number;
-  /** When, in seconds since 1970. */
+  /** The time of arrival, in seconds since 1970. */
   readonly dispatch_time: number;
   /** The sender's IP address. */
   readonly address: string;
@@ -38,22 +38,22 @@ export interface PacketInfo {
   readonly port: number;
 }
 
-/** A datagram: what `packet` gets with the setting `event_object` (Swoole's `Swoole\\Server\\Packet`). */
+/** A datagram, as `packet` receives it with the setting `event_object` (Swoole's `Swoole\\Server\\Packet`). */
 export class Packet implements PacketInfo {
-  /** The port that it came in by, as its number in `ports`; `sendto()` takes it. */
+  /** The index in `ports` of the port that received the datagram, for `sendto()`. */
   readonly server_socket: number;
-  /** The port that it came in by. */
+  /** The port number on which the datagram was received. */
   readonly server_port: number;
-  /** When, in seconds since 1970. */
+  /** The time of arrival, in seconds since 1970. */
   readonly dispatch_time: number;
   /** The sender's IP address. */
   readonly address: string;
   /** The sender's port. */
   readonly port: number;
-  /** What was sent. */
+  /** The content of the datagram. */
   readonly data: Uint8Array;
 
-  /** Made by the server. */
+  /** Created by the server. */
   constructor(data: Uint8Array, { server_socket, server_port, dispatch_time, address, port }: PacketInfo) {
     this.server_socket = server_socket;
     this.server_port = server_port;

@@ -1,5 +1,5 @@
 /**
- * `ServerPort`: one of the ports of a server.
+ * `ServerPort`: one port of a server.
  *
  * @module
  */
@@ -12,20 +12,20 @@ import {
   SWOOLE_SOCK_UNIX_STREAM,
   SWOOLE_SSL,
 } from "../constants.ts";
-import type { BytePipe } from "../runtime.ts";
-import { checkHost, portNumber } from "./address.ts";
-import { ConnectionList } from "./connection_list.ts";
+import type { BytePipe } from "../transport/runtime.ts";
+import { checkHost, portNumber } from "../values.ts";
+import { type ClientInfo, ConnectionList } from "./connection_list.ts";
 import type { ObjectEvents, PortEvents, Spellings } from "./events.ts";
-import type { ClientInfo } from "./info.ts";
+import type { ServerCore } from "./core.ts";
 import { type Place, type PortCore, portOf } from "./port_core.ts";
 import type { PortSettings } from "./settings/settings.ts";
 import type { IgnoredSettings } from "./settings/swoole_settings.ts";
 
 /**
- * One of the ports of a server (Swoole page "Server\\Port"): its own one, or one that `listen()` has added. Handlers and settings
- * that a port has not are those of the server.
+ * One port of a server (Swoole page "Server\\Port"): its own, or one added with `listen()`. Handlers and settings that a port
+ * does not have are inherited from the server.
  *
- * @example A WebSocket server with a raw port beside it
+ * @example A WebSocket server with an additional raw port
  * ```ts
  * import { WebSocketServer } from "@sluice/server";
  *
@@ -47,77 +47,80 @@ export class ServerPort<S> {
   readonly host: string;
   /** The socket type, a `SWOOLE_SOCK_*` number without `SWOOLE_SSL`. */
   readonly type: number;
-  /** Whether it speaks TLS. */
+  /** Whether the port uses TLS. */
   readonly ssl: boolean;
-  /** The fds of the connections that came in here. */
+  /** The fds of the connections accepted on this port. */
   readonly connections: ConnectionList;
 
-  readonly #core: PortCore;
+  readonly #core: ServerCore;
+  readonly #port: PortCore;
 
-  /** Made by the server. */
-  constructor(core: PortCore, info: (fd: number) => ClientInfo | false) {
-    const { hostname, type, ssl } = core.place!;
+  /** Created by the server. */
+  constructor(core: ServerCore, port: PortCore, info: (fd: number) => ClientInfo | false) {
+    const { hostname, type, ssl } = port.place!;
     this.#core = core;
+    this.#port = port;
     this.host = hostname;
     this.type = type!;
     this.ssl = ssl;
-    this.connections = new ConnectionList(() => core.table, info, (connection) => portOf(connection) === core);
+    this.connections = new ConnectionList(() => port.context.table, info, (connection) => portOf(connection) === port);
   }
 
-  /** The settings given to `set()` so far: a copy, which cannot be changed. */
+  /** A frozen copy of the settings passed to `set()` so far. */
   get setting(): Readonly<PortSettings> {
-    return Object.freeze({ ...this.#core.given });
+    return Object.freeze({ ...this.#port.config.given });
   }
 
-  /** The port; the real one once the server has started. */
+  /** The port number; the actual one once the server has started. */
   get port(): number {
-    return this.#core.boundPort || this.#core.place!.port;
+    return this.#port.boundPort || this.#port.place!.port;
   }
 
   /**
-   * Sets settings, before the server starts. Later calls add to earlier ones.
+   * Changes settings, before the server starts. Later calls add to earlier ones.
    *
-   * As in Swoole, a port that has any settings of its own speaks what they say: HTTP with `open_http_protocol`, WebSocket and HTTP
-   * with `open_websocket_protocol`, otherwise nothing: octets go to `receive`. One without speaks what the server speaks.
+   * As in Swoole, the settings of a port replace its protocol: it speaks HTTP with `open_http_protocol`, WebSocket and HTTP with
+   * `open_websocket_protocol`; otherwise it is raw, and bytes go to `receive`. A port without settings speaks the server's
+   * protocol.
    *
    * @returns `true`.
-   * @throws {TypeError} For a key that is unknown or holds for the whole server, or a value of the wrong type.
-   * @throws {RangeError} For a number out of range.
-   * @throws {Error} When the server has started.
+   * @throws {TypeError} If a setting is unknown or applies to the whole server, or a value has the wrong type.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {Error} If the server has started.
    */
   set(settings: PortSettings & IgnoredSettings): boolean {
-    this.#core.set(settings);
+    this.#port.set(settings);
     return true;
   }
 
   /**
-   * Registers the handler of an event for connections of this port; a later one replaces it.
+   * Registers the handler of an event for connections of this port, replacing an earlier one.
    *
    * @param event The name, in any letter case.
    * @param handler The handler; its arguments depend on the event.
    * @returns `true`.
-   * @throws {TypeError} For a name that is no event of a port, or of this class of server, or a handler that is no function.
+   * @throws {TypeError} If a port, or this class of server, has no such event, or the handler is not a function.
    */
   on<Name extends keyof Spellings<PortEvents<S>>>(event: Name, handler: Spellings<PortEvents<S>>[Name]): boolean;
   /** The same, with the setting `event_object`. */
   on<Name extends keyof Spellings<ObjectEvents<S>>>(event: Name, handler: Spellings<ObjectEvents<S>>[Name]): boolean;
   on(event: string, handler: unknown): boolean {
-    this.#core.register(event, handler);
+    this.#port.register(event, handler);
     return true;
   }
 
-  /** This port's own handler of an event, or `null`. */
+  /** Returns this port's own handler of an event, or `null`. */
   getCallback(event: string): ((...args: never[]) => unknown) | null {
-    return this.#core.ownHandler(event.toLowerCase()) ?? null;
+    return this.#port.config.ownHandler(String(event).toLowerCase()) ?? null;
   }
 
-  /** Serves a connection as if it had come in here: see `Server.accept()`. */
+  /** Serves a connection as if this port had accepted it: see `Server.accept()`. */
   accept(pipe: BytePipe): number {
-    return this.#core.main.accept(pipe, this.#core);
+    return this.#core.accept(pipe, this.#port);
   }
 }
 
-/** What each socket type receives. No runtime has datagrams over unix sockets. */
+/** The transport of each socket type. No runtime supports datagrams over unix sockets. */
 const TRANSPORTS: ReadonlyMap<number, Place["transport"]> = new Map([
   [SWOOLE_SOCK_TCP, "tcp"],
   [SWOOLE_SOCK_TCP6, "tcp"],
@@ -127,10 +130,10 @@ const TRANSPORTS: ReadonlyMap<number, Place["transport"]> = new Map([
 ]);
 
 /**
- * Where to listen, from the arguments of Swoole's functions.
+ * Returns where to listen, from the arguments of Swoole's functions.
  *
- * @param what What cannot be done when they are wrong.
- * @param call How it is done, for people.
+ * @param what The action, for error messages.
+ * @param call The call, for error messages.
  */
 export function placeOf(host: string, port: number | string, sockType: number, what: string, call: string): Place {
   checkHost(host, what, call);

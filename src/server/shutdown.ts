@@ -1,39 +1,57 @@
 /**
- * How a server stops: who is told to go, and when what is left is cut off.
+ * The shutdown of a server: closes its connections, waits for handlers for at most `max_wait_time`, then cuts off what is left.
+ * SIGTERM and SIGINT shut down all servers, then end the program.
  *
  * @module
  */
 
-import { delayOf } from "../delay.ts";
-import type { ConnectionTable } from "./connection_table.ts";
-import type { ServerCore } from "./core.ts";
+import { describe } from "../values.ts";
+import { timedOut } from "../transport/connection_end.ts";
+import { delayOf } from "../transport/deadlines.ts";
+import type { ConnectionTable } from "../transport/connection_table.ts";
 import { portOf } from "./port_core.ts";
-import { WebSocketSession } from "./websocket/websocket_session.ts";
+import type { ServerContext } from "./server_context.ts";
+import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
+import type { SignalControl, SignalName } from "../transport/runtime.ts";
 
-/** The stopping of one server, with its times. */
+/**
+ * Checks the time that a program gives to `shutdown()`. JavaScript would take text for a number, and add to it as text.
+ *
+ * @throws {RangeError} If it is not a number of seconds.
+ */
+export function checkSeconds(time: unknown): void {
+  if (typeof time === "number" && time >= 0) return;
+  const given = typeof time === "number" ? String(time) : typeof time === "string" ? JSON.stringify(time) : describe(time);
+  throw new RangeError(`Cannot shut down: ${given} is not a number of seconds`);
+}
+
+/** The shutdown of one server, with its deadlines. */
 export class Shutdown {
-  readonly #core: ServerCore;
+  /** Whether something was cut off because a deadline passed. */
+  wasCutOff = false;
+  readonly #context: ServerContext;
   readonly #table: ConnectionTable;
-  // By `performance.now()`. What has been done has no time any more.
+  // In the time of `performance.now()`. Only steps that are still to come have one.
   #tellAt = Infinity;
   #cutAt = Infinity;
   #isTold = false;
   #isOver = false;
+  #hasWarned = false;
   #tellTimer: ReturnType<typeof setTimeout> | undefined = undefined;
   #cutTimer: ReturnType<typeof setTimeout> | undefined = undefined;
   #dropTimer: ReturnType<typeof setTimeout> | undefined = undefined;
 
-  constructor(core: ServerCore, table: ConnectionTable) {
-    this.#core = core;
+  constructor(context: ServerContext, table: ConnectionTable) {
+    this.#context = context;
     this.#table = table;
   }
 
   /**
-   * Sets the times, or shortens them.
+   * Sets the deadlines, or shortens them.
    *
-   * @param wait When handlers and responses are cut off, in seconds from now.
-   * @param tell When WebSockets are told to close.
-   * @returns Whether that changes anything.
+   * @param wait The time after which handlers and responses are cut off, in seconds.
+   * @param tell The time after which WebSockets are told to close, in seconds.
+   * @returns Whether a deadline was set or shortened.
    */
   within(wait: number, tell: number): boolean {
     const now = performance.now();
@@ -57,13 +75,17 @@ export class Shutdown {
     return isShorter;
   }
 
-  /** Resolves when all handlers have settled, or the time is over. */
+  /** Resolves when all handlers have settled, or the deadline has passed. */
   async whenIdle(): Promise<void> {
-    if (!this.#isOver) await this.#core.handlers.whenIdle();
-    if (this.#core.handlers.count > 0) this.#core.wasCutOff = true;
+    if (!this.#isOver) await this.#context.running.whenIdle();
+    const { count } = this.#context.running;
+    if (count === 0) return;
+    if (!this.#hasWarned) this.#context.endings.warnOfRunningHandlers(count);
+    this.#hasWarned = true;
+    this.wasCutOff = true;
   }
 
-  /** The server has stopped. */
+  /** Clears the timers, once the server has stopped. */
   end(): void {
     clearTimeout(this.#tellTimer);
     clearTimeout(this.#cutTimer);
@@ -72,7 +94,7 @@ export class Shutdown {
 
   #dismissAll(patient: boolean): void {
     for (const connection of [...this.#table.connections()]) {
-      connection.gather(() => portOf(connection).style.dismiss(connection, patient));
+      connection.gather(() => portOf(connection).factory.dismiss(connection, patient));
     }
   }
 
@@ -82,19 +104,88 @@ export class Shutdown {
     this.#dismissAll(false);
   }
 
-  /** The time is over. WebSockets that are closing have theirs: `websocket_close_timeout`. */
+  /** Cuts off handlers and responses. Closing WebSockets have a deadline of their own: `websocket_close_timeout`. */
   #cut(): void {
     this.#isOver = true;
     const now = performance.now();
     this.#tellAt = Math.min(this.#tellAt, now);
-    this.#tell(); // also those who have become WebSockets meanwhile
+    this.#tell(); // also connections that have become WebSockets meanwhile
     for (const connection of [...this.#table.connections()]) {
       if (connection.protocol instanceof WebSocketSession) continue;
-      this.#core.wasCutOff = true;
-      connection.abort();
+      this.wasCutOff = true;
+      connection.abort(true, timedOut("max_wait_time"));
     }
-    this.#core.handlers.release();
-    const closing = this.#core.settings.websocket_close_timeout - (now - this.#tellAt) / 1000;
-    this.#dropTimer = setTimeout(() => this.#table.abortAll(), delayOf(Math.max(0, closing)));
+    this.#context.running.release();
+    const { websocket_close_timeout } = this.#context.settings;
+    if (websocket_close_timeout === 0) return;
+    const closing = websocket_close_timeout - (now - this.#tellAt) / 1000;
+    this.#dropTimer = setTimeout(() => this.#table.abortAll(timedOut("websocket_close_timeout")), delayOf(Math.max(0, closing)));
   }
+}
+
+/** A server that can be stopped by a signal. */
+export interface Stoppable {
+  /** The time that the program may take to end by itself after the server has stopped, in seconds; `Infinity` for no limit. */
+  readonly patience: number;
+  /** A promise that settles when the server has stopped. */
+  readonly finished: Promise<void>;
+  /** Whether something was cut off because a deadline passed. */
+  readonly wasCutOff: boolean;
+  /** Starts an orderly shutdown. */
+  stopSoon(): void;
+}
+
+const NUMBERS: Readonly<Record<SignalName, number>> = { SIGINT: 2, SIGTERM: 15 };
+
+/** The signal listeners of a process. They exist while there are servers and, after a signal, until the process ends. */
+export class Signals {
+  readonly #control: SignalControl;
+  readonly #servers: Set<Stoppable> = new Set();
+  #remove: (() => void)[] = [];
+  #isEnding = false;
+
+  constructor(control: SignalControl) {
+    this.#control = control;
+  }
+
+  /** Adds a server that has started. */
+  add(server: Stoppable): void {
+    this.#servers.add(server);
+    if (this.#remove.length > 0) return;
+    for (const name of ["SIGTERM", "SIGINT"] as const) {
+      this.#remove.push(this.#control.listen(name, () => this.#onSignal(name)));
+    }
+  }
+
+  /** Removes a server that has stopped. Without listeners, the next signal has its default effect. */
+  remove(server: Stoppable): void {
+    this.#servers.delete(server);
+    if (this.#servers.size > 0 || this.#isEnding) return;
+    for (const remove of this.#remove.splice(0)) remove();
+  }
+
+  #onSignal(name: SignalName): void {
+    if (this.#control.count(name) > 1) return; // the program has its own listener, and decides
+    const code = 128 + NUMBERS[name];
+    if (this.#isEnding) return this.#control.exit(code);
+    this.#isEnding = true;
+    const servers = [...this.#servers];
+    for (const server of servers) server.stopSoon();
+    Promise.all(servers.map((server) => server.finished)).then(() => {
+      if (servers.some((server) => server.wasCutOff)) this.#control.failWith(code);
+      const patience = Math.max(...servers.map((server) => server.patience));
+      if (patience === Infinity) return;
+      const timer = setTimeout(() => this.#control.exit(), delayOf(patience));
+      (timer as unknown as { unref?(): void }).unref?.(); // a program with nothing left to do ends now
+    });
+  }
+}
+
+const known: WeakMap<SignalControl, Signals> = new WeakMap();
+
+/** Returns the listeners shared by the servers of a process. */
+export function signalsOf(control: SignalControl): Signals {
+  let signals = known.get(control);
+  if (signals === undefined) known.set(control, signals = new Signals(control));
+  return signals;
 }

@@ -1,19 +1,88 @@
 /**
- * `stats()`, and how it is written down.
+ * The counters of a server: `stats()`, their text formats, and `stats_file`.
  *
  * @module
  */
 
-import type { ServerCore } from "./core.ts";
 import { HttpSession } from "./http/http_session.ts";
-import type { ServerStats } from "./info.ts";
+import type { ServerContext } from "./server_context.ts";
+import type { Runtime } from "../transport/runtime.ts";
 
-/** Counts. */
-export function collectStats(core: ServerCore): ServerStats {
-  const { table, startTime, requestCount, responseCount, shared } = core;
+/** The result of `stats()`. */
+export interface ServerStats {
+  /** When the server started, in seconds since 1970; 0 before. */
+  start_time: number;
+  /** Open connections. */
+  connection_num: number;
+  /** Connections rejected because of `max_connection`. */
+  abort_count: number;
+  /** Datagrams dropped because of `max_packet_handlers`. */
+  packet_drop_count: number;
+  /** Connections accepted. */
+  accept_count: number;
+  /** Connections closed. */
+  close_count: number;
+  /** Workers: always 1. */
+  worker_num: number;
+  /** Always 0. */
+  task_worker_num: number;
+  /** Always 0. */
+  user_worker_num: number;
+  /** Always 0: the only worker is busy whenever this is read. */
+  idle_worker_num: number;
+  /** The same as `request_count`: input is handled at once. */
+  dispatch_count: number;
+  /** Requests and messages passed to a handler. */
+  request_count: number;
+  /** Responses and messages sent by the program. */
+  response_count: number;
+  /** Bytes received. */
+  total_recv_bytes: number;
+  /** Bytes sent or queued. */
+  total_send_bytes: number;
+  /** Bytes held by all connections together, see `max_buffer_memory`. */
+  held_bytes: number;
+  /** HTTP requests being handled or waiting for their turn. */
+  concurrency: number;
+  /** The last fd assigned. */
+  session_round: number;
+  /** The lowest fd of an open connection; 0 if no connection is open. */
+  min_fd: number;
+  /** The highest fd of an open connection; 0 if no connection is open. */
+  max_fd: number;
+  /** The same as `request_count`: there is one worker. */
+  worker_request_count: number;
+  /** The same as `response_count`. */
+  worker_response_count: number;
+  /** The same as `dispatch_count`. */
+  worker_dispatch_count: number;
+  /** HTTP requests being handled. */
+  worker_concurrency: number;
+  /** Connections, handshakes and requests refused by the server. */
+  refuse_count: number;
+  /** Refusals by kind and reason. */
+  refusals: Record<"connection" | "handshake" | "request", Record<string, number>>;
+  /** Connections whose peer violated the protocol. */
+  violation_count: number;
+  /** Violations by close code for WebSockets, and by Swoole's error code (1201 to 1204) for packages of raw connections. */
+  violations: Record<string, number>;
+  /** Connections ended by a timeout. */
+  timeout_count: number;
+  /** Timeouts by setting. */
+  timeouts: Record<string, number>;
+  /** Ended WebSockets by close code (see `CloseInfo`); codes from 3000 on are counted as `3000-3999` and `4000-4999`. */
+  closes: Record<string, number>;
+  /** Errors reported to `error` or, without a handler, to the log: mostly those thrown by handlers. */
+  error_count: number;
+}
+
+/** Collects the counters of a server. */
+export function collectStats(context: ServerContext): ServerStats {
+  const { table, startTime, counters, refusals, endings } = context;
+  const { requests, responses } = counters;
   let minFd = 0;
   let maxFd = 0;
-  for (const fd of table?.fds() ?? []) { // oldest first: they only grow
+  for (const fd of table?.fds() ?? []) { // in ascending order
     if (minFd === 0) minFd = fd;
     maxFd = fd;
   }
@@ -23,26 +92,52 @@ export function collectStats(core: ServerCore): ServerStats {
     start_time: Math.floor(startTime / 1000),
     connection_num: table?.size ?? 0,
     abort_count: table?.abortCount ?? 0,
+    packet_drop_count: counters.droppedPackets,
     accept_count: table?.acceptCount ?? 0,
     close_count: table?.closeCount ?? 0,
     worker_num: 1,
     task_worker_num: 0,
     user_worker_num: 0,
     idle_worker_num: 0,
-    dispatch_count: requestCount,
-    request_count: requestCount,
-    response_count: responseCount,
-    total_recv_bytes: (table?.receivedBytes ?? 0) + shared.receivedBytes,
-    total_send_bytes: (table?.sentBytes ?? 0) + shared.sentBytes,
+    dispatch_count: requests,
+    request_count: requests,
+    response_count: responses,
+    total_recv_bytes: (table?.receivedBytes ?? 0) + counters.receivedBytes,
+    total_send_bytes: (table?.sentBytes ?? 0) + counters.sentBytes,
+    held_bytes: table?.memory.held ?? 0,
     concurrency: answering,
     session_round: table?.lastFd ?? 0,
     min_fd: minFd,
     max_fd: maxFd,
-    worker_request_count: requestCount,
-    worker_response_count: responseCount,
-    worker_dispatch_count: requestCount,
-    worker_concurrency: answering - (core.requests?.waiting ?? 0),
+    worker_request_count: requests,
+    worker_response_count: responses,
+    worker_dispatch_count: requests,
+    worker_concurrency: answering - (context.requestQueue?.waiting ?? 0),
+    refuse_count: REFUSED.reduce((sum, kind) => sum + refusals.count(kind), 0),
+    refusals: {
+      connection: byName(refusals.counts.get("connection")),
+      handshake: byName(refusals.counts.get("handshake")),
+      request: byName(refusals.counts.get("request")),
+    },
+    violation_count: sumOf(endings.violations),
+    violations: byName(endings.violations),
+    timeout_count: sumOf(endings.timeouts),
+    timeouts: byName(endings.timeouts),
+    closes: byName(endings.closes),
+    error_count: endings.errorCount,
   };
+}
+
+const REFUSED = ["connection", "handshake", "request"] as const;
+
+function byName(counts: ReadonlyMap<string, number> = new Map()): Record<string, number> {
+  return Object.fromEntries(counts);
+}
+
+function sumOf(counts: ReadonlyMap<string, number>): number {
+  let sum = 0;
+  for (const count of counts.values()) sum += count;
+  return sum;
 }
 
 type Metric = readonly [key: keyof ServerStats, name: string, type: "gauge" | "counter", help: string, unit?: string];
@@ -51,17 +146,42 @@ const METRICS: readonly Metric[] = [
   ["start_time", "sluice_start_time_seconds", "gauge", "When the server started, as seconds since 1970.", "seconds"],
   ["connection_num", "sluice_connections", "gauge", "Open connections."],
   ["abort_count", "sluice_connections_refused", "counter", "Connections turned away because there were too many."],
+  ["packet_drop_count", "sluice_packets_dropped", "counter", "Datagrams dropped because too many handlers were under way."],
   ["accept_count", "sluice_connections_accepted", "counter", "Connections accepted."],
   ["close_count", "sluice_connections_closed", "counter", "Connections closed."],
   ["worker_num", "sluice_workers", "gauge", "Workers."],
   ["request_count", "sluice_requests", "counter", "Requests and messages handed to a handler."],
   ["concurrency", "sluice_requests_in_work", "gauge", "Requests that are being answered, or wait for their turn."],
   ["response_count", "sluice_responses", "counter", "Answers and messages sent by the program."],
-  ["total_recv_bytes", "sluice_received_bytes", "counter", "Octets received.", "bytes"],
-  ["total_send_bytes", "sluice_sent_bytes", "counter", "Octets sent, or queued to be sent.", "bytes"],
+  ["total_recv_bytes", "sluice_received_bytes", "counter", "Bytes received.", "bytes"],
+  ["total_send_bytes", "sluice_sent_bytes", "counter", "Bytes sent, or queued to be sent.", "bytes"],
+  ["held_bytes", "sluice_held_bytes", "gauge", "Bytes that all connections hold together.", "bytes"],
+  ["error_count", "sluice_errors", "counter", "Errors reported, above all what handlers have thrown."],
 ];
 
-/** Counters in the text format of OpenMetrics 1.0, which Prometheus reads. */
+/** Counters with labels. Each sample has labels and a value. */
+type Labelled = readonly [name: string, help: string, samples: (stats: ServerStats) => [labels: string, count: number][]];
+
+const LABELLED: readonly Labelled[] = [
+  [
+    "sluice_refusals",
+    "Connections, handshakes and requests refused, by reason.",
+    ({ refusals }) => REFUSED.flatMap((kind) => samples("reason", refusals[kind], `kind="${kind}",`)),
+  ],
+  [
+    "sluice_violations",
+    "Peers that broke the protocol, by close code or error.",
+    ({ violations }) => samples("code", violations),
+  ],
+  ["sluice_websocket_closes", "WebSockets that have ended, by close code.", ({ closes }) => samples("code", closes)],
+  ["sluice_timeouts", "Connections ended because a time was up, by setting.", ({ timeouts }) => samples("setting", timeouts)],
+];
+
+function samples(label: string, counts: Record<string, number>, before = ""): [labels: string, count: number][] {
+  return Object.entries(counts).map(([key, count]) => [`${before}${label}="${key.replace(/[\\"\n]/g, "")}"`, count]);
+}
+
+/** Formats counters as OpenMetrics 1.0 text, which Prometheus reads. */
 export function toOpenMetrics(stats: ServerStats): string {
   const lines = METRICS.flatMap(([key, name, type, help, unit]) => [
     `# TYPE ${name} ${type}`,
@@ -69,12 +189,52 @@ export function toOpenMetrics(stats: ServerStats): string {
     `# HELP ${name} ${help}`,
     `${name}${type === "counter" ? "_total" : ""} ${stats[key]}`,
   ]);
+  for (const [name, help, samplesOf] of LABELLED) {
+    lines.push(`# TYPE ${name} counter`, `# HELP ${name} ${help}`);
+    for (const [labels, count] of samplesOf(stats)) lines.push(`${name}_total{${labels}} ${count}`);
+  }
   return `${lines.join("\n")}\n# EOF\n`;
 }
 
-/** What `stats_file` gets: its name tells the format, as in Swoole. */
-export function toStatsFile(stats: ServerStats, path: string): string {
+/** Formats counters for `stats_file`: the name determines the format, as in Swoole. */
+function toStatsFile(stats: ServerStats, path: string): string {
   if (path.endsWith(".json")) return JSON.stringify(stats);
   if (path.endsWith(".prom")) return toOpenMetrics(stats);
-  return Object.entries(stats).map(([key, value]) => `${key}: ${value}\n`).join("");
+  const textOf = (value: unknown) => typeof value === "object" ? JSON.stringify(value) : value;
+  return Object.entries(stats).map(([key, value]) => `${key}: ${textOf(value)}\n`).join("");
+}
+
+/** The file of `stats_file`: writes the counters of a server to it at regular intervals. */
+export class StatsFile {
+  readonly #context: ServerContext;
+  readonly #runtime: Runtime;
+  #timer: ReturnType<typeof setInterval> | undefined = undefined;
+  #writing: Promise<void> | undefined = undefined;
+
+  constructor(context: ServerContext, runtime: Runtime) {
+    this.#context = context;
+    this.#runtime = runtime;
+  }
+
+  /** Starts writing, if `stats_file` is set. */
+  start(): void {
+    const { stats_file, stats_timer_interval } = this.#context.settings;
+    if (stats_file === "") return;
+    this.#timer = setInterval(() => this.#writeStats(stats_file), stats_timer_interval);
+    (this.#timer as unknown as { unref?(): void }).unref?.(); // the server keeps the process alive, not this timer
+  }
+
+  /** Writes the counters, unless the previous write is still pending. */
+  #writeStats(path: string): void {
+    if (this.#writing !== undefined) return;
+    this.#writing = this.#runtime.writeTextFile(path, toStatsFile(collectStats(this.#context), path))
+      .catch((error) => this.#context.fault(error))
+      .then(() => this.#writing = undefined);
+  }
+
+  /** Stops, once a pending write is complete. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#writing;
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * `WebSocketServer`: the event style.
+ * `WebSocketServer`: the WebSocket server of the event style.
  *
  * @module
  */
@@ -9,7 +9,6 @@ import {
   SWOOLE_WEBSOCKET_FLAG_FIN,
   WEBSOCKET_OPCODE_CLOSE,
   WEBSOCKET_OPCODE_PING,
-  WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
 import {
   SWOOLE_ERROR_SESSION_CLOSING,
@@ -18,23 +17,23 @@ import {
   SWOOLE_ERROR_WEBSOCKET_UNCONNECTED,
 } from "../errors.ts";
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
-import type { CloseFrame, Frame } from "../websocket/frame.ts";
-import { checkHandshake, type HandshakeRefusal, isUpgrade } from "../websocket/handshake.ts";
-import { PreparedMessage } from "../websocket/prepared_message.ts";
-import { packFrame, readOutgoing, unpackFrame } from "../websocket/pack.ts";
-import type { ServerCore } from "./core.ts";
+import { type CloseFrame, Frame } from "../websocket/frame.ts";
+import { checkHandshake, type HandshakeRefusal } from "../websocket/handshake.ts";
+import { isUpgrade } from "../http/request_parser.ts";
+import { PreparedMessage, readPushed } from "../websocket/prepared_message.ts";
 import type { ObjectEvents, Spellings, WebSocketServerEvents } from "./events.ts";
 import { HttpServer } from "./http_server.ts";
-import type { HttpRequest } from "./http/http_request.ts";
+import { HttpRequest } from "./http/http_request.ts";
 import { HttpSession } from "./http/http_session.ts";
-import type { ClientInfo } from "./info.ts";
+import type { ClientInfo } from "./connection_list.ts";
 import { portOf } from "./port_core.ts";
-import { coreOf } from "./server.ts";
-import { WebSocketSession } from "./websocket/websocket_session.ts";
-import { webSocketStyle } from "./websocket/websocket_style.ts";
+import { coreOf } from "./server_connections.ts";
+import type { ServerContext } from "./server_context.ts";
+import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
+import { webSocketFactory } from "./websocket/websocket_factory.ts";
 
 /**
- * A WebSocket server in the event style, with HTTP beside it on the same port (Swoole page "WebSocket\Server").
+ * A WebSocket server in the event style, which also serves HTTP on the same port (Swoole page "WebSocket\Server").
  *
  * @example
  * ```ts
@@ -51,29 +50,30 @@ import { webSocketStyle } from "./websocket/websocket_style.ts";
  * ```
  */
 export class WebSocketServer extends HttpServer {
-  readonly #core: ServerCore;
+  readonly #context: ServerContext;
 
   /**
-   * Makes a server; `start()` makes it listen. The arguments are those of `Server`.
+   * Creates a server; `start()` makes it listen. The arguments are those of `Server`.
    *
    * @param host The address to bind; the path for `SWOOLE_SOCK_UNIX_STREAM`.
-   * @param port The port, a number or its digits; 0 picks a free one, see `port` after `start()`.
+   * @param port The port, as a number or as digits; 0 picks a free one, see `port` after `start()`.
    * @param mode `SWOOLE_BASE` or `SWOOLE_PROCESS`.
-   * @param sockType A `SWOOLE_SOCK_*` number, with `SWOOLE_SSL` added for TLS.
+   * @param sockType A `SWOOLE_SOCK_*` number, combined with `SWOOLE_SSL` for TLS.
    */
   constructor(host?: string, port?: number | string, mode?: number, sockType?: number) {
     super(host, port, mode, sockType);
-    this.#core = coreOf(this);
-    this.#core.speak("websocket", (core) => webSocketStyle(core, this));
+    const core = coreOf(this);
+    this.#context = core.context;
+    core.speak("websocket", (port) => webSocketFactory(port, this));
   }
 
   /**
-   * Registers the handler of an event; a later one replaces it.
+   * Registers the handler of an event, replacing an earlier one.
    *
    * @param event The name, in any letter case.
    * @param handler The handler; its arguments depend on the event.
    * @returns `true`.
-   * @throws {TypeError} For a name that is no event, or a handler that is no function.
+   * @throws {TypeError} If the event does not exist, or the handler is not a function.
    */
   override on<Name extends keyof Spellings<WebSocketServerEvents<this>>>(
     event: Name,
@@ -92,44 +92,46 @@ export class WebSocketServer extends HttpServer {
    * Sends a message, or any frame, to one client.
    *
    * @param fd The connection.
-   * @param data A text, bytes (which may be changed as soon as this returns), or a `Frame` or `PreparedMessage`, for which the
-   * other arguments are ignored. A frame that was received is forwarded as it is.
-   * @param opcode The frame type, text unless given. With `WEBSOCKET_OPCODE_CLOSE` a text is the reason for code 1000.
-   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`; FIN unless given. `false` or 0 begins or continues a fragmented message.
-   * @returns `true` when it was sent or queued. `false` with 1005 for an unknown fd, 8503 when it is no WebSocket, 1003 when it
-   * is closing, 8505 when such a frame may not be sent, 1009 when the queue is full (`socket_buffer_size`).
-   * @throws {TypeError} If `data` is none of these.
+   * @param data A text, a number, which is sent as text, bytes (which may be changed as soon as this returns), or a `Frame` or
+   * `PreparedMessage`, for which the other arguments are ignored. A received frame is forwarded as it is.
+   * @param opcode The frame type. Default: binary for bytes, otherwise text. With `WEBSOCKET_OPCODE_CLOSE` a text is the reason
+   * for code 1000.
+   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`. Default: FIN. `false` or 0 begins or continues a fragmented message.
+   * @returns `true` if the message was sent or queued. `false` with 1005 for an unknown fd, 8503 if it is not a WebSocket, 1003
+   * if it is closing, 8505 if such a frame is not allowed, for example text that is not UTF-8, 1009 if the send queue is full
+   * (`socket_buffer_size`).
+   * @throws {TypeError} If `data` has another type.
    */
   push(
     fd: number,
-    data: string | Uint8Array | Frame | PreparedMessage,
-    opcode: number = WEBSOCKET_OPCODE_TEXT,
+    data: string | number | Uint8Array | Frame | PreparedMessage,
+    opcode?: number,
     flags: number | boolean = SWOOLE_WEBSOCKET_FLAG_FIN,
   ): boolean {
     const session = this.#session(fd);
     if (session === undefined) return false;
-    const frame = readOutgoing(data, opcode, flags);
-    if (frame === undefined) return this.#core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
-    const core = this.#core;
+    const frame = readPushed(data, opcode, flags);
+    if (frame === undefined) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     const isClose = frame.opcode === WEBSOCKET_OPCODE_CLOSE;
     if (!isClose && !portOf(session.connection).hasRoom(session.queuedBytes, frame.payload, frame.end - frame.start)) {
       return false;
     }
-    if (!session.send(frame)) return core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // fragments of two messages would be mixed up
-    core.responseCount++;
+    if (!session.send(frame)) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // would mix the fragments of two messages
+    this.#context.counters.responses++;
     return true;
   }
 
   /**
-   * Prepares a message that is sent to many: `push()` takes it as often as you like, and it is framed and compressed once.
+   * Prepares a message for many clients: it is framed and compressed once, and may be passed to `push()` any number of times.
    *
-   * @param data A text, bytes, or a `Frame`, for which the other arguments are ignored. It is copied.
-   * @param opcode The frame type: text for a string, binary for bytes, unless given.
-   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`; FIN unless given. With COMPRESS it is compressed where that was agreed.
-   * @throws {TypeError} If `data` is none of these.
-   * @throws {RangeError} If it is no whole text or binary message.
+   * @param data A text, a number, bytes, or a `Frame`, for which the other arguments are ignored. It is copied.
+   * @param opcode The frame type. Default: text for a string, binary for bytes.
+   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`. Default: FIN. With COMPRESS the message is compressed for clients that
+   * negotiated compression.
+   * @throws {TypeError} If `data` has another type.
+   * @throws {RangeError} If it is not a complete text or binary message, or a text that is not UTF-8.
    */
-  prepare(data: string | Uint8Array | Frame, opcode?: number, flags?: number): PreparedMessage {
+  prepare(data: string | number | Uint8Array | Frame, opcode?: number, flags?: number): PreparedMessage {
     return new PreparedMessage(data, opcode, flags);
   }
 
@@ -137,56 +139,56 @@ export class WebSocketServer extends HttpServer {
    * Sends a Ping.
    *
    * @param fd The connection.
-   * @param data At most 125 octets.
-   * @returns As `push()`.
+   * @param data At most 125 bytes.
+   * @returns The same as `push()`.
    */
-  ping(fd: number, data: string | Uint8Array = ""): boolean {
+  ping(fd: number, data: string | number | Uint8Array = ""): boolean {
     return this.push(fd, data, WEBSOCKET_OPCODE_PING);
   }
 
   /**
-   * Closes a WebSocket properly: sends a Close frame, waits for the client's up to `websocket_close_timeout`, then ends the
-   * connection. `close` is called at that point.
+   * Closes a WebSocket properly: sends a Close frame, waits for the client's for at most `websocket_close_timeout`, then ends the
+   * connection and calls `close`.
    *
    * @param fd The connection.
    * @param code The close code: 1000-1003, 1007-1014 or 3000-4999.
-   * @param reason The reason, at most 123 octets of UTF-8.
-   * @returns `true` when the frame was sent. `false` with 1005, 8503 or 1003 as `push()`, 8505 for a code or a reason that
-   * may not be sent.
+   * @param reason The reason, at most 123 bytes of UTF-8.
+   * @returns `true` if the frame was sent. `false` with 1005, 8503 or 1003 like `push()`, 8505 if the code or the reason is not
+   * allowed.
    */
   disconnect(fd: number, code: number = SWOOLE_WEBSOCKET_CLOSE_NORMAL, reason = ""): boolean {
     const session = this.#session(fd);
     if (session === undefined) return false;
     const payload = isSendableCloseCode(code) ? encodeClose(code, reason) : undefined;
-    if (payload === undefined) return this.#core.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
+    if (payload === undefined) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     return session.startClose(payload);
   }
 
   /**
-   * Ends a connection, without a Close frame. What is queued is still sent.
+   * Closes a connection, without a Close frame. Queued data is still sent.
    *
    * @param fd The connection.
-   * @param reset Drop it at once instead, with what is queued.
+   * @param reset Whether to abort it at once, dropping queued data.
    * @returns `false` with 1005 for an unknown fd.
    */
   override close(fd: number, reset = false): boolean {
-    const protocol = this.#core.connection(fd)?.protocol;
-    if (reset || !(protocol instanceof WebSocketSession)) return super.close(fd, reset);
-    protocol.hangUp();
+    const session = this.#context.connection(fd)?.protocol;
+    if (reset || !(session instanceof WebSocketSession)) return super.close(fd, reset);
+    session.hangUp();
     return true;
   }
 
-  /** Tells whether a connection is an open WebSocket, so that `push()` reaches it. `exist()` is true for any connection. */
+  /** Reports whether a connection is an open WebSocket, so that `push()` works. `exist()` is `true` for any connection. */
   isEstablished(fd: number): boolean {
-    const protocol = this.#core.connection(fd)?.protocol;
-    return protocol instanceof WebSocketSession && protocol.protocol.isOpen;
+    const session = this.#context.connection(fd)?.protocol;
+    return session instanceof WebSocketSession && session.endpoint.isOpen;
   }
 
-  /** What is known of a connection, with its `websocket_status`; `false` with 1005 for an unknown fd. */
+  /** Returns information about a connection, with its `websocket_status`; `false` with 1005 for an unknown fd. */
   override getClientInfo(fd: number): ClientInfo | false {
     const info = super.getClientInfo(fd);
     if (info === false) return false;
-    const { protocol } = this.#core.connectionOrLeaving(fd)!;
+    const { protocol } = this.#context.connectionOrLeaving(fd)!;
     if (protocol instanceof HttpSession) info.websocket_status = protocol.status;
     else if (protocol instanceof WebSocketSession) {
       info.websocket_status = protocol.status;
@@ -196,13 +198,13 @@ export class WebSocketServer extends HttpServer {
   }
 
   /**
-   * Checks a handshake as the server does where there is no `handshake` handler (RFC 6455 section 4.2.1): method, version, the
-   * headers, the key, and with the setting `websocket_origins` the page that it comes from.
+   * Checks a handshake like the server does if there is no `handshake` handler (RFC 6455 section 4.2.1): the method, the version,
+   * the headers, the key, and the origin of the page, according to the setting `websocket_origins`.
    *
-   * @param request What a `handshake` handler gets.
-   * @returns `undefined` when it is right, otherwise a status and a reason to refuse it with.
+   * @param request The request that a `handshake` handler receives.
+   * @returns `undefined` if the handshake is valid, otherwise a status and a reason to refuse it with.
    *
-   * @example A `handshake` handler that lets in neither pages of other origins nor clients without a token
+   * @example A `handshake` handler that refuses pages of other origins and clients without a token
    * ```ts
    * import { WebSocketServer } from "@sluice/server";
    *
@@ -225,24 +227,27 @@ export class WebSocketServer extends HttpServer {
    * ```
    */
   checkHandshake(request: HttpRequest): HandshakeRefusal | undefined {
-    const connection = this.#core.connection(request.fd);
-    const { settings } = connection === undefined ? this.#core : portOf(connection);
-    const { version, header } = request;
-    if (!isUpgrade({ method: request.getMethod(), version, header })) {
+    if (!(request instanceof HttpRequest)) throw new TypeError("Cannot check what is no request: checkHandshake(request)");
+    const connection = this.#context.connection(request.fd);
+    const { settings } = connection === undefined ? this.#context : portOf(connection);
+    const { header } = request;
+    const version = String(request.server.server_protocol).slice("HTTP/".length);
+    if (!isUpgrade(request)) {
       return { status: 400, reason: "this is a WebSocket: the request has no Upgrade header" };
     }
     return checkHandshake({ method: request.getMethod(), version, header }, settings.websocket_origins);
   }
 
   /**
-   * Packs a payload or a frame into octets, to be sent with `send()` or kept.
+   * Packs a payload or a frame into bytes, to be sent with `send()` or kept.
    *
-   * @param data A text, octets, or a `Frame`, for which the other arguments are ignored.
-   * @param opcode The frame type, text unless given.
-   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`. MASK masks with a random key, as a client has to; COMPRESS compresses a whole
-   * message, for a peer with which permessage-deflate was agreed (RFC 7692).
-   * @returns The octets.
-   * @throws {RangeError} For an opcode, a length or a close code that may not be sent: see `push()`.
+   * @param data A text, a number, bytes, or a `Frame`, for which the other arguments are ignored.
+   * @param opcode The frame type. Default: binary for bytes, otherwise text.
+   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`. MASK masks with a random key, as a client must; COMPRESS compresses a
+   * complete message, for a peer that negotiated permessage-deflate (RFC 7692).
+   * @returns The bytes.
+   * @throws {RangeError} If an opcode, a length, a close code or a text is not allowed: see `push()`.
+   * @throws {Error} If the frame is to be compressed, and the runtime has no `node:zlib`.
    *
    * @example
    * ```ts
@@ -253,20 +258,21 @@ export class WebSocketServer extends HttpServer {
    * ```
    */
   static pack(
-    data: string | Uint8Array | Frame,
-    opcode: number = WEBSOCKET_OPCODE_TEXT,
+    data: string | number | Uint8Array | Frame,
+    opcode?: number,
     flags: number | boolean = SWOOLE_WEBSOCKET_FLAG_FIN,
   ): Uint8Array {
-    return packFrame(data, opcode, flags);
+    return Frame.pack(data, opcode, flags);
   }
 
   /**
    * Unpacks one frame.
    *
-   * @param bytes The octets; what follows the frame is ignored. A whole message that is compressed is inflated.
-   * @param maxLength The largest message that is inflated, in octets; 2 MiB unless given.
-   * @returns A `Frame`, a `CloseFrame` for opcode 8, or `false` when the octets are no whole frame, when what is compressed is
-   * corrupt, or when it is too large.
+   * @param bytes The bytes; any bytes after the frame are ignored. A complete compressed message is inflated.
+   * @param maxLength The maximum size of an inflated message, in bytes. Default: 2 MiB.
+   * @returns A `Frame`, a `CloseFrame` for opcode 8, or `false` if the bytes are not a complete frame, or the compressed message
+   * is corrupt or too large.
+   * @throws {Error} If the frame is compressed, and the runtime has no `node:zlib`.
    *
    * @example
    * ```ts
@@ -279,18 +285,18 @@ export class WebSocketServer extends HttpServer {
    * ```
    */
   static unpack(bytes: Uint8Array, maxLength?: number): Frame | CloseFrame | false {
-    return unpackFrame(bytes, maxLength);
+    return Frame.unpack(bytes, maxLength);
   }
 
-  /** The session of an open WebSocket; notes why there is none. */
+  /** Returns the session of an open WebSocket; otherwise sets the last-error code. */
   #session(fd: number): WebSocketSession | undefined {
-    const connection = this.#core.connection(fd);
-    const protocol = connection?.protocol;
-    if (protocol instanceof WebSocketSession) {
-      if (protocol.protocol.canSend) return protocol;
-      this.#core.failed(SWOOLE_ERROR_SESSION_CLOSING);
+    const connection = this.#context.connection(fd);
+    const session = connection?.protocol;
+    if (session instanceof WebSocketSession) {
+      if (session.endpoint.canSend) return session;
+      this.#context.failed(SWOOLE_ERROR_SESSION_CLOSING);
     } else {
-      this.#core.failed(connection === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : SWOOLE_ERROR_WEBSOCKET_UNCONNECTED);
+      this.#context.failed(connection === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : SWOOLE_ERROR_WEBSOCKET_UNCONNECTED);
     }
     return undefined;
   }

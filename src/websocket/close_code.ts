@@ -1,20 +1,18 @@
 /**
- * Which close codes may travel, and the payload of a Close frame (RFC 6455 sections 5.5.1 and 7.4).
+ * Close codes that may be sent, and the payload of Close frames (RFC 6455 sections 5.5.1 and 7.4).
  *
  * @module
  */
 
+import { utf8Decoder, utf8Encoder } from "../text.ts";
 import { isUtf8 } from "./utf8.ts";
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-/** The most octets that a reason may have: a control frame holds 125, two of them are the code. */
+/** The largest size of a reason in bytes: a control frame holds 125, of which the code takes two. */
 export const MAX_REASON_LENGTH = 123;
 
 /**
- * Tells whether an endpoint may put a code into a Close frame: 1000-1003, 1007-1014 (RFC 6455 section 7.4.1 and the IANA
- * registry), 3000-4999 (section 7.4.2). The others are reserved or only ever reported locally.
+ * Reports whether an endpoint may put a code into a Close frame: 1000-1003, 1007-1014 (RFC 6455 section 7.4.1 and the IANA
+ * registry), 3000-4999 (section 7.4.2). Other codes are reserved or only reported locally.
  */
 export function isSendableCloseCode(code: number): boolean {
   return Number.isInteger(code) &&
@@ -22,14 +20,14 @@ export function isSendableCloseCode(code: number): boolean {
 }
 
 /**
- * The payload of a Close frame.
+ * Encodes the payload of a Close frame.
  *
- * @param code The close code, not checked here.
+ * @param code The close code; not checked here.
  * @param reason The reason.
- * @returns The octets, or `undefined` when the reason is longer than 123 octets of UTF-8.
+ * @returns The bytes, or `undefined` if the reason is longer than 123 bytes of UTF-8.
  */
 export function encodeClose(code: number, reason: string): Uint8Array | undefined {
-  const text = encoder.encode(reason);
+  const text = utf8Encoder.encode(reason);
   if (text.length > MAX_REASON_LENGTH) return undefined;
   const payload = new Uint8Array(2 + text.length);
   payload[0] = code >> 8;
@@ -38,25 +36,56 @@ export function encodeClose(code: number, reason: string): Uint8Array | undefine
   return payload;
 }
 
-/** What a received Close frame says. */
+/** The content of a received Close frame. */
 export interface CloseStatus {
-  /** The close code; 1005 when the frame has none. */
+  /** The close code; 1005 if the frame has no code. */
   code: number;
-  /** The reason, often empty. */
+  /** The reason; often empty. */
   reason: string;
 }
 
 /**
- * Reads the payload of a received Close frame.
+ * Decodes the payload of a received Close frame.
  *
  * @param payload The unmasked payload.
- * @returns What it says, or the code (1002 or 1007) to fail the connection with.
+ * @returns The content, or the code (1002 or 1007) with which to fail the connection.
  */
 export function decodeClose(payload: Uint8Array): CloseStatus | number {
   if (payload.length === 0) return { code: 1005, reason: "" };
-  if (payload.length === 1) return 1002; // section 5.5.1: a body starts with a 2-byte code
+  if (payload.length === 1) return 1002; // section 5.5.1: a non-empty body starts with a 2-byte code
   const code = (payload[0] << 8) | payload[1];
-  if (!isSendableCloseCode(code)) return 1002; // section 7.4.1, 7.4.2
+  if (!isSendableCloseCode(code)) return 1002; // sections 7.4.1 and 7.4.2
   if (!isUtf8(payload, 2)) return 1007; // section 8.1
-  return { code, reason: decoder.decode(payload.subarray(2)) };
+  return { code, reason: utf8Decoder.decode(payload.subarray(2)) };
+}
+
+/**
+ * The closing handshake of a connection (RFC 6455 section 7.1): which Close frame came first, and which have been sent and
+ * received.
+ */
+export class Closing {
+  /** The code of the first Close frame; 1005 if it has no code. */
+  readonly code: number;
+  /** The reason of the first Close frame. */
+  readonly reason: string;
+  /** Whether the peer sent the first Close frame. */
+  readonly byPeer: boolean;
+  /** Whether the program began the handshake. */
+  byProgram = false;
+  /** Whether our Close frame has been sent. */
+  sent = false;
+  /** Whether the peer's Close frame has arrived. */
+  received = false;
+  /** The payload of the peer's Close frame until it is answered. */
+  owed: Uint8Array | undefined = undefined;
+
+  /**
+   * @param status The content of the first Close frame.
+   * @param byPeer Whether the peer sent it.
+   */
+  constructor({ code, reason }: CloseStatus, byPeer: boolean) {
+    this.code = code;
+    this.reason = reason;
+    this.byPeer = byPeer;
+  }
 }

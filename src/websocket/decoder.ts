@@ -1,35 +1,44 @@
 /**
- * Reads frames and joins them to messages (RFC 6455 sections 5.2 to 5.8 and 8.1).
+ * Decodes frames and joins them into messages (RFC 6455 sections 5.2 to 5.8 and 8.1).
  *
  * @module
  */
 
-import { GrowingBuffer, joinBytes, sliceBytes } from "../bytes.ts";
-import { isAscii, mask, rotateKey } from "./mask.ts";
+import { GrowingBuffer, joinBytes, sliceBytes } from "../transport/bytes.ts";
+import { isAscii, mask, rotateKey } from "./masking.ts";
 import { isUtf8, UTF8_ACCEPT, UTF8_REJECT, validateUtf8 } from "./utf8.ts";
 
-/** What a peer may send. One object is shared by all connections of a server. */
+/** The rules for received frames. One object is shared by all connections of a server. */
 export interface DecoderOptions {
-  /** Whether frames have to be masked (we are the server) or must not be (we are the client). */
+  /** Whether frames must be masked (for a server) or must not be (for a client). */
   readonly masked: boolean;
-  /** The most payload octets that a message may have, all its fragments together. */
+  /** The largest message in bytes of payload, including all its fragments. */
   readonly maxLength: number;
 }
 
-/** Receives what the decoder found. The bytes of a message or a control frame lie in `bytes` from `start` to `end`. */
+/** A receiver of decoded messages. The bytes of a message or a control frame are in `bytes` from `start` to `end`. */
 export interface DecoderEvents {
   /**
-   * A whole text (opcode 1, checked to be UTF-8) or binary message (opcode 2). A compressed one is as it travelled, and nothing
-   * about it has been checked.
+   * Called with a complete text message (opcode 1, valid UTF-8) or binary message (opcode 2). A compressed message is passed on
+   * as received, and unchecked.
    *
-   * @param lent Whether the memory is valid during the call only. Otherwise it is the receiver's.
+   * @param lent Whether the memory is valid during the call only. Otherwise it belongs to the receiver.
+   * @param isAscii Whether all bytes are known to be below 0x80; not for a compressed message.
    */
-  onMessage(opcode: number, bytes: Uint8Array, start: number, end: number, compressed: boolean, lent: boolean): void;
-  /** A whole Close, Ping or Pong frame (opcodes 8, 9, 10). The memory is valid during the call only. */
+  onMessage(
+    opcode: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    compressed: boolean,
+    lent: boolean,
+    isAscii?: boolean,
+  ): void;
+  /** Called with a complete Close, Ping or Pong frame (opcodes 8, 9, 10). The memory is valid during the call only. */
   onControl(opcode: number, bytes: Uint8Array, start: number, end: number): void;
-  /** The turn of this connection has been long enough: what is behind waits until `goOn()`. */
+  /** Called when this connection has used up its turn. The remaining bytes wait until `goOn()`. */
   onTurnOver(): void;
-  /** The peer broke a rule: close code and reason. Nothing follows. */
+  /** Called with a close code and a reason when the peer broke a rule. No event follows. */
   onViolation(code: number, reason: string): void;
 }
 
@@ -37,20 +46,20 @@ const MAX_HEADER = 14;
 const MAX_CONTROL_PAYLOAD = 125;
 
 /**
- * So many frames are taken from a chunk before the other connections have their turn. A chunk may hold tens of thousands, and each
- * of them may start a handler.
+ * The number of frames decoded before other connections have their turn. A chunk may contain tens of thousands of frames, each of
+ * which may start a handler.
  */
 const FRAMES_PER_TURN = 2048;
 
-/** The message type while no message has begun. */
+/** The message type while there is no unfinished message. */
 const NONE = 0;
 
 /**
- * Turns the octets of one direction of a connection into messages and control frames, in whatever pieces they arrive.
+ * A decoder for one direction of a connection. It turns bytes, in any number of pieces, into messages and control frames.
  *
- * A message that lies whole in a chunk is unmasked where it is, and lent to the receiver, or given if nothing else is in a chunk
- * that was given. The bytes of any other are collected in one growing array: what a peer can make us hold is the message limit,
- * however small its fragments are.
+ * A message that is complete in one chunk is unmasked in place and lent to the receiver, or given to it if the chunk was given
+ * and contains nothing else. The bytes of any other message are collected in one growing array: a peer can make us hold at most
+ * the message limit, no matter how small its fragments are.
  */
 export class MessageDecoder {
   readonly #options: DecoderOptions;
@@ -58,56 +67,56 @@ export class MessageDecoder {
   readonly #takesCompressed: boolean;
   #stopped = false;
 
-  // What waits while decoding is held up.
+  // Input that waits while decoding is on hold.
   #holding = false;
   #rest: Uint8Array | undefined = undefined;
   #restAt = 0;
 
-  // A header that is cut by the end of a chunk.
+  // A header that is cut off by the end of a chunk.
   #stash: Uint8Array | undefined = undefined;
   #stashed = 0;
 
-  // The frame whose payload is being read; none while `#left` is negative.
+  // The frame whose payload is being read; `#left` is negative if there is no such frame.
   #left = -1;
   #fin = false;
   #opcode = 0;
   #key = 0;
   #rsv1 = false;
 
-  // The message that is being collected. `#type` is its opcode, 0 when there is none.
+  // The message that is being collected. `#type` is its opcode, or 0 if there is no such message.
   #type: number = NONE;
   #compressed = false;
   #message: GrowingBuffer | undefined = undefined;
   #utf8: number = UTF8_ACCEPT;
 
-  // The payload of a control frame that is cut by the end of a chunk.
+  // The payload of a control frame that is cut off by the end of a chunk.
   #control: Uint8Array | undefined = undefined;
   #controlLength = 0;
 
-  /** @param takesCompressed Whether permessage-deflate was agreed: then the bit RSV1 marks compressed messages (RFC 7692). */
+  /** @param takesCompressed Whether permessage-deflate was agreed, so that the bit RSV1 marks compressed messages (RFC 7692). */
   constructor(options: DecoderOptions, events: DecoderEvents, takesCompressed = false) {
     this.#options = options;
     this.#events = events;
     this.#takesCompressed = takesCompressed;
   }
 
-  /** Octets of an unfinished message or frame that are held in memory. */
+  /** The number of bytes of unfinished messages and frames held in memory. */
   get heldBytes(): number {
     return (this.#message?.memory.length ?? 0) + (this.#control?.length ?? 0) + (this.#stash?.length ?? 0) +
       (this.#rest === undefined ? 0 : this.#rest.length - this.#restAt);
   }
 
-  /** Whether the rest of a message, or of a frame, is still to come. */
+  /** Whether a message or frame has begun but is not complete. */
   get isMidMessage(): boolean {
-    return !this.#holding && (this.#left >= 0 || this.#type !== NONE || this.#stashed > 0);
+    return this.#left >= 0 || this.#type !== NONE || (!this.#holding && this.#stashed > 0);
   }
 
-  /** Holds decoding up from inside of `onMessage()`: what comes behind waits until `goOn()`. */
+  /** Puts decoding on hold. Called inside `onMessage()`; the bytes that follow wait until `goOn()`. */
   hold(): void {
     this.#holding = true;
   }
 
-  /** Goes on behind `hold()`. */
+  /** Continues after `hold()` or `onTurnOver()`. */
   goOn(): void {
     this.#holding = false;
     const rest = this.#rest;
@@ -118,14 +127,14 @@ export class MessageDecoder {
   #keep(chunk: Uint8Array, at: number): void {
     if (at >= chunk.length) return;
     const rest = this.#rest;
-    // A second chunk is one that was on its way when reading was paused.
+    // A second chunk was already on its way when reading was paused.
     this.#rest = rest === undefined
       ? sliceBytes(chunk, at, chunk.length)
       : joinBytes([rest.subarray(this.#restAt), chunk.subarray(at)]);
     this.#restAt = 0;
   }
 
-  /** Ends decoding: whatever comes from now on is thrown away. */
+  /** Stops decoding. All further input is dropped. */
   stop(): void {
     this.#stopped = true;
     this.#message =
@@ -136,34 +145,34 @@ export class MessageDecoder {
   }
 
   /**
-   * Takes the next bytes. The frames in them are handed out before it returns, except behind `hold()` and `onTurnOver()`.
+   * Decodes the next bytes. Frames in them are passed on before it returns, except after `hold()` and `onTurnOver()`.
    *
-   * @param chunk The bytes, which are changed. The memory is the caller's again when this returns, unless it is given.
-   * @param at Index of the first one.
-   * @param given Whether the memory is given: a message that is alone in it is handed on as it is.
+   * @param chunk The bytes, which are changed. The caller may reuse the memory when this returns, unless it is given.
+   * @param at The index of the first byte.
+   * @param given Whether the memory is given: a message that is alone in it is passed on without a copy.
    */
   receive(chunk: Uint8Array, at = 0, given = false): void {
     if (this.#holding) this.#keep(chunk, at);
     else this.#decode(chunk, at, given, false);
   }
 
-  /** @param kept Whether the memory is what `#keep()` has made: the rest of it may stay there. */
+  /** @param kept Whether the memory was made by `#keep()`, so that the rest can stay in it. */
   #decode(chunk: Uint8Array, at: number, given: boolean, kept: boolean): void {
-    const first = given && at === 0 && this.#left < 0 && this.#stashed === 0 ? 0 : -1; // where a message that is alone begins
+    const first = given && at === 0 && this.#left < 0 && this.#stashed === 0 ? 0 : -1; // the start of a message that may be alone
     const end = chunk.length;
     let frames = 0;
     while (!this.#stopped) {
-      const isOver = frames === FRAMES_PER_TURN && at < end;
-      if (isOver || this.#holding) {
+      if (this.#holding || (frames === FRAMES_PER_TURN && at < end)) {
         if (kept) this.#rest = chunk, this.#restAt = at;
         else this.#keep(chunk, at);
-        if (isOver && !this.#holding) this.#events.onTurnOver();
-        return;
+        if (this.#holding) return;
+        this.#holding = true; // a chunk that is on its way must wait for the rest of this one
+        return this.#events.onTurnOver();
       }
       if (this.#left < 0) {
         if (at >= end) return;
         at = this.#stashed === 0 ? this.#readHeader(chunk, at, end) : this.#completeHeader(chunk, at, end);
-        if (this.#left < 0) return; // cut, or a violation
+        if (this.#left < 0) return; // cut off, or a violation
       }
       const left = this.#left;
       const opcode = this.#opcode;
@@ -171,7 +180,7 @@ export class MessageDecoder {
       if (end - at >= left) {
         const stop = at + left;
         if (this.#fin && this.#type === NONE && opcode < 8) {
-          // The usual case: a whole message in the chunk.
+          // The common case: a complete message in the chunk.
           const compressed = this.#rsv1;
           let plain: boolean;
           if (this.#options.masked) plain = mask(chunk, at, stop, this.#key) === 0;
@@ -180,7 +189,7 @@ export class MessageDecoder {
             return void this.#violate(1007, "text is not UTF-8"); // section 8.1
           }
           this.#left = -1;
-          this.#events.onMessage(opcode, chunk, at, stop, compressed, frames > 1 || first < 0 || stop < end);
+          this.#events.onMessage(opcode, chunk, at, stop, compressed, frames > 1 || first < 0 || stop < end, plain);
           at = stop;
           continue;
         }
@@ -200,7 +209,7 @@ export class MessageDecoder {
     }
   }
 
-  /** Reads a header at `at`. Returns the index behind it; keeps the octets when the chunk ends before the header does. */
+  /** Reads a header at `at`. Returns the index after it. If the chunk ends first, keeps the bytes. */
   #readHeader(chunk: Uint8Array, at: number, end: number): number {
     const size = this.#parseHeader(chunk, at, end);
     if (size > 0) return at + size;
@@ -211,7 +220,7 @@ export class MessageDecoder {
     return end;
   }
 
-  /** Goes on with a header whose first octets came in an earlier chunk. */
+  /** Continues a header that began in an earlier chunk. */
   #completeHeader(chunk: Uint8Array, at: number, end: number): number {
     const stash = this.#stash!;
     while (at < end) {
@@ -227,7 +236,7 @@ export class MessageDecoder {
     return at;
   }
 
-  /** Parses a header. Returns its size; 0 when octets are missing; -1 after a violation. */
+  /** Parses a header. Returns its size; 0 if bytes are missing; -1 after a violation. */
   #parseHeader(bytes: Uint8Array, at: number, end: number): number {
     if (end - at < 2) return 0;
     const first = bytes[at];
@@ -241,7 +250,7 @@ export class MessageDecoder {
     if ((first & 0x30) !== 0 || (rsv1 && !this.#takesCompressed)) {
       return this.#violate(1002, "a reserved bit is set"); // section 5.2, RSV1-3
     }
-    // RFC 7692 section 6: RSV1 is set on the first frame of a message, and on no other.
+    // RFC 7692 section 6: RSV1 may be set on the first frame of a message only.
     if (rsv1 && (opcode === 0 || opcode > 7)) return this.#violate(1002, "RSV1 is set where no message begins");
     if (opcode > 10 || (opcode > 2 && opcode < 8)) return this.#violate(1002, "the opcode is reserved"); // section 5.2
     if (masked !== this.#options.masked) {
@@ -286,13 +295,13 @@ export class MessageDecoder {
     return size;
   }
 
-  /** The most octets that a message may have on the wire. What does not shrink is a little longer compressed. */
+  /** Returns the largest size of a message on the wire. Compression makes incompressible data slightly longer. */
   #limit(compressed: boolean): number {
     const { maxLength } = this.#options;
     return compressed ? maxLength + Math.floor(maxLength / 1024) + 64 : maxLength;
   }
 
-  /** Unmasks a piece of the current payload in place; returns whether it is pure ASCII. */
+  /** Unmasks a part of the current payload in place. Returns whether it is ASCII. */
   #unmask(chunk: Uint8Array, at: number, stop: number): boolean {
     if (!this.#options.masked) return isAscii(chunk, at, stop);
     const ascii = mask(chunk, at, stop, this.#key) === 0;
@@ -308,7 +317,7 @@ export class MessageDecoder {
     const ascii = this.#unmask(chunk, at, stop);
     const compressed = this.#compressed;
     if (this.#type === 1 && !compressed && !(ascii && this.#utf8 === UTF8_ACCEPT)) {
-      // Octet by octet as they arrive: a bad one fails the connection before the frame is complete (section 8.1).
+      // Validate bytes as they arrive: an invalid byte fails the connection before the frame is complete (section 8.1).
       this.#utf8 = validateUtf8(chunk, at, stop, this.#utf8);
       if (this.#utf8 === UTF8_REJECT) return void this.#violate(1007, "text is not UTF-8");
     }

@@ -1,32 +1,34 @@
 /**
- * Writes frames (RFC 6455 section 5.2).
+ * Encodes frames (RFC 6455 section 5.2).
  *
  * @module
  */
 
-import type { ByteSink } from "../byte_sink.ts";
-import { mask } from "./mask.ts";
+import { utf8Encoder } from "../text.ts";
+import type { ByteSink } from "../transport/bytes.ts";
+import { mask } from "./masking.ts";
 
-const encoder = new TextEncoder();
-
-/** The longest header: 2 octets, 8 of length, 4 of masking key. */
+/** The size of the longest header: 2 bytes, 8 of length, 4 of masking key. */
 const MAX_HEADER = 14;
 
-/** Payloads up to this many bytes are copied behind their header; larger ones go to the sink by themselves. */
+/** The size in bytes up to which a payload is copied after its header; larger ones go to the sink separately. */
 const COPY_LIMIT = 32 * 1024;
 
-/** Texts up to this many UTF-16 units are encoded in place, whatever they hold; longer ones if they turn out to be ASCII. */
+/** The length in UTF-16 units up to which any text is encoded in place; longer texts only if they are ASCII. */
 const IN_PLACE_LIMIT = 8 * 1024;
 
-/** Payloads up to this many octets are copied one by one, which is faster than to make a view for `set()`. */
+/** The size in bytes up to which a payload is copied byte by byte, which is faster than creating a view for `set()`. */
 const SHORT_PAYLOAD = 128;
 
-/** Texts up to this many UTF-16 units are encoded aside, which is faster than to make a view of the right place. */
+/**
+ * The length in UTF-16 units up to which text is encoded into separate memory, which is faster than creating a view of the
+ * sink's.
+ */
 const SHORT_TEXT = 128;
 
 const aside = new Uint8Array(SHORT_TEXT * 3);
 
-/** Writes the header; returns the index behind it. */
+/** Writes a header. Returns the index after it. */
 function writeHeader(
   memory: Uint8Array,
   at: number,
@@ -61,15 +63,15 @@ function writeHeader(
 }
 
 /**
- * Writes a frame whose payload is octets.
+ * Writes a frame with a payload of bytes.
  *
- * @param sink Where to.
- * @param first The first octet: FIN, the reserved bits and the opcode.
- * @param payload Where the payload is. Not changed.
- * @param start Index of its first octet.
- * @param end Index behind its last octet.
- * @param maskingKey The key to mask with, for a client; none for a server.
- * @param stays Whether nobody changes the payload any more: what is large is sent by reference then.
+ * @param sink The sink to write to.
+ * @param first The first byte: FIN, the reserved bits and the opcode.
+ * @param payload The memory that contains the payload. It is not changed.
+ * @param start The index of the first byte of the payload.
+ * @param end The index after the last byte.
+ * @param maskingKey The masking key, for a client; `undefined` for a server.
+ * @param stays Whether the payload never changes; large ones are then sent by reference.
  * @returns The size of the frame in bytes.
  */
 export function writeFrame(
@@ -102,13 +104,13 @@ export function writeFrame(
 }
 
 /**
- * Writes a frame whose payload is a text.
+ * Writes a frame with a payload of text.
  *
- * @param sink Where to.
- * @param first The first octet: FIN, the reserved bits and the opcode.
+ * @param sink The sink to write to.
+ * @param first The first byte: FIN, the reserved bits and the opcode.
  * @param text The text. A lone surrogate becomes U+FFFD.
- * @param maskingKey The key to mask with, for a client; none for a server.
- * @returns The size of the frame in octets.
+ * @param maskingKey The masking key, for a client; `undefined` for a server.
+ * @returns The size of the frame in bytes.
  */
 export function writeTextFrame(sink: ByteSink, first: number, text: string, maskingKey?: number): number {
   const units = text.length;
@@ -117,18 +119,18 @@ export function writeTextFrame(sink: ByteSink, first: number, text: string, mask
       const size = writeAscii(sink, first, text);
       if (size !== 0) return size;
     }
-    const payload = encoder.encode(text);
+    const payload = utf8Encoder.encode(text);
     return writeFrame(sink, first, payload, 0, payload.length, maskingKey, true);
   }
   if (units <= SHORT_TEXT) {
-    const { written } = encoder.encodeInto(text, aside);
+    const { written } = utf8Encoder.encodeInto(text, aside);
     return writeFrame(sink, first, aside, 0, written, maskingKey);
   }
-  // Between 129 and 24,576 octets in UTF-8: the header has a length of 16 bits.
+  // From 129 to 24,576 bytes of UTF-8: the header has a 16-bit length.
   const at = sink.reserve(MAX_HEADER + units * 3);
   const memory = sink.memory;
   const body = at + (maskingKey === undefined ? 4 : 8);
-  const length = encoder.encodeInto(text, memory.subarray(body)).written;
+  const length = utf8Encoder.encodeInto(text, memory.subarray(body)).written;
   writeHeader(memory, at, first, length, maskingKey);
   if (maskingKey !== undefined) mask(memory, body, body + length, maskingKey);
   const size = body + length - at;
@@ -136,25 +138,25 @@ export function writeTextFrame(sink: ByteSink, first: number, text: string, mask
   return size;
 }
 
-/** Writes a frame of a text that takes an octet for each unit, as long as it is one; returns 0, and has sent nothing, if not. */
+/** Writes a frame of a text if the text is ASCII. Otherwise returns 0, having sent nothing. */
 function writeAscii(sink: ByteSink, first: number, text: string): number {
   const units = text.length;
   const at = sink.reserve(MAX_HEADER + units);
-  const body = at + 4; // above 125 and below 64 Ki: a length of 16 bits
-  const { read } = encoder.encodeInto(text, sink.memory.subarray(body, body + units));
-  if (read < units) return 0; // what is not ASCII takes more octets than units
+  const body = at + 4; // above 125 and below 64 Ki: a 16-bit length
+  const { read } = utf8Encoder.encodeInto(text, sink.memory.subarray(body, body + units));
+  if (read < units) return 0; // not ASCII: more bytes than units
   writeHeader(sink.memory, at, first, units, undefined);
   sink.commit(4 + units);
   return 4 + units;
 }
 
-/** Frames up to this many octets are copied where they are sent; larger ones travel by reference. */
+/** The size in bytes up to which a shared frame is copied; larger ones are sent by reference. */
 const SHARED_COPY_LIMIT = 1024;
 
 /**
- * Makes a frame that is sent to many, without a masking key.
+ * Creates a frame that is sent to many connections, without a masking key.
  *
- * @param first The first octet: FIN, the reserved bits and the opcode.
+ * @param first The first byte: FIN, the reserved bits and the opcode.
  * @param payload The payload.
  */
 export function frameBytes(first: number, payload: Uint8Array): Uint8Array {
@@ -164,9 +166,9 @@ export function frameBytes(first: number, payload: Uint8Array): Uint8Array {
   return memory.subarray(0, body + payload.length);
 }
 
-/** Sends a whole frame that others get too. It is not changed. */
+/** Sends a complete frame that other connections also get. It must never change. */
 export function writeShared(sink: ByteSink, frame: Uint8Array): void {
-  if (frame.length > SHARED_COPY_LIMIT) return sink.append(frame);
+  if (frame.length > SHARED_COPY_LIMIT) return sink.append(frame, true);
   const at = sink.reserve(frame.length);
   sink.memory.set(frame, at);
   sink.commit(frame.length);

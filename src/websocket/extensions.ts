@@ -4,29 +4,27 @@
  * @module
  */
 
-/** A parameter of an extension: a name, and a value if it has one. */
+import { isTokenByte } from "../http/request_head.ts";
+
+/** A parameter of an extension, with an optional value. */
 export interface ExtensionParameter {
-  /** The name, as it was written. */
+  /** The name, as written. */
   readonly name: string;
   /** The value without quotes and escapes, or `undefined`. It is never empty. */
   readonly value: string | undefined;
 }
 
-/** One extension that a client offers or a server answers. */
+/** An extension that a client offers or a server chooses. */
 export interface Extension {
-  /** The name, as it was written. */
+  /** The name, as written. */
   readonly name: string;
-  /** The parameters in their order, those that occur twice or that nobody knows included. */
+  /** The parameters in their order, including repeated and unknown ones. */
   readonly parameters: readonly ExtensionParameter[];
 }
 
-/** Characters of a token (RFC 9110 section 5.6.2): 1, others: 0. */
-const TOKEN = new Uint8Array(128);
-for (const c of "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") TOKEN[c.charCodeAt(0)] = 1;
-
 const TAB = 9, SPACE = 32, QUOTE = 34, COMMA = 44, SEMICOLON = 59, EQUALS = 61, BACKSLASH = 92;
 
-/** A place in a header. Every character is looked at a fixed number of times. */
+/** A position in a header. Every character is read a fixed number of times. */
 class Cursor {
   #text: string;
   #at = 0;
@@ -46,7 +44,7 @@ class Cursor {
     }
   }
 
-  /** Takes one character, if it comes next, and the space on both sides of it. */
+  /** Takes a character, if it is next, and the space on both sides of it. */
   take(character: number): boolean {
     this.skipSpace();
     if (this.#text.charCodeAt(this.#at) !== character) return false;
@@ -55,14 +53,14 @@ class Cursor {
     return true;
   }
 
-  /** The token that comes next; empty if there is none. */
+  /** Takes the next token. Returns an empty string if there is no token. */
   token(): string {
     const start = this.#at;
-    while (TOKEN[this.#text.charCodeAt(this.#at)] === 1) this.#at++;
+    while (isTokenByte(this.#text.charCodeAt(this.#at))) this.#at++;
     return this.#text.slice(start, this.#at);
   }
 
-  /** The value behind an equals sign; empty if it is malformed: a value in quotes has to be a token too. */
+  /** Takes the value after an equals sign. Returns an empty string if it is malformed: a quoted value must be a token too. */
   value(): string {
     if (this.#text.charCodeAt(this.#at) !== QUOTE) return this.token();
     let value = "";
@@ -70,7 +68,7 @@ class Cursor {
       let c = this.#text.charCodeAt(this.#at);
       if (c === QUOTE) break;
       if (c === BACKSLASH) c = this.#text.charCodeAt(++this.#at);
-      if (TOKEN[c] !== 1) return ""; // also at the end of the text
+      if (!isTokenByte(c)) return ""; // also at the end of the text
       value += String.fromCharCode(c);
     }
     this.#at++;
@@ -79,10 +77,10 @@ class Cursor {
 }
 
 /**
- * Reads a `Sec-WebSocket-Extensions` header. Several headers are to be joined with commas.
+ * Parses a `Sec-WebSocket-Extensions` header. Join several headers with commas.
  *
  * @param header The value of the header.
- * @returns At least one extension, in the order of the header, or `undefined` when it is malformed.
+ * @returns At least one extension, in the order of the header, or `undefined` if the header is malformed.
  */
 export function parseExtensions(header: string): Extension[] | undefined {
   const cursor = new Cursor(header);

@@ -1,23 +1,25 @@
 /**
- * `Frame` and `CloseFrame`, Swoole's picture of what travels over a WebSocket.
+ * `Frame` and `CloseFrame`, Swoole's classes for WebSocket frames.
  *
  * @module
  */
 
-import { sliceBytes, viewBytes } from "../bytes.ts";
+import { sliceBytes, viewBytes } from "../transport/bytes.ts";
+import { latin1 } from "../transport/current_runtime.ts";
 import {
   SWOOLE_WEBSOCKET_FLAG_FIN,
   WEBSOCKET_CLOSE_NORMAL,
+  WEBSOCKET_OPCODE_BINARY,
   WEBSOCKET_OPCODE_CLOSE,
   WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
-import { type Outgoing, packFrame, unpackFrame } from "./pack.ts";
-
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+import { checkOutgoing, checkOutgoingClose, type Outgoing } from "./outgoing.ts";
+import { packFrame, unpackFrame } from "./pack.ts";
+import { describeUnsendable, notTransferred, transferred } from "../values.ts";
+import { utf8Decoder, utf8Encoder } from "../text.ts";
 
 /**
- * A frame: a message that arrived, or one to push (Swoole page "WebSocket\Server", `Swoole\WebSocket\Frame`).
+ * A frame: a received message, or a message to push (Swoole page "WebSocket\Server", `Swoole\WebSocket\Frame`).
  *
  * @example Answer a ping by hand
  * ```ts
@@ -30,52 +32,78 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
  * ```
  */
 export class Frame {
-  /** The connection that the frame came from; 0 for a frame that a program made. Ignored by `push()`. */
+  /** The connection that the frame came from; 0 if the program made the frame. Ignored by `push()`. */
   fd = 0;
-  /** The frame type, one of the `WEBSOCKET_OPCODE_*` numbers. */
-  opcode: number = WEBSOCKET_OPCODE_TEXT;
   /** A sum of `SWOOLE_WEBSOCKET_FLAG_*`: 33 (FIN and MASK) on a message from a client. */
   flags: number = SWOOLE_WEBSOCKET_FLAG_FIN;
   /**
-   * Whether the frame ends its message. Received messages are always whole (`true`); `null`, the default, leaves the decision
-   * to `flags`.
+   * Whether the frame ends its message. Received messages are always complete (`true`). With `null`, the default, `flags`
+   * decides.
    */
   finish: boolean | null = null;
 
-  // The payload: bytes, decoded text, or both once one was made from the other.
+  #opcode: number | undefined = undefined;
+  // The payload: bytes, text, or both once one was made from the other.
   #text: string | undefined = "";
   #bytes: Uint8Array | undefined = undefined;
   #start = 0;
   #end = 0;
-  #lent = false; // the bytes are in memory that others will use
+  #lent = false; // the memory of the bytes will be reused
+  #isKnownText = false; // the bytes are UTF-8 and were never given to the program
+  #isAscii = false; // of known text: all bytes are below 0x80
+
+  /** The frame type, one of the `WEBSOCKET_OPCODE_*` numbers. Unless set, binary if `data` is bytes, otherwise text. */
+  get opcode(): number {
+    if (this.#opcode !== undefined) return this.#opcode;
+    return this.#text === undefined ? WEBSOCKET_OPCODE_BINARY : WEBSOCKET_OPCODE_TEXT;
+  }
+
+  set opcode(opcode: number) {
+    this.#opcode = opcode;
+  }
 
   /**
-   * The payload: a `string` for text, a `Uint8Array` for every other opcode. Text is decoded when it is first read.
+   * The payload: a `string` for text, a `Uint8Array` for every other opcode. Text is decoded when it is first read. A number that
+   * is assigned is converted to text.
+   *
+   * @throws {TypeError} If a value of another type is assigned, or bytes whose buffer has been transferred.
    */
   get data(): string | Uint8Array {
     const bytes = this.#bytes;
-    if (bytes === undefined || (this.opcode === WEBSOCKET_OPCODE_TEXT && this.#text !== undefined)) return this.#text!;
-    if (this.opcode === WEBSOCKET_OPCODE_TEXT) return this.#text = decodeText(bytes, this.#start, this.#end);
+    const opcode = this.opcode;
+    if (bytes === undefined || (opcode === WEBSOCKET_OPCODE_TEXT && this.#text !== undefined)) return this.#text!;
+    if (opcode === WEBSOCKET_OPCODE_TEXT) return this.#text = this.#decode(bytes);
     return this.bytes;
   }
 
-  set data(data: string | Uint8Array) {
-    if (typeof data === "string") {
-      this.#text = data;
+  set data(data: string | number | Uint8Array) {
+    if (typeof data === "string" || typeof data === "number") {
+      this.#text = String(data);
       this.#bytes = undefined;
-    } else {
+    } else if (data instanceof Uint8Array) {
+      if (data.length === 0) notTransferred(data, "set the data of a frame to");
       this.#text = undefined;
+      this.#isKnownText = false;
       this.#own(data);
+    } else {
+      throw new TypeError(`Cannot set the data of a frame to ${describeUnsendable(data)}`);
     }
   }
 
-  /** The payload's bytes, whatever the opcode. The memory is yours: it may be changed, kept, and transferred to a worker. */
+  /** The bytes of the payload, for any opcode. The memory is yours: you may change it, keep it, and transfer it to a worker. */
   get bytes(): Uint8Array {
     const bytes = this.#bytes;
-    if (bytes === undefined) this.#own(this.#text === "" ? new Uint8Array(0) : encoder.encode(this.#text));
+    this.#isKnownText = false; // the program may change them
+    if (bytes === undefined) this.#own(this.#text === "" ? new Uint8Array(0) : utf8Encoder.encode(this.#text));
     else if (this.#lent || isMuchLarger(bytes, this.#end - this.#start)) this.#own(sliceBytes(bytes, this.#start, this.#end));
     else if (this.#start > 0 || this.#end < bytes.length) this.#own(viewBytes(bytes, this.#start, this.#end));
     return this.#bytes!;
+  }
+
+  #decode(bytes: Uint8Array): string {
+    const start = this.#start, end = this.#end;
+    if (this.#isAscii && this.#isKnownText && end - start <= LATIN1_LIMIT) return latin1(bytes, start, end);
+    return decodeText(bytes, start, end);
   }
 
   #own(bytes: Uint8Array): void {
@@ -86,24 +114,24 @@ export class Frame {
   }
 
   /**
-   * The frame as octets, as `pack()` makes them; in Swoole this is `(string) $frame`.
+   * Returns the frame as bytes, as `pack()` does; `(string) $frame` in Swoole.
    *
-   * @throws {RangeError} As `pack()`.
+   * @throws {RangeError} As `pack()` does.
    */
   toBytes(): Uint8Array {
     return Frame.pack(this);
   }
 
-  /** What `JSON.stringify()` sees: the five properties, in Swoole's order. */
+  /** Returns the five properties, in Swoole's order, for `JSON.stringify()`. */
   toJSON(): { fd: number; data: string | Uint8Array; opcode: number; flags: number; finish: boolean | null } {
     return { fd: this.fd, data: this.data, opcode: this.opcode, flags: this.flags, finish: this.finish };
   }
 
   /**
-   * Packs a payload or a frame into octets. See {@linkcode WebSocketServer.pack}.
+   * Packs a payload or a frame into bytes. See {@linkcode WebSocketServer.pack}.
    *
-   * @returns The octets.
-   * @throws {RangeError} For an opcode, a length or a close code that may not be sent.
+   * @returns The bytes.
+   * @throws {RangeError} If the opcode, the length, the close code or the text must not be sent.
    *
    * @example
    * ```ts
@@ -113,15 +141,22 @@ export class Frame {
    * assertEquals(Frame.pack("hi"), new Uint8Array([0x81, 0x02, 0x68, 0x69]));
    * ```
    */
-  static pack(data: string | Uint8Array | Frame, opcode?: number, flags?: number | boolean): Uint8Array {
-    return packFrame(data, opcode, flags);
+  static pack(data: string | number | Uint8Array | Frame, opcode?: number, flags?: number | boolean): Uint8Array {
+    const frame = readOutgoing(data, opcode, flags);
+    if (frame !== undefined) return packFrame(frame);
+    const type = data instanceof Frame ? data.opcode : opcode;
+    throw new RangeError(
+      type === WEBSOCKET_OPCODE_TEXT
+        ? "Cannot pack the frame: a text has to be UTF-8; bytes are binary unless the opcode says that they are text"
+        : `Cannot pack the frame: opcode ${type}, its length or its close code may not be sent`,
+    );
   }
 
   /**
-   * Unpacks one frame from octets. See {@linkcode WebSocketServer.unpack}.
+   * Unpacks one frame from bytes. See {@linkcode WebSocketServer.unpack}.
    *
-   * @param maxLength The largest message that is inflated, in octets; 2 MiB unless given.
-   * @returns The frame, a `CloseFrame` for opcode 8, or `false` when the octets are no whole frame.
+   * @param maxLength The largest inflated message, in bytes; the default is 2 MiB.
+   * @returns The frame, a `CloseFrame` for opcode 8, or `false` if the bytes are not a complete frame.
    *
    * @example
    * ```ts
@@ -134,12 +169,22 @@ export class Frame {
    * ```
    */
   static unpack(bytes: Uint8Array, maxLength?: number): Frame | CloseFrame | false {
-    return unpackFrame(bytes, maxLength);
+    const unpacked = unpackFrame(bytes, maxLength);
+    if (unpacked === false) return false;
+    const { opcode, flags, finish, payload } = unpacked;
+    const frame = opcode === WEBSOCKET_OPCODE_CLOSE ? closeFrameOf(payload) : new Frame();
+    frame.opcode = opcode;
+    frame.flags = flags;
+    frame.finish = finish;
+    frame.data = payload;
+    return frame;
   }
 
-  // The bytes of a received message stay where they are; those that are lent, until `settle()` only.
-  /** Makes the frame of a received message. @internal */
-  static received(
+  // What follows is for this library. TypeScript hides private members from programs, and checks names in brackets:
+  // `Frame["settle"](frame)`.
+
+  /** Creates the frame of a received message. The bytes are not copied. Lent bytes are valid only until `settle()`. */
+  private static received(
     fd: number,
     opcode: number,
     flags: number,
@@ -147,45 +192,58 @@ export class Frame {
     start: number,
     end: number,
     lent: boolean,
+    isAscii = false,
   ): Frame {
     const frame = new Frame();
     frame.fd = fd;
-    frame.opcode = opcode;
+    frame.#opcode = opcode;
     frame.flags = flags;
     frame.finish = true;
     frame.#text = undefined;
+    frame.#isKnownText = opcode === WEBSOCKET_OPCODE_TEXT;
     frame.#bytes = bytes;
     frame.#start = start;
     frame.#end = end;
     frame.#lent = lent;
+    frame.#isAscii = isAscii;
     return frame;
   }
 
-  /** About how much memory its payload takes: octets, or units of text. @internal */
-  static sizeOf(frame: Frame): number {
+  /** Returns the approximate size of the payload, in bytes or UTF-16 units. */
+  private static sizeOf(frame: Frame): number {
     return frame.#bytes === undefined ? frame.#text!.length : frame.#end - frame.#start;
   }
 
-  /** Gives a received frame memory of its own: whoever lent it is going to use it again. @internal */
-  static settle(frame: Frame): void {
+  /** Copies lent bytes of a received frame, because their memory is about to be reused. */
+  private static settle(frame: Frame): void {
     if (!frame.#lent) return;
     if (frame.#text === undefined) frame.#own(sliceBytes(frame.#bytes!, frame.#start, frame.#end));
-    else frame.#bytes = undefined, frame.#lent = false; // valid UTF-8: its text says all
+    else frame.#bytes = undefined, frame.#lent = false; // valid UTF-8: the text is enough
   }
 
-  /** The same for a frame that is going to wait; it does not keep a chunk alive that is much larger. @internal */
-  static store(frame: Frame): void {
+  /** Prepares a frame for a queue: copies bytes that are lent, or that would keep a much larger chunk alive. */
+  private static store(frame: Frame): void {
     const bytes = frame.#bytes;
     if (bytes === undefined) return;
     if (frame.#lent || isMuchLarger(bytes, frame.#end - frame.#start)) frame.#own(sliceBytes(bytes, frame.#start, frame.#end));
   }
 
-  /** What is sent of a frame: its text as long as there are no octets. @internal */
-  static outgoing(frame: Frame, flags: number): Outgoing {
+  /** Reports whether the bytes are known to be UTF-8. */
+  private static isKnownText(frame: Frame): boolean {
+    return frame.#isKnownText;
+  }
+
+  /**
+   * Returns the frame in the form that is sent: its text, unless it has bytes.
+   *
+   * @param work What is to be done with it, for the error if the buffer of the bytes has been transferred.
+   */
+  private static outgoing(frame: Frame, flags: number, work: string): Outgoing {
     const { opcode } = frame;
     const text = frame.#text;
     const bytes = frame.#bytes;
     if (bytes === undefined) return { opcode, flags, payload: text!, start: 0, end: text!.length };
+    if (bytes.length < frame.#end) throw transferred(work);
     return { opcode, flags, payload: bytes, start: frame.#start, end: frame.#end };
   }
 }
@@ -193,7 +251,7 @@ export class Frame {
 /**
  * A Close frame (Swoole page "WebSocket\Server", `Swoole\WebSocket\CloseFrame`).
  *
- * @example Close with a code and a reason of one's own
+ * @example Close with a code and a reason
  * ```ts
  * import { CloseFrame } from "@sluice/server";
  * import { assertEquals } from "@std/assert";
@@ -205,28 +263,88 @@ export class Frame {
  * ```
  */
 export class CloseFrame extends Frame {
-  /** Always `WEBSOCKET_OPCODE_CLOSE`, unless the program changes it. */
-  override opcode: number = WEBSOCKET_OPCODE_CLOSE;
-  /** The close code, 1000 unless set; 1000 too when the peer gave none. */
+  /** The close code; 1000 unless set, or if the peer sent no code. */
   code: number = WEBSOCKET_CLOSE_NORMAL;
-  /** The reason: at most 123 octets of UTF-8. */
+  /** The reason: at most 123 bytes of UTF-8. */
   reason = "";
+
+  /** Creates a frame whose `opcode` is `WEBSOCKET_OPCODE_CLOSE`. */
+  constructor() {
+    super();
+    this.opcode = WEBSOCKET_OPCODE_CLOSE;
+  }
 }
 
-/** Whether a small payload would keep a large chunk alive. */
+/** Creates a `CloseFrame` with the code and reason in a payload; 1000 and no reason if it is too short for a code. */
+export function closeFrameOf(payload: Uint8Array): CloseFrame {
+  const frame = new CloseFrame();
+  if (payload.length > 1) {
+    frame.code = (payload[0] << 8) | payload[1];
+    frame.reason = utf8Decoder.decode(payload.subarray(2));
+  }
+  return frame;
+}
+
+/**
+ * Reads the arguments of `pack()` as Swoole does, and checks whether RFC 6455 allows sending them.
+ *
+ * @param opcode The frame type; the default is binary for bytes, text for everything else.
+ * @param others What may be sent beside strings, numbers and bytes, for the error.
+ * @returns `undefined` if the frame cannot be sent: an opcode other than 0, 1, 2, 8, 9, 10, a text that is not UTF-8, a control
+ * payload above 125 bytes, or a close code that must not be sent.
+ * @throws {TypeError} If `data` has another type, or its buffer has been transferred.
+ */
+export function readOutgoing(
+  data: string | number | Uint8Array | Frame,
+  opcode?: number,
+  flags: number | boolean = SWOOLE_WEBSOCKET_FLAG_FIN,
+  others = "or a Frame",
+): Outgoing | undefined {
+  if (typeof data === "string" && (opcode === WEBSOCKET_OPCODE_TEXT || opcode === undefined)) { // the common case
+    return { opcode: WEBSOCKET_OPCODE_TEXT, flags: Number(flags), payload: data, start: 0, end: data.length };
+  }
+  let frame: Outgoing;
+  if (data instanceof Frame) {
+    // The other arguments are ignored; `finish`, if set, overrides the flag.
+    const { finish } = data;
+    frame = Frame["outgoing"](data, finish === null ? data.flags : finish ? data.flags | 1 : data.flags & ~1, "send");
+    if (frame.opcode !== WEBSOCKET_OPCODE_CLOSE) return checkOutgoing(frame, Frame["isKnownText"](data));
+  } else if (typeof data === "string") {
+    frame = { opcode: opcode ?? WEBSOCKET_OPCODE_TEXT, flags: Number(flags), payload: data, start: 0, end: data.length };
+  } else if (data instanceof Uint8Array) {
+    if (data.length === 0) notTransferred(data, "send");
+    frame = { opcode: opcode ?? WEBSOCKET_OPCODE_BINARY, flags: Number(flags), payload: data, start: 0, end: data.length };
+  } else if (typeof data === "number") {
+    return readOutgoing(String(data), opcode, flags, others);
+  } else {
+    throw new TypeError(`Cannot send ${describeUnsendable(data, others)}`);
+  }
+  if (frame.opcode !== WEBSOCKET_OPCODE_CLOSE) return checkOutgoing(frame, false);
+  if (data instanceof CloseFrame) return checkOutgoingClose(frame, data.code, data.reason);
+  const reason = typeof data === "string" ? data : data instanceof Uint8Array ? utf8Decoder.decode(data) : "";
+  return checkOutgoingClose(frame, WEBSOCKET_CLOSE_NORMAL, reason);
+}
+
+/** Reports whether a small payload would keep a large chunk alive. */
 function isMuchLarger({ buffer }: Uint8Array, size: number): boolean {
   return buffer.byteLength > 2 * size + 128;
 }
 
-/** Texts up to this many octets are decoded aside: no view of the received chunk is made, which would be garbage at once. */
+/**
+ * The size in bytes up to which text is copied before it is decoded. This avoids a view of the chunk that would be garbage at
+ * once.
+ */
 const SHORT_TEXT = 128;
+
+/** The size in bytes up to which ASCII is decoded as Latin-1. For long texts the decoder of UTF-8 is as fast, and easier on memory. */
+const LATIN1_LIMIT = 4096;
 
 const aside = new Uint8Array(SHORT_TEXT);
 const asideViews: Uint8Array[] = Array.from({ length: SHORT_TEXT + 1 }, (_, length) => aside.subarray(0, length));
 
 function decodeText(bytes: Uint8Array, start: number, end: number): string {
   const length = end - start;
-  if (length > SHORT_TEXT) return decoder.decode(bytes.subarray(start, end));
+  if (length > SHORT_TEXT) return utf8Decoder.decode(bytes.subarray(start, end));
   for (let i = 0; i < length; i++) aside[i] = bytes[start + i];
-  return decoder.decode(asideViews[length]);
+  return utf8Decoder.decode(asideViews[length]);
 }

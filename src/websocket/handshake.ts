@@ -1,15 +1,17 @@
 /**
- * The opening handshake: what a server checks and answers, what a client checks of the answer (RFC 6455 sections 4.1 and 4.2).
+ * The opening handshake: how a server checks and answers a request, and how a client checks the response (RFC 6455 sections 4.1
+ * and 4.2).
  *
  * @module
  */
 
+import { hasToken, splitList } from "../http/field_values.ts";
+import { nativeSha1 } from "../transport/current_runtime.ts";
 import { isAllowedOrigin } from "./origin.ts";
-import { sha1 } from "./sha1.ts";
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/** The parts of a request that the handshake depends on. Header names are in lower case. */
+/** The parts of a request that matter for the handshake. Header names are in lower case. */
 export interface HandshakeRequest {
   /** The method. */
   readonly method: string;
@@ -19,39 +21,25 @@ export interface HandshakeRequest {
   readonly header: Readonly<Record<string, string>>;
 }
 
-/** Why a handshake is refused: an HTTP status and a reason for people. */
+/** The refusal of a handshake: an HTTP status, and a reason for people. */
 export interface HandshakeRefusal {
-  /** 400, 403 or 426. */
+  /** The status: 400, 403 or 426. */
   readonly status: number;
-  /** One sentence. */
+  /** The reason, in one sentence. */
   readonly reason: string;
 }
 
 /**
- * The value of `Sec-WebSocket-Accept` (RFC 6455 section 4.2.2, step 5.4).
+ * Computes the value of `Sec-WebSocket-Accept` (RFC 6455 section 4.2.2, step 5.4).
  *
  * @param key The value of `Sec-WebSocket-Key`.
  * @returns 28 characters of base64.
  */
 export function acceptFor(key: string): string {
-  return btoa(String.fromCharCode(...sha1(key + GUID)));
+  return nativeSha1?.(key + GUID) ?? btoa(String.fromCharCode(...sha1(key + GUID)));
 }
 
-/** Tells whether a header's comma-separated list has a token, in any letter case. */
-export function hasToken(list: string | undefined, token: string): boolean {
-  if (list === undefined || list.length < token.length) return false;
-  if (!list.includes(",")) return list.trim().toLowerCase() === token;
-  for (const item of list.split(",")) if (item.trim().toLowerCase() === token) return true;
-  return false;
-}
-
-/** Tells whether a request wants to become a WebSocket: `Upgrade` names it, in any letter case. */
-export function isUpgrade(request: HandshakeRequest): boolean {
-  const upgrade = request.header["upgrade"];
-  return upgrade !== undefined && hasToken(upgrade, "websocket");
-}
-
-/** Tells whether a key is base64 of 16 octets: 22 characters, of which the last holds 2 bits, and `==`. */
+/** Reports whether a key is base64 of 16 bytes: 22 characters, the last of which holds 2 bits, and `==`. */
 function isKey(key: string | undefined): boolean {
   if (key === undefined || key.length !== 24 || key[22] !== "=" || key[23] !== "=" || !"AQgw".includes(key[21])) return false;
   for (let i = 0; i < 21; i++) {
@@ -63,12 +51,12 @@ function isKey(key: string | undefined): boolean {
 }
 
 /**
- * Checks a client's handshake (RFC 6455 section 4.2.1).
+ * Checks the handshake of a client (RFC 6455 section 4.2.1).
  *
- * @param request A request for which `isUpgrade()` holds.
- * @param origins Which pages may connect: `"same-origin"`, `"*"`, an origin, or a list of them. A request without `Origin` does not
- * come from a page and passes.
- * @returns `undefined` when it is right, otherwise how to refuse it.
+ * @param request A request for which `isUpgrade()` is `true`.
+ * @param origins The pages that may connect: `"same-origin"`, `"*"`, an origin, or a list of these. A request without `Origin` is
+ * not sent by a page, and passes.
+ * @returns `undefined` if the handshake is valid, otherwise the refusal.
  */
 export function checkHandshake(request: HandshakeRequest, origins: string | readonly string[]): HandshakeRefusal | undefined {
   const { header } = request;
@@ -76,7 +64,7 @@ export function checkHandshake(request: HandshakeRequest, origins: string | read
   if (request.version !== "1.1") return { status: 400, reason: "a WebSocket handshake needs HTTP/1.1" };
   if (!hasToken(header["connection"], "upgrade")) return { status: 400, reason: "the Connection header lacks Upgrade" };
   if (header["sec-websocket-version"] !== "13") return { status: 426, reason: "only WebSocket version 13 is spoken here" };
-  if (!isKey(header["sec-websocket-key"])) return { status: 400, reason: "Sec-WebSocket-Key is not 16 octets in base64" };
+  if (!isKey(header["sec-websocket-key"])) return { status: 400, reason: "Sec-WebSocket-Key is not 16 bytes in base64" };
   const origin = header["origin"];
   if (origin !== undefined && !isAllowedOrigin(origin, header["host"], origins)) {
     return { status: 403, reason: "pages of this origin may not connect" }; // section 10.2
@@ -88,20 +76,20 @@ export function checkHandshake(request: HandshakeRequest, origins: string | read
  * Chooses the subprotocol (RFC 6455 section 4.2.2, step 5.5).
  *
  * @param offered The client's `Sec-WebSocket-Protocol`, if any.
- * @param supported What the server speaks.
- * @returns The first of the client's list that the server speaks, or `undefined`: then the answer names none.
+ * @param supported The subprotocols of the server.
+ * @returns The first of the client's subprotocols that the server supports; `undefined` if the response must not name one.
  */
 export function chooseSubprotocol(offered: string | undefined, supported: readonly string[]): string | undefined {
   if (offered === undefined) return undefined;
-  return offered.split(",").map((name) => name.trim()).find((name) => name !== "" && supported.includes(name));
+  return splitList(offered).find((name) => supported.includes(name));
 }
 
 /**
- * The header fields of a server's answer with 101 (RFC 6455 section 4.2.2, step 5).
+ * Returns the header fields of a 101 response (RFC 6455 section 4.2.2, step 5).
  *
- * @param header The header fields of a request that `checkHandshake()` found right.
- * @param subprotocols What the server speaks: the answer names one of them, or none.
- * @param extensions What was agreed beyond that, as the value of `Sec-WebSocket-Extensions`.
+ * @param header The header fields of a request that passed `checkHandshake()`.
+ * @param subprotocols The subprotocols of the server, of which the response names at most one.
+ * @param extensions The agreed extensions, as the value of `Sec-WebSocket-Extensions`.
  */
 export function answerFields(
   header: Readonly<Record<string, string>>,
@@ -121,12 +109,12 @@ export function answerFields(
   return fields;
 }
 
-/** A fresh value for `Sec-WebSocket-Key`: 16 random octets in base64 (RFC 6455 section 4.1). */
+/** Creates a value for `Sec-WebSocket-Key`: 16 random bytes in base64 (RFC 6455 section 4.1). */
 export function makeKey(): string {
   return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16))));
 }
 
-/** The parts of a server's answer that a client checks. Header names are in lower case. */
+/** The parts of a server's response that a client checks. Header names are in lower case. */
 export interface HandshakeAnswer {
   /** The status. */
   readonly status: number;
@@ -135,13 +123,13 @@ export interface HandshakeAnswer {
 }
 
 /**
- * Checks a server's answer (RFC 6455 section 4.1, the client's steps 1 to 6).
+ * Checks the response of a server (RFC 6455 section 4.1, the client's steps 1 to 6).
  *
- * @param answer The head of the answer.
+ * @param answer The head of the response.
  * @param key The `Sec-WebSocket-Key` of the request.
  * @param offered The subprotocols that the request offered.
- * @param extended Whether the request offered extensions; the answer to that is left to the caller.
- * @returns `undefined` when the connection is a WebSocket now, otherwise what is wrong.
+ * @param extended Whether the request offered extensions. The caller must check which ones the server chose.
+ * @returns `undefined` if the connection is now a WebSocket, otherwise a description of the error.
  */
 export function checkAnswer(
   answer: HandshakeAnswer,
@@ -158,4 +146,53 @@ export function checkAnswer(
   const protocol = header["sec-websocket-protocol"];
   if (protocol !== undefined && !offered.includes(protocol)) return "the server chose a subprotocol that was not offered";
   return undefined;
+}
+
+/**
+ * Computes the SHA-1 digest (FIPS 180-4) of an ASCII text. Web Crypto only offers it asynchronously, and a handshake is answered in
+ * the turn that read it. The digest proves that the peer speaks WebSocket; no secret depends on it.
+ *
+ * @param text The text; all characters must be below U+0080.
+ * @returns 20 bytes.
+ */
+export function sha1(text: string): Uint8Array {
+  const blocks = (text.length + 9 + 63) >> 6;
+  const words = new Uint32Array(blocks * 16);
+  for (let i = 0; i < text.length; i++) words[i >> 2] |= text.charCodeAt(i) << (24 - (i & 3) * 8);
+  words[text.length >> 2] |= 0x80 << (24 - (text.length & 3) * 8);
+  words[words.length - 1] = text.length * 8;
+
+  let h0 = 0x67452301, h1 = 0xefcdab89 | 0, h2 = 0x98badcfe | 0, h3 = 0x10325476, h4 = 0xc3d2e1f0 | 0;
+  const w = new Int32Array(80);
+  for (let block = 0; block < words.length; block += 16) {
+    for (let t = 0; t < 16; t++) w[t] = words[block + t];
+    for (let t = 16; t < 80; t++) {
+      const x = w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16];
+      w[t] = (x << 1) | (x >>> 31);
+    }
+    let a = h0, b = h1, c = h2, d = h3, e = h4;
+    for (let t = 0; t < 80; t++) {
+      const f = t < 20
+        ? ((b & c) | (~b & d)) + 0x5a827999
+        : t < 40
+        ? (b ^ c ^ d) + 0x6ed9eba1
+        : t < 60
+        ? ((b & c) | (b & d) | (c & d)) + 0x8f1bbcdc
+        : (b ^ c ^ d) + 0xca62c1d6;
+      const next = (((a << 5) | (a >>> 27)) + f + e + w[t]) | 0;
+      e = d;
+      d = c;
+      c = (b << 30) | (b >>> 2);
+      b = a;
+      a = next;
+    }
+    h0 = (h0 + a) | 0;
+    h1 = (h1 + b) | 0;
+    h2 = (h2 + c) | 0;
+    h3 = (h3 + d) | 0;
+    h4 = (h4 + e) | 0;
+  }
+  const digest = new DataView(new ArrayBuffer(20));
+  [h0, h1, h2, h3, h4].forEach((word, i) => digest.setInt32(i * 4, word));
+  return new Uint8Array(digest.buffer);
 }

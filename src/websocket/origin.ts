@@ -1,24 +1,25 @@
 /**
- * Which pages may open a WebSocket: origins and how they compare (RFC 6454 and RFC 6455 section 10.2).
+ * Decides which pages may open a WebSocket: origins and their comparison (RFC 6454 and RFC 6455 section 10.2).
  *
  * @module
  */
 
-/** `null` is what pages without an origin send, such as those of a file or in a sandbox. */
+/** The entries that are not URLs. Pages without an origin, such as local files or sandboxed frames, send `null`. */
 const WORDS: readonly string[] = ["same-origin", "*", "null"];
 
-/** A scheme and what it belongs to; not a path, nor white space. */
+/** A scheme and an authority, without a path or white space. */
 const ORIGIN = /^([a-z][a-z0-9+.-]*):\/\/([^\/?#@\s,]*)$/;
 
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: ":80", https: ":443" };
 
-/** Names of this machine, which count as one host: a page of `http://localhost:9501` may well connect to `ws://127.0.0.1:9501`. */
+/** The names of this machine, which count as one host: a page of `http://localhost:9501` may connect to `ws://127.0.0.1:9501`. */
 const LOOPBACK = /^(?:localhost|127\.0\.0\.1|\[::1\])(?=:\d+$|$)/;
 
 /**
  * Checks an entry of `websocket_origins`.
  *
- * @returns `undefined` for one that an `Origin` can be equal to; otherwise what is wrong with it, and the right form if there is one.
+ * @returns `undefined` if an `Origin` can be equal to it, otherwise a description of the mistake, if possible with the correct
+ * form.
  */
 export function originMistake(entry: string): string | undefined {
   if (WORDS.includes(entry)) return undefined;
@@ -31,10 +32,10 @@ export function originMistake(entry: string): string | undefined {
   return `${quoted} is no origin; write ${JSON.stringify(right)}`;
 }
 
-/** The origin that browsers send for a URL, or for a host without a scheme. */
+/** Returns the origin that browsers send for a URL, or for a host without a scheme. */
 function rightForm(entry: string): string | undefined {
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(entry);
-  // The scheme of a page is not that of its WebSocket.
+  // The scheme of a page differs from that of its WebSocket.
   const text = hasScheme ? entry.replace(/^ws(?=s?:)/i, "http") : `${LOOPBACK.test(entry) ? "http" : "https"}://${entry}`;
   if (/^https?:/i.test(text)) {
     const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -45,10 +46,10 @@ function rightForm(entry: string): string | undefined {
 }
 
 /**
- * Tells whether pages of an origin may connect.
+ * Reports whether pages of an origin may connect.
  *
  * @param origin The `Origin` of the request.
- * @param host Its `Host`.
+ * @param host The `Host` of the request.
  * @param allowed The setting `websocket_origins`.
  */
 export function isAllowedOrigin(origin: string, host: string | undefined, allowed: string | readonly string[]): boolean {
@@ -65,7 +66,10 @@ function allows(entry: string, origin: string, host: string | undefined): boolea
   return other === origin || (ORIGIN.test(other) && normal(other) === normal(origin));
 }
 
-/** The scheme is not compared: behind a proxy that ends TLS, a page of https://a.example comes in as plain HTTP for a.example. */
+/**
+ * Reports whether an origin is that of the host. The scheme is ignored: behind a proxy that terminates TLS, requests of pages of
+ * https://a.example arrive as plain HTTP for a.example.
+ */
 function isSameOrigin(origin: string, host: string): boolean {
   const [, scheme, authority] = ORIGIN.exec(origin) ?? [];
   if (scheme === undefined || authority === "") return false;

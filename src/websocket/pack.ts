@@ -1,135 +1,49 @@
 /**
- * `pack()` and `unpack()`: single frames as octets, outside of any connection (Swoole page "WebSocket\Server").
+ * Single frames as bytes, independent of a connection: `pack()` and `unpack()` (Swoole page "WebSocket\\Server").
  *
  * @module
  */
 
-import { MemorySink } from "../byte_sink.ts";
-import { sliceBytes } from "../bytes.ts";
-import {
-  SWOOLE_WEBSOCKET_FLAG_COMPRESS,
-  SWOOLE_WEBSOCKET_FLAG_FIN,
-  SWOOLE_WEBSOCKET_FLAG_MASK,
-  WEBSOCKET_CLOSE_NORMAL,
-  WEBSOCKET_OPCODE_CLOSE,
-  WEBSOCKET_OPCODE_PING,
-  WEBSOCKET_OPCODE_PONG,
-  WEBSOCKET_OPCODE_TEXT,
-} from "../constants.ts";
-import { encodeClose, isSendableCloseCode } from "./close_code.ts";
-import { deflateNow } from "./deflate/deflate_now.ts";
-import { inflateNow } from "./deflate/inflate_now.ts";
+import { MemorySink, sliceBytes } from "../transport/bytes.ts";
+import { SWOOLE_WEBSOCKET_FLAG_COMPRESS, SWOOLE_WEBSOCKET_FLAG_FIN, SWOOLE_WEBSOCKET_FLAG_MASK } from "../constants.ts";
+import { utf8Encoder } from "../text.ts";
+import type { InflateFailure, SyncZlib } from "../transport/codecs.ts";
 import { writeFrame, writeTextFrame } from "./encoder.ts";
-import { CloseFrame, Frame } from "./frame.ts";
-import { mask } from "./mask.ts";
-import { partsOf, PreparedMessage } from "./prepared_message.ts";
+import { mask } from "./masking.ts";
+import { type Outgoing, setPayload } from "./outgoing.ts";
+import { Measurement, TAIL, windowSize } from "./deflate/compressed_payload.ts";
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-/** The bit on the wire that says that a message is compressed. */
+/** The bit on the wire that marks a compressed message. */
 const RSV1 = 0x40;
 
-/** The largest message that `unpack()` inflates, unless it is told otherwise: the default of `package_max_length`. */
+/** The largest message that `unpack()` inflates by default: the default of `package_max_length`. */
 export const UNPACK_LIMIT: number = 2 * 1024 * 1024;
 
-/** What `push()` and `pack()` make of their arguments. */
-export interface Outgoing {
+/** The content of a frame that was bytes. */
+export interface Unpacked {
   /** The opcode. */
-  opcode: number;
-  /** The flags; FIN tells whether the frame ends its message. */
-  flags: number;
-  /** The payload; of a Close frame with its code in front. Octets for a control frame. */
-  payload: string | Uint8Array;
-  /** Index of the first octet, or 0 for a text. */
-  start: number;
-  /** Index behind the last octet, or the length of a text. */
-  end: number;
-  /** The message that was prepared, if one was. */
-  prepared?: PreparedMessage;
+  readonly opcode: number;
+  /** The flags, including those for the reserved bits. */
+  readonly flags: number;
+  /** Whether the frame ends its message. */
+  readonly finish: boolean;
+  /** The payload, inflated and without a mask, in memory of its own. */
+  readonly payload: Uint8Array;
 }
 
-/** What a program sends. */
-export type Sendable = string | Uint8Array | Frame | PreparedMessage;
-
-/**
- * Reads the arguments of `push()` and `pack()` as Swoole does, and checks what RFC 6455 lets an endpoint send.
- *
- * @returns `undefined` when the frame cannot be sent: an opcode other than 0, 1, 2, 8, 9, 10, a control payload above 125
- * octets, a close code that may not travel.
- * @throws {TypeError} If `data` is none of these.
- */
-export function readOutgoing(
-  data: Sendable,
-  opcode: number = WEBSOCKET_OPCODE_TEXT,
-  flags: number | boolean = SWOOLE_WEBSOCKET_FLAG_FIN,
-): Outgoing | undefined {
-  let frame: Outgoing;
-  if (data instanceof Frame) {
-    // The other arguments are ignored; `finish`, when set, wins over the flag.
-    const { finish } = data;
-    frame = Frame.outgoing(data, finish === null ? data.flags : finish ? data.flags | 1 : data.flags & ~1);
-  } else if (typeof data === "string" || data instanceof Uint8Array) {
-    frame = { opcode, flags: Number(flags), payload: data, start: 0, end: data.length };
-  } else if (data instanceof PreparedMessage) {
-    const { first, flags, payload } = partsOf(data);
-    return { opcode: first & 0x0f, flags, payload, start: 0, end: payload.length, prepared: data };
-  } else {
-    throw new TypeError(`Cannot send a value of type ${typeof data}: a string, a Uint8Array or a Frame is needed`);
-  }
-  const type = frame.opcode;
-  if (type === 1 || type === 2 || type === 0) return frame;
-  if (type === WEBSOCKET_OPCODE_CLOSE) return readClose(frame, data);
-  if (type !== WEBSOCKET_OPCODE_PING && type !== WEBSOCKET_OPCODE_PONG) return undefined;
-  if (typeof frame.payload === "string") setPayload(frame, encoder.encode(frame.payload));
-  frame.flags |= SWOOLE_WEBSOCKET_FLAG_FIN; // RFC 6455 section 5.5: control frames are not fragmented
-  return frame.end - frame.start > 125 ? undefined : frame;
-}
-
-function readClose(frame: Outgoing, data: string | Uint8Array | Frame): Outgoing | undefined {
-  let code = WEBSOCKET_CLOSE_NORMAL;
-  let reason = "";
-  if (data instanceof CloseFrame) ({ code, reason } = data);
-  else if (typeof data === "string") reason = data;
-  else if (data instanceof Uint8Array) reason = decoder.decode(data);
-  const payload = isSendableCloseCode(code) ? encodeClose(code, reason) : undefined;
-  if (payload === undefined) return undefined;
-  setPayload(frame, payload);
-  frame.flags |= SWOOLE_WEBSOCKET_FLAG_FIN;
-  return frame;
-}
-
-function setPayload(frame: Outgoing, payload: Uint8Array): void {
-  frame.payload = payload;
-  frame.start = 0;
-  frame.end = payload.length;
-}
-
-/** Whether a frame, by its first octet, is a whole message: only that can be compressed on its own. */
+/** Reports whether a frame, by its first byte, is a complete message: only that can be compressed on its own. */
 function isWholeMessage(first: number): boolean {
   const opcode = first & 0x0f;
   return first > 0x7f && (opcode === 1 || opcode === 2);
 }
 
-/** See {@linkcode Frame.pack}. */
-export function packFrame(
-  data: string | Uint8Array | Frame,
-  opcode?: number,
-  flags?: number | boolean,
-): Uint8Array {
-  const frame = readOutgoing(data, opcode, flags);
-  if (frame === undefined) {
-    throw new RangeError(
-      `Cannot pack the frame: opcode ${
-        data instanceof Frame ? data.opcode : opcode
-      }, its length or its close code may not be sent`,
-    );
-  }
+/** Packs a frame that may be sent. */
+export function packFrame(frame: Outgoing): Uint8Array {
   const sink = new MemorySink();
   let first = ((frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) << 7) | frame.opcode;
   if ((frame.flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS) !== 0 && isWholeMessage(first) && frame.end > frame.start) {
     const { payload, start, end } = frame;
-    setPayload(frame, deflateNow(typeof payload === "string" ? encoder.encode(payload) : payload.subarray(start, end)));
+    setPayload(frame, deflateMessage(typeof payload === "string" ? utf8Encoder.encode(payload) : payload.subarray(start, end)));
     first |= RSV1; // RFC 7692 section 6.1
   }
   let key: number | undefined;
@@ -139,8 +53,13 @@ export function packFrame(
   return sink.take().slice();
 }
 
-/** See {@linkcode Frame.unpack}. Octets behind the first frame are ignored; the octets given are not changed. */
-export function unpackFrame(bytes: Uint8Array, maxLength: number = UNPACK_LIMIT): Frame | CloseFrame | false {
+/**
+ * Unpacks the first frame in bytes, which are not changed.
+ *
+ * @param maxLength The largest inflated message.
+ * @returns `false` if the bytes are not a complete frame, or the compressed message is corrupt or too large.
+ */
+export function unpackFrame(bytes: Uint8Array, maxLength: number = UNPACK_LIMIT): Unpacked | false {
   if (!(bytes instanceof Uint8Array)) {
     throw new TypeError(`Cannot unpack a value of type ${typeof bytes}: a Uint8Array is needed`);
   }
@@ -163,30 +82,58 @@ export function unpackFrame(bytes: Uint8Array, maxLength: number = UNPACK_LIMIT)
   } else {
     payload = sliceBytes(bytes, at, at + length);
   }
-  const fin = first > 0x7f;
+  const finish = first > 0x7f;
   const compressed = (first & RSV1) !== 0 && isWholeMessage(first);
   if (compressed) {
-    const inflated = inflateNow(payload, maxLength);
+    const inflated = inflateMessage(payload, maxLength);
     if (typeof inflated === "number") return false;
     payload = inflated;
   }
-  // The reserved bits are flags 4, 8 and 16 here and 0x40, 0x20 and 0x10 on the wire.
-  const flags = (fin ? SWOOLE_WEBSOCKET_FLAG_FIN : 0) | (compressed ? SWOOLE_WEBSOCKET_FLAG_COMPRESS : 0) |
+  // The reserved bits are flags 4, 8 and 16, and on the wire 0x40, 0x20 and 0x10.
+  const flags = (finish ? SWOOLE_WEBSOCKET_FLAG_FIN : 0) | (compressed ? SWOOLE_WEBSOCKET_FLAG_COMPRESS : 0) |
     (first & RSV1 ? 4 : 0) | (first & 0x20 ? 8 : 0) | (first & 0x10 ? 16 : 0) | (masked ? SWOOLE_WEBSOCKET_FLAG_MASK : 0);
-  const frame = (first & 0x0f) === WEBSOCKET_OPCODE_CLOSE ? closeFrameOf(payload) : new Frame();
-  frame.opcode = first & 0x0f;
-  frame.flags = flags;
-  frame.finish = fin;
-  frame.data = payload;
-  return frame;
+  return { opcode: first & 0x0f, flags, finish, payload };
 }
 
-/** A `CloseFrame` with the code and reason of a payload; 1000 and no reason when it is shorter than a code. */
-export function closeFrameOf(payload: Uint8Array): CloseFrame {
-  const frame = new CloseFrame();
-  if (payload.length > 1) {
-    frame.code = (payload[0] << 8) | payload[1];
-    frame.reason = decoder.decode(payload.subarray(2));
-  }
-  return frame;
+/** What compresses and inflates synchronously: `pack()` and `unpack()` cannot wait for an adapter to be loaded. */
+let findZlib: () => SyncZlib | undefined = () => undefined;
+
+/** Sets what finds the functions of zlib when they are needed. Called by the entry points. */
+export function useSyncZlib(find: () => SyncZlib | undefined): void {
+  findZlib = find;
+}
+
+function getZlib(work: string): SyncZlib {
+  const zlib = findZlib();
+  if (zlib === undefined) throw new Error(`Cannot ${work} a compressed frame: this runtime has no node:zlib`);
+  return zlib;
+}
+
+/**
+ * Compresses a message (RFC 7692 section 7.2.1).
+ *
+ * @returns The payload, without the tail `00 00 ff ff`. None of its blocks is final.
+ * @throws {Error} If the runtime has no zlib.
+ */
+export function deflateMessage(message: Uint8Array): Uint8Array {
+  const payload = getZlib("pack").deflate(message);
+  return payload.subarray(0, payload.length - TAIL.length);
+}
+
+/**
+ * Inflates a payload (RFC 7692 section 7.2.2). It is measured first, as by the inflaters of connections.
+ *
+ * @param payload The payload of a complete message, without the tail. An empty payload counts as an empty message.
+ * @param limit The largest message allowed, in bytes.
+ * @returns The message, or the close code for the error.
+ * @throws {Error} If the runtime has no zlib.
+ */
+export function inflateMessage(payload: Uint8Array, limit: number): Uint8Array | InflateFailure {
+  const { inflate } = getZlib("unpack");
+  const measurement = new Measurement(payload, limit, 0, windowSize(15));
+  let result = measurement.run();
+  while (result === -1) result = measurement.run();
+  if (result !== 0) return result;
+  const { size } = measurement;
+  return size === 0 ? new Uint8Array(0) : inflate(measurement.blocks(), size) ?? 1007;
 }

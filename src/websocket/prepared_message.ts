@@ -1,37 +1,21 @@
 /**
- * Messages that are sent to many.
+ * Messages that are sent to many connections, and all values that a program can push.
  *
  * @module
  */
 
-import { sliceBytes } from "../bytes.ts";
+import { sliceBytes } from "../transport/bytes.ts";
 import { SWOOLE_WEBSOCKET_FLAG_FIN, WEBSOCKET_OPCODE_BINARY, WEBSOCKET_OPCODE_TEXT } from "../constants.ts";
-import type { Eventually, Packed } from "./deflate/compression.ts";
+import { describeUnsendable, notTransferred } from "../values.ts";
+import { utf8Encoder } from "../text.ts";
 import { frameBytes } from "./encoder.ts";
-import { Frame } from "./frame.ts";
-
-const encoder = new TextEncoder();
-
-/** What is inside of a prepared message. */
-export interface PreparedParts {
-  /** The first byte of its frame. */
-  readonly first: number;
-  /** The flags that it was made with. */
-  readonly flags: number;
-  /** The payload. */
-  readonly payload: Uint8Array;
-  /** The whole frame, not compressed and not masked. */
-  readonly frame: Uint8Array;
-  /** The compressed payload by the window that it is compressed for. */
-  readonly packed: Map<number, Eventually<Packed>>;
-}
-
-/** The inside of a prepared message. */
-export let partsOf: (message: PreparedMessage) => PreparedParts;
+import { Frame, readOutgoing } from "./frame.ts";
+import type { Outgoing } from "./outgoing.ts";
+import { isUtf8 } from "./utf8.ts";
 
 /**
- * A message that is framed once, compressed at most once for each window, and sent to any number of connections of any server. It is
- * a copy: what it was made from may change.
+ * A message that is framed once, compressed at most once for each window size, and sent to any number of connections of any
+ * server. It holds a copy, so that its source may change.
  *
  * @example A broadcast
  * ```ts
@@ -47,49 +31,68 @@ export let partsOf: (message: PreparedMessage) => PreparedParts;
  * ```
  */
 export class PreparedMessage {
-  readonly #parts: PreparedParts;
-
-  static {
-    partsOf = (message) => message.#parts;
-  }
+  readonly #outgoing: Outgoing;
 
   /**
    * Prepares a message.
    *
-   * @param data A text, bytes, or a `Frame`, for which the other arguments are ignored.
-   * @param opcode The frame type: text for a string, binary for bytes, unless given.
-   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`; FIN unless given. With COMPRESS it is compressed where that was agreed.
-   * @throws {TypeError} If `data` is none of these.
-   * @throws {RangeError} If it is no whole text or binary message.
+   * @param data A string, a number (sent as text), bytes, or a `Frame`, for which the other arguments are ignored.
+   * @param opcode The frame type; the default is text for a string or a number, binary for bytes.
+   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`; the default is FIN. With COMPRESS, the message is compressed on connections
+   * that agreed to it.
+   * @throws {TypeError} If `data` has another type, or its buffer has been transferred.
+   * @throws {RangeError} If it is not a complete text or binary message, or a text that is not UTF-8.
    */
-  constructor(data: string | Uint8Array | Frame, opcode?: number, flags: number = SWOOLE_WEBSOCKET_FLAG_FIN) {
+  constructor(data: string | number | Uint8Array | Frame, opcode?: number, flags: number = SWOOLE_WEBSOCKET_FLAG_FIN) {
     let payload: Uint8Array;
+    let isText = false; // known to be valid UTF-8
     if (data instanceof Frame) {
       ({ opcode, flags } = data);
       if (data.finish !== null) flags = data.finish ? flags | SWOOLE_WEBSOCKET_FLAG_FIN : flags & ~SWOOLE_WEBSOCKET_FLAG_FIN;
-      payload = sliceBytes(data.bytes, 0, data.bytes.length);
-    } else if (typeof data === "string") {
-      payload = encoder.encode(data);
+      const { payload: held, start, end } = Frame["outgoing"](data, flags, "prepare");
+      isText = typeof held === "string" || Frame["isKnownText"](data);
+      payload = typeof held === "string" ? utf8Encoder.encode(held) : sliceBytes(held, start, end);
+    } else if (typeof data === "string" || typeof data === "number") {
+      payload = utf8Encoder.encode(String(data));
+      isText = true;
     } else if (data instanceof Uint8Array) {
-      payload = sliceBytes(data, 0, data.length);
+      payload = sliceBytes(notTransferred(data, "prepare"), 0, data.length);
     } else {
-      throw new TypeError(
-        `Cannot prepare a value of type ${typeof data}: a string, a Uint8Array or a Frame is needed`,
-      );
+      throw new TypeError(`Cannot prepare ${describeUnsendable(data, "or a Frame")}`);
     }
-    opcode ??= typeof data === "string" ? WEBSOCKET_OPCODE_TEXT : WEBSOCKET_OPCODE_BINARY;
+    opcode ??= isText ? WEBSOCKET_OPCODE_TEXT : WEBSOCKET_OPCODE_BINARY;
     const isData = opcode === WEBSOCKET_OPCODE_TEXT || opcode === WEBSOCKET_OPCODE_BINARY;
     if (!isData || (flags & SWOOLE_WEBSOCKET_FLAG_FIN) === 0) {
       throw new RangeError(`Cannot prepare the message: opcode ${opcode} with flags ${flags} is no whole text or binary message`);
     }
+    if (opcode === WEBSOCKET_OPCODE_TEXT && !isText && !isUtf8(payload)) {
+      throw new RangeError(
+        "Cannot prepare the message: a text has to be UTF-8; leave the opcode out, or use WEBSOCKET_OPCODE_BINARY",
+      );
+    }
     const first = 0x80 | opcode;
     const frame = frameBytes(first, payload);
-    const size = frame.length - payload.length;
-    this.#parts = { first, flags, payload: frame.subarray(size), frame, packed: new Map() };
+    payload = frame.subarray(frame.length - payload.length);
+    const prepared = { first, payload, frame, packed: new Map() };
+    this.#outgoing = { opcode, flags, payload, start: 0, end: payload.length, prepared };
   }
 
   /** The length of the payload, in bytes. */
   get byteLength(): number {
-    return this.#parts.payload.length;
+    return this.#outgoing.end;
   }
+
+  /** The message in the form that is sent; for this library, as `message["outgoing"]`. */
+  private get outgoing(): Outgoing {
+    return this.#outgoing;
+  }
+}
+
+/** The values that `push()` accepts. */
+export type Pushable = string | number | Uint8Array | Frame | PreparedMessage;
+
+/** Reads the arguments of `push()`; see `readOutgoing()`. They are ignored for a prepared message. */
+export function readPushed(data: Pushable, opcode?: number, flags?: number | boolean): Outgoing | undefined {
+  if (typeof data === "object" && data instanceof PreparedMessage) return data["outgoing"];
+  return readOutgoing(data, opcode, flags, "a Frame or a PreparedMessage");
 }

@@ -122,8 +122,11 @@ testLanes("watermarks: bufferFull and bufferEmpty fire where they are set", asyn
     const info = server.getClientInfo(fd);
     queued.push([event, info ? info.send_queued_bytes : -1]);
   };
-  server.on("receive", (server, fd) => {
-    for (let i = 0; i < 48; i++) assert(server.send(fd, new Uint8Array(MIB)));
+  server.on("receive", async (server, fd) => {
+    for (let i = 0; i < 48; i++) {
+      assert(server.send(fd, new Uint8Array(MIB)));
+      await null; // the events are told behind the call that sends
+    }
   });
   server.on("bufferFull", (server, fd) => note(server, "full", fd));
   server.on("bufferEmpty", (server, fd) => {
@@ -138,7 +141,8 @@ testLanes("watermarks: bufferFull and bufferEmpty fire where they are set", asyn
     client.send("go");
     await empty.promise;
     assertEquals(queued.map(([event]) => event), ["full", "empty"]);
-    assert(queued[0][1] >= 16 * MIB && queued[0][1] <= 17 * MIB, `full at ${queued[0][1]}`);
+    // Less by what the lane has taken since.
+    assert(queued[0][1] >= 15 * MIB && queued[0][1] <= 17 * MIB, `full at ${queued[0][1]}`);
     assertLessOrEqual(queued[1][1], 8 * MIB);
     while (got < 48 * MIB) await turn();
     client.destroy();

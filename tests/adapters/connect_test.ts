@@ -1,13 +1,12 @@
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import type { BytePipe, ConnectOptions, Runtime } from "../../src/runtime.ts";
+import type { BytePipe, ConnectOptions, Runtime } from "../../src/transport/runtime.ts";
+import { inFolder } from "../support/folder.ts";
 import { testLanes } from "../support/lanes.ts";
-import { echo, listening, PipeEnd, type Place } from "../support/pipe_end.ts";
+import { checkEcho, echo, listening, PipeEnd, type Place } from "../support/pipe_end.ts";
 import { signal } from "../support/serving.ts";
 
 const KIB = 1024;
@@ -32,28 +31,6 @@ async function failureOf(connecting: Promise<BytePipe>): Promise<unknown> {
   return (error as { code?: unknown }).code;
 }
 
-/** Says something and sees that it comes back, then ends. */
-async function checkEcho(pipe: BytePipe): Promise<void> {
-  const end = new PipeEnd(pipe);
-  await end.send("over ");
-  assertEquals(await end.read(5), "over ");
-  await end.send("and back");
-  end.lane.end();
-  assertEquals(await end.readAll(), "and back");
-  await end.until(() => end.closed);
-  assertEquals(end.error, undefined);
-}
-
-/** A folder for the sockets of one test. */
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
 /** A listener of no adapter, for what an adapter's own would not do. */
 async function withServer(accept: (socket: net.Socket) => void, work: (place: Place) => Promise<void>): Promise<void> {
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
@@ -75,7 +52,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-testLanes("connect: octets go there and back over TCP, and both sides know the addresses", async (runtime) => {
+testLanes("connect: bytes go there and back over TCP, and both sides know the addresses", async (runtime) => {
   const accepted = signal<BytePipe>();
   await listening(runtime, {}, (pipe) => {
     accepted.resolve(pipe);

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertRejects } from "@std/assert";
 import net from "node:net";
 import tls from "node:tls";
-import type { BytePipe, ConnectTls, Runtime } from "../../src/runtime.ts";
+import type { BytePipe, ConnectTls, Runtime } from "../../src/transport/runtime.ts";
 import { testLanes } from "../support/lanes.ts";
-import { echo, listening, PipeEnd, type Place } from "../support/pipe_end.ts";
+import { checkEcho, echo, listening, PipeEnd, type Place } from "../support/pipe_end.ts";
 import { signal } from "../support/serving.ts";
 import { authority, certificate } from "../support/tls_client.ts";
 
@@ -17,18 +17,6 @@ const trusting: ConnectTls = { serverName: "localhost", verifyPeer: true, allowS
 
 function connect(runtime: Runtime, place: Place, more: Partial<ConnectTls> = {}, control = new AbortController()) {
   return runtime.connect({ ...place, noDelay: true, signal: control.signal, tls: { ...trusting, ...more } });
-}
-
-/** Says something and sees that it comes back, then ends. */
-async function checkEcho(pipe: BytePipe): Promise<void> {
-  const end = new PipeEnd(pipe);
-  await end.send("over ");
-  assertEquals(await end.read(5), "over ");
-  await end.send("and back");
-  end.lane.end();
-  assertEquals(await end.readAll(), "and back");
-  await end.until(() => end.closed);
-  assertEquals(end.error, undefined);
 }
 
 /** Time for everything else to arrive, without a clock. */
@@ -67,7 +55,7 @@ async function withServer(
   }
 }
 
-testLanes("connect with TLS: octets go there and back when the authority is trusted", async (runtime) => {
+testLanes("connect with TLS: bytes go there and back when the authority is trusted", async (runtime) => {
   await listening(runtime, { tls: certificate("cert") }, echo, async (place) => {
     const pipe = await connect(runtime, place);
     assertEquals(pipe.remoteAddress, place);
@@ -232,16 +220,16 @@ testLanes("connect with TLS: 8 MiB there and back through a slow reader arrive u
   const echoAll = (socket: net.Socket) => socket.on("data", (chunk) => socket.write(chunk)).on("end", () => socket.end());
   await withServer(certificate("cert"), echoAll, async (place) => {
     const sum = 8 * MIB;
-    const octet = (i: number) => (i * 31 + (i >> 12)) & 255;
+    const byte = (i: number) => (i * 31 + (i >> 12)) & 255;
     let at = 0;
     let right = true;
     const end = new PipeEnd(await connect(runtime, place), (chunk) => {
-      for (const value of chunk) right &&= value === octet(at++);
+      for (const value of chunk) right &&= value === byte(at++);
       end.lane.pause();
       setImmediate(() => setImmediate(() => end.lane.resume()));
     });
     for (let sent = 0; sent < sum; sent += 64 * 1024) {
-      await end.send(Uint8Array.from({ length: 64 * 1024 }, (_, i) => octet(sent + i)));
+      await end.send(Uint8Array.from({ length: 64 * 1024 }, (_, i) => byte(sent + i)));
     }
     end.lane.end();
     await end.until(() => end.ended);

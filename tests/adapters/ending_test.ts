@@ -107,7 +107,7 @@ testLanes("close() delivers everything queued before FIN, even while the client 
     assertEquals(client.error, undefined);
     assertEquals(all.length, 6 * MIB);
     for (let part = 1; part <= 6; part++) {
-      assert(all.subarray((part - 1) * MIB, part * MIB).every((octet) => octet === part), `part ${part}`);
+      assert(all.subarray((part - 1) * MIB, part * MIB).every((byte) => byte === part), `part ${part}`);
     }
     assertEquals(received.length, 1); // what came behind close() reached nobody
     client.destroy();
@@ -149,7 +149,7 @@ testLanes("close(fd, true) drops the connection with what is queued", async (run
     assertEquals(await closed.promise, -1);
     client.socket.resume();
     const all = await client.readAll();
-    assert(all.length < 48 * MIB, `all ${all.length} octets arrived`);
+    assert(all.length < 48 * MIB, `all ${all.length} bytes arrived`);
     client.destroy();
   });
 });

@@ -1,23 +1,15 @@
 // What adapters do with files.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { toArrayBuffer } from "@std/streams";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import process from "node:process";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { loadRuntime } from "../../src/runtime.ts";
+import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import "../../adapters/auto.ts";
-
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
+import { inFolder } from "../support/folder.ts";
 
 test("a file is read from any place, with its size and the time of its last change", () =>
   inFolder(async (folder) => {
@@ -123,7 +115,7 @@ test("the content of a file is a Blob, and may be a part of another one", () =>
     for (const whole of [blob, file]) {
       assertEquals(whole.size, content.length);
       assertEquals(new Uint8Array(await whole.arrayBuffer()), content);
-      assertEquals(new Uint8Array(await new Response(whole.stream()).arrayBuffer()), content);
+      assertEquals(new Uint8Array(await toArrayBuffer(whole.stream())), content);
       assertEquals(new Uint8Array(await new Response(whole).arrayBuffer()), content);
       for (const [start, end] of [[0, 5], [70_000, 140_001], [-5, undefined], [199_999, 300_000], [5, 2], [-9, -2]]) {
         const part = whole.slice(start, end);

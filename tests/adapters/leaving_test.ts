@@ -11,7 +11,7 @@ const big = new Uint8Array(3 * MIB);
 type Stage = (client: RawClient, seen: (what: string) => Promise<void>) => Promise<void>;
 
 const stages: [name: string, stage: Stage][] = [
-  ["before any octet", async (_client, seen) => await seen("connect")],
+  ["before any byte", async (_client, seen) => await seen("connect")],
   ["in the request line", async (client, seen) => {
     client.send("GET /x HT");
     await seen("connect");

@@ -1,21 +1,13 @@
 import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { generateKeyPairSync } from "node:crypto";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import net from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  type ClientInfo,
   HttpServer,
+  type Listener,
+  type Runtime,
   Server,
   SWOOLE_BASE,
   SWOOLE_SOCK_TCP,
@@ -24,7 +16,7 @@ import {
   SWOOLE_SSL,
   WebSocketServer,
 } from "../../mod.ts";
-import type { ClientInfo, Listener, Runtime } from "../../mod.ts";
+import { inFolder } from "../support/folder.ts";
 import { servingOn, startOn, testLanes } from "../support/lanes.ts";
 import { closeFrame, frame, RawClient, type Target } from "../support/raw_client.ts";
 import { signal } from "../support/serving.ts";
@@ -52,16 +44,6 @@ function echoServer(host: string, port: number, type: number): WebSocketServer {
   server.on("message", (server, frame) => server.push(frame.fd, frame));
   server.on("request", (request, response) => response.end(`${request.getMethod()} ${request.server.request_uri}`));
   return server;
-}
-
-/** A folder for the sockets of one test. */
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 }
 
 /** What the server knows of a client that has just connected, and the client's own view. */
@@ -127,6 +109,56 @@ testLanes("unix socket", async (runtime) => {
     await servingOn(runtime, echoServer(path, 0, SWOOLE_SOCK_UNIX_STREAM), async () => {
       assert(existsSync(path));
       await checkEcho({ path });
+    });
+  });
+});
+
+testLanes("a unix socket that is dropped ends in order for its peer, and others are served", async (runtime) => {
+  await inFolder(async (folder) => {
+    const path = join(folder, "dropped.sock");
+    const server = echoServer(path, 0, SWOOLE_SOCK_UNIX_STREAM);
+    server.set({ max_connection: 2, websocket_close_timeout: 0.2, http_send_timeout: 1 });
+    server.on("request", (request, response) => {
+      response.header("Connection", "close");
+      response.end(request.server.request_uri === "/large" ? "x".repeat(5_000_000) : "small");
+    });
+    server.on("message", (server, { fd }) => void server.close(fd, true));
+    await servingOn(runtime, server, async () => {
+      const first = await RawClient.open({ path });
+      const second = await RawClient.connect({ path });
+      // One is too many.
+      await (await RawClient.connect({ path })).whenEnded();
+      // One that takes nothing of its response, until the time for that is over.
+      second.socket.pause();
+      second.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+      while (server.stats().connection_num > 1) await new Promise((resolve) => setTimeout(resolve, 50));
+      second.destroy();
+      // The program drops one.
+      first.send(frame({ opcode: 1, payload: "drop me" }));
+      await first.whenEnded();
+      first.destroy();
+      const next = await RawClient.connect({ path });
+      next.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      assertEquals((await next.readAnswer()).body, "small");
+      next.destroy();
+    });
+  });
+});
+
+testLanes("over a unix socket, which cannot be reset, a response in parts for HTTP/1.0 has its length", async (runtime) => {
+  await inFolder(async (folder) => {
+    const path = join(folder, "parts.sock");
+    const server = new HttpServer(path, 0, SWOOLE_BASE, SWOOLE_SOCK_UNIX_STREAM);
+    server.on("request", (_request, response) => {
+      response.write("in ");
+      response.end("parts");
+    });
+    await servingOn(runtime, server, async () => {
+      const client = await RawClient.connect({ path });
+      client.send("GET / HTTP/1.0\r\n\r\n");
+      const { head, body } = await client.readAnswer();
+      assertEquals([body, /^content-length: 8\r?$/im.test(head)], ["in parts", true]);
+      client.destroy();
     });
   });
 });

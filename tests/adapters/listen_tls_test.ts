@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import net from "node:net";
 import tls from "node:tls";
-import type { BytePipe, Runtime } from "../../src/runtime.ts";
+import type { BytePipe, Runtime } from "../../src/transport/runtime.ts";
 import { testLanes } from "../support/lanes.ts";
 import { echo, listening, PipeEnd, type Place } from "../support/pipe_end.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
@@ -15,7 +15,7 @@ const MIB = 1024 * KIB;
 const KERNEL = 32 * MIB;
 const OFFERED = 96 * MIB;
 
-const octet = (i: number) => (i * 31 + (i >> 12)) & 255;
+const byte = (i: number) => (i * 31 + (i >> 12)) & 255;
 
 /** Time for everything else to arrive, without a clock: connections that come, say something and go. */
 async function roundTrips(place: Place, count: number): Promise<void> {
@@ -110,11 +110,11 @@ testLanes("listen with TLS: what comes while nobody reads is kept, and so is the
         let at = 0;
         const start = () =>
           new PipeEnd(pipe, (chunk) => {
-            for (const value of chunk) right &&= value === octet(at++);
+            for (const value of chunk) right &&= value === byte(at++);
           });
         let server = late ? undefined : start();
         server?.lane.pause();
-        if (size > 0) client.lane.write(Uint8Array.from({ length: size }, (_, i) => octet(i)), 0, size, true);
+        if (size > 0) client.lane.write(Uint8Array.from({ length: size }, (_, i) => byte(i)), 0, size, true);
         client.lane.end();
         await roundTrips(place, 5);
         server ??= start();
@@ -137,7 +137,7 @@ testLanes("listen with TLS: 8 MiB each way through a slow reader arrive unharmed
     const slowly = (end: () => PipeEnd) => {
       let at = 0;
       return (chunk: Uint8Array) => {
-        assert(chunk.every((value, i) => value === octet(at + i)));
+        assert(chunk.every((value, i) => value === byte(at + i)));
         at += chunk.length;
         end().lane.pause();
         setImmediate(() => setImmediate(() => end().lane.resume()));
@@ -147,7 +147,7 @@ testLanes("listen with TLS: 8 MiB each way through a slow reader arrive unharmed
     const server: PipeEnd = new PipeEnd(await accepted, slowly(() => server));
     await Promise.all([client, server].map(async (end) => {
       for (let sent = 0; sent < sum; sent += 64 * KIB) {
-        await end.send(Uint8Array.from({ length: 64 * KIB }, (_, i) => octet(sent + i)));
+        await end.send(Uint8Array.from({ length: 64 * KIB }, (_, i) => byte(sent + i)));
       }
       end.lane.end();
       await end.until(() => end.closed);

@@ -119,7 +119,7 @@ testLanes("TLS: clients that leave in the middle of the handshake harm nobody", 
 
 testLanes("TLS: a peer that does not shake hands is cut off, others are served", async (runtime) => {
   const server = echoServer();
-  server.set({ http_request_timeout: 1 });
+  server.set({ http_request_timeout: 2 });
   await servingOn(runtime, server, async (_server, port) => {
     const steady = await openTls(port);
     const silent = await RawClient.connect(port);
@@ -143,7 +143,7 @@ testLanes("TLS: 4 MiB each way arrive unharmed", async (runtime) => {
     client.send(frame({ opcode: 2, payload }));
     const echo = await client.readFrame();
     assertEquals(echo?.payload.length, payload.length);
-    assert(echo!.payload.every((octet, i) => octet === payload[i]));
+    assert(echo!.payload.every((byte, i) => byte === payload[i]));
     client.destroy();
   });
 });

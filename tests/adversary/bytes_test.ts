@@ -1,11 +1,10 @@
-// Peers that leave at every byte of a conversation, of which the gate tries a sample: SLUICE_ADVERSARY=all tries them all
-// (`node tools/adversary.mjs`), SLUICE_SEED draws another sample.
+// Peers that leave at every byte of a conversation. The default run tries a sample; SLUICE_ADVERSARY=all tries every byte (`node
+// tools/adversary.mjs`). SLUICE_SEED selects another sample.
 
 import { assertEquals } from "@std/assert";
-import { test } from "node:test";
 import { ownLanes } from "../support/lanes.ts";
 import { closeFrame, frame, handshake, octets, RawClient } from "../support/raw_client.ts";
-import { becomes, EVERYTHING, randomNumbers, SEED, socketsOf, surviving, type Victim, within } from "./harness.ts";
+import { becomes, drawing, EVERYTHING, randomNumbers, SEED, socketsOf, surviving, type Victim, within } from "./harness.ts";
 import type { ServerName } from "./options.ts";
 
 function join(...parts: (string | Uint8Array)[]): Uint8Array {
@@ -30,7 +29,7 @@ const FORM_BODY = join(
 
 const CHUNKED = "5;a=b\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\nTrailer: x\r\n\r\n";
 
-/** What a peer says, as far as it comes. */
+/** The conversations, as the bytes a peer sends. */
 const CONVERSATIONS: readonly {
   name: string;
   server: ServerName;
@@ -100,7 +99,7 @@ const WAYS: readonly ((client: RawClient) => void)[] = [
   (client) => client.end(),
 ];
 
-/** How many peers leave at a time. */
+/** The number of peers that leave at the same time. */
 const AT_ONCE = 24;
 
 async function leave(
@@ -119,7 +118,7 @@ async function leave(
   return peer;
 }
 
-/** One peer for each place, in some way or in each. */
+/** Lets one peer leave at each position, in a random way or in every way. */
 async function leaveEverywhere(
   victim: Victim,
   server: ServerName,
@@ -152,9 +151,12 @@ async function leaveEverywhere(
   await Promise.all(Array.from({ length: AT_ONCE }, work));
 }
 
+const testDrawn = drawing(ownLanes);
+
 for (const [lane] of ownLanes) {
   for (const { name, server, bytes } of CONVERSATIONS) {
-    test(
+    testDrawn(
+      lane,
       `peers leave at any byte of ${name} (${lane})`,
       { timeout: EVERYTHING ? 600_000 : 120_000 },
       () =>

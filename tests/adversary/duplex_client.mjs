@@ -1,4 +1,4 @@
-// The same with the package ws.
+// The same as duplex_client.ts, with the package ws.
 
 import { createRequire } from "node:module";
 import process from "node:process";

@@ -1,4 +1,4 @@
-// Our client, which sends 400 messages of 64 KiB and receives 400 at the same time. The argument is the port; prints "400 of 400".
+// Our client, sending 400 messages of 64 KiB while receiving 400. The argument is the port. Prints "400 of 400".
 
 import process from "node:process";
 import { HttpClient } from "../../src/coroutine/mod.ts";

@@ -1,20 +1,19 @@
-// Ends that send and receive at once, large messages and many of them: nothing stands still and nothing is lost. One end is in the
-// runtime of this test, so that a run of all runtimes has every pairing.
+// Two ends that send and receive at the same time, with many large messages. Nothing may stall and nothing may be lost. One end
+// uses the runtime of this test, so that a run in all runtimes covers every pairing.
 
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { WebSocketServer } from "../../mod.ts";
-import { CloseFrame } from "../../mod.ts";
+import { CloseFrame, WebSocketServer } from "../../mod.ts";
 import { HttpServer } from "../../src/coroutine/mod.ts";
-import { PYTHON, testWithPython } from "../clients/python.ts";
+import { PYTHON, testWithPython } from "../interop/python.ts";
 import { ownLanes, servingOn } from "../support/lanes.ts";
 import { inThisRuntime, Program, runners } from "../support/program.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
 import { serving } from "../support/serving.ts";
 import { within } from "./harness.ts";
 
-/** The echo of the README, which takes no notice of what `push()` says. */
+/** The echo server of the README, which ignores the result of `push()`. */
 function eventServer(): WebSocketServer {
   const server = new WebSocketServer("127.0.0.1", 0);
   server.on("message", (server, frame) => server.push(frame.fd, frame));
@@ -103,10 +102,10 @@ async function talkTo(command: readonly string[]): Promise<void> {
 }
 
 test("400 messages of 64 KiB at once in both directions, our client and the server of the package ws", () =>
-  talkTo([...node, path("../clients/ws_server.mjs"), "{}"]));
+  talkTo([...node, path("../interop/ws_server.mjs"), "{}"]));
 testWithPython(
   "400 messages of 64 KiB at once in both directions, our client and the server of Python's websockets",
-  () => talkTo([PYTHON, path("../clients/websockets_server.py")]),
+  () => talkTo([PYTHON, path("../interop/websockets_server.py")]),
 );
 
 for (const [lane, runtime] of ownLanes) {

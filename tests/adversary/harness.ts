@@ -1,23 +1,28 @@
 /**
- * Runs adversaries against servers in a process of their own, while somebody else is served, and looks at what is left of them.
+ * Runs attacks against servers in a separate process while a bystander is served, and checks for leftovers.
  *
  * @module
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
+import { test } from "node:test";
+import type { Runtime } from "../../mod.ts";
 import { inThisRuntime, Program } from "../support/program.ts";
-import { frame, RawClient } from "../support/raw_client.ts";
+import { frame, handshake, RawClient } from "../support/raw_client.ts";
+import { connectTls } from "../support/tls_client.ts";
 import { type Figures, type Options, type ServerName, SERVERS } from "./options.ts";
 
-/** Whether everything is to be tried that the gate tries a sample of. */
+/** Whether to run everything, instead of the sample of the default run. */
 export const EVERYTHING: boolean = process.env.SLUICE_ADVERSARY === "all";
 
-/** What the samples are drawn with. */
+/** The seed of the samples. */
 export const SEED: number = Number(process.env.SLUICE_SEED ?? 6455);
 
-/** Numbers from 0 to 1 that are the same for the same seed (mulberry32). */
+/** Returns a generator of numbers from 0 to 1, which are the same for the same seed (mulberry32). */
 export function randomNumbers(seed: number = SEED): () => number {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;
@@ -27,7 +32,26 @@ export function randomNumbers(seed: number = SEED): () => number {
   };
 }
 
-/** Waits for something that has to happen; far longer than it should take. */
+/** A number for each runtime, so that a test is drawn for another lane in the next one. */
+export const RUNTIME_INDEX: number = "Deno" in globalThis ? 0 : "Bun" in globalThis ? 1 : 2;
+
+/**
+ * Returns a function that declares a test on a lane. In the default run each test is declared on one of the lanes only, which
+ * depends on its title and the seed, and goes around in the runtimes.
+ */
+export function drawing(lanes: readonly (readonly [name: string, runtime: Runtime])[]): DeclareOnLane {
+  return (lane, title, options, work) => {
+    let sum = SEED;
+    for (const character of title.replace(lane, "")) sum = (Math.imul(sum, 31) + character.charCodeAt(0)) | 0;
+    const [drawn] = lanes[(Math.floor(randomNumbers(sum)() * lanes.length) + RUNTIME_INDEX) % lanes.length];
+    if (EVERYTHING || lane === drawn) test(title, options, async () => void await work());
+  };
+}
+
+/** Declares a test on a lane, whose name is in the title. */
+type DeclareOnLane = (lane: string, title: string, options: { timeout?: number }, work: () => Promise<unknown>) => void;
+
+/** Waits for a promise, and throws after a time far longer than it should take. */
 export async function within<Result>(
   milliseconds: number,
   what: string,
@@ -47,7 +71,7 @@ export async function within<Result>(
   }
 }
 
-/** Asks again and again whether something has come true. Gives the last refusal, or `undefined`. */
+/** Polls until a condition is met. Returns the last reason why it is not, or `undefined`. */
 export async function becomes(
   milliseconds: number,
   refusal: () => Promise<string | undefined>,
@@ -70,7 +94,7 @@ const STATES: Record<string, string> = {
 
 let table = { at: -Infinity, lines: [] as string[] };
 
-/** The table of sockets, at most 50 ms old: many ask for it at a time. */
+/** Returns the table of sockets, at most 50 ms old, because many callers need it at the same time. */
 function socketTable(): string[] {
   if (performance.now() - table.at > 50 && existsSync("/proc/net/tcp")) {
     table = {
@@ -81,7 +105,7 @@ function socketTable(): string[] {
   return table.lines;
 }
 
-/** The sockets of a server as the kernel knows them: the peers' ports with the states. Empty where there is no /proc. */
+/** Returns the sockets of a server as seen by the kernel: the state of each by the port of the peer. Empty without /proc. */
 export function socketsOf(port: number): Map<number, string> {
   const found = new Map<number, string>();
   const own = `:${port.toString(16).toUpperCase().padStart(4, "0")} `;
@@ -95,14 +119,14 @@ export function socketsOf(port: number): Map<number, string> {
   return found;
 }
 
-/** The servers. */
+/** The servers under attack, in a separate process. */
 export class Victim {
-  /** Where each of them listens. */
+  /** The port of each server. */
   readonly ports: Record<ServerName, number>;
   readonly #program: Program;
   readonly #events: Map<string, number> = new Map();
   #wake: (() => void)[] = [];
-  #figures: ((figures: Figures) => void)[] = [];
+  #replies: ((reply: unknown) => void)[] = [];
 
   private constructor(program: Program, ports: number[]) {
     this.#program = program;
@@ -112,13 +136,15 @@ export class Victim {
     this.#listen();
   }
 
-  /** Starts them. */
+  /** Starts the process. */
   static async start(options: Options = {}): Promise<Victim> {
+    const folder = mkdtempSync(join(tmpdir(), "sluice-adversary-")); // for the file that is sent, and for uploads
     const command = inThisRuntime(
       new URL("./program.ts", import.meta.url),
-      JSON.stringify(options),
+      JSON.stringify({ ...options, folder }),
     );
     const program = new Program(command, {}, true);
+    program.exited.then(() => rmSync(folder, { recursive: true, force: true }));
     return new Victim(
       program,
       JSON.parse(await within(60_000, "the program starts", program.line())),
@@ -129,8 +155,8 @@ export class Victim {
     try {
       while (true) {
         const line = await this.#program.line();
-        const { event, peer, figures } = line.startsWith("{") ? JSON.parse(line) : { event: line, peer: 0, figures: undefined };
-        if (figures !== undefined) this.#figures.shift()!(figures);
+        const { event, peer, reply } = line.startsWith("{") ? JSON.parse(line) : { event: line, peer: 0, reply: undefined };
+        if (reply !== undefined) this.#replies.shift()!(reply);
         else {
           const key = `${event} ${peer}`;
           this.#events.set(key, (this.#events.get(key) ?? 0) + 1);
@@ -142,20 +168,20 @@ export class Victim {
     }
   }
 
-  /** How often something has happened to a peer. */
+  /** Returns how often an event has happened to a peer. */
   count(event: string, peer: number): number {
     return this.#events.get(`${event} ${peer}`) ?? 0;
   }
 
-  /** All peers to whom something has happened. */
+  /** Returns all peers an event has happened to. */
   peersOf(event: string): number[] {
     return [...this.#events.keys()].filter((key) => key.startsWith(`${event} `))
       .map((key) => Number(key.slice(event.length + 1)));
   }
 
-  /** Waits until something has happened to a peer. */
-  async seen(event: string, client: RawClient): Promise<void> {
-    const peer = client.socket.localPort!;
+  /** Waits until an event has happened to a peer. */
+  async seen(event: string, client: RawClient | number): Promise<void> {
+    const peer = typeof client === "number" ? client : client.socket.localPort!;
     const happened = async () => {
       while (this.count(event, peer) === 0) {
         await new Promise<void>((resolve) => this.#wake.push(resolve));
@@ -164,57 +190,73 @@ export class Victim {
     await within(20_000, `${event} for the peer ${peer}`, happened());
   }
 
-  #ask(line: string): Promise<Figures> {
-    return within(
-      30_000,
-      `the program says its figures ${this.#program.errors}`,
-      new Promise((resolve) => {
-        this.#figures.push(resolve);
-        this.#program.tell(line);
-      }),
-    );
+  async #ask(line: string): Promise<unknown> {
+    const reply = new Promise((resolve) => {
+      this.#replies.push(resolve);
+      this.#program.tell(line);
+    });
+    try {
+      return await within(30_000, `the program replies to ${line}`, reply);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}; it says: ${this.#program.errors}`, { cause: error });
+    }
   }
 
-  /** What it says of itself. */
-  figures(): Promise<Figures> {
-    return this.#ask("figures");
+  /** Returns the figures of the process. */
+  async figures(): Promise<Figures> {
+    return await this.#ask("figures") as Figures;
   }
 
-  /** Measures memory and processor time from here on. */
+  /** Calls `shutdown()` of all servers. Returns the milliseconds until all of them had stopped. */
+  async shutdown(): Promise<number> {
+    return await this.#ask("shutdown") as number;
+  }
+
+  /** Starts the servers again, on the same ports. */
+  async restart(): Promise<void> {
+    await this.#ask("start");
+  }
+
+  /** Starts measuring memory and processor time. */
   async mark(): Promise<void> {
     await this.#ask("mark");
   }
 
-  /** Lets the handlers go on that wait. */
+  /** Lets waiting handlers continue. */
   release(): void {
     this.#program.tell("release");
   }
 
-  /** Ends the program. */
+  /** Kills the process. */
   async stop(): Promise<void> {
     this.#program.process.kill("SIGKILL");
     await this.#program.exited;
   }
 }
 
-/** Somebody who behaves well, in a WebSocket and by one connection for each request, as long as it is not told to stop. */
+/** A well-behaved client, on one WebSocket and a new connection for each request. It runs until it is stopped. */
 export class Bystander {
-  /** The longest that an echo or a response has taken, in milliseconds. */
+  /** The longest time an echo or a response has taken, in milliseconds. */
   worst = 0;
-  /** How many there were. */
+  /** The number of echoes and responses. */
   served = 0;
   readonly #port: number;
+  readonly #tls: boolean;
   #stopped = false;
   readonly #done: Promise<void>;
+  #waiting: { until: number; resolve: () => void }[] = [];
 
-  constructor(port: number) {
+  constructor(port: number, tls = false) {
     this.#port = port;
+    this.#tls = tls;
     this.#done = this.#run();
-    this.#done.catch(() => {}); // told by stop()
+    this.#done.catch(() => {}); // reported by stop()
   }
 
   async #run(): Promise<void> {
-    const socket = await RawClient.open(this.#port);
+    const socket = await this.#connect();
+    socket.send(handshake());
+    await socket.readHead();
     try {
       while (!this.#stopped) {
         await this.#timed("an echo", async () => {
@@ -230,7 +272,7 @@ export class Bystander {
           );
         });
         await this.#timed("a response", async () => {
-          const client = await RawClient.connect(this.#port);
+          const client = await this.#connect();
           client.send(
             "GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
           );
@@ -244,15 +286,28 @@ export class Bystander {
     }
   }
 
-  async #timed(what: string, work: () => Promise<void>): Promise<void> {
-    const begun = performance.now();
-    await within(20_000, `the bystander gets ${what}`, work());
-    this.worst = Math.max(this.worst, performance.now() - begun);
-    this.served++;
+  #connect(): Promise<RawClient> {
+    return this.#tls ? connectTls(this.#port) : RawClient.connect(this.#port);
   }
 
-  /** Ends it. Throws when it was not served, or later than that. */
-  async stop(patience = 10_000): Promise<void> {
+  async #timed(what: string, work: () => Promise<void>): Promise<void> {
+    const begun = performance.now();
+    await within(40_000, `the bystander gets ${what}`, work());
+    this.worst = Math.max(this.worst, performance.now() - begun);
+    this.served++;
+    const { served } = this;
+    for (const { resolve } of this.#waiting.filter(({ until }) => until <= served)) resolve();
+    this.#waiting = this.#waiting.filter(({ until }) => until > served);
+  }
+
+  /** Waits until it has been served `times` more times. */
+  async servedOften(times: number): Promise<void> {
+    const enough = new Promise<void>((resolve) => this.#waiting.push({ until: this.served + times, resolve }));
+    await Promise.race([enough, this.#done]); // rejects if it is no longer served
+  }
+
+  /** Stops the bystander. Throws if it was not served, or waited longer than `patience`. */
+  async stop(patience = 20_000): Promise<void> {
     this.#stopped = true;
     await this.#done;
     assert(this.served > 0, "the bystander was not served at all");
@@ -263,24 +318,32 @@ export class Bystander {
   }
 }
 
-/** How many sockets a runtime may open for itself when it feels like it; Deno opens a pair. */
-const RUNTIMES_OWN = 4;
+/** The number of sockets a runtime may open for itself at any time; Deno opens a pair. */
+export const RUNTIMES_OWN = 4;
 
-/** What an attack may leave behind. */
+/** The garbage that V8 and JavaScriptCore accumulate before collecting it, in bytes. */
+export const SLACK: number = 96 * 2 ** 20;
+
+/** Returns the additional garbage on lanes where each chunk passes through web streams, in bytes. */
+export function slackOfStreams(lane: string): number {
+  return lane.endsWith("streams") ? 64 * 2 ** 20 : 0;
+}
+
+/** The bounds that an attack must not exceed. */
 export interface Bounds {
-  /** How long the last connection may take to go, in milliseconds; 5,000 unless given. */
+  /** The time until the last connection is gone, in milliseconds; 5,000 by default. */
   patience?: number;
-  /** How long the bystander may wait, in milliseconds; 3,000 unless given. */
+  /** The longest time the bystander may wait, in milliseconds; 3,000 by default. */
   wait?: number;
-  /** How much the memory may grow meanwhile, in bytes; not looked at unless given. */
+  /** The growth of memory in bytes; not checked by default. */
   memory?: number;
-  /** How much processor time it may take, in milliseconds; not looked at unless given. */
+  /** The processor time in milliseconds; not checked by default. */
   cpu?: number;
 }
 
 /**
- * Runs an attack. Meanwhile somebody else is served; behind it all connections and descriptors are back, `close` was called once
- * for each, and nothing went unhandled.
+ * Runs an attack while a bystander is served. Afterwards all connections and descriptors have to be released, `close` has to have
+ * been called once for each connection, and there must be no unhandled errors.
  */
 export async function surviving(
   options: Options,
@@ -289,7 +352,7 @@ export async function surviving(
 ): Promise<void> {
   const victim = await Victim.start(options);
   try {
-    const first = new Bystander(victim.ports.event); // so that everything is loaded before it is measured
+    const first = new Bystander(victim.ports.event); // load everything before measuring
     await becomes(
       20_000,
       () => Promise.resolve(first.served > 5 ? undefined : "warming up"),

@@ -1,10 +1,10 @@
 /**
- * What programs do with buffers that are theirs.
+ * Ways in which programs treat buffers they own.
  *
  * @module
  */
 
-/** What a program does with a buffer, once it has seen what is in it. */
+/** The treatments of a buffer after the program has read it. */
 export const MISDEEDS: Record<string, (bytes: Uint8Array) => void> = {
   keeps: () => {},
   changes: (bytes) => void bytes.fill(0x21),

@@ -1,39 +1,43 @@
 /**
- * What the program of the adversary is told and tells.
+ * The options and figures of the program under attack.
  *
  * @module
  */
 
 import type { ServerSettings } from "../../mod.ts";
 
-/** What its argument says, as JSON. */
+/** The options, passed as JSON in its argument. */
 export interface Options {
-  /** The name of a lane of tests/support/lanes.ts; the first one unless given. */
+  /** The name of a lane of tests/support/lanes.ts; by default the first one. */
   lane?: string;
-  /** For all servers, above what each has by itself. */
+  /** Settings for all servers, overriding those of each server. */
   settings?: ServerSettings;
-  /** How many bytes the file has that is sent; 64 MiB unless given. */
+  /** Whether `event` and `coroutine` use TLS. */
+  tls?: boolean;
+  /** The size in bytes of the file that is sent; 64 MiB by default. */
   fileSize?: number;
 }
 
-/** Its servers, in the order in which it prints their ports. */
+/** The servers, in the order in which their ports are printed. */
 export const SERVERS = ["event", "stream", "form", "coroutine", "raw"] as const;
 
-/** One of them. */
+/** The name of a server. */
 export type ServerName = typeof SERVERS[number];
 
-/** What it says of itself. */
+/** The figures reported by the program. */
 export interface Figures {
-  /** Open descriptors that are sockets; 0 where there is no /proc. */
+  /** The number of open descriptors that are sockets; 0 without /proc. */
   sockets: number;
-  /** Open connections, by `connection_num`. */
+  /** The number of open connections, from `connection_num`. */
   connections: number;
-  /** The most resident memory since "mark", above what it was then, in bytes. */
+  /** The peak growth of resident memory since "mark", in bytes. */
   grown: number;
-  /** Processor time since "mark", in milliseconds. */
+  /** The processor time since "mark", in milliseconds. */
   cpu: number;
-  /** How many files are in its folder; one is its own. */
+  /** The number of files in its directory; one is its own. */
   files: number;
-  /** Unhandled rejections, uncaught exceptions, and what the servers' `error` handlers got. */
+  /** The number of finished handlers that had to wait for "release". */
+  handled: number;
+  /** Unhandled rejections, uncaught exceptions, and errors passed to the servers' `error` handlers. */
   faults: string[];
 }

@@ -1,17 +1,19 @@
-// Requests and messages that are being worked on while their peers go, or stay.
+// Requests and messages that are being handled while their peers leave or stay.
 
 import { assert, assertEquals } from "@std/assert";
-import { test } from "node:test";
 import { type ServerSettings, WebSocketServer } from "../../mod.ts";
 import { ownLanes, servingOn } from "../support/lanes.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
 import { signal } from "../support/serving.ts";
-import { becomes, socketsOf, surviving, within } from "./harness.ts";
+import { becomes, Bystander, drawing, socketsOf, surviving, within } from "./harness.ts";
 import type { Options } from "./options.ts";
 
 const REQUEST = "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/** So many clients with a request that is being worked on. */
+/** Two seconds, with room for a busy machine, in milliseconds. */
+const SOON = 6000;
+
+/** Connects `count` clients, each with a pending request. */
 function pendingClients(
   count: number,
   victim: Parameters<Parameters<typeof surviving>[2]>[0],
@@ -24,20 +26,27 @@ function pendingClients(
   }));
 }
 
-for (const [lane] of ownLanes) {
-  test(`300 clients that leave while their response is pending leave nothing behind (${lane})`, () =>
-    surviving({ lane }, { patience: 2000 }, async (victim) => {
-      for (const client of await pendingClients(300, victim)) client.destroy();
-      const refusal = await becomes(2000, () => {
-        const waiting = [...socketsOf(victim.ports.event).values()].filter((state) => state === "CLOSE_WAIT").length;
-        return Promise.resolve(
-          waiting === 0 ? undefined : `${waiting} sockets in CLOSE_WAIT`,
-        );
-      });
-      assertEquals(refusal, undefined);
-    }));
+const testDrawn = drawing(ownLanes);
 
-  test(`with http_allow_half_open 300 clients that have ended their side get their responses (${lane})`, () => {
+for (const [lane] of ownLanes) {
+  testDrawn(
+    lane,
+    `300 clients that leave while their response is pending leave nothing behind (${lane})`,
+    {},
+    () =>
+      surviving({ lane }, { patience: SOON }, async (victim) => {
+        for (const client of await pendingClients(300, victim)) client.destroy();
+        const refusal = await becomes(SOON, () => {
+          const waiting = [...socketsOf(victim.ports.event).values()].filter((state) => state === "CLOSE_WAIT").length;
+          return Promise.resolve(
+            waiting === 0 ? undefined : `${waiting} sockets in CLOSE_WAIT`,
+          );
+        });
+        assertEquals(refusal, undefined);
+      }),
+  );
+
+  testDrawn(lane, `with http_allow_half_open 300 clients that have ended their side get their responses (${lane})`, {}, () => {
     const options: Options = {
       lane,
       settings: { http_allow_half_open: true } as ServerSettings,
@@ -45,7 +54,7 @@ for (const [lane] of ownLanes) {
     return surviving(options, {}, async (victim) => {
       const clients = await pendingClients(300, victim);
       for (const client of clients) client.end();
-      await new Promise((resolve) => setTimeout(resolve, 500)); // while the server learns of it
+      await new Promise((resolve) => setTimeout(resolve, 500)); // time for the server to notice
       victim.release();
       for (const client of clients) {
         assertEquals(
@@ -58,25 +67,32 @@ for (const [lane] of ownLanes) {
     });
   });
 
-  test(`of two requests with the client's end behind them the second is not begun (${lane})`, () =>
-    surviving({ lane }, {}, async (victim) => {
-      const client = await RawClient.connect(victim.ports.event);
-      const port = client.socket.localPort!;
-      client.send(REQUEST + REQUEST);
-      await victim.seen("reached", client);
-      client.end();
-      await within(10_000, "the end of the connection", client.whenEnded());
-      victim.release();
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      assertEquals(victim.count("reached", port), 1);
-      client.destroy();
-    }));
+  testDrawn(
+    lane,
+    `of two requests with the client's end behind them the second is not begun (${lane})`,
+    {},
+    () =>
+      surviving({ lane }, {}, async (victim) => {
+        const client = await RawClient.connect(victim.ports.event);
+        const port = client.socket.localPort!;
+        client.send(REQUEST + REQUEST);
+        await victim.seen("reached", client);
+        client.end();
+        await within(10_000, "the end of the connection", client.whenEnded());
+        victim.release();
+        const later = new Bystander(victim.ports.event); // what comes after the second request is done before we look
+        await within(20_000, "others are served", later.servedOften(3));
+        await later.stop();
+        assertEquals(victim.count("reached", port), 1);
+        client.destroy();
+      }),
+  );
 }
 
 for (const [lane, runtime] of ownLanes) {
-  test(`nobody who answers pings is dropped while handlers take their time (${lane})`, async () => {
+  testDrawn(lane, `nobody who answers pings is dropped while handlers take their time (${lane})`, {}, async () => {
     const server = new WebSocketServer("127.0.0.1", 0);
-    // As with the defaults and 120 s, thirty times as fast. 256 handlers are the most that may be under way.
+    // The same as with the defaults and 120 s, but thirty times as fast. At most 256 handlers may run at once.
     server.set({ websocket_ping_interval: 0.5, websocket_ping_timeout: 0.5 });
     const release = signal();
     const ended: number[] = [];

@@ -1,32 +1,49 @@
-// The servers that adversaries talk to, in a process of their own, so that its memory, descriptors and processor time are theirs.
-// The argument says which lane and which settings. What happens is printed, one line of JSON each; "figures" as a line of input
-// prints the figures, "mark" begins to measure them anew, "release" lets waiting handlers go on.
+// The servers under attack, in a separate process, so that its memory, descriptors and processor time can be measured. The
+// argument selects the lane and the settings. Events are printed, one line of JSON each. Lines of input: "figures" prints the
+// figures, "mark" starts measuring anew, "release" lets waiting handlers continue, "shutdown" stops the servers, "start" starts
+// them again.
 
-import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { fromFetch, HttpServer, Server, type ServerSettings, setRuntime, WebSocketServer } from "../../mod.ts";
-import { CloseFrame, type HttpRequest, type HttpResponse } from "../../mod.ts";
+import {
+  CloseFrame,
+  fromFetch,
+  type HttpRequest,
+  type HttpResponse,
+  HttpServer,
+  Server,
+  type ServerSettings,
+  setRuntime,
+  SWOOLE_PROCESS,
+  SWOOLE_SOCK_TCP,
+  SWOOLE_SSL,
+  WebSocketServer,
+} from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { lanes } from "../support/lanes.ts";
+import { tlsSettings } from "../support/tls_client.ts";
 import { type Options, SERVERS } from "./options.ts";
 
 const MIB = 1024 * 1024;
 
-/** Tells that something has happened to a peer, which is known by its port. */
+/** Reports an event of a peer, which is identified by its port. */
 function emit(event: string, peer: number, detail?: unknown): void {
   console.log(JSON.stringify({ event, peer, detail }));
 }
 
 let released = Promise.withResolvers<void>();
 
-/** Tells when a request has been given up, as soon as requests know. */
+/** Resolves on "release", for the handlers that have to wait. */
+const held = released.promise;
+let handled = 0;
+
+/** Reports when a request is aborted, if requests have a signal. */
 function watchSignal(request: { signal?: AbortSignal }, peer: number): void {
   request.signal?.addEventListener("abort", () => emit("aborted", peer));
 }
 
-/** A stream that says one thing at most and then waits for ever. */
+/** Returns a stream that yields at most one chunk and then never ends. */
 function quietStream(
   peer: number,
   first: string | undefined,
@@ -43,7 +60,7 @@ function quietStream(
   });
 }
 
-/** The fetch application behind /fetch: the peer's port is in the query, since a `Request` knows none. */
+/** The fetch application for /fetch. The port of the peer is in the query, because a `Request` does not have it. */
 const application = fromFetch(async (request: Request) => {
   const { pathname, searchParams } = new URL(request.url);
   const peer = Number(searchParams.get("peer"));
@@ -79,6 +96,7 @@ async function answer(
 ): Promise<void> {
   const peer = Number(request.server.remote_port);
   const path = String(request.server.path_info);
+  if (path === "/flood") return void response.end("x"); // too frequent to be reported
   if (path.startsWith("/fetch")) return await application(request, response);
   watchSignal(request as { signal?: AbortSignal }, peer);
   emit("reached", peer);
@@ -97,7 +115,7 @@ async function answer(
     case "/file":
       return void await response.sendfile(file);
     case "/parts":
-      // As programs do it that take no notice of what write() says.
+      // Like a program that ignores the result of write().
       for (let i = 0; i < 40; i++) response.write(new Uint8Array(MIB).fill(i));
       return void response.end("the end");
     case "/collect": {
@@ -119,12 +137,11 @@ async function answer(
   }
 }
 
-const options: Options = JSON.parse(process.argv[2] ?? "{}");
-const folder = mkdtempSync(join(tmpdir(), "sluice-adversary-"));
+const options: Options & { folder: string } = JSON.parse(process.argv[2]);
+const { folder } = options;
 const file = join(folder, "file");
 writeFileSync(file, "");
 truncateSync(file, options.fileSize ?? 64 * MIB);
-process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
 const faults: string[] = [];
 function noteFault(kind: string, reason: unknown): void {
@@ -150,7 +167,7 @@ const common: ServerSettings = {
   ...options.settings,
 };
 
-/** Notes how connections come and go. */
+/** Reports connections and disconnections. */
 function watch(server: Server): void {
   const peers = new Map<number, number>();
   server.on("connect", (server, fd) => {
@@ -166,8 +183,9 @@ function watch(server: Server): void {
   server.on("error", (_server, error) => noteFault("error", error));
 }
 
-const event = new WebSocketServer("127.0.0.1", 0);
-event.set({ ...common, static_handler_locations: "/static" });
+const secure: ServerSettings = options.tls ? tlsSettings : {};
+const event = new WebSocketServer("127.0.0.1", 0, SWOOLE_PROCESS, options.tls ? SWOOLE_SOCK_TCP | SWOOLE_SSL : SWOOLE_SOCK_TCP);
+event.set({ ...common, ...secure, static_handler_locations: "/static" });
 watch(event);
 event.on("request", (request, response) => answer(request, response, file));
 event.on("beforeHandshakeResponse", async (request, response) => {
@@ -188,6 +206,9 @@ event.on("message", async (server, frame) => {
     emit("reached", peer);
     await released.promise;
     server.push(fd, "at last");
+  } else if (data === "hold") {
+    await held;
+    handled++;
   } else if (data === "leave") {
     emit("reached", peer);
     server.disconnect(fd, 4000, "go");
@@ -195,7 +216,7 @@ event.on("message", async (server, frame) => {
     emit("reached", peer);
     const part = new Uint8Array(MIB);
     while (server.push(fd, part, 2));
-  } else server.push(fd, frame); // the README's echo: it takes no notice of what push() says
+  } else server.push(fd, frame); // the echo of the README: it ignores the result of push()
 });
 
 const stream = new HttpServer("127.0.0.1", 0);
@@ -213,7 +234,7 @@ form.set({
 watch(form);
 form.on("request", (request, response) => answer(request, response, file));
 
-const coroutine = new CoroutineServer("127.0.0.1", 0);
+const coroutine = new CoroutineServer("127.0.0.1", 0, options.tls);
 const {
   document_root: _1,
   enable_static_handler: _2,
@@ -221,11 +242,12 @@ const {
   url_rewrite_rules: _4,
   ...rest
 } = common;
-coroutine.set({ ...rest, http_stream_body: true });
+coroutine.set({ ...rest, ...secure, http_stream_body: true });
 coroutine.on("error", (_server, error) => noteFault("error", error));
 coroutine.handle("/", async (request, response) => {
   const peer = Number(request.server.remote_port);
   const path = String(request.server.path_info);
+  if (path === "/flood") return void await response.end("x");
   watchSignal(request as { signal?: AbortSignal }, peer);
   emit("reached", peer);
   if (path === "/wait") {
@@ -275,7 +297,7 @@ raw.on("receive", (server, fd, _reactor, data) => {
 
 const servers = { event, stream, form, coroutine, raw };
 
-/** How many descriptors of this process are sockets, and how many are others. */
+/** Counts the descriptors of this process: sockets and others. */
 function descriptors(): { sockets: number; others: number } {
   const found = { sockets: 0, others: 0 };
   if (!existsSync("/proc/self/fd")) return found;
@@ -283,7 +305,7 @@ function descriptors(): { sockets: number; others: number } {
     try {
       readlinkSync(`/proc/self/fd/${name}`).startsWith("socket:") ? found.sockets++ : found.others++;
     } catch {
-      // the one that this folder was read with
+      // the descriptor used to read this directory
     }
   }
   return found;
@@ -300,12 +322,13 @@ function tellFigures(): void {
   const connections = [event, stream, form, raw].map((server) => server.stats().connection_num);
   console.log(
     JSON.stringify({
-      figures: {
+      reply: {
         ...descriptors(),
         connections: connections.reduce((sum, count) => sum + count),
         grown: Math.max(most, rss) - base,
         cpu: (used.user + used.system) / 1000,
         files: readdirSync(folder).length,
+        handled,
         faults,
       },
     }),
@@ -313,9 +336,27 @@ function tellFigures(): void {
 }
 
 const lane = lanes.find(([name]) => name === options.lane) ?? lanes[0];
-setRuntime(lane[1]);
-for (const name of SERVERS) await servers[name].start();
-setRuntime(undefined);
+
+/** Starts all servers; after the first time on the same ports. */
+async function start(): Promise<void> {
+  setRuntime(lane[1]);
+  for (const name of SERVERS) await servers[name].start();
+  setRuntime(undefined);
+}
+
+/** Stops all servers, and returns the milliseconds that took. */
+async function stop(): Promise<number> {
+  const begun = performance.now();
+  for (const name of SERVERS) servers[name].shutdown();
+  for (const name of SERVERS) await servers[name].finished;
+  return performance.now() - begun;
+}
+
+function reply(line: string, work: Promise<unknown>): void {
+  work.then((value) => console.log(JSON.stringify({ reply: value ?? null })), (error) => noteFault(line, error));
+}
+
+await start();
 console.log(JSON.stringify(SERVERS.map((name) => servers[name].port)));
 
 let input = "";
@@ -328,10 +369,11 @@ process.stdin.setEncoding("utf8").on("data", (text: string) => {
       most = 0;
       cpu = process.cpuUsage();
       base = process.memoryUsage().rss;
-      console.log(JSON.stringify({ figures: null }));
+      console.log(JSON.stringify({ reply: null }));
     } else if (line === "release") {
       released.resolve();
       released = Promise.withResolvers();
-    }
+    } else if (line === "shutdown") reply(line, stop());
+    else if (line === "start") reply(line, start());
   }
 }).on("end", () => process.exit());

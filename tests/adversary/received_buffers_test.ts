@@ -1,5 +1,5 @@
-// Programs that keep, change and transfer every buffer that they were given. Nobody else notices: no connection loses, mixes or ends
-// by it, and no buffer shows what belongs to another.
+// Programs that keep, change and transfer every buffer they receive. This must have no effect on others: no connection may lose
+// or mix up data, or end, and no buffer may show bytes of another.
 
 import { assert, assertEquals } from "@std/assert";
 import { test } from "node:test";
@@ -17,13 +17,13 @@ import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { DatagramClient } from "../support/datagram_client.ts";
 import { lanes, startOn } from "../support/lanes.ts";
 import { frame, octets, RawClient } from "../support/raw_client.ts";
-import { within } from "./harness.ts";
+import { drawing, within } from "./harness.ts";
 import { MISDEEDS } from "./misdeeds.ts";
 
-/** Who sends. Each fills messages with a letter. */
+/** The senders. Each fills its messages with its letter. */
 const SENDERS = ["A", "B"];
 
-/** Parts as one piece of memory. */
+/** Joins parts. */
 function join(parts: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(
     parts.reduce((sum, { length }) => sum + length, 0),
@@ -36,7 +36,7 @@ function join(parts: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
-/** What a program has been given, by who sent it. Each sender fills what it sends with a letter of its own. */
+/** The buffers a program has received, by sender. Each sender fills its messages with its own letter. */
 class Gathered {
   readonly bySender: Map<string, number> = new Map();
   readonly wrong: string[] = [];
@@ -48,9 +48,9 @@ class Gathered {
     this.#misdeed = misdeed;
   }
 
-  /** A program is given something. */
+  /** Records a buffer that the program received. */
   take(bytes: Uint8Array): void {
-    const letters = SENDERS.filter((sender) => bytes.includes(sender.charCodeAt(0))); // other bytes are in the heads of packages
+    const letters = SENDERS.filter((sender) => bytes.includes(sender.charCodeAt(0))); // the heads of packages contain other bytes
     if (letters.length !== 1) {
       this.wrong.push(`letters of several senders, or of none: ${letters}`);
     }
@@ -74,7 +74,7 @@ class Gathered {
     for (const wake of this.#wake.splice(0)) wake();
   }
 
-  /** Waits until so many bytes have come from somebody. */
+  /** Waits until `count` bytes of a sender have arrived. */
   async until(sender: string, count: number): Promise<void> {
     const come = async () => {
       while ((this.bySender.get(sender) ?? 0) < count) {
@@ -100,19 +100,19 @@ class Gathered {
   }
 }
 
-/** Lengths of what is sent: alone in a chunk, several in one, one in several. */
+/** The lengths of messages: alone in a chunk, several in one chunk, one in several chunks. */
 const LENGTHS = [1, 100, 100, 3000, 20_000, 100, 70_000, 300_000, 5];
 
-/** A way by which bytes get into a program's hands. */
+/** A way in which a program receives bytes. */
 interface Way {
   name: string;
-  /** The server; it calls `take` with what it is given. */
+  /** Creates the server. It calls `take` with each buffer. */
   make(take: (bytes: Uint8Array) => void): Server | CoroutineServer;
-  /** How a client is connected. */
+  /** Connects a client. */
   open?(port: number): Promise<RawClient>;
-  /** What a client sends for so many bytes of content. */
+  /** Encodes the bytes a client sends for some content. */
   wrap(content: Uint8Array): Uint8Array;
-  /** How many bytes the program is given beside the content. */
+  /** The number of bytes that the program receives in addition to the content. */
   extra?: number;
 }
 
@@ -237,7 +237,7 @@ const WAYS: readonly Way[] = [{
   wrap: chunked,
 }];
 
-/** Two clients send by turns, so that their bytes would meet in memory that is shared. */
+/** Two clients send in turn, so that their bytes would collide if memory were shared. */
 async function giveAll(
   runtime: Runtime,
   way: Way,
@@ -263,7 +263,7 @@ async function giveAll(
     const sent = new Map<string, number>();
     for (const length of LENGTHS) {
       for (const [sender, client] of clients) {
-        // In one chunk, if they fit: three of a size, or a long one and a short one.
+        // Several messages in one chunk if they fit: three of a size, or a long and a short one.
         for (
           const lengths of [[length, length, length], [length, 10], [length]]
         ) {
@@ -275,7 +275,7 @@ async function giveAll(
             0,
           );
           sent.set(sender, (sent.get(sender) ?? 0) + total);
-          // Each chunk alone, or all that is left at once.
+          // Each chunk alone, or all the rest at once.
           if (apart) await gathered.until(sender, sent.get(sender)!);
         }
       }
@@ -293,11 +293,13 @@ async function giveAll(
   }
 }
 
-// What is transferred last, since memory that is shared would be gone for all that follows.
+const testDrawn = drawing(lanes);
+
+// "transfers" is last, because shared memory would be lost for all later tests.
 for (const misdeed of Object.keys(MISDEEDS)) {
   for (const [lane, runtime] of lanes) {
     for (const way of WAYS) {
-      test(`a program that ${misdeed} what it is given as ${way.name} harms nobody (${lane})`, async () => {
+      testDrawn(lane, `a program that ${misdeed} what it is given as ${way.name} harms nobody (${lane})`, {}, async () => {
         await giveAll(runtime, way, misdeed, true);
         await giveAll(runtime, way, misdeed, false);
       });

@@ -1,25 +1,24 @@
-// Programs that change and transfer every buffer that they have given, as soon as the call is over. What it held is sent all the same.
+// Programs that change or transfer every buffer they pass in as soon as the call returns. The original content has to be sent.
 
 import { assert, assertEquals } from "@std/assert";
-import { test } from "node:test";
 import { HttpServer, Server, WebSocketServer } from "../../mod.ts";
 import { HttpClient, HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { lanes, servingOn, startOn } from "../support/lanes.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
-import { within } from "./harness.ts";
+import { drawing, within } from "./harness.ts";
 import { MISDEEDS } from "./misdeeds.ts";
 
-/** How a program gives bytes, and what its peer then reads of them. */
+/** A way in which a program passes bytes in, and its peer reads them. */
 interface Giving {
   name: string;
   make(give: (send: (bytes: Uint8Array) => unknown) => void): Server;
-  /** What starts it, on a connection that is not read. */
+  /** Starts it, on a connection that is not read. */
   begin(port: number): Promise<RawClient>;
-  /** What the peer has been sent, without what is around it. */
+  /** Extracts the content from the bytes sent to the peer. */
   content(bytes: Uint8Array): Uint8Array;
 }
 
-/** The payloads of frames that a server sends. */
+/** Returns the payloads of the frames of a server. */
 function payloads(bytes: Uint8Array): Uint8Array {
   const parts: number[][] = [];
   for (let at = 0; at < bytes.length;) {
@@ -114,7 +113,7 @@ const GIVINGS: readonly Giving[] = [{
   make: (give) => {
     const server = new HttpServer("127.0.0.1", 0);
     server.on("request", (_request, response) => {
-      // One that is large and given as a whole; the others are not sent.
+      // Passes in one large body; the others are not sent.
       let given = false;
       give((bytes) => {
         if (bytes.length < 1_000_000 || given) return false;
@@ -128,7 +127,7 @@ const GIVINGS: readonly Giving[] = [{
   content: body,
 }];
 
-/** What is given: enough that the socket cannot take it all, and sizes on both sides of every threshold. */
+/** The lengths passed in: more than the socket can take, and sizes on both sides of every threshold. */
 const GIVEN = [
   10,
   1_500_000,
@@ -142,11 +141,13 @@ const GIVEN = [
   100,
 ];
 
+const testDrawn = drawing(lanes);
+
 for (const [lane, runtime] of lanes) {
   for (const giving of GIVINGS) {
     for (const misdeed of ["changes", "transfers"]) {
-      test(`a program that ${misdeed} what it has given to ${giving.name} harms nobody (${lane})`, async () => {
-        const expected: number[] = []; // letters and how often each of them
+      testDrawn(lane, `a program that ${misdeed} what it has given to ${giving.name} harms nobody (${lane})`, {}, async () => {
+        const expected: number[] = []; // letters, each followed by its count
         const faults: unknown[] = [];
         const server = giving.make((send) => {
           for (const [i, length] of GIVEN.entries()) {
@@ -158,7 +159,7 @@ for (const [lane, runtime] of lanes) {
         server.on("error", (_server, error) => void faults.push(error));
         await servingOn(runtime, server, async (_server, port) => {
           const client = await giving.begin(port);
-          await new Promise((resolve) => setTimeout(resolve, 200)); // what was given waits meanwhile
+          await new Promise((resolve) => setTimeout(resolve, 200)); // meanwhile the output is queued
           client.socket.resume();
           const content = giving.content(
             await within(20_000, "all that was given", client.readAll()),
@@ -186,7 +187,7 @@ for (const [lane, runtime] of lanes) {
     }]
   ) {
     const how = Object.keys(settings).length > 0 ? ", compressed" : "";
-    test(`a coroutine may use a buffer again as soon as push() has settled (${lane}${how})`, async () => {
+    testDrawn(lane, `a coroutine may use a buffer again as soon as push() has settled (${lane}${how})`, {}, async () => {
       const server = new CoroutineServer("127.0.0.1", 0);
       server.set(settings);
       server.handle("/", async (_request, ws) => {

@@ -1,5 +1,5 @@
-// A server that does little, so that nothing but its connections takes descriptors: Deno does not survive it if it wants one for
-// itself and there is none. Prints its port.
+// A server that does little, so that only its connections use descriptors: Deno does not survive a failure to get one for itself.
+// Prints its port.
 
 import { HttpServer } from "../../mod.ts";
 

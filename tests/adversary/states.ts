@@ -1,5 +1,5 @@
 /**
- * The states in which a peer can leave, as what it does until it is in each of them.
+ * The states in which a peer can leave, as the steps that lead to each.
  *
  * @module
  */
@@ -7,20 +7,20 @@
 import { frame, handshake } from "../support/raw_client.ts";
 import type { ServerName } from "./options.ts";
 
-/** One step: sends something, waits for something that the server tells, reads something, or stops reading. */
+/** A step: sends data, waits for a report of the server, reads a reply, or stops reading. */
 export type Step =
   | { send: string | Uint8Array }
   | { seen: "connect" | "reached" | "opened" }
   | { read: "head" | "response" | "frame" }
   | { pause: true };
 
-/** A state. */
+/** A state of a conversation. */
 export interface State {
-  /** How it goes on: "a peer that leaves ...". */
+  /** The end of the title "a peer that leaves ...". */
   name: string;
   server: ServerName;
   steps: readonly Step[];
-  /** What the program has to be told when the peer leaves, beside the end of the connection. */
+  /** The notices the program has to receive when the peer leaves, in addition to the end of the connection. */
   told?: readonly ("aborted" | "cancelled" | "broken" | "ended")[];
 }
 
@@ -35,14 +35,14 @@ const response: Step = { read: "response" };
 const pause: Step = { pause: true };
 const text = (payload: string): Step => send(frame({ opcode: 1, payload }));
 
-/** A fetch application learns the peer's port from the query, which the one who runs these steps fills in. */
+/** The placeholder for the peer's port in queries, from which a fetch application learns it. Replaced when the steps run. */
 export const PEER = "PEER";
 
 const FORM = "Content-Type: multipart/form-data; boundary=B\r\nContent-Length: 1000\r\n";
 const HALF_FORM = '--B\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhalf of it';
 const COMPRESSED = { "Sec-WebSocket-Extensions": "permessage-deflate" };
 
-/** An HTTP exchange in the event style. */
+/** HTTP exchanges in the event style. */
 const EXCHANGES: readonly State[] = [{
   name: "before it has said anything",
   server: "event",
@@ -148,6 +148,15 @@ const EXCHANGES: readonly State[] = [{
   ],
   told: ["aborted"],
 }, {
+  name: "with more bytes behind a request that is being worked on than are read ahead",
+  server: "event",
+  steps: [
+    get("/wait"),
+    reached,
+    post("/small", "Content-Length: 1000000\r\n", "x".repeat(200_000)),
+  ],
+  told: ["aborted"],
+}, {
   name: "in a body that is read as it arrives",
   server: "stream",
   steps: [post("/upload", "Content-Length: 1000\r\n", "half"), reached],
@@ -202,7 +211,7 @@ const EXCHANGES: readonly State[] = [{
 
 const open: readonly Step[] = [send(handshake()), head];
 
-/** A WebSocket in the event style. */
+/** WebSockets in the event style. */
 const SOCKETS: readonly State[] = [
   {
     name: "in its handshake",
@@ -324,7 +333,7 @@ const RAW: readonly State[] = [{
   steps: [send("hello"), reached],
 }];
 
-/** All of them. What a peer sends ahead stays below 64 KiB, up to which a server goes on reading while it is not asked to. */
+/** All states. Peers send less than 64 KiB ahead, up to which a server reads without a reader. */
 export const STATES: readonly State[] = [
   ...EXCHANGES,
   ...SOCKETS.map((state) => ({

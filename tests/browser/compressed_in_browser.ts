@@ -3,7 +3,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { fileURLToPath } from "node:url";
-import { answerOf, describe, VARIANTS } from "../clients/compressed_servers.ts";
+import { answerOf, describe, VARIANTS } from "../interop/compressed_servers.ts";
 import { testWith } from "../support/prerequisites.ts";
 import { Program, runners } from "../support/program.ts";
 import { launchBrowser, testInChromium } from "./browser.ts";

@@ -1,6 +1,6 @@
 // Starts a server of each kind in the runtime that it is run in. Prints their ports in one line, then what each client has sent.
 
-import { compressingServer, VARIANTS } from "../clients/compressed_servers.ts";
+import { compressingServer, VARIANTS } from "../interop/compressed_servers.ts";
 
 const ports: number[] = [];
 for (const variant of VARIANTS) {

@@ -10,7 +10,7 @@
 import type { FrameSpec } from "../support/raw_client.ts";
 import { type DataName, slice } from "./data.ts";
 
-/** Octets, a text, one of them repeated up to a length, or the next slice of some data: another one in each round. */
+/** Bytes, a text, one of them repeated up to a length, or the next slice of some data: another one in each round. */
 export type Payload =
   | string
   | Uint8Array
@@ -27,13 +27,13 @@ export type Step =
   /** Sends a frame. */
   | { readonly frame: Frame }
   /**
-   * Sends a message, cut into frames of `fragment` octets. When its length is a multiple of that, an empty frame ends it. What
+   * Sends a message, cut into frames of `fragment` bytes. When its length is a multiple of that, an empty frame ends it. What
    * counts of a compressed one is its compressed length.
    */
   | { readonly message: Payload; readonly opcode: 1 | 2; readonly fragment?: number; readonly compress?: Blocks }
   /** Starts the closing handshake with a Close frame of this payload. */
   | { readonly close: Payload }
-  /** Sends a part of a frame: these octets of its payload, the first ones with the header. */
+  /** Sends a part of a frame: these bytes of its payload, the first ones with the header. */
   | { readonly part: Frame; readonly from: number; readonly to: number }
   /** Waits until so many answers have come. */
   | { readonly answers: number }
@@ -45,7 +45,7 @@ export type Step =
   /** Waits for the peer to fail the connection. It loses the full mark when it only does so later on. */
   | { readonly failedByNow: true };
 
-/** How a compressed message ends: with the octets that a flush leaves, or with a final block (RFC 7692 section 7.2.3.4). */
+/** How a compressed message ends: with the bytes that a flush leaves, or with a final block (RFC 7692 section 7.2.3.4). */
 export type Blocks = "flushed" | "final";
 
 /** What a server answers to an offer of permessage-deflate, beside what the client asked for. */
@@ -90,7 +90,7 @@ export interface Case {
   readonly compression?: Compression;
   /** How often the steps are done, each time after the answers to the last ones are there. Once unless given. */
   readonly rounds?: number;
-  /** Writes the octets of each frame so many at a time. */
+  /** Writes the bytes of each frame so many at a time. */
   readonly chop?: number;
   /** Writes each frame in a turn of its own. */
   readonly apart?: boolean;
@@ -147,7 +147,7 @@ export function close(code: number, reason: string | Uint8Array = ""): Step {
   return { close: new Uint8Array([code >> 8, code & 255, ...text]) };
 }
 
-/** The octets of a payload; `round` counts from 0. */
+/** The bytes of a payload; `round` counts from 0. */
 export function expand(payload: Payload, round = 0): Uint8Array {
   if (typeof payload === "string") return new TextEncoder().encode(payload);
   if (payload instanceof Uint8Array) return payload;

@@ -11,26 +11,29 @@ import type { DataName } from "./data.ts";
 /** The suite sends this many messages in each case: about 11 GB together. With `SLUICE_CONFORMANCE=full` we do so too. */
 const ALL_MESSAGES = 1000;
 
-/** Otherwise we send as many of them as have this many octets together ... */
-const OCTETS = 256 * 1024;
+/** Otherwise we send as many of them as have this many bytes together ... */
+const BYTES = 32 * 1024;
 
-/** ... but at least so many. */
-const LEAST_MESSAGES = 6;
+/** ... but at least so many, so that there is one with a window that two have filled ... */
+const LEAST_MESSAGES = 3;
+
+/** ... and at most so many. */
+const MOST_MESSAGES = 60;
 
 /** Whether the suite's number of messages is sent. */
-export const IS_FULL: boolean = process.env.SLUICE_CONFORMANCE === "full";
+const IS_FULL: boolean = process.env.SLUICE_CONFORMANCE === "full";
 
 /** How many messages there are in a case, in words. */
 export const EXTENT: string = IS_FULL
   ? `${ALL_MESSAGES} messages per case`
-  : `${LEAST_MESSAGES} to ${ALL_MESSAGES} messages per case, all of them with SLUICE_CONFORMANCE=full`;
+  : `${LEAST_MESSAGES} to ${MOST_MESSAGES} messages per case, ${ALL_MESSAGES} with SLUICE_CONFORMANCE=full`;
 
 /** How long a case may take, in milliseconds: the suite allows 480 s for its longest ones. */
 export const PATIENCE: number = IS_FULL ? 480_000 : 60_000;
 
 const KI = 1024;
 
-/** Sizes of the messages, and of the fragments that their compressed octets are cut into. */
+/** Sizes of the messages, and of the fragments that their compressed bytes are cut into. */
 const sizes: readonly (readonly [message: number, fragment?: number])[] = [
   [16],
   [64],
@@ -59,7 +62,7 @@ function casesOf([id, data, type, compression]: Family): Case[] {
     id: `${id}.${i + 1}`,
     compression,
     steps: [{ message: { data, length }, opcode: type === "text" ? 1 : 2, compress: "flushed", fragment }],
-    rounds: IS_FULL ? ALL_MESSAGES : Math.max(LEAST_MESSAGES, Math.min(ALL_MESSAGES, Math.floor(OCTETS / length))),
+    rounds: IS_FULL ? ALL_MESSAGES : Math.max(LEAST_MESSAGES, Math.min(MOST_MESSAGES, Math.floor(BYTES / length))),
     expect: [{ type, payload: { data, length } }],
     ending: CLEAN,
   }));

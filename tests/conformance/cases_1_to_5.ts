@@ -4,8 +4,21 @@
  * @module
  */
 
-import { type Answer, binary, type Case, CLEAN, close, continuation, failed } from "./case.ts";
-import { type Payload, ping, pong, type Step, text, UNFINISHED } from "./case.ts";
+import {
+  type Answer,
+  binary,
+  type Case,
+  CLEAN,
+  close,
+  continuation,
+  failed,
+  type Payload,
+  ping,
+  pong,
+  type Step,
+  text,
+  UNFINISHED,
+} from "./case.ts";
 
 const HELLO = "Hello, world!";
 const OCTETS = new Uint8Array([0x00, 0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0x00, 0xff]);
@@ -87,7 +100,7 @@ function reservedOpcodes(): Case[] {
   });
 }
 
-/** The three ways in which some series are sent: in one go, apart, octet by octet. */
+/** The three ways in which some series are sent: in one go, apart, byte by byte. */
 const WAYS: readonly Pick<Case, "chop" | "apart">[] = [{}, { apart: true }, { chop: 1 }];
 
 function fragmentation(): Case[] {

@@ -5,18 +5,28 @@
  */
 
 import { hex } from "../support/raw_client.ts";
-import { type Answer, type Case, CLEAN, continuation, type Ending, failed, type Payload, type Step } from "./case.ts";
-import { text, UNFINISHED } from "./case.ts";
+import {
+  type Answer,
+  type Case,
+  CLEAN,
+  continuation,
+  type Ending,
+  failed,
+  type Payload,
+  type Step,
+  text,
+  UNFINISHED,
+} from "./case.ts";
 
 /** Fails with 1007; when the wrong side closes, the answers do not count either. */
 const NOT_UTF8: Ending = { ...failed(1007), spoiledBy: "side" };
 
-/** Greek letters of two and three octets. */
+/** Greek letters of two and three bytes. */
 const KOSME = "κόσμε";
 const MIXED = "Hello-µ@ßöäüàá-UTF-8!!";
 /** Valid up to the end of the Greek word, then a surrogate. */
 const WITH_SURROGATE = hex("cebae1bdb9cf83cebcceb5 eda080 656469746564");
-/** The same with a number above U+10FFFF: the 13th octet is the first that cannot be. */
+/** The same with a number above U+10FFFF: the 13th byte is the first that cannot be. */
 const TOO_HIGH = hex("cebae1bdb9cf83cebcceb5 f4908080 656469746564");
 
 function textBack(payload: Payload): Answer {
@@ -75,16 +85,16 @@ function failFast(): Case[] {
   }));
 }
 
-/** A blank behind each octet from `first` up to, but not including, `end`. */
+/** A blank behind each byte from `first` up to, but not including, `end`. */
 function lonely(first: number, end: number): string {
   let digits = "";
-  for (let octet = first; octet < end; octet++) digits += octet.toString(16) + "20";
+  for (let byte = first; byte < end; byte++) digits += byte.toString(16) + "20";
   return digits;
 }
 
 function range(first: number, end: number): string {
   let digits = "";
-  for (let octet = first; octet < end; octet++) digits += octet.toString(16);
+  for (let byte = first; byte < end; byte++) digits += byte.toString(16);
   return digits;
 }
 
@@ -94,7 +104,7 @@ const CUT_SHORT = "c0 e080 f08080 f8808080 fc80808080 df efbf f7bfbf fbbfbfbf fd
 function nonCharacters(): string {
   const points = Array.from({ length: 17 }, (_, plane) => [plane * 0x10000 + 0xfffe, plane * 0x10000 + 0xffff]).flat();
   return points.map((point) =>
-    Array.from(new TextEncoder().encode(String.fromCodePoint(point)), (octet) => octet.toString(16)).join("")
+    Array.from(new TextEncoder().encode(String.fromCodePoint(point)), (byte) => byte.toString(16)).join("")
   ).join(" ");
 }
 

@@ -39,7 +39,7 @@ const afterClose: Case[] = [
   },
 ];
 
-/** The longest reason is 123 octets. */
+/** The longest reason is 123 bytes. */
 function payloads(): Case[] {
   const all: [step: Step, ending: Ending][] = [
     [{ close: "" }, CLEAN_CODE],

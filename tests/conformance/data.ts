@@ -16,9 +16,9 @@ const makers: Record<DataName, () => string | Uint8Array> = { json, bitmap, poem
  * A part of the data, which is read round and round.
  *
  * @param name Which data.
- * @param from Where the part begins: characters of text, octets of the others.
+ * @param from Where the part begins: characters of text, bytes of the others.
  * @param length How many of them.
- * @returns Its octets; text has more of them than characters, now and then.
+ * @returns Its bytes; text has more of them than characters, now and then.
  */
 export function slice(name: DataName, from: number, length: number): Uint8Array {
   let data = made.get(name);
@@ -75,7 +75,7 @@ function json(): string {
   return `${all}]`.padEnd(size);
 }
 
-/** 512 times 512 shades of grey, with the header and the palette of a BMP file: 263222 octets. */
+/** 512 times 512 shades of grey, with the header and the palette of a BMP file: 263222 bytes. */
 function bitmap(): Uint8Array {
   const draw = drawing(0x5eed5eed);
   const head = 14 + 40 + 1024;
@@ -94,7 +94,7 @@ function bitmap(): Uint8Array {
   return all;
 }
 
-/** UTF-8 with its byte order mark, 222218 octets. */
+/** UTF-8 with its byte order mark, 222218 bytes. */
 function poem(): Uint8Array {
   const draw = drawing(0x0fa00057);
   const size = 222_218;
@@ -106,7 +106,7 @@ function poem(): Uint8Array {
   return cutText(all, size);
 }
 
-/** 263620 characters, of which 9 have two octets and 9 have three. */
+/** 263620 characters, of which 9 have two bytes and 9 have three. */
 function html(): string {
   const draw = drawing(0x41772e3c);
   const size = 263_620;
@@ -120,7 +120,7 @@ function html(): string {
   return all.padEnd(size - end.length) + end;
 }
 
-/** Few octets that shrink between many that do not, 1042328 together. */
+/** Few bytes that shrink between many that do not, 1042328 together. */
 function pdf(): Uint8Array {
   const draw = drawing(0x0bdf0bdf);
   const all = new Uint8Array(1_042_328);
@@ -138,7 +138,7 @@ function pdf(): Uint8Array {
   return all;
 }
 
-/** The first octets of a text; a character that does not fit is replaced. */
+/** The first bytes of a text; a character that does not fit is replaced. */
 function cutText(text: string, size: number): Uint8Array {
   const all = new Uint8Array(size).fill(0x2e);
   new TextEncoder().encodeInto(text, all);

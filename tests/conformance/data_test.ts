@@ -19,13 +19,13 @@ test("the data are of the same sizes as the suite's", () => {
 test("the data are of the same kinds as the suite's", () => {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const all = Object.fromEntries(sizes.map(([name, length]) => [name, slice(name, 0, length)])) as Record<DataName, Uint8Array>;
-  assert(all.json.every((octet) => octet < 0x80));
+  assert(all.json.every((byte) => byte < 0x80));
   assert(Array.isArray(JSON.parse(decoder.decode(all.json))));
   assertEquals(decoder.decode(all.bitmap.subarray(0, 2)), "BM");
   assert(decoder.decode(all.poem).startsWith("\ufeff"));
   assert(decoder.decode(all.html).startsWith("<!DOCTYPE html>") && decoder.decode(all.html).endsWith("</html>\n"));
   assertEquals(decoder.decode(all.pdf.subarray(0, 8)), "%PDF-1.4");
-  // Of 100 octets, how many are left.
+  // Of 100 bytes, how many are left.
   const left = (octets: Uint8Array) => 100 * deflateRawSync(octets).length / octets.length;
   for (const name of ["json", "poem", "html"] as const) assert(left(all[name]) < 50, `${name}: ${left(all[name])}`);
   assert(left(all.bitmap) > 30 && left(all.bitmap) < 80, `bitmap: ${left(all.bitmap)}`);

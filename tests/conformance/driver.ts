@@ -120,7 +120,7 @@ function requestFault(head: string): string | undefined {
   if (!hasToken(fields.get("upgrade"), "websocket")) return "the handshake has no Upgrade to websocket";
   if (!hasToken(fields.get("connection"), "upgrade")) return "the handshake's Connection does not say Upgrade";
   if (fields.get("sec-websocket-version") !== "13") return "the handshake's version is not 13";
-  // 16 octets in Base64: the last of 22 digits has four bits that are 0.
+  // 16 bytes in Base64: the last of 22 digits has four bits that are 0.
   if (!/^[A-Za-z0-9+/]{21}[AQgw]==$/.test(fields.get("sec-websocket-key") ?? "")) return "the handshake has no proper key";
   return undefined;
 }

@@ -12,7 +12,7 @@ import { type Agreement, Codec } from "./permessage_deflate.ts";
 /** A side of a connection. */
 export type Role = "client" | "server";
 
-/** What came back, with its octets. */
+/** What came back, with its bytes. */
 export interface Received {
   readonly type: "text" | "binary" | "pong";
   readonly payload: Uint8Array;
@@ -26,7 +26,7 @@ export interface Opening {
   readonly agreed?: Agreement;
 }
 
-/** Frames that are written together are joined to blocks of about this many octets. */
+/** Frames that are written together are joined to blocks of about this many bytes. */
 const BLOCK = 64 * 1024;
 
 /** A connection to the peer under test, after the opening handshake. */
@@ -139,7 +139,7 @@ export class Endpoint {
     return await this.#codec!.deflate(message, blocks);
   }
 
-  /** The octets of a frame; a client masks them with a key of its own. */
+  /** The bytes of a frame; a client masks them with a key of its own. */
   frame(spec: FrameSpec): Uint8Array {
     if (this.role === "server") return frame({ ...spec, mask: false });
     // Xorshift: other keys each time, the same ones in each run.
@@ -151,14 +151,14 @@ export class Endpoint {
     return frame({ ...spec, key: [seed & 255, (seed >> 8) & 255, (seed >> 16) & 255, seed >>> 24] });
   }
 
-  /** The octets of a frame that carry these octets of the payload; the first ones come with the header. */
+  /** The bytes of a frame that carry these bytes of the payload; the first ones come with the header. */
   part(spec: FrameSpec, from: number, to: number): Uint8Array {
     const whole = frame({ ...spec, mask: this.role === "client" }); // all parts with the same key
     const header = whole.length - octets(spec.payload ?? "").length;
     return whole.slice(from === 0 ? 0 : header + from, header + to);
   }
 
-  /** The octets of a Close frame, which starts the closing handshake, or answers. */
+  /** The bytes of a Close frame, which starts the closing handshake, or answers. */
   close(payload: Uint8Array): Uint8Array {
     this.closedBy ??= "us";
     this.#sentClose = true;

@@ -127,7 +127,7 @@ export class FrameReader {
 }
 
 function toNumber(octets: readonly number[]): number {
-  return octets.reduce((sum, octet) => sum * 256 + octet, 0);
+  return octets.reduce((sum, byte) => sum * 256 + byte, 0);
 }
 
 function unmask(payload: Uint8Array, key: number): void {
@@ -135,7 +135,7 @@ function unmask(payload: Uint8Array, key: number): void {
   for (let i = 0; i < payload.length; i++) payload[i] ^= octets[i & 3];
 }
 
-/** Octets, one behind the other. */
+/** Bytes, one behind the other. */
 export function joined(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -146,7 +146,7 @@ export function joined(parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-/** Whether octets are UTF-8. */
+/** Whether bytes are UTF-8. */
 export function isText(bytes: Uint8Array): boolean {
   try {
     new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -159,7 +159,7 @@ export function isText(bytes: Uint8Array): boolean {
 /** What is wrong with the payload of a Close frame. The codes that the suite knows end at 1011. */
 function closeFault(payload: Uint8Array): string | undefined {
   if (payload.length === 0) return undefined;
-  if (payload.length === 1) return "a Close frame has one octet";
+  if (payload.length === 1) return "a Close frame has one byte";
   const code = payload[0] * 256 + payload[1];
   const known = (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1011) || (code >= 3000 && code <= 4999);
   if (!known) return `the close code is ${code}`;

@@ -39,7 +39,7 @@ const broken: [octets: string, rule: string][] = [
   ["827f 000000000000ffff", "the length is not minimal"],
   ["827f 8000000000000000", "the length has its top bit set"],
   ["827f 0000000100000000", "the frame is far longer than anything that was sent"],
-  ["8801 03", "a Close frame has one octet"],
+  ["8801 03", "a Close frame has one byte"],
   ["8802 03ed", "the close code is 1005"],
   ["8802 03f4", "the close code is 1012"],
   ["8802 07d0", "the close code is 2000"],
@@ -89,7 +89,7 @@ const brokenByClients: [octets: string, rule: string | undefined][] = [
   ["8180 00000001 8180 00000002 8180 00000001 8180 00000002", "the masking key is an old one"],
   ["82fe 007d 00000000", "the length is not minimal"],
   ["82ff 8000000000000000", "the length has its top bit set"],
-  ["8881 00000001 00", "a Close frame has one octet"],
+  ["8881 00000001 00", "a Close frame has one byte"],
   ["8181 00000001 fe 8181 00000002 fe", "a text is not UTF-8"],
 ];
 

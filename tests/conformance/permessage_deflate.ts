@@ -142,7 +142,7 @@ function answerTo(offer: Parameters, { clientNoContextTakeover, clientMaxWindowB
 export class Codec {
   readonly #agreed: Agreement;
   #deflater: DeflateRaw | undefined;
-  /** The last octets that came: what the next message may refer to. */
+  /** The last bytes that came: what the next message may refer to. */
   #history: Uint8Array = new Uint8Array(0);
 
   constructor(agreed: Agreement) {

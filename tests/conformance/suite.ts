@@ -17,7 +17,7 @@ import type { Driver } from "./driver.ts";
 import { runCase, type Verdict } from "./run_case.ts";
 
 /** The cases without compression. */
-export const PLAIN_CASES: readonly Case[] = [...cases1to5, ...cases6, ...cases7, ...cases9and10];
+const PLAIN_CASES: readonly Case[] = [...cases1to5, ...cases6, ...cases7, ...cases9and10];
 /** The cases with compression. */
 export const COMPRESSED_CASES: readonly Case[] = cases12and13;
 

@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
 import { settle } from "../support/memory_client.ts";
-import { requestOf, scripted, switching } from "./client_stage.ts";
+import { requestOf, scripted, switching } from "../client/client_stage.ts";
 import { arrive, framesIn, next, openLane, rest, sent } from "./stage.ts";
 
 /** Waits until a connection has been ended, with patience. */

@@ -62,7 +62,7 @@ test("a small frame that waits does not keep the chunk alive that it came in", a
   for (let i = 0; i < count; i++) buffers.add((await ws.recv() as Frame).bytes.buffer);
   let held = 0;
   for (const { byteLength } of buffers) held += byteLength;
-  assert(held < 1 << 20, `${held} octets are held by ${count} frames of one octet`);
+  assert(held < 1 << 20, `${held} bytes are held by ${count} frames of one byte`);
 });
 
 test("a peer that was held back is read again when our Close is out, to find its own", async () => {

@@ -28,7 +28,7 @@ test("a peer whose messages nobody receives is not read from 1 MiB on, and again
   const payload = new Uint8Array(4 * KIB);
   const count = flood(lane, () => sent(2, payload));
   assertLessOrEqual(count * payload.length, 1024 * KIB);
-  assertGreater(count * payload.length, 960 * KIB);
+  assertGreater(count * payload.length, 940 * KIB); // each message counts 320 bytes more
   let taken = 0;
   while (lane.paused) {
     assertEquals((await ws.recv() as Frame).bytes.length, payload.length);
@@ -94,6 +94,7 @@ test("of the pings of a peer that does not read the pongs the last one is answer
   const first = lane.text.length;
   lane.takes = true;
   lane.sink.onDrain();
+  await settle();
   const sentBytes = lane.text.length - first;
   assertLessOrEqual(sentBytes, 102 * KIB);
   assert(lane.text.endsWith("9999".padEnd(125)), lane.text.slice(-130));
@@ -125,9 +126,9 @@ test("keepalive ends a connection that was held back, when its peer is silent af
 });
 
 test("a peer that answers pings lives", async () => {
-  const { ws, lane } = await openLane({ websocket_ping_interval: 0.1, websocket_ping_timeout: 0.5 });
+  const { ws, lane } = await openLane({ websocket_ping_interval: 0.1, websocket_ping_timeout: 1.5 });
   const timer = setInterval(() => arrive(lane, sent(10)), 50);
-  assertEquals(await next(ws, 1), "false 110");
+  assertEquals(await next(ws, 2.5), "false 110");
   clearInterval(timer);
   assertEquals([lane.aborted, await ws.push("x")], [false, true]);
   ws.close();

@@ -1,8 +1,7 @@
 // The server of the group send test: every message to all, without waiting for anybody. `/memory` tells what it holds.
 
 import process from "node:process";
-import type { HttpResponse } from "../../src/coroutine/mod.ts";
-import { HttpServer } from "../../src/coroutine/mod.ts";
+import { type HttpResponse, HttpServer } from "../../src/coroutine/mod.ts";
 
 const room = new Set<HttpResponse>();
 let refused = 0;

@@ -57,7 +57,7 @@ test("1,000 connections in group send: nothing is lost, and the memory is back w
     }
     // What a runtime compiles and keeps is none of the connections' doing; two rounds of connections that stay would be megabytes.
     const growth = held[3] - held[1];
-    assert(growth < COUNT * 1000, `The server holds ${growth} octets more than after the round before: ${held}`);
+    assert(growth < COUNT * 1000, `The server holds ${growth} bytes more than after the round before: ${held}`);
   });
 });
 
@@ -82,7 +82,7 @@ test("a slow reader in a group send holds up only itself, and its memory is capp
     assert(after.refused > 0, "Nothing was refused to the one that did not read");
     // Of 64 MiB: socket_buffer_size is 8, and what a runtime does not give back at once comes on top (Deno: 10).
     const growth = after.held - before.held;
-    assert(growth < 24 * MIB, `The server holds ${growth} octets for one slow reader`);
+    assert(growth < 24 * MIB, `The server holds ${growth} bytes for one slow reader`);
     // What it was not refused is all there, in order.
     slow.socket.resume();
     let last = -1;

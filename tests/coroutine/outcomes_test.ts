@@ -143,7 +143,7 @@ test("without an error handler the failure is logged, with its fd", async () => 
           text = readFileSync(file, "utf8");
         } catch { /* it is not there yet */ }
       }
-      assertStringIncludes(readFileSync(file, "utf8"), "fd 1: Error: in the log");
+      assertStringIncludes(readFileSync(file, "utf8"), 'fd 1: GET "/": Error: in the log');
       client.destroy();
     });
   } finally {

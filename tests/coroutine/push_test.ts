@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertGreater, assertLessOrEqual, assertThrows } from "@std/assert";
 import { test } from "node:test";
-import { CloseFrame, type Frame } from "../../mod.ts";
+import { CloseFrame, Frame } from "../../mod.ts";
 import type { HttpResponse } from "../../src/coroutine/mod.ts";
 import { lanes } from "../support/lanes.ts";
 import { settle } from "../support/memory_client.ts";
@@ -236,15 +236,40 @@ test("what may not be sent is false with 8505, and nothing is", async () => {
 
 test("data of another type is refused with a TypeError", async () => {
   const { ws, lane } = await openLane();
-  for (const data of [1, null, undefined, {}, [], true, new ArrayBuffer(1)]) {
-    const error = assertThrows(() => ws.push(data as string), TypeError);
-    assertEquals(
-      error.message,
-      `Cannot send a value of type ${typeof data}: a string, a Uint8Array or a Frame is needed`,
-    );
+  const needed = "a string, a number, a Uint8Array, a Frame or a PreparedMessage is needed";
+  const wrongs: [unknown, string][] = [
+    [null, `Cannot send null: ${needed}`],
+    [undefined, `Cannot send undefined: ${needed}`],
+    [{}, `Cannot send an object: ${needed}; use JSON.stringify()`],
+    [[], `Cannot send a list: ${needed}; use JSON.stringify()`],
+    [true, `Cannot send a boolean: ${needed}`],
+    [new ArrayBuffer(1), `Cannot send an object: ${needed}; use new Uint8Array(buffer)`],
+    [Promise.resolve("x"), `Cannot send an object: ${needed}; a promise has to be awaited`],
+  ];
+  for (const [data, message] of wrongs) {
+    assertEquals(assertThrows(() => ws.push(data as string), TypeError).message, message);
   }
   await settle();
   assertEquals(lane.text, "");
+});
+
+test("bytes are binary unless they are said to be text, a number is its text, and text has to be UTF-8", async () => {
+  const { ws, lane } = await openLane();
+  assertEquals(await ws.push(new Uint8Array([65])), true);
+  assertEquals(await ws.push(new Uint8Array([66]), 1), true);
+  assertEquals(await ws.push(made(1, new Uint8Array([67]))), true);
+  assertEquals(await ws.push(Object.assign(new Frame(), { data: new Uint8Array([68]) })), true);
+  assertEquals(await ws.push(5), true);
+  assertEquals(await ws.ping(6), true);
+  for (const bad of [new Uint8Array([0xff]), new Uint8Array(600).fill(0xc3)]) {
+    assertEquals([await ws.push(bad, 1), ws.getLastError()], [false, 8505]);
+    assertEquals(await ws.push(made(1, bad)), false);
+  }
+  assertEquals(await ws.push(new Uint8Array([0xc3]), 1, false), true); // the rest of the character comes in the next fragment
+  assertEquals([await ws.push("x", 0, true), ws.getLastError()], [false, 8505]);
+  assertEquals(await ws.push(new Uint8Array([0xa9]), 0, true), true);
+  await settle();
+  assertEquals(framesIn(lane.text), ["82 A", "81 B", "81 C", "82 D", "81 5", "89 6", "01 \xc3", "80 \xa9"]);
 });
 
 test("disconnect() waits for the peer's Close up to websocket_close_timeout, then drops the connection", async () => {

@@ -8,7 +8,7 @@ import { arrive, awake, framesIn, join, made, next, open, openLane, readFrame, r
 
 const HELLO = sent(1, "hello");
 
-test("a message is a Frame with fd, opcode, flags and data: text or octets", async () => {
+test("a message is a Frame with fd, opcode, flags and data: text or bytes", async () => {
   const { ws, lane, request } = await openLane();
   arrive(lane, sent(1, "héllo"), sent(2, [0, 255]), sent(1, ""));
   const frames = [await ws.recv(), await ws.recv(), await ws.recv()] as Frame[];
@@ -210,7 +210,7 @@ test("a broken protocol: the peer gets the close code, the program what came bef
     ["an unmasked frame", Uint8Array.of(0x81, 1, 97), "88 1002", 8506],
     ["text that is not UTF-8", sent(1, [0xff]), "88 1007", 8506],
     ["a continuation of nothing", sent(0, "x"), "88 1002", 8506],
-    ["a Close of one octet", sent(8, [3]), "88 1002", 8506],
+    ["a Close of one byte", sent(8, [3]), "88 1002", 8506],
     ["a Close with code 1005", sent(8, [3, 237]), "88 1002", 8506],
     ["a message that is too long", sent(2, new Uint8Array(101)), "88 1009", 1201],
     ["fragments that are too long", join(sent(2, new Uint8Array(60), false), sent(0, new Uint8Array(41))), "88 1009", 1201],

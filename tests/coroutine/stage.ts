@@ -103,7 +103,7 @@ export function drain(lane: FakeLane): void {
   lane.sink.onDrain();
 }
 
-/** Octets arrive at a lane. */
+/** Bytes arrive at a lane. */
 export function arrive(lane: FakeLane, ...parts: Uint8Array[]): void {
   lane.receive(join(...parts));
 }
@@ -144,7 +144,7 @@ export async function rest(end: Receiving): Promise<string[]> {
   return all;
 }
 
-/** Frames in octets, in short: `81 hello`, `88 1000 bye`; the first octet is in hex. Masked ones have an `m` in front. */
+/** Frames in bytes, in short: `81 hello`, `88 1000 bye`; the first byte is in hex. Masked ones have an `m` in front. */
 export function framesIn(octets: string): string[] {
   const found: string[] = [];
   for (let at = 0; at < octets.length;) {
@@ -190,17 +190,17 @@ export async function awake<T>(promise: Promise<T>): Promise<T> {
   }
 }
 
-/** Text as octets, one for each character. */
+/** Text as bytes, one for each character. */
 export function latin1(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
-/** Octets as text, one character for each. */
+/** Bytes as text, one character for each. */
 export function text(octets: Uint8Array): string {
-  return Array.from(octets, (octet) => String.fromCharCode(octet)).join("");
+  return Array.from(octets, (byte) => String.fromCharCode(byte)).join("");
 }
 
-/** Octets in one piece. */
+/** Bytes in one piece. */
 export function join(...parts: readonly Uint8Array[]): Uint8Array {
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;

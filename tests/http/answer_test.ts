@@ -226,9 +226,9 @@ test("coroutine style: write() waits for a client that does not read", async () 
 
 const LONG = 32 * 1024;
 
-/** A text as it travels: a character for each octet. */
+/** A text as it travels: a character for each byte. */
 function inUtf8(text: string): string {
-  return Array.from(new TextEncoder().encode(text), (octet) => String.fromCharCode(octet)).join("");
+  return Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("");
 }
 
 test("a text is sent in UTF-8 with its length, whatever it holds and however long it is", () => {

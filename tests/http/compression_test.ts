@@ -88,7 +88,7 @@ test("types: by nature, or those of the setting", () => {
   assert(isCompressible("a/b", ["*/*"]) && !isCompressible("text/html", ["text/plain"]));
 });
 
-test("a body of 20 octets is compressed, one of 19 is not", () =>
+test("a body of 20 bytes is compressed, one of 19 is not", () =>
   over((request, response) => response.end("a".repeat(Number(request.get.n))), async (client) => {
     client.send(get("gzip", "GET", "/?n=20") + get("gzip", "GET", "/?n=19"));
     const large = await client.readAnswer();

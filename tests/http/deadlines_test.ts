@@ -3,8 +3,8 @@
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
 import { HttpResponse } from "../../mod.ts";
-import { ConnectionTable } from "../../src/server/connection_table.ts";
-import type { HttpHost } from "../../src/server/http/http_host.ts";
+import { ConnectionTable } from "../../src/transport/connection_table.ts";
+import type { HttpContext } from "../../src/server/http/http_context.ts";
 import type { HttpRequest } from "../../src/server/http/http_request.ts";
 import type { Exchange } from "../../src/server/http/exchange.ts";
 import { HttpSession } from "../../src/server/http/http_session.ts";
@@ -16,14 +16,25 @@ import { settle } from "../support/memory_client.ts";
 const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const START = 1_000_000;
 
+function partsOf({ request, response }: Exchange): { request: HttpRequest; response: HttpResponse } {
+  return { request, response: response as HttpResponse };
+}
+
+/** What a connection of these tests has other than the defaults. */
+type Options = Partial<HttpContext> & { handlerWaits?: boolean; takesUpgrades?: boolean };
+
 /** One connection, at a time that can be set, and the requests that it brought. */
-function connect(options: Partial<HttpHost> = {}) {
+function connect({ handlerWaits = false, takesUpgrades = false, ...options }: Options = {}) {
   let time = START;
   const lane = new FakeLane();
   const requests: { request: HttpRequest; response: HttpResponse }[] = [];
   const warnings: string[] = [];
   const nothing = () => {};
-  const host = {
+  const never = (exchange: Exchange) => {
+    requests.push(partsOf(exchange));
+    return new Promise<void>(() => {});
+  };
+  const context = {
     requestLimits: WIDE,
     requestOptions: { parsePost: true, parseCookie: true, maxParameters: 1000, maxBodySize: 1e9 },
     streamsBodies: false,
@@ -39,34 +50,30 @@ function connect(options: Partial<HttpHost> = {}) {
       return time;
     },
     date: "",
-    takesUpgrades: false,
-    isSecure: false,
-    makeResponse: (exchange: Exchange) => new HttpResponse(exchange),
-    serveFile: nothing,
-    onRequest: (request: HttpRequest, response: HttpResponse) => {
-      requests.push({ request, response });
-      response.detach(); // completed by the test
+    application: {
+      makeResponse: (exchange: Exchange) => new HttpResponse(exchange),
+      onRequest: handlerWaits ? never : (exchange: Exchange) => {
+        requests.push(partsOf(exchange));
+        exchange.response.detach(); // completed by the test
+      },
+      onUpgrade: takesUpgrades ? never : undefined,
+      onMisuse: nothing,
     },
+    isSecure: false,
+    serveFile: nothing,
     onAnswered: nothing,
     warn: (exchange: Exchange, what: string) => void warnings.push(`${exchange.request.getMethod()}: ${what}`),
-    onUpgrade: (_session: HttpSession, request: HttpRequest, response: HttpResponse) => {
-      requests.push({ request, response });
-      return new Promise<void>(() => {});
-    },
+    refuseHandshake: () => undefined,
     hasRoom: () => true,
-    setError: nothing,
+    onRefused: nothing,
+    onCutOff: nothing,
+    onHandled: nothing,
     ...options,
-  } as unknown as HttpHost;
-  if ("onRequest" in options) { // a handler that is not done
-    host.onRequest = (request, response) => {
-      requests.push({ request, response: response as HttpResponse });
-      return new Promise<void>(() => {});
-    };
-  }
+  } as unknown as HttpContext;
   const table = new ConnectionTable(
     { maxConnections: 1, firstFd: 0, lingerTimeout: 5000, highWatermark: 1e9, lowWatermark: 0 },
     {
-      makeProtocol: (connection) => new HttpSession(connection, host),
+      makeProtocol: (connection) => new HttpSession(connection, context),
       onAccepted: nothing,
       onClosed: nothing,
       onBufferFull: nothing,
@@ -317,7 +324,7 @@ test("deadlines that wait for the client stand still while the program has it wa
 
 test("http_handler_timeout: 503 before the response has begun, else the end; the signal tells", async () => {
   for (const begins of [false, true]) {
-    const { lane, at, state, requests, warnings } = connect({ handlerTimeout: 20_000, onRequest: undefined });
+    const { lane, at, state, requests, warnings } = connect({ handlerTimeout: 20_000, handlerWaits: true });
     lane.receive(GET);
     const [{ request, response }] = requests;
     if (begins) response.write("begun");
@@ -336,7 +343,7 @@ test("http_handler_timeout: 503 before the response has begun, else the end; the
 });
 
 test("http_handler_timeout: a program that answers when the signal aborts has its own response", async () => {
-  const { lane, at, state, requests } = connect({ handlerTimeout: 20_000, onRequest: undefined });
+  const { lane, at, state, requests } = connect({ handlerTimeout: 20_000, handlerWaits: true });
   lane.receive(GET);
   const [{ request, response }] = requests;
   request.signal.addEventListener("abort", () => response.end("in time"));
@@ -345,7 +352,7 @@ test("http_handler_timeout: a program that answers when the signal aborts has it
 });
 
 test("http_handler_timeout is none of what detach() has left for later, and 0 is for ever", async () => {
-  for (const options of [{ handlerTimeout: 20_000 }, { handlerTimeout: 0, onRequest: undefined }]) {
+  for (const options of [{ handlerTimeout: 20_000 }, { handlerTimeout: 0, handlerWaits: true }]) {
     const { lane, at, state, requests } = connect(options);
     lane.receive(GET);
     for (const time of [20, 60, 3600, 86400]) await at(time);
@@ -364,4 +371,50 @@ test("websocket_handshake_timeout: 503 and the end, with what the program does f
     assertEquals(requests[0].request.signal.aborted, handshakeTimeout > 0);
     assertEquals([lane.text.startsWith("HTTP/1.1 503 "), warnings.length], handshakeTimeout > 0 ? [true, 1] : [false, 0]);
   }
+});
+
+test("a client that sends more behind a pending request than is read ahead is read again after http_body_timeout, and is noticed", async () => {
+  const { lane, at, state, requests } = connect();
+  lane.receive(GET);
+  const { signal } = requests[0].request;
+  while (!lane.paused) lane.receive(GET.repeat(100));
+  await at(9);
+  assertEquals([lane.paused, signal.aborted], [true, false]);
+  await at(10);
+  assertEquals([lane.paused, state()], [false, "open"]);
+  lane.receive(GET); // goes where the others have gone
+  assertEquals(requests.length, 1);
+  lane.sink.onEnd();
+  assertEquals([signal.aborted, state()], [true, "ended"]);
+});
+
+test("the response that was pending then is sent, says that the connection closes, and is the last one", async () => {
+  for (const hasBegun of [false, true]) {
+    const { lane, at, state, requests } = connect();
+    lane.receive(GET);
+    if (hasBegun) requests[0].response.write("begun ");
+    while (!lane.paused) lane.receive(GET.repeat(100));
+    await at(10);
+    await at(500); // without a limit for the handler, it takes its time
+    requests[0].response.end("done");
+    await at(501);
+    assertEquals([requests.length, state()], [1, "ended"]);
+    assertEquals([/^Connection: close\r$/m.test(lane.text), lane.text.includes("done")], [!hasBegun, true]);
+  }
+});
+
+test("a client that goes is noticed behind the second slow response, too", async () => {
+  const { lane, at, requests, state } = connect();
+  lane.receive(GET);
+  while (!lane.paused) lane.receive(GET.repeat(100));
+  await at(5);
+  requests[0].response.end("first");
+  await settle();
+  assertEquals([requests.length, lane.paused], [2, true]);
+  await at(14);
+  assertEquals(lane.paused, true);
+  await at(16);
+  assertEquals(lane.paused, false);
+  lane.sink.onEnd();
+  assertEquals([requests[1].request.signal.aborted, state()], [true, "ended"]);
 });

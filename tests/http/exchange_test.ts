@@ -290,6 +290,20 @@ test("what a program gets of a request is its own: whole, as a stream, and colle
   assertEquals(new TextDecoder().decode(got[3]), "abcdef");
 });
 
+test("an empty body is the program's own too", async () => {
+  const seen: string[] = [];
+  const { lane } = serve(async (request, response) => {
+    for (const bytes of [request.rawContent(), await request.bytes()]) {
+      structuredClone(bytes, { transfer: [bytes.buffer as ArrayBuffer] });
+    }
+    seen.push(request.getContent());
+    response.end();
+  });
+  lane.receive(get("/") + get("/"));
+  await settle();
+  assertEquals(seen, ["", ""]);
+});
+
 test("a body in chunks of one byte that nobody reads is held in little memory", () => {
   const { lane } = serve((_request, response) => void response.detach(), { http_stream_body: true });
   lane.receive("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");

@@ -6,9 +6,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, setRuntime, WebSocketServer } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
-import { chooseParts, entityTag } from "../../src/server/files/file_conditions.ts";
-import { readRanges } from "../../src/server/files/byte_ranges.ts";
-import { loadRuntime } from "../../src/runtime.ts";
+import { chooseParts, entityTag, readRanges } from "../../src/server/files/file_conditions.ts";
+import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 
 type Handler = (request: HttpRequest, response: HttpResponse, root: string) => unknown;
@@ -115,7 +114,7 @@ test("sendfile(): a handler need not wait, and pipelined answers stay in order",
     client.send(get("/file") + get("/end") + get("/file", "", "HEAD") + get("/end"));
     const { body, header } = await client.readAnswer();
     assertEquals([body.length, header["content-type"]], [LARGE.length, "x/y"]);
-    assert(LARGE.every((octet, i) => body.charCodeAt(i) === octet));
+    assert(LARGE.every((byte, i) => body.charCodeAt(i) === byte));
     assertEquals((await client.readAnswer()).body, "end");
     assertEquals((await client.readAnswer(true)).header["content-length"], String(LARGE.length));
     assertEquals((await client.readAnswer()).body, "end");
@@ -384,7 +383,7 @@ test("static files: parts of a large file come piece by piece, and pipelined ans
     assertEquals((await client.readAnswer()).body, "0123456789");
   }));
 
-test("a flood of ranges is ignored: 16 are served, 17 are not, nor more octets than there are", () => {
+test("a flood of ranges is ignored: 16 are served, 17 are not, nor more bytes than there are", () => {
   const many = (count: number) => `bytes=${Array.from({ length: count }, (_, i) => `${2 * i}-${2 * i}`)}`;
   assertEquals(readRanges(many(16), 1000)?.length, 16);
   assertEquals(readRanges(many(17), 1000), undefined);

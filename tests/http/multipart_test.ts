@@ -1,10 +1,10 @@
-// Forms with files as octets: RFC 7578, RFC 2046 section 5.1.
+// Forms with files as bytes: RFC 7578, RFC 2046 section 5.1.
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
 import { MultipartParser } from "../../src/http/multipart.ts";
-import { boundaryOf, parseParameters } from "../../src/http/parameters.ts";
+import { boundaryOf, parseParameters } from "../../src/http/field_values.ts";
 import { bytes, text } from "../support/http_parsing.ts";
 
 const LIMITS = { maxHeadSize: 300, maxHeaders: 4 };
@@ -47,14 +47,14 @@ const disposition = (rest: string) => `Content-Disposition: form-data; ${rest}\r
 const field = (name: string, content: string) => `--B\r\n${disposition(`name="${name}"`)}\r\n${content}\r\n`;
 const END = "--B--\r\n";
 
-/** The same, whole and split at every octet, which may make no difference. */
+/** The same, whole and split at every byte, which may make no difference. */
 function form(whole: string, boundary = "B", limits = LIMITS): Part[] | string {
   const octets = bytes(whole);
   const result = read([octets], boundary, limits);
   for (let at = 0; at <= octets.length; at++) {
     assertEquals(read([octets.slice(0, at), octets.slice(at)], boundary, limits), result, `split at ${at}`);
   }
-  assertEquals(read(Array.from(octets, (octet) => Uint8Array.of(octet)), boundary, limits), result, "octet by octet");
+  assertEquals(read(Array.from(octets, (byte) => Uint8Array.of(byte)), boundary, limits), result, "byte by byte");
   return result;
 }
 

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
 import { ChunkedDecoder } from "../../src/http/chunked.ts";
-import { HttpFailure } from "../../src/http/head.ts";
+import { HttpFailure } from "../../src/http/request_head.ts";
 import { bytes, parse } from "../support/http_parsing.ts";
 
 const LIMITS = { maxHeadSize: 300, maxHeaders: 6, maxBodySize: 40 };
@@ -58,13 +58,13 @@ const input = fc.oneof(
     .map((parts) => Uint8Array.from(parts.join(""), (character) => character.charCodeAt(0) & 255)),
 );
 
-/** Cuts octets at the given places. */
+/** Cuts bytes at the given places. */
 function cut(all: Uint8Array, places: readonly number[]): Uint8Array[] {
   const sorted = [0, ...places.map((place) => place % (all.length + 1)).sort((a, b) => a - b), all.length];
   return sorted.slice(1).map((end, i) => all.slice(sorted[i], end)).filter((piece) => piece.length > 0);
 }
 
-test("any octets: no exception, and a known status", () => {
+test("any bytes: no exception, and a known status", () => {
   fc.assert(
     fc.property(input, (all) => {
       const { status } = parse([all], LIMITS);
@@ -74,7 +74,7 @@ test("any octets: no exception, and a known status", () => {
   );
 });
 
-test("any octets in any pieces: the same requests and the same refusal", () => {
+test("any bytes in any pieces: the same requests and the same refusal", () => {
   fc.assert(
     fc.property(input, fc.array(fc.nat(400), { maxLength: 12 }), (all, places) => {
       assertEquals(parse(cut(all, places), LIMITS), parse([all], LIMITS));
@@ -94,7 +94,7 @@ const request = fc.record({
     maxLength: 8,
     selector: ([name]) => name.toLowerCase(),
   }),
-  body: fc.string({ maxLength: 60, unit: fc.integer({ min: 0, max: 255 }).map((octet) => String.fromCharCode(octet)) }),
+  body: fc.string({ maxLength: 60, unit: fc.integer({ min: 0, max: 255 }).map((byte) => String.fromCharCode(byte)) }),
   chunks: fc.array(fc.integer({ min: 1, max: 20 }), { maxLength: 8 }),
   chunked: fc.boolean(),
 });

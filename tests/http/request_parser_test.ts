@@ -30,7 +30,7 @@ const cases: [name: string, text: string, requests: Partial<Outcome["requests"][
       { header: { host: "x", ["__proto__"]: "a", constructor: "b", tostring: "c" } as unknown as Record<string, string> },
     ],
   ],
-  ["octets above 0x7f as Latin-1", "GET / HTTP/1.1\r\nHost: x\r\nA: \xe4\xff\r\n\r\n", [{
+  ["bytes above 0x7f as Latin-1", "GET / HTTP/1.1\r\nHost: x\r\nA: \xe4\xff\r\n\r\n", [{
     header: { host: "x", a: "\xe4\xff" },
   }]],
   ["a body with a length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n\r\n\r\n!", [{ body: "\r\n\r\n!" }]],
@@ -81,7 +81,7 @@ test("RequestParser says how long the body will be", () => {
   }
 });
 
-test("RequestParser has not begun before the first octet of a request, whatever empty lines there are", () => {
+test("RequestParser has not begun before the first byte of a request, whatever empty lines there are", () => {
   const parser = new RequestParser(WIDE);
   for (const piece of ["\r", "\n", "\r\n", "\r\n\r", "\n"]) {
     parser.receive(bytes(piece), 0);

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { toText } from "@std/streams";
 import { test } from "node:test";
 import { HttpRequest, type HttpResponse, HttpServer, type ServerSettings } from "../../mod.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
@@ -121,11 +122,11 @@ test("without http_parse_files, formData() reads the form when it is wanted", ()
     assertEquals((await client.readAnswer()).body, "one,two 7");
   }));
 
-test("the body as octets, text, JSON and a stream", () =>
+test("the body as bytes, text, JSON and a stream", () =>
   over({}, async (request, response) => {
     assertEquals([request.getContent(), request.rawContent().length], ['{"a":1}', 7]);
     assertEquals([await request.text(), (await request.bytes()).length, await request.json()], ['{"a":1}', 7, { a: 1 }]);
-    assertEquals(await new Response(request.body).text(), '{"a":1}');
+    assertEquals(await toText(request.body), '{"a":1}');
     response.end("fine");
   }, async (client, errors) => {
     client.send(post("application/json", '{"a":1}'));
@@ -151,8 +152,8 @@ test("create() and parse(): in pieces, up to the end of the request and no furth
     "POST /a?b=c HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\nd=e";
   const request = HttpRequest.create();
   assertEquals([request.isCompleted(), request.getMethod(), request.getData().length], [false, "", 0]);
-  for (const octet of text.slice(0, -1)) {
-    assertEquals(request.parse(octet), 1);
+  for (const byte of text.slice(0, -1)) {
+    assertEquals(request.parse(byte), 1);
     assert(!request.isCompleted());
   }
   assertEquals(request.parse("eGET / HTTP/1.1"), 1);
@@ -255,7 +256,7 @@ test("http_stream_body: a client is not read further than the program reads", ()
     client.send(upload(16 * megabyte.length));
     for (let i = 0; i < 16; i++) client.send(megabyte);
     for (let i = 0; i < 5; i++) await settle();
-    assert(fd > 0 && received() < 4 * megabyte.length, `${received()} octets were read`);
+    assert(fd > 0 && received() < 4 * megabyte.length, `${received()} bytes were read`);
     read();
     assertEquals((await client.readAnswer()).body, String(16 * megabyte.length));
     client.drop();

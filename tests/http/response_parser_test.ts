@@ -101,7 +101,7 @@ for (const [name, octets, expected, options, rest = ""] of cases) {
   });
 }
 
-/** Each of the octets fails with the status, and nothing of them is an answer. */
+/** Each of the bytes fails with the status, and nothing of them is an answer. */
 function refused(status: number, octets: string, options: AnswerOptions = {}): void {
   const outcome = parseAnswersEveryWay(octets, options);
   assertEquals([outcome.failure, outcome.answers], [status, []], JSON.stringify(octets));
@@ -162,7 +162,7 @@ test("ResponseParser refuses malformed chunks", () => {
   }
 });
 
-test("ResponseParser refuses what is no HTTP at its first octet, without waiting for a line", () => {
+test("ResponseParser refuses what is no HTTP at its first byte, without waiting for a line", () => {
   for (const octets of ["220 mail ready", "SSH-2.0", "\x15\x03\x01", "HTTQ", "\r\n", "<html>"]) {
     refused(400, octets, { ends: false });
     refused(400, `HTTP/1.1 100 Continue\r\n\r\n${octets}`, { ends: false });

@@ -32,7 +32,7 @@ const input = fc.oneof(
 );
 const methods = fc.shuffledSubarray(METHODS, { minLength: 1 });
 
-test("any octets: no exception, bounded memory, and a known failure", () => {
+test("any bytes: no exception, bounded memory, and a known failure", () => {
   fc.assert(
     fc.property(input, methods, fc.boolean(), (all, methods, ends) => {
       const { failure } = parseAnswers([all], { methods, ends, limits: LIMITS });
@@ -42,7 +42,7 @@ test("any octets: no exception, bounded memory, and a known failure", () => {
   );
 });
 
-test("any octets in any pieces: the same answers, the same failure and the same rest", () => {
+test("any bytes in any pieces: the same answers, the same failure and the same rest", () => {
   fc.assert(
     fc.property(input, methods, fc.array(fc.nat(400), { maxLength: 12 }), (all, methods, places) => {
       const options = { methods, limits: LIMITS };
@@ -57,7 +57,7 @@ const answer = fc.record({
   status: fc.integer({ min: 200, max: 999 }).filter((status) => status !== 204 && status !== 304),
   reason: fc.stringMatching(/^[ -~]{0,10}$/),
   setCookie: fc.array(fc.stringMatching(/^[a-z]=[!-~]{1,10}$/), { maxLength: 3 }),
-  body: fc.string({ maxLength: 60, unit: fc.integer({ min: 0, max: 255 }).map((octet) => String.fromCharCode(octet)) }),
+  body: fc.string({ maxLength: 60, unit: fc.integer({ min: 0, max: 255 }).map((byte) => String.fromCharCode(byte)) }),
   size: fc.integer({ min: 1, max: 20 }),
   kind: fc.constantFrom("length", "chunked", "head"),
 });

@@ -2,7 +2,9 @@ import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
 import { type HttpRequest, type HttpResponse, HttpServer } from "../../mod.ts";
-import { BaseResponse as Response, type ResponseTarget } from "../../src/http/response.ts";
+import { BaseResponse as Response, writerOf } from "../../src/http/base_response.ts";
+import type { ResponseTarget } from "../../src/http/response_target.ts";
+import { ResponseWriter } from "../../src/http/response_writer.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 import { signal } from "../support/serving.ts";
 
@@ -205,7 +207,11 @@ test("redirect() that throws leaves the response as it was; what a URL may not h
   }));
 
 test("an encoder that fails is closed, so that nothing of it is left for the next body", () => {
-  for (const use of [(response: Response) => response.end("x".repeat(50)), (response: Response) => response.writePart("x")]) {
+  const uses = [
+    (response: Response) => response.end("x".repeat(50)),
+    (response: Response) => writerOf(response).writePart("x", "limited"),
+  ];
+  for (const use of uses) {
     let closed = 0;
     const encoder = () => ({
       write(): never {
@@ -258,7 +264,7 @@ test("headers: set again, set several times, replaced and left out", () =>
     assertEquals(head.trimEnd().split("\r\n").sort(), [
       "Connection: keep-alive",
       "Content-Length: 2",
-      "Content-Type: text/plain",
+      "Content-Type: text/plain; charset=utf-8",
       "HTTP/1.1 299 Fine enough",
       "Set-Cookie: a=1",
       "Set-Cookie: b=2",
@@ -312,7 +318,7 @@ function written(work: (response: Response) => void, target: Partial<ResponseTar
     abort: () => {},
     ...target,
   };
-  work(new Response(1, sink));
+  work(new Response(1, new ResponseWriter(sink)));
   return text;
 }
 
@@ -378,4 +384,106 @@ test("Upgrade is named in Connection (RFC 9110 section 7.8)", () => {
     response.end();
   }, { keepAlive: false });
   assertEquals(head.match(/^connection: .*$/gim), ["Connection: Upgrade, close"]);
+});
+
+test("header() and trailer() with null take a field back, and what is built in is there again", () =>
+  over((_request, response) => {
+    response.header("X-A", "1");
+    response.header("x-a", null);
+    response.header("X-List", ["1", "2"]);
+    response.setHeader("X-LIST", null, false);
+    response.header("X-Never", null);
+    for (const name of ["Server", "Date", "Content-Type", "Connection"]) {
+      response.header(name, name === "Connection" ? "close" : "");
+      response.header(name.toLowerCase(), null);
+    }
+    response.trailer("X-Sum", "1");
+    response.trailer("x-sum", null);
+    response.trailer("X-Kept", 2);
+    response.end("ok");
+  }, async (client) => {
+    client.send(GET);
+    const head = await client.readHead();
+    assertEquals(head.replace(/Date: .*/, "Date").trimEnd().split("\r\n").sort(), [
+      "Connection: keep-alive",
+      "Content-Type: text/html; charset=utf-8",
+      "Date",
+      "HTTP/1.1 200 OK",
+      "Server: sluice",
+      "Trailer: X-Kept",
+      "Transfer-Encoding: chunked",
+    ]);
+    const body = "2\r\nok\r\n0\r\nX-Kept: 2\r\n\r\n";
+    assertEquals(await client.read(body.length), body);
+  }));
+
+test("header(), trailer() and status() say what is wrong with what they are given", () =>
+  over((_request, response) => {
+    const wrongs: [() => unknown, string][] = [
+      [() => response.header(12345 as unknown as string, "x"), "Cannot set a header: the name has to be a string, not number"],
+      [() => response.header(undefined as unknown as string, "x"), "the name has to be a string, not undefined"],
+      [() => response.header({ a: 1 } as unknown as string, "x", false), "is not a header name"],
+      [() => response.trailer(5 as unknown as string, "x"), "the name has to be a string, not number"],
+      [
+        () => response.header("X-A", undefined as unknown as string),
+        "Cannot set the header X-A: the value has to be a string, a number, a list of them, or null to take it back, not undefined",
+      ],
+      [() => response.header("X-A", { a: 1 } as unknown as string), "or null to take it back, not object"],
+      [() => response.header("X-A", true as unknown as string), "or null to take it back, not boolean"],
+      [() => response.header("X-A", ["1", null as unknown as string]), "or null to take it back, not null"],
+      [() => response.header("X-A", [["1"]] as unknown as string[]), "or null to take it back, not a list"],
+      [() => response.trailer("X-A", undefined as unknown as string), "or null to take it back, not undefined"],
+    ];
+    for (const [work, words] of wrongs) assertThrows(work, TypeError, words);
+    assertThrows(() => response.status("404" as unknown as number), TypeError, 'the status has to be a number, not "404"');
+    assertThrows(
+      () => response.status(undefined as unknown as number),
+      TypeError,
+      "the status has to be a number, not undefined",
+    );
+    response.header("X-Numbers", [1, "b", 2.5]);
+    response.end(5);
+  }, async (client) => {
+    client.send(GET);
+    const { head, body } = await client.readAnswer();
+    assertEquals(
+      head.match(/^X-Numbers: .*$/gm),
+      ["X-Numbers: 1\r", "X-Numbers: b\r", "X-Numbers: 2.5\r"].map((line) => line.trim()),
+    );
+    assertEquals([body, /^X-A:/m.test(head)], ["5", false]);
+  }));
+
+test("text is UTF-8, and says so, where its type is text and names no charset; bytes are what they are", async () => {
+  const text = (type?: string) => (response: HttpResponse) => {
+    if (type !== undefined) response.header("Content-Type", type);
+    response.end("grüße");
+  };
+  const rows: [what: string, work: (response: HttpResponse) => void, type: string | undefined][] = [
+    ["no type", text(), "text/html; charset=utf-8"],
+    ["no body", (response) => response.end(), "text/html; charset=utf-8"],
+    ["a type of text", text("text/plain"), "text/plain; charset=utf-8"],
+    ["in capitals", text("TEXT/CSV"), "TEXT/CSV; charset=utf-8"],
+    ["another parameter", text("text/csv; header=present"), "text/csv; header=present; charset=utf-8"],
+    ["a charset", text("text/html;CharSet=iso-8859-1"), "text/html;CharSet=iso-8859-1"],
+    ["a stream of events, which is always UTF-8", text("text/event-stream"), "text/event-stream"],
+    ["another type", text("application/json"), "application/json"],
+    ["none", text(""), undefined],
+    ["bytes", (response) => response.end(new Uint8Array(1)), "text/html"],
+    [
+      "bytes with a type",
+      (response) => response.header("Content-Type", "text/plain") && response.end(new Uint8Array(1)),
+      "text/plain",
+    ],
+    ["a part", (response) => response.write("ü") && response.end(new Uint8Array(1)), "text/html; charset=utf-8"],
+    ["a part of bytes", (response) => response.write(new Uint8Array(1)) && response.end("ü"), "text/html"],
+    ["a number", (response) => response.end(5), "text/html; charset=utf-8"],
+  ];
+  for (const [what, work, type] of rows) {
+    for (const compress of [false, true]) {
+      await over((_request, response) => work(response), async (client) => {
+        client.send(compress ? GET.replace("\r\n\r\n", "\r\nAccept-Encoding: gzip\r\n\r\n") : GET);
+        assertEquals((await client.readAnswer()).header["content-type"], type, what);
+      });
+    }
+  }
 });

@@ -53,7 +53,7 @@ test("the head of an answer: status line, server, date, type, length", () =>
         "Server: sluice",
         "Date: D",
         "Connection: keep-alive",
-        "Content-Type: text/html",
+        "Content-Type: text/html; charset=utf-8",
         "Content-Length: 1",
         "",
         "",
@@ -102,7 +102,7 @@ test("a thousand pipelined requests in one chunk", () =>
     for (const path of paths) assertEquals((await client.readAnswer()).body, path);
   }));
 
-test("a request that arrives octet by octet", () =>
+test("a request that arrives byte by byte", () =>
   over((request, response) => response.end(request.getContent()), async (client) => {
     for (const character of "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc") client.send(character);
     assertEquals((await client.readAnswer()).body, "abc");

@@ -1,5 +1,5 @@
 // What a proxy in front of the server and the server could read in two ways is refused. One test for each rule; every example
-// arrives whole, in two pieces split at each place, and octet by octet. What other servers had to learn of it is named.
+// arrives whole, in two pieces split at each place, and byte by byte. What other servers had to learn of it is named.
 
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
@@ -81,8 +81,8 @@ test("no empty header name, no line without a colon", () => {
 });
 
 test("header values hold no control characters", () => {
-  for (const octet of ["\x00", "\x01", "\x08", "\x0b", "\x0c", "\x1f", "\x7f"]) {
-    refused(400, get(`A: b${octet}c\r\n`), get(`A: ${octet}\r\n`));
+  for (const byte of ["\x00", "\x01", "\x08", "\x0b", "\x0c", "\x1f", "\x7f"]) {
+    refused(400, get(`A: b${byte}c\r\n`), get(`A: ${byte}\r\n`));
   }
   accepted(get("A:\r\n"), get("A: \t b\tc d \t\r\n"), get("A: \xe4\xff\x80\r\n"));
 });

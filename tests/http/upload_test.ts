@@ -1,13 +1,14 @@
 // Forms with files: `http_parse_files`, `upload_tmp_dir`, `upload_max_filesize`.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { toText } from "@std/streams";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, UploadedFile } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
-import { loadRuntime, setRuntime } from "../../src/runtime.ts";
+import { loadRuntime, setRuntime } from "../../src/transport/current_runtime.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 import { serving, signal } from "../support/serving.ts";
 
@@ -44,7 +45,7 @@ async function emptied(folder: string): Promise<void> {
   while (readdirSync(folder).length > 0) await settle();
 }
 
-/** Waits until so many octets are in the only file of a folder. */
+/** Waits until so many bytes are in the only file of a folder. */
 async function written(folder: string, size: number): Promise<string> {
   while (true) {
     const [name] = readdirSync(folder);
@@ -98,7 +99,7 @@ for (const [way, settings] of WAYS) {
       assertEquals([...readFileSync(tmp_name)], [104, 101, 108, 108, 111, 0, 255]);
       assertEquals([...new Uint8Array(await files.f.arrayBuffer())], [104, 101, 108, 108, 111, 0, 255]);
       assertEquals(await files.f.slice(1, 3).text(), "el");
-      assertEquals(await new Response(files.f.stream()).text(), "hello\0\ufffd");
+      assertEquals(await toText(files.f.stream()), "hello\0\ufffd");
       assertEquals(tmpfiles, [tmp_name]);
       response.end("fine");
     }, async (client, at) => {
@@ -119,14 +120,14 @@ for (const [way, settings] of WAYS) {
         files: {
           f: { 0: ["a", "a", "image/x", 1, 0, "tmp", "1"], 1: ["b", "b", "image/x", 2, 0, "tmp", "22"] },
           g: { x: { y: ["", "", "image/x", 0, 4, "", ""] } },
-          e: ["empty", "empty", "image/x", 0, 0, "tmp", ""],
+          e: ["empty", "empty", "image/x", 0, 0, "", ""], // no temporary file for nothing
           p: ["p.txt", "../../c:\\dir\\p.txt", "image/x", 1, 0, "tmp", "3"],
         },
-        tmpfiles: 4,
+        tmpfiles: 3,
       });
     }));
 
-  test(`${way}: split at every octet it is the same`, () =>
+  test(`${way}: split at every byte it is the same`, () =>
     over(settings, show, async (client) => {
       const octets = post(field("a", "1") + file("f", "a.txt", "x\r\n--Cy") + END);
       const bodies = new Set<string>();
@@ -170,6 +171,48 @@ for (const [way, settings] of WAYS) {
       assertEquals([fields, Object.keys(files), tmpfiles], [{ a: "a", b: "b" }, ["fa", "fb"], 2]);
     }));
 
+  test(`${way}: http_max_uploaded_files is the most files; fields in which none was chosen do not count`, () =>
+    over({ ...settings, http_max_uploaded_files: 3 }, show, async (client, folder) => {
+      const none = file("n[]", "", "");
+      client.send(post(none.repeat(20) + file("f[]", "a", "x").repeat(3) + none + END));
+      const { files, tmpfiles } = JSON.parse((await client.readAnswer()).body);
+      assertEquals([Object.keys(files.f).length, Object.keys(files.n).length, tmpfiles], [3, 21, 3]);
+      client.send(post(file("f[]", "a", "x").repeat(4) + END));
+      const { status, body } = await client.readAnswer();
+      assertEquals([status, body], [413, "the form has too many files"]);
+      await emptied(folder);
+    }));
+
+  test(`${way}: a form has at most ten times as many parts as http_max_parameters`, () =>
+    over({ ...settings, http_max_parameters: 2 }, show, async (client) => {
+      client.send(post(field("a", "x").repeat(20) + END));
+      assertEquals(JSON.parse((await client.readAnswer()).body).post, { a: "x" });
+      client.send(post(field("a", "x").repeat(21) + END));
+      const { status, body } = await client.readAnswer();
+      assertEquals([status, body], [413, "the form has too many parts"]);
+    }));
+
+  test(`${way}: a file without content has no temporary file, and can be moved`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "empty-"));
+    const server = new HttpServer("127.0.0.1", 0);
+    server.set({ http_parse_files: true, upload_tmp_dir: folder, ...settings, http_max_uploaded_files: 1000 });
+    server.on("request", async ({ files, tmpfiles }, response) => {
+      const made = readdirSync(folder).length;
+      const sizes = new Set(files.f.map(({ size, error }: UploadedFile) => `${size} ${error}`));
+      await files.f[0].moveTo(join(folder, "moved"));
+      response.end(
+        JSON.stringify([files.f.length, [...sizes], tmpfiles.length, made, readFileSync(join(folder, "moved")).length]),
+      );
+    });
+    await serving(server, async (_server, port) => {
+      const form = new FormData();
+      for (let i = 0; i < 1000; i++) form.append("f[]", new File([], `${i}`));
+      const answer = await fetch(`http://127.0.0.1:${port}/`, { method: "POST", body: form });
+      assertEquals(await answer.json(), [1000, ["0 0"], 0, 0, 0]);
+    });
+    rmSync(folder, { recursive: true });
+  });
+
   test(`${way}: files of fields without a name are left out, and never written`, () =>
     over({ ...settings, http_max_parameters: 2 }, show, async (client) => {
       client.send(post(file("", "a", "1").repeat(5) + file("f", "b", "2") + field("", "x") + END));
@@ -188,7 +231,7 @@ for (const [way, settings] of WAYS) {
       for (const name of Object.keys(files)) {
         const file: UploadedFile = files[name];
         const octets = new Uint8Array(await file.arrayBuffer());
-        const same = octets.length === content.length && octets.every((octet, i) => octet === content[i]);
+        const same = octets.length === content.length && octets.every((byte, i) => byte === content[i]);
         found.push([name, file.full_path.replace("\r", ""), file.type, same, post[name]]);
       }
       response.end(JSON.stringify(found));

@@ -2,9 +2,8 @@
 // then a line for each connection that ends and for each error.
 
 import process from "node:process";
-import { type ServerSettings, SWOOLE_BASE, SWOOLE_SOCK_TCP, SWOOLE_SSL, WebSocketServer } from "../../mod.ts";
+import { type ServerSettings, setRuntime, SWOOLE_BASE, SWOOLE_SOCK_TCP, SWOOLE_SSL, WebSocketServer } from "../../mod.ts";
 import { HttpClient } from "../../src/coroutine/mod.ts";
-import { setRuntime } from "../../mod.ts";
 import { lanes, startOn } from "../support/lanes.ts";
 import { tlsSettings } from "../support/tls_client.ts";
 

@@ -5,11 +5,33 @@
  */
 
 /** Reads a stream to its end and joins what came. */
-export async function toBytes(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+export function toArrayBuffer(stream: ReadableStream<Uint8Array>): Promise<ArrayBuffer> {
+  return new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer();
 }
 
-/** Reads a stream of octets to its end and decodes what came from UTF-8. */
-export async function toText(stream: ReadableStream<Uint8Array>): Promise<string> {
-  return new TextDecoder().decode(await toBytes(stream));
+/** Reads a stream of text, or of bytes in UTF-8, to its end and joins what came. */
+export async function toText(stream: ReadableStream<string> | ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream as ReadableStream<string | Uint8Array>) {
+    text += typeof chunk === "string" ? chunk : decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** Cuts a stream of text into lines, without their LF or CRLF. What is behind the last line end is a line unless it is empty. */
+export class TextLineStream extends TransformStream<string, string> {
+  constructor() {
+    let rest = "";
+    super({
+      transform(chunk, controller) {
+        const lines = (rest + chunk).split("\n");
+        rest = lines.pop()!;
+        for (const line of lines) controller.enqueue(line.endsWith("\r") ? line.slice(0, -1) : line);
+      },
+      flush(controller) {
+        if (rest !== "") controller.enqueue(rest);
+      },
+    });
+  }
 }

@@ -237,7 +237,7 @@ test("push() takes a string or a Frame, an opcode and whether the message ends h
     async (ws, note) => {
       await ws.upgrade();
       note(await ws.push("text"));
-      note(await ws.push("octets", WEBSOCKET_OPCODE_BINARY));
+      note(await ws.push("bytes", WEBSOCKET_OPCODE_BINARY));
       note(await ws.push("one ", 1, false));
       note(await ws.push("two", 0, true));
       const ping = new Frame();
@@ -256,7 +256,7 @@ test("push() takes a string or a Frame, an opcode and whether the message ends h
       const frames = (await client.readFrames()).map((frame) => [frame.fin, frame.opcode, textOf(frame)]);
       assertEquals(frames, [
         [true, 1, "text"],
-        [true, 2, "octets"],
+        [true, 2, "bytes"],
         [false, 1, "one "],
         [true, 0, "two"],
         [true, 9, "ping"],

@@ -116,13 +116,13 @@ test("a server that cannot be is refused", () => {
 
 test("methods of other arguments do not compile", () => {
   // @ts-expect-error A frame is no fd.
-  assertEquals(server.push({ fd: 1 }, "hello"), false);
-  // @ts-expect-error What is pushed is text, octets or a frame.
+  assertThrows(() => server.push({ fd: 1 }, "hello"), TypeError, "an fd is a number, not object; give its fd");
+  // @ts-expect-error What is pushed is text, a number, bytes or a frame.
   assertEquals(server.push(1, { hello: "world" }), false);
   // @ts-expect-error A reason is text.
   assertEquals(server.disconnect(1, 1000, 5), false);
-  // @ts-expect-error A frame is packed from text or octets.
-  assertThrows(() => WebSocketServer.pack(5), TypeError, "number");
-  // @ts-expect-error Octets are unpacked, not text.
+  // @ts-expect-error A frame is packed from text, a number or bytes.
+  assertThrows(() => WebSocketServer.pack(true), TypeError, "boolean");
+  // @ts-expect-error Bytes are unpacked, not text.
   assertThrows(() => WebSocketServer.unpack("\x81\x00"), TypeError, "string");
 });

@@ -31,7 +31,7 @@ test("a raw TCP server that speaks WebSocket by hand, with pack and send", async
   assertEquals(console.lines, ["worker start"]);
 });
 
-test("a raw TCP server gets the octets as they come and tells where from", async () => {
+test("a raw TCP server gets the bytes as they come and tells where from", async () => {
   const seen: unknown[] = [];
   const raw = new Server("127.0.0.1", 0);
   raw.on("connect", (server, fd) => {
@@ -64,24 +64,24 @@ test("unpack takes apart what receive got, and leaves it as it was", async () =>
   });
 
   await serving(raw, async (_server, port) => {
-    for (const payload of ["hello", "a longer text of more than eight octets"]) {
+    for (const payload of ["hello", "a longer text of more than eight bytes"]) {
       const client = await RawClient.connect(port);
       client.send(frame({ opcode: 1, payload }));
       await client.whenEnded();
       client.end();
     }
   });
-  assertEquals(seen, ["hello", true, "a longer text of more than eight octets", true]);
+  assertEquals(seen, ["hello", true, "a longer text of more than eight bytes", true]);
 });
 
 test("unpack of a part of an array, or of a Buffer", () => {
-  const masked = frame({ opcode: 1, payload: "a longer text of more than eight octets" });
+  const masked = frame({ opcode: 1, payload: "a longer text of more than eight bytes" });
   const whole = new Uint8Array(masked.length + 7);
   whole.set(masked, 7);
   const buffer = Buffer.alloc(whole.length, whole);
   for (const part of [whole.subarray(7), buffer.subarray(7)]) {
     const frame = WebSocketServer.unpack(part);
-    assertEquals(frame && frame.data, "a longer text of more than eight octets");
+    assertEquals(frame && frame.data, "a longer text of more than eight bytes");
     assertEquals(new Uint8Array(part), masked);
   }
 });

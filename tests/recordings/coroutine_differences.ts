@@ -38,11 +38,11 @@ const OFFERING = OPENING.replace(
     "client_max_window_bits\r\nAccept-",
 );
 
-const refusal = (status: string, why: string, fields = "Content-Type: text/plain\r\n", connection = "close") =>
+const refusal = (status: string, why: string, fields = "Content-Type: text/plain; charset=utf-8\r\n", connection = "close") =>
   `HTTP/1.1 ${status}\r\n${fields}${SERVER}Connection: ${connection}\r\nContent-Length: ${why.length}\r\n\r\n${why}`;
 
 const malformed = (status: string, why: string) =>
-  `HTTP/1.1 ${status}\r\n${SERVER}Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ${why.length}\r\n\r\n${why}`;
+  `HTTP/1.1 ${status}\r\n${SERVER}Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${why.length}\r\n\r\n${why}`;
 
 const close = (code: number, reason = "") => String.fromCharCode(0x88, reason.length + 2, code >> 8, code & 255) + reason;
 
@@ -117,7 +117,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   },
   "co-upgrade-nokey": {
     reason: STRICT,
-    sent: [refusal("400 Bad Request", "Sec-WebSocket-Key is not 16 octets in base64")],
+    sent: [refusal("400 Bad Request", "Sec-WebSocket-Key is not 16 bytes in base64")],
   },
   "co-upgrade-badver": {
     reason: STRICT,
@@ -125,7 +125,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
       refusal(
         "426 Upgrade Required",
         "only WebSocket version 13 is spoken here",
-        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nContent-Type: text/plain\r\n",
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nContent-Type: text/plain; charset=utf-8\r\n",
         "Upgrade, close",
       ),
     ],
@@ -146,9 +146,9 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     reason: "a pattern ends where a segment of the path ends",
     sent: [
       ...["/a", "/a/b", "/a"].map((body) =>
-        `HTTP/1.1 200 OK\r\n${SERVER}Connection: keep-alive\r\nContent-Type: text/html\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+        `HTTP/1.1 200 OK\r\n${SERVER}Connection: keep-alive\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: ${body.length}\r\n\r\n${body}`
       ),
-      `HTTP/1.1 404 Not Found\r\n${SERVER}Connection: keep-alive\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n`,
+      `HTTP/1.1 404 Not Found\r\n${SERVER}Connection: keep-alive\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 0\r\n\r\n`,
     ],
     events: ["request(fd=1 GET /a) h=/a", "request(fd=1 GET /a/b) h=/a/b", "request(fd=1 GET /a/bc) h=/a"],
   },
@@ -202,7 +202,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     ],
   },
   "cl-ping-method": {
-    reason: "a control frame has up to 125 octets of payload (RFC 6455 section 5.5)",
+    reason: "a control frame has up to 125 bytes of payload (RFC 6455 section 5.5)",
     sent: [OPENING, masked(0x89, "") + masked(0x89, "hi"), ""],
     events: [UPGRADED, "true", "true", `falseerrCode=8505 errMsg="Websocket pack failed" ${STATE}true`],
   },

@@ -113,7 +113,7 @@ function unmasked(text: string): string {
     for (let i = 0; i < size; i++) octets[at + i] ^= key[i & 3];
     at += size;
   }
-  return Array.from(octets, (octet) => String.fromCharCode(octet)).join("");
+  return Array.from(octets, (byte) => String.fromCharCode(byte)).join("");
 }
 
 /** Something to wait for. */
@@ -150,7 +150,7 @@ async function receive(peer: RawClient, count: number): Promise<string> {
   while (text.length < count) {
     const chunk = await soon(peer.readSome());
     if (chunk === null || chunk === undefined) break;
-    for (const octet of chunk) text += String.fromCharCode(octet);
+    for (const byte of chunk) text += String.fromCharCode(byte);
   }
   return text;
 }

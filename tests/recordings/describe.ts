@@ -25,6 +25,6 @@ export function describe(frame: Frame | CloseFrame): string {
 function describeData(data: string | Uint8Array): string {
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
   if (bytes.length > 100) return `len=${bytes.length} sha1=${createHash("sha1").update(bytes).digest("hex")}`;
-  if (bytes.every((octet) => octet >= 0x20 && octet < 0x7f)) return `"${new TextDecoder().decode(bytes)}"`;
-  return `hex:${Array.from(bytes, (octet) => octet.toString(16).padStart(2, "0")).join("")}`;
+  if (bytes.every((byte) => byte >= 0x20 && byte < 0x7f)) return `"${new TextDecoder().decode(bytes)}"`;
+  return `hex:${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

@@ -27,12 +27,12 @@ export interface Later {
 
 const STRICT = "a handshake is as RFC 6455 section 4.2 wants it, else 400 with the reason; an answer before a close says so";
 const FAILED = "what breaks the protocol is answered with a Close frame and its code (RFC 6455 section 7.1.7)";
-const CONTROL = "a control frame has up to 125 octets of payload, masked or not (RFC 6455 section 5.5)";
+const CONTROL = "a control frame has up to 125 bytes of payload, masked or not (RFC 6455 section 5.5)";
 const CLOSING =
   "a Close starts the closing handshake: the peer's Close is awaited, nothing else is sent (RFC 6455 section 7.1.2)";
 const FRAMED = "an answer has a Date, tells how long it is and whether the connection stays (RFC 9110 section 6.6.1, RFC 9112)";
 const CODES = "last-error codes are the intended ones: 8503 for what is no WebSocket, 1005 for an unknown fd";
-const TYPES = "what is pushed is a string, a Uint8Array or a frame with properties of the right type";
+const TYPES = "what is pushed is a string, a number, a Uint8Array or a frame with properties of the right type";
 const ORDER = "frames are handled when the handshake is complete, and then at once";
 
 // ---- what is sent ---------------------------------------------------------------------------------------------------
@@ -46,14 +46,14 @@ const PAGE = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: tex
   "<html><body><h2>HTTP 400 Bad Request</h2><hr><i>Powered by Sluice</i></body></html>";
 
 const answer = (status: string, body: string) =>
-  `HTTP/1.1 ${status}\r\n${SERVER}Connection: close\r\nContent-Type: text/html\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  `HTTP/1.1 ${status}\r\n${SERVER}Connection: close\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 
 const refusedHead = (length: number) =>
-  `HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n${SERVER}Connection: close\r\nContent-Length: ${length}\r\n\r\n`;
+  `HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n${SERVER}Connection: close\r\nContent-Length: ${length}\r\n\r\n`;
 
 /** What is no request at all is refused before there is a response to put headers into. */
 const malformed = (status: string, why: string) =>
-  `HTTP/1.1 ${status}\r\n${SERVER}Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ${why.length}\r\n\r\n${why}`;
+  `HTTP/1.1 ${status}\r\n${SERVER}Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${why.length}\r\n\r\n${why}`;
 
 /** A short frame, as the server sends it. */
 const frame = (opcode: number, payload: string) => String.fromCharCode(0x80 | opcode, payload.length) + payload;
@@ -105,11 +105,11 @@ const FLAGGED = "a message is compressed when its flags say so, as on the page, 
 
 /** The recordings with another result, and that result. */
 export const DIFFERENCES: Readonly<Record<string, Difference>> = {
-  "hs-missing-key": refused("Sec-WebSocket-Key is not 16 octets in base64", 1),
-  "hs-short-key": refused("Sec-WebSocket-Key is not 16 octets in base64", 1),
-  "hs-key-twice": refused("Sec-WebSocket-Key is not 16 octets in base64", 1),
+  "hs-missing-key": refused("Sec-WebSocket-Key is not 16 bytes in base64", 1),
+  "hs-short-key": refused("Sec-WebSocket-Key is not 16 bytes in base64", 1),
+  "hs-key-twice": refused("Sec-WebSocket-Key is not 16 bytes in base64", 1),
   "hs-post": refused("a WebSocket handshake has to be a GET request", 2),
-  "hs-post-body": refused("a WebSocket handshake has no body", 2),
+  "hs-post-body": refused("a WebSocket handshake has to be a GET request", 2),
   "hs-put": refused("a WebSocket handshake has to be a GET request", 2),
   "y-head-upgrade": { ...refused("", 1), server: [refusedHead("a WebSocket handshake has to be a GET request".length)] },
   "hs-lf-only": {
@@ -163,16 +163,17 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     events: ["beforeHandshakeResponse(fd=1)", "disconnect(fd=1)", "true"],
   },
   "x-args": {
-    reason: "beforeHandshakeResponse gets request and response first, as on the page, and the server last",
+    reason: "beforeHandshakeResponse gets request and response first, as on the page, and the server last; close and " +
+      "disconnect get a CloseInfo behind Swoole's arguments",
     events: [
       "connect: Swoole\\WebSocket\\Server, 1, 0",
       "beforehandshakeresponse: Swoole\\Http\\Request, Swoole\\Http\\Response, Swoole\\WebSocket\\Server",
       "open: Swoole\\WebSocket\\Server, Swoole\\Http\\Request",
       "message: Swoole\\WebSocket\\Server, Swoole\\WebSocket\\Frame",
-      "close: Swoole\\WebSocket\\Server, 1, 0",
+      "close: Swoole\\WebSocket\\Server, 1, 0, CloseInfo",
       "connect: Swoole\\WebSocket\\Server, 2, 0",
       "request: Swoole\\Http\\Request, Swoole\\Http\\Response",
-      "disconnect: Swoole\\WebSocket\\Server, 2, -1",
+      "disconnect: Swoole\\WebSocket\\Server, 2, -1, CloseInfo",
     ],
   },
 
@@ -197,7 +198,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     reason: "cookie() writes a blank as %20, since whoever reads cookies as RFC 6265 has them gets a plus sign of a +",
     server: [
       "HTTP/1.1 200 OK\r\nSet-Cookie: a=b%20c; path=/; domain=ex.org; secure; HttpOnly; SameSite=Lax\r\n" + SERVER +
-      "Connection: keep-alive\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n",
+      "Connection: keep-alive\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 0\r\n\r\n",
     ],
   },
   "http-exception": {
@@ -289,17 +290,21 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   },
   "push-types": {
     reason: TYPES,
-    server: [OPENED, ""],
+    server: [OPENED, frame(1, "123") + frame(1, "1.5")],
     events: [
       "open(fd=1)",
       message("go"),
-      ...[["123", "number"], ["1.5", "number"], ["true", "boolean"], ["false", "boolean"], ["null", "object"], [
-        "array",
-        "object",
-      ], ["stringable", "object"]]
-        .map(([name, type]) =>
-          `${name} -> TypeError: Cannot send a value of type ${type}: a string, a Uint8Array or a Frame is needed`
-        ),
+      "123 -> true",
+      "1.5 -> true",
+      ...[
+        ["true", "a boolean", ""],
+        ["false", "a boolean", ""],
+        ["null", "null", ""],
+        ["array", "a list", "; use JSON.stringify()"],
+        ["stringable", "an object", "; use JSON.stringify()"],
+      ].map(([name, what, hint]) =>
+        `${name} -> TypeError: Cannot send ${what}: a string, a number, a Uint8Array, a Frame or a PreparedMessage is needed${hint}`
+      ),
       "close(fd=1, reactor=0)",
     ],
   },

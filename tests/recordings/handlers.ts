@@ -314,6 +314,7 @@ const PROGRAMS: Record<string, Program> = {
       HttpRequest: "Swoole\\Http\\Request",
       HttpResponse: "Swoole\\Http\\Response",
       Frame: "Swoole\\WebSocket\\Frame",
+      CloseInfo: "CloseInfo",
     };
     const show = (value: unknown) => typeof value === "object" && value ? names[value.constructor.name] : String(value);
     const note = (event: string) => (...args: unknown[]) => log(`${event}: ${args.map(show).join(", ")}`);

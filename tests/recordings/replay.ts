@@ -13,7 +13,7 @@ import { fromLatin1, ourAnswer, ourEvents, theirAnswer } from "./normalise.ts";
 
 /** What came of a conversation. Step i is what happened after step i of the client and before its next step. */
 export interface Result {
-  /** What the server sent; one character per octet. */
+  /** What the server sent; one character per byte. */
   server: string[];
   /** How the server's side of the connection is after the step: "" open, "FIN", "RST"; "END" for either, where runtimes differ. */
   closed: string[];
@@ -30,11 +30,11 @@ export interface Recording extends Result {
   server_options: Record<string, unknown>;
   /** The client connection that each step belongs to. */
   connection: number[];
-  /** What the clients sent; one character per octet. An empty step is a pause, or see `HALF_CLOSES`. */
+  /** What the clients sent; one character per byte. An empty step is a pause, or see `HALF_CLOSES`. */
   client: string[];
 }
 
-/** Here the client sends octet by octet. */
+/** Here the client sends byte by byte. */
 const BYTE_BY_BYTE = ["hs-byte-by-byte"];
 /** Here an empty step of the client is the end of its side of the connection. */
 const HALF_CLOSES = ["tcp-fin"];
@@ -137,13 +137,13 @@ export async function replay(recording: Recording, handlers: (stage: Stage) => H
   return result;
 }
 
-/** Reads a number of octets and whatever came with them; less at the end of the connection. */
+/** Reads a number of bytes and whatever came with them; less at the end of the connection. */
 async function receive(client: RawClient, count: number): Promise<string> {
   let text = "";
   while (text.length < count) {
     const chunk = await patiently(client.readSome(), null);
     if (chunk === null) break;
-    for (const octet of chunk) text += String.fromCharCode(octet);
+    for (const byte of chunk) text += String.fromCharCode(byte);
   }
   return text;
 }

@@ -89,7 +89,7 @@ test("without arguments a server listens on all IPv4 addresses, on a free port",
 
 test("a socket type in place of the mode is refused: it would go unnoticed that there is no TLS", () => {
   for (const mode of [SWOOLE_BASE, SWOOLE_PROCESS]) assertEquals(new Server("127.0.0.1", 0, mode).mode, mode);
-  for (const mode of [SWOOLE_SOCK_TCP | SWOOLE_SSL, 0, 3, {}]) {
+  for (const mode of [SWOOLE_SOCK_TCP | SWOOLE_SSL, 0, 3, {}, Object.create(null)]) {
     const message = "is neither SWOOLE_BASE nor SWOOLE_PROCESS; the socket type is the fourth argument";
     assertThrows(() => new WebSocketServer("127.0.0.1", 0, mode as number), RangeError, message);
   }

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { setImmediate } from "node:timers/promises";
 import { test } from "node:test";
-import { swooleStrerror, WebSocketServer } from "../../mod.ts";
+import { type ClientInfo, swooleStrerror, WebSocketServer } from "../../mod.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
 import { serving } from "../support/serving.ts";
 import { EventLog, textOf } from "./event_log.ts";
@@ -38,6 +38,7 @@ test("push() is refused with 1009 when the queue is full, and works again when i
     assertEquals(server.getLastError(), 1009);
     assertEquals(swooleStrerror(1009), "Output buffer overflow");
     assert(sent >= 15, `${sent} were taken`); // with its header the 16th would exceed 1 MiB
+    await log.count(1);
     assertEquals(log.lines, ["bufferFull true 1"]);
     assertEquals([server.isEstablished(1), server.send(1, CHUNK), server.ping(1, "x")], [true, false, true]);
 
@@ -63,11 +64,13 @@ test("bufferFull and bufferEmpty come at the watermarks that are set", async () 
   });
   await serving(server, async (server, port) => {
     const client = await RawClient.open(port);
+    const queuedNow = () => (server.getClientInfo(1) as ClientInfo).send_queued_bytes;
     let sent = 0;
-    for (; sent < 1000 && log.lines.length === 0; sent++) server.push(1, CHUNK, 2);
+    for (; sent < 1000 && queuedNow() < marks.buffer_high_watermark; sent++) server.push(1, CHUNK, 2);
+    assertEquals(log.lines, []); // not from inside of a push
+    await log.count(1);
     assertEquals(log.lines, ["bufferFull true 1"]);
-    const info = server.getClientInfo(1);
-    assert(info && info.send_queued_bytes >= marks.buffer_high_watermark);
+    assert(queuedNow() >= marks.buffer_high_watermark);
     for (let i = 0; i < 3; i++) server.push(1, CHUNK, 2);
     for (let i = 0; i < sent + 3; i++) await client.readFrame();
     await log.until("bufferEmpty");

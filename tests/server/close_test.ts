@@ -126,7 +126,7 @@ test("disconnect() refuses codes that may not travel and reasons that are too lo
       assertEquals([server.disconnect(1, 1000, reason), server.getLastError()], [false, 8505], reason);
     }
     assertEquals(server.isEstablished(1), true);
-    assertEquals(server.disconnect(1, 1000, "é".repeat(61) + "r"), true); // 123 octets
+    assertEquals(server.disconnect(1, 1000, "é".repeat(61) + "r"), true); // 123 bytes
     const close = await client.readFrame();
     assertEquals([close?.opcode, close?.payload.length], [8, 125]);
     client.destroy();

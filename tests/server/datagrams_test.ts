@@ -22,14 +22,14 @@ import {
   swooleStrerror,
   WebSocketServer,
 } from "../../mod.ts";
-import { loadRuntime } from "../../src/runtime.ts";
+import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { withClient } from "../support/datagram_client.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
 import { EventLog } from "./event_log.ts";
 
-/** The largest payload: 65,535 octets without the heads of IP and UDP. */
+/** The largest payload: 65,535 bytes without the heads of IP and UDP. */
 const LARGEST = 65_507;
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -209,8 +209,13 @@ test("sendto() tells why it fails", async () => {
   await serving(server, () =>
     withClient(async (client) => {
       await fails(SWOOLE_ERROR_NO_PAYLOAD, "127.0.0.1", client.port, "");
-      for (const ip of ["", "localhost", "127.0.0", "127.0.0.256", "1.2.3.4.5", "a:b:g"]) {
+      for (const ip of ["", "localhost", "127.0.0", "127.0.0.256", "1.2.3.4.5", "a:b:g", "1:2", ":::", "1::2::3", "%eth0"]) {
         await fails(SWOOLE_ERROR_INVALID_PARAMS, ip, client.port, "x");
+      }
+      for (const wrong of [undefined, null, 1, 2130706433n, true, {}, ["127.0.0.1"], Symbol()] as never[]) {
+        await fails(SWOOLE_ERROR_INVALID_PARAMS, wrong, client.port, "x");
+        await fails(SWOOLE_ERROR_INVALID_PARAMS, "127.0.0.1", wrong === 1 ? "9" as never : wrong, "x");
+        if (wrong !== undefined) await fails(EBADF, "127.0.0.1", client.port, "x", wrong);
       }
       for (const port of [0, -1, 65_536, 1.5, NaN]) await fails(SWOOLE_ERROR_INVALID_PARAMS, "127.0.0.1", port, "x");
       await fails(EBADF, "::1", client.port, "x"); // no port for IPv6
@@ -398,4 +403,32 @@ test("where the runtime has no UDP, starting says so", async () => {
   } finally {
     setRuntime(undefined);
   }
+});
+
+test("max_packet_handlers: so many handlers are under way, datagrams above that are dropped and counted", async () => {
+  const server = udpServer();
+  server.set({ max_packet_handlers: 2 });
+  const waiting: (() => void)[] = [];
+  server.on("packet", async (server, data, { address, port }) => {
+    if (text(data) !== "now") await new Promise<void>((resolve) => waiting.push(resolve));
+    server.sendto(address, port, data);
+  });
+  await serving(server, (server, port) =>
+    withClient(async (client) => {
+      const dropped = async (count: number) => {
+        while (server.stats().packet_drop_count < count) await new Promise((resolve) => setTimeout(resolve, 1));
+      };
+      for (const data of ["1", "2", "3"]) await client.send(data, port);
+      await dropped(1);
+      assertEquals([waiting.length, server.stats().request_count], [2, 2]);
+      await client.send("now", port);
+      await dropped(2);
+      waiting.shift()!();
+      assertEquals((await client.receive()).text, "1");
+      await client.send("now", port);
+      assertEquals((await client.receive()).text, "now");
+      waiting.shift()!();
+      assertEquals((await client.receive()).text, "2");
+      assertEquals([server.stats().packet_drop_count, server.stats().request_count], [2, 3]);
+    }));
 });

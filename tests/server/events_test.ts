@@ -120,7 +120,7 @@ test("message gets frames with all their properties", async () => {
   assertEquals(JSON.stringify(frames[0]), '{"fd":1,"data":"grüße","opcode":1,"flags":33,"finish":true}');
 });
 
-test("octets are plain Uint8Arrays in every runtime, and belong to the frame", async () => {
+test("bytes are plain Uint8Arrays in every runtime, and belong to the frame", async () => {
   const frames: Frame[] = [];
   const server = new WebSocketServer("127.0.0.1", 0);
   server.on("message", (server, frame) => {
@@ -140,7 +140,7 @@ test("octets are plain Uint8Arrays in every runtime, and belong to the frame", a
   for (const { opcode, data, bytes } of frames) {
     assert(bytes.constructor === Uint8Array, bytes.constructor.name); // a Buffer has another slice() and toString()
     if (opcode === 2) assert(data.constructor === Uint8Array, data.constructor.name);
-    assert(bytes.every((octet) => octet === (opcode === 2 ? 7 : 0x37)));
+    assert(bytes.every((byte) => byte === (opcode === 2 ? 7 : 0x37)));
   }
   const [small] = frames.map((frame) => frame.data as Uint8Array);
   const copy = small.slice();
@@ -220,7 +220,7 @@ for (const withDisconnect of [true, false]) {
     test(`${name}: ${event} is called once, when ${handlers} handled`, async () => {
       const log = new EventLog();
       const server = new WebSocketServer("127.0.0.1", 0);
-      server.set({ websocket_close_timeout: 0.05, http_request_timeout: 0.05 });
+      server.set({ websocket_close_timeout: 0.05, http_request_timeout: 1 });
       server.on("connect", (_server, fd) => log.add(`connect ${fd}`));
       server.on("error", () => {});
       server.on("message", () => {

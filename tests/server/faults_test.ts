@@ -284,7 +284,7 @@ test("without a handler of error, faults are written to log_file", async () => {
       text = await readFile(path, "utf8").catch(() => "");
       await wait(1);
     }
-    assert(/^\d{4}-\d\d-\d\dT[\d:.]+Z fd 1: Error: cannot handle hello\n/.test(text), text);
+    assert(/^\d{4}-\d\d-\d\dT[\d:.]+Z fd 1: WebSocket "\/": Error: cannot handle hello\n/.test(text), text);
   } finally {
     await rm(folder, { recursive: true });
   }

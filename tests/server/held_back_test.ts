@@ -63,13 +63,13 @@ testLanes("max_handlers_per_connection: so many are under way, the next message 
   }
 });
 
-test("what waits is read up to input_buffer_size, 128 bytes a message and its payload, and read again below half of it", async () => {
+test("what waits is read up to input_buffer_size, 320 bytes a message and its payload, and read again below half of it", async () => {
   const { server, begun, letGo } = waitingServer({ max_handlers_per_connection: 1, input_buffer_size: 10_000 });
   const lane = openOn(server);
   lane.receive(text("first"));
-  for (let i = 0; i < 9; i++) lane.receive(frame({ opcode: 2, payload: new Uint8Array(872) }));
+  for (let i = 0; i < 9; i++) lane.receive(frame({ opcode: 2, payload: new Uint8Array(680) }));
   assertEquals(lane.paused, false); // 9,000
-  lane.receive(frame({ opcode: 2, payload: new Uint8Array(872) }));
+  lane.receive(frame({ opcode: 2, payload: new Uint8Array(680) }));
   assertEquals([lane.paused, begun.length], [true, 1]);
   for (let i = 0; i < 5; i++) {
     letGo();
@@ -79,6 +79,7 @@ test("what waits is read up to input_buffer_size, 128 bytes a message and its pa
   letGo();
   await turn();
   assertEquals([lane.paused, begun.length], [false, 7]);
+  lane.abort();
 });
 
 test("while the peer takes too little, no handler begins; what it has sent is handled once it does", async () => {
@@ -139,6 +140,7 @@ test("a handler that never ends does not keep a Close from being answered for ev
   lane.receive(closeFrame(1000));
   while (!lane.ended) await turn();
   assertEquals([begun, lane.text.charCodeAt(0)], [["a"], 0x88]);
+  lane.abort();
 });
 
 testLanes("receive handlers are held back alike, packages one by one", async (runtime) => {
@@ -170,30 +172,29 @@ testLanes(
   "websocket_message_timeout: a message that does not go on is closed with 1008, one that does is not",
   async (runtime) => {
     const server = new WebSocketServer("127.0.0.1", 0);
-    server.set({ websocket_message_timeout: 1 });
+    server.set({ websocket_message_timeout: 2 });
     server.on("message", (server, { fd, data }) => server.push(fd, data));
     await servingOn(runtime, server, async (_server, port) => {
       const patient = await RawClient.open(port);
       for (let i = 0; i < 5; i++) { // each of them in time
         const bytes = text(`message ${i}`);
         patient.send(bytes.subarray(0, 8));
-        await new Promise((resolve) => setTimeout(resolve, 300));
+        await new Promise((resolve) => setTimeout(resolve, 500));
         patient.send(bytes.subarray(8));
         assertEquals(new TextDecoder().decode((await patient.readFrame())?.payload), `message ${i}`);
       }
-      for (
-        const beginning of [
-          text("half").subarray(0, 1),
-          text("half").subarray(0, 8),
-          frame({ opcode: 1, payload: "part", fin: false }),
-        ]
-      ) {
+      const beginnings = [
+        text("half").subarray(0, 1),
+        text("half").subarray(0, 8),
+        frame({ opcode: 1, payload: "part", fin: false }),
+      ];
+      await Promise.all(beginnings.map(async (beginning) => {
         const client = await RawClient.open(port);
         client.send(beginning);
         const close = await client.readFrame();
         assertEquals([close?.opcode, close?.payload[0], close?.payload[1]], [8, 1008 >> 8, 1008 & 255]);
         client.destroy();
-      }
+      }));
       patient.destroy();
     });
   },
@@ -240,7 +241,7 @@ test("a frame whose buffer has been transferred is not sent", () => {
   server.on("error", (_server, error) => errors.push(String(error)));
   const lane = openOn(server);
   lane.receive(frame({ opcode: 2, payload: "secret" }));
-  assertEquals(errors, ["TypeError: Cannot send the message: its buffer has been transferred"]);
+  assertEquals(errors, ["TypeError: Cannot send the bytes: their buffer has been transferred"]);
   assertEquals([...lane.text].map((byte) => byte.charCodeAt(0)), [0x88, 2, 1011 >> 8, 1011 & 255]);
 });
 

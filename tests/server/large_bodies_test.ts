@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { inThisRuntime, Program } from "../support/program.ts";
 
 const GIB = 2 ** 30;
-/** What the server's memory may grow by, far below the size of a body. V8 lets some 64 MiB of octets pile up before it frees them. */
+/** What the server's memory may grow by, far below the size of a body. V8 lets some 64 MiB of bytes pile up before it frees them. */
 const BOUND = 256 * 2 ** 20;
 
 /** A server in a process of its own, with a folder that has a file of 1 GiB without content. */

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertFalse, assertGreater, assertRejects, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import { HttpServer, Server, setRuntime, WebSocketServer } from "../../mod.ts";
-import { loadRuntime } from "../../src/runtime.ts";
+import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { closeFrame, handshake, RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
 import { closeCodeOf, EventLog } from "./event_log.ts";

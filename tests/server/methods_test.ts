@@ -8,8 +8,8 @@ import process from "node:process";
 import { test } from "node:test";
 import { Server, setRuntime, WebSocketServer } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
-import { loadRuntime } from "../../src/runtime.ts";
-import { coreOf } from "../../src/server/server.ts";
+import { loadRuntime } from "../../src/transport/current_runtime.ts";
+import { coreOf } from "../../src/server/server_connections.ts";
 import { RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
 import { EventLog } from "./event_log.ts";
@@ -55,7 +55,7 @@ test("pause() keeps what arrives from the handler until resume()", async () => {
     client.send("stop");
     await log.until("receive stop");
     client.send("more");
-    const other = await RawClient.connect(port); // its octets are later on the wire, and are handled first
+    const other = await RawClient.connect(port); // its bytes are later on the wire, and are handled first
     other.send("other");
     await log.until("receive other");
     assertEquals(log.lines.filter((line) => line.startsWith("receive")), ["receive stop", "receive other"]);
@@ -140,8 +140,8 @@ test("bind() notes a number once, which getClientInfo() tells until the close ha
     client.destroy();
     await log.until("close 1 77");
     assertEquals(uidOf(1), false);
-    const core = coreOf(server); // nothing is kept of a connection that is gone
-    assertEquals([core.uids.size, core.protectedFds.size], [0, 0]);
+    const { uids, protectedFds } = coreOf(server).context; // nothing is kept of a connection that is gone
+    assertEquals([uids.size, protectedFds.size], [0, 0]);
   });
 });
 
@@ -186,7 +186,7 @@ for (const kind of [Server, WebSocketServer]) {
     server.on("receive", () => {});
     if (server instanceof WebSocketServer) server.on("message", () => {});
     server.on("close", (_server, fd) => log.add(`close ${fd}`));
-    server.set({ heartbeat_idle_time: 0.3, websocket_ping_interval: 0 });
+    server.set({ heartbeat_idle_time: 1, websocket_ping_interval: 0 });
     await serving(server, async (server, port) => {
       const connect = () => server instanceof WebSocketServer ? RawClient.open(port) : RawClient.connect(port);
       const clients = [await connect(), await connect()];
@@ -226,7 +226,7 @@ test("sendwait() settles when the peer has taken it, and with false when the con
   });
 });
 
-/** A file of some size with octets that tell where they are, and a folder that goes away. */
+/** A file of some size with bytes that tell where they are, and a folder that goes away. */
 async function withFile(size: number, work: (path: string, content: Uint8Array, folder: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "sluice-"));
   try {

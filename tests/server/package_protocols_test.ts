@@ -18,7 +18,7 @@ import { EventLog } from "./event_log.ts";
 const TOO_LARGE = SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE;
 const MALFORMED = SWOOLE_ERROR_PACKAGE_MALFORMED_DATA;
 
-const latin = (bytes: Uint8Array) => Array.from(bytes, (octet) => String.fromCharCode(octet)).join("");
+const latin = (bytes: Uint8Array) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 const mqtt = (maxLength = 1000): PackageOptions => ({ protocol: "mqtt", maxLength });
 const redis = (maxLength = 1000): PackageOptions => ({ protocol: "redis", maxLength });
 
@@ -33,11 +33,11 @@ function split(options: PackageOptions, chunks: Iterable<Uint8Array>): { package
   return { packages, failure: splitter.failure, held: splitter.heldBytes };
 }
 
-/** The same whole, octet by octet, and in two parts at every place. */
+/** The same whole, byte by byte, and in two parts at every place. */
 function everyWay(options: PackageOptions, stream: Uint8Array): { packages: string[]; failure: number } {
   const { packages, failure } = split(options, [stream]);
-  const octetwise = split(options, Array.from(stream, (octet) => new Uint8Array([octet])));
-  assertEquals([octetwise.packages, octetwise.failure], [packages, failure]);
+  const bytewise = split(options, Array.from(stream, (byte) => new Uint8Array([byte])));
+  assertEquals([bytewise.packages, bytewise.failure], [packages, failure]);
   for (let at = 1; at < stream.length; at++) {
     const parts = split(options, [stream.subarray(0, at), stream.subarray(at)]);
     assertEquals([parts.packages, parts.failure], [packages, failure], `cut at ${at}`);
@@ -72,7 +72,7 @@ test("MQTT: CONNECT, PUBLISH and PINGREQ, however they are cut", () => {
   assertEquals(everyWay(mqtt(), join(packets)), { packages: packets.map(latin), failure: 0 });
 });
 
-test("MQTT: the remaining length has one to four octets", () => {
+test("MQTT: the remaining length has one to four bytes", () => {
   // MQTT 3.1.1 table 2.4, with its borders.
   for (const size of [0, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152]) {
     const packet = controlPacket(size);
@@ -82,7 +82,7 @@ test("MQTT: the remaining length has one to four octets", () => {
   }
 });
 
-test("MQTT: a fifth octet of the length is malformed, a package above the limit too large", () => {
+test("MQTT: a fifth byte of the length is malformed, a package above the limit too large", () => {
   assertEquals(everyWay(mqtt(), new Uint8Array([0xc0, 0, 0x30, 255, 255, 255, 255])), {
     packages: ["\xc0\0"],
     failure: MALFORMED,
@@ -143,7 +143,7 @@ test("Redis: a request above the limit is too large, as soon as it tells so", ()
   assertEquals(everyWay(redis(10), octets("1234567890\n")), { packages: [], failure: TOO_LARGE });
 });
 
-test("Redis: a request of many small pieces is not read again for each octet", () => {
+test("Redis: a request of many small pieces is not read again for each byte", () => {
   const count = 100_000; // reading it again would be 10 to the 11th steps
   const stream = octets(`*${count}\r\n` + "$0\r\n\r\n".repeat(count));
   const splitter = new PackageSplitter(redis(1_000_000));
@@ -194,6 +194,7 @@ test("receive gets one whole package on a server and on raw ports of any server"
     '2 "TIME\\r\\n"',
   ]);
   assertEquals(server.getLastError(), TOO_LARGE);
+  assertEquals(server.stats().violations, { [TOO_LARGE]: 1 });
   for (const client of clients) client.drop();
   server.shutdown();
   await server.finished;

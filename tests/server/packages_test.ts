@@ -12,14 +12,14 @@ function split(options: PackageOptions, chunks: Iterable<Uint8Array>): { package
   const packages: string[] = [];
   for (const chunk of chunks) {
     splitter.receive(new Uint8Array(chunk), true, (bytes) => {
-      packages.push(Array.from(bytes, (octet) => String.fromCharCode(octet)).join(""));
+      packages.push(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
       return true;
     });
   }
   return { packages, failure: splitter.failure, held: splitter.heldBytes };
 }
 
-/** Cuts octets at any places. */
+/** Cuts bytes at any places. */
 function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
   const sorted = [0, ...places.map((place) => place % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
   return sorted.slice(1).map((end, i) => bytes.subarray(sorted[i], end)).filter((part) => part.length > 0);
@@ -92,8 +92,8 @@ test("a length that cannot be, or is too large, is told apart, and nothing follo
   });
 });
 
-test("a function tells the length instead: 0 for more octets, below 0 for none", () => {
-  // Digits, a colon, so many octets, a comma.
+test("a function tells the length instead: 0 for more bytes, below 0 for none", () => {
+  // Digits, a colon, so many bytes, a comma.
   const measure = (data: Uint8Array) => {
     const colon = data.indexOf(58);
     return colon < 0 ? 0 : colon === 0 ? -1 : colon + 2 + Number(new TextDecoder().decode(data.subarray(0, colon)));
@@ -123,12 +123,12 @@ test("however a stream is cut, the same packages come out, and the same failure"
     fc.property(anyOptions, anyOctets, fc.array(fc.nat(), { maxLength: 10 }), (options, stream, places) => {
       const bytes = new Uint8Array(stream);
       const whole = split(options, [bytes]);
-      const octetwise = split(options, Array.from(bytes, (octet) => new Uint8Array([octet])));
-      assertEquals([octetwise.packages, octetwise.failure], [whole.packages, whole.failure]);
+      const bytewise = split(options, Array.from(bytes, (byte) => new Uint8Array([byte])));
+      assertEquals([bytewise.packages, bytewise.failure], [whole.packages, whole.failure]);
       const cutUp = split(options, cut(bytes, places));
       assertEquals([cutUp.packages, cutUp.failure], [whole.packages, whole.failure]);
       if (whole.failure === 0) {
-        assertEquals([octetwise.held, cutUp.held], [whole.held, whole.held]);
+        assertEquals([bytewise.held, cutUp.held], [whole.held, whole.held]);
         assertEquals(whole.packages.join("").length + whole.held, bytes.length);
       }
     }),
@@ -140,8 +140,8 @@ test("what is held is never more than a package may have", () => {
   fc.assert(
     fc.property(anyOptions, anyOctets, (options, stream) => {
       const splitter = new PackageSplitter(options);
-      for (const octet of stream) {
-        splitter.receive(new Uint8Array([octet]), true, (bytes) => {
+      for (const byte of stream) {
+        splitter.receive(new Uint8Array([byte]), true, (bytes) => {
           assertLessOrEqual(bytes.length, options.maxLength);
           return true;
         });

@@ -2,9 +2,9 @@
 
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
-import type { Connection, Protocol } from "../../src/connection.ts";
-import { ConnectionTable } from "../../src/server/connection_table.ts";
-import { type WebSocketHost, WebSocketSession } from "../../src/server/websocket/websocket_session.ts";
+import type { Connection, Protocol } from "../../src/transport/connection.ts";
+import { ConnectionTable } from "../../src/transport/connection_table.ts";
+import { type WebSocketContext, WebSocketSession } from "../../src/websocket/connection/websocket_session.ts";
 import { FakeLane, laneOnly } from "../support/fake_lane.ts";
 import { settle } from "../support/memory_client.ts";
 
@@ -19,8 +19,8 @@ function open({ interval, timeout, idle = 0 }: { interval: number; timeout: numb
   let time = START;
   const lane = new FakeLane();
   const nothing = () => {};
-  const host: WebSocketHost = {
-    protocolOptions: {
+  const host: WebSocketContext = {
+    endpointOptions: {
       masked: true,
       maxLength: 1000,
       deliverPing: false,
@@ -38,6 +38,9 @@ function open({ interval, timeout, idle = 0 }: { interval: number; timeout: numb
     inputLimit: 1e9,
     messageTimeout: 0,
     idleDeadline: (connection) => idle === 0 ? 0 : Math.max(connection.lastReceived, connection.lastSent) + idle * 1000,
+    idleSetting: () => "max_idle_time",
+    dataOf: () => undefined,
+    onViolation: nothing,
   };
   const table = new ConnectionTable(
     { maxConnections: 1, firstFd: 0, lingerTimeout: 5000, highWatermark: 1e9, lowWatermark: 0 },

@@ -308,7 +308,31 @@ test("a port that lacks a handler or a certificate keeps the server from startin
   const third = new HttpServer("127.0.0.1", 0);
   third.on("request", () => {});
   third.listen("127.0.0.1", 0).set({ open_websocket_protocol: true });
-  await assertRejects(() => third.start(), TypeError, "open_websocket_protocol");
+  await assertRejects(() => third.start(), TypeError, "message, which the port 127.0.0.1:0 needs");
+
+  const fourth = new Server("127.0.0.1", 0);
+  fourth.on("receive", () => {});
+  fourth.listen("127.0.0.1", 0).set({ open_websocket_protocol: true });
+  await assertRejects(() => fourth.start(), TypeError, "open_websocket_protocol: a server of this class does not speak it");
+});
+
+test("a port with a handler that would never be called keeps the server from starting", async () => {
+  for (
+    const [settings, event, words] of [
+      [{ open_http_protocol: true }, "message", "message, which needs open_websocket_protocol: true on that port"],
+      [{ open_tcp_nodelay: true }, "open", "open, which needs open_websocket_protocol: true on that port"],
+      [{ open_tcp_nodelay: true }, "request", "request, which needs open_http_protocol: true on that port"],
+      [undefined, "handshake", "handshake, which needs open_websocket_protocol: true on that port"],
+    ] as const
+  ) {
+    const server = new HttpServer("127.0.0.1", 0);
+    server.on("request", () => {});
+    const port = server.listen("127.0.0.1", 0);
+    if (settings !== undefined) port.set(settings);
+    port.on(event, () => {});
+    port.on("receive", () => {});
+    await assertRejects(() => server.start(), TypeError, `the port 127.0.0.1:0 has a handler for ${words}`);
+  }
 });
 
 test("a port refuses what holds for the whole server, and what its server has not", async () => {
@@ -320,7 +344,7 @@ test("a port refuses what holds for the whole server, and what its server has no
   }
   assertThrows(() => port.set({ max_conn: 1 } as never), TypeError, "max_conn on a port");
   assertThrows(() => port.set({ backlog: -1 }), RangeError, "backlog");
-  for (const event of ["start", "message", "nothing"]) {
+  for (const event of ["start", "task", "nothing"]) {
     assertThrows(() => port.on(event as never, (() => {}) as never), TypeError, event);
   }
   assertThrows(() => port.on("request", 1 as never), TypeError, "request");

@@ -25,24 +25,29 @@ function frameOf(properties: Partial<Frame>): Frame {
   return Object.assign(new Frame(), properties);
 }
 
-type Arguments = [data: string | Uint8Array | Frame, opcode?: number, flags?: number | boolean];
+type Arguments = [data: string | number | Uint8Array | Frame, opcode?: number, flags?: number | boolean];
 
 const FORMS: [name: string, pushed: Arguments, fin: boolean, opcode: number, payload: string | Uint8Array][] = [
   ["text", ["hello"], true, 1, "hello"],
   ["empty text", [""], true, 1, ""],
   ["text beyond ASCII", ["grüße, 世界 🌍"], true, 1, "grüße, 世界 🌍"],
   ["text with a lone surrogate", ["a\ud800b"], true, 1, "a\ufffdb"],
-  ["text of 125 octets", ["a".repeat(125)], true, 1, "a".repeat(125)],
-  ["text of 126 octets", ["a".repeat(126)], true, 1, "a".repeat(126)],
-  ["text of 100 characters and 200 octets", ["é".repeat(100)], true, 1, "é".repeat(100)],
-  ["text of 65535 octets", ["a".repeat(65535)], true, 1, "a".repeat(65535)],
-  ["text of 65536 octets", ["a".repeat(65536)], true, 1, "a".repeat(65536)],
+  ["text of 125 bytes", ["a".repeat(125)], true, 1, "a".repeat(125)],
+  ["text of 126 bytes", ["a".repeat(126)], true, 1, "a".repeat(126)],
+  ["text of 100 characters and 200 bytes", ["é".repeat(100)], true, 1, "é".repeat(100)],
+  ["text of 65535 bytes", ["a".repeat(65535)], true, 1, "a".repeat(65535)],
+  ["text of 65536 bytes", ["a".repeat(65536)], true, 1, "a".repeat(65536)],
   ["text as binary", ["hello", 2], true, 2, "hello"],
-  ["octets as binary", [hex("00ff80"), 2], true, 2, hex("00ff80")],
-  ["octets as text", [octets("hello")], true, 1, "hello"],
-  ["no octets", [new Uint8Array(0), 2], true, 2, ""],
+  ["bytes as binary", [hex("00ff80"), 2], true, 2, hex("00ff80")],
+  ["bytes, which are binary", [hex("00ff80")], true, 2, hex("00ff80")],
+  ["bytes as text", [octets("grüße"), 1], true, 1, "grüße"],
+  ["600 bytes as text", [octets("ü".repeat(300)), 1], true, 1, "ü".repeat(300)],
+  ["a number", [5], true, 1, "5"],
+  ["a number as binary", [-1.5, 2], true, 2, "-1.5"],
+  ["a frame of bytes without an opcode", [frameOf({ data: hex("00ff") })], true, 2, hex("00ff")],
+  ["no bytes", [new Uint8Array(0), 2], true, 2, ""],
   ["a part of an array", [hex("0102030405").subarray(1, 4), 2], true, 2, hex("020304")],
-  ["1 MiB of octets", [new Uint8Array(1 << 20).fill(7), 2], true, 2, new Uint8Array(1 << 20).fill(7)],
+  ["1 MiB of bytes", [new Uint8Array(1 << 20).fill(7), 2], true, 2, new Uint8Array(1 << 20).fill(7)],
   ["a frame", [frameOf({ data: "hello" })], true, 1, "hello"],
   ["a frame with other arguments, which are ignored", [frameOf({ data: "hello" }), 2, 0], true, 1, "hello"],
   ["a frame with the fd of another connection, which is ignored", [frameOf({ fd: 99, data: "hello" })], true, 1, "hello"],
@@ -65,7 +70,7 @@ const FORMS: [name: string, pushed: Arguments, fin: boolean, opcode: number, pay
     "hello",
   ],
   ["a ping", ["ping", 9], true, 9, "ping"],
-  ["a ping of 125 octets", ["p".repeat(125), 9], true, 9, "p".repeat(125)],
+  ["a ping of 125 bytes", ["p".repeat(125), 9], true, 9, "p".repeat(125)],
   ["a pong", [hex("00ff"), 10], true, 10, hex("00ff")],
   ["a ping without FIN, which is no ping", ["ping", 9, 0], true, 9, "ping"],
   ["a ping frame", [frameOf({ opcode: 9, data: "ping" })], true, 9, "ping"],
@@ -108,6 +113,81 @@ test("push() sends a message in fragments, a ping between them", async () => {
   });
 });
 
+test("push() sends a text in fragments that cut a character in two, and none that would not be UTF-8", async () => {
+  await serving(idleServer(), async (server, port) => {
+    const client = await RawClient.open(port);
+    assertEquals(server.push(1, hex("c3"), 1, false), true);
+    assertEquals([server.push(1, "x", 0, false), server.getLastError()], [false, 8505]); // within the character
+    assertEquals([server.push(1, hex("c3"), 0, false), server.getLastError()], [false, 8505]);
+    assertEquals([server.push(1, "", 0, true), server.getLastError()], [false, 8505]); // the text would end there
+    assertEquals(server.push(1, hex("a9"), 0, false), true);
+    assertEquals(server.push(1, "é", 0, true), true);
+    assertEquals([server.push(1, hex("ff"), 1, false), server.getLastError()], [false, 8505]);
+    assertEquals(server.push(1, hex("ff"), 2, false), true); // binary may be anything
+    assertEquals(server.push(1, hex("ff"), 0, true), true);
+    const sent = [];
+    for (let i = 0; i < 5; i++) sent.push(await client.readFrame());
+    assertEquals(sent.map((frame) => [frame?.fin, frame?.opcode, frame?.payload]), [
+      [false, 1, hex("c3")],
+      [false, 0, hex("a9")],
+      [true, 0, octets("é")],
+      [false, 2, hex("ff")],
+      [true, 0, hex("ff")],
+    ]);
+    client.destroy();
+  });
+});
+
+test("a message that is prepared of bytes is binary, of everything else text, which has to be UTF-8", async () => {
+  await serving(idleServer(), async (server, port) => {
+    const client = await RawClient.open(port);
+    const messages: [Parameters<WebSocketServer["prepare"]>, opcode: number, payload: string | Uint8Array][] = [
+      [["é"], 1, "é"],
+      [[5], 1, "5"],
+      [[hex("00ff")], 2, hex("00ff")],
+      [[octets("é"), 1], 1, "é"],
+      [[frameOf({ data: hex("00ff") })], 2, hex("00ff")],
+    ];
+    for (const [args, opcode, payload] of messages) {
+      assertEquals(server.push(1, server.prepare(...args)), true);
+      const sent = await client.readFrame();
+      assertEquals([sent?.opcode, sent?.payload], [opcode, octets(payload)]);
+    }
+    assertThrows(() => server.prepare(hex("ff"), 1), RangeError, "a text has to be UTF-8");
+    assertThrows(() => server.prepare(frameOf({ opcode: 1, data: hex("ff") })), RangeError, "a text has to be UTF-8");
+    assertThrows(() => server.prepare({} as unknown as string), TypeError, "Cannot prepare an object");
+    client.destroy();
+  });
+});
+
+test("an fd may be given as digits; anything else than a number is a mistake", async () => {
+  await serving(idleServer(), async (server, port) => {
+    const client = await RawClient.open(port);
+    const text = "1" as unknown as number; // what the keys of an object are
+    assertEquals([server.push(text, "hello"), server.exist(text), server.isEstablished(text)], [true, true, true]);
+    assertEquals(textOf(await client.readFrame()), "hello");
+    assertEquals([server.bind(text, 7), server.bind(1, 8)], [true, false]);
+    const info = server.getClientInfo(text);
+    assertEquals([info && info.uid, info && info.websocket_status], [7, 3]);
+    assertEquals([server.protect(text), server.push("99" as unknown as number, "x"), server.getLastError()], [true, false, 1005]);
+    assertEquals([server.push(undefined as unknown as number, "x"), server.getLastError()], [false, 1005]);
+    const wrongs: [unknown, string][] = [
+      ["", 'an fd is a number, not ""'],
+      ["one", 'an fd is a number, not "one"'],
+      [{}, "an fd is a number, not object"],
+      [{ fd: 1 }, "an fd is a number, not object; give its fd"],
+      [true, "an fd is a number, not boolean"],
+    ];
+    for (const [wrong, words] of wrongs) {
+      for (const work of [() => server.push(wrong as number, "x"), () => server.close(wrong as number)]) {
+        assertThrows(work, TypeError, `Cannot find the connection: ${words}`);
+      }
+    }
+    assertEquals(server.isEstablished(1), true);
+    client.destroy();
+  });
+});
+
 const REFUSED: [name: string, fd: number, pushed: Arguments, code: number][] = [
   ["an unknown fd", 99, ["x"], 1005],
   ["fd 0", 0, ["x"], 1005],
@@ -122,9 +202,13 @@ const REFUSED: [name: string, fd: number, pushed: Arguments, code: number][] = [
   ["opcode 256", 1, ["x", 256], 8505],
   ["opcode 1.5", 1, ["x", 1.5], 8505],
   ["a continuation of nothing", 1, ["x", 0], 8505],
-  ["a ping of 126 octets", 1, ["p".repeat(126), 9], 8505],
-  ["a pong of 63 characters and 126 octets", 1, ["é".repeat(63), 10], 8505],
-  ["a Close with a reason of 124 octets", 1, ["r".repeat(124), 8], 8505],
+  ["a ping of 126 bytes", 1, ["p".repeat(126), 9], 8505],
+  ["a pong of 63 characters and 126 bytes", 1, ["é".repeat(63), 10], 8505],
+  ["a Close with a reason of 124 bytes", 1, ["r".repeat(124), 8], 8505],
+  ["bytes as text that are not UTF-8", 1, [hex("61ff"), 1], 8505],
+  ["600 bytes as text that are not UTF-8", 1, [new Uint8Array(600).fill(0xff), 1], 8505],
+  ["bytes as text that end within a character", 1, [hex("61c3"), 1], 8505],
+  ["a text frame of bytes that are not UTF-8", 1, [frameOf({ opcode: 1, data: hex("ff") })], 8505],
   ["a CloseFrame with a code that may not travel", 1, [Object.assign(new CloseFrame(), { code: 1006 })], 8505],
 ];
 
@@ -160,7 +244,7 @@ test("push() tells why it does not send", async () => {
 test("push() of what cannot be sent throws, and sends nothing", async () => {
   await serving(idleServer(), async (server, port) => {
     const client = await RawClient.open(port);
-    for (const value of [5, null, undefined, true, ["x"], { data: "x" }, new ArrayBuffer(1)]) {
+    for (const value of [null, undefined, true, ["x"], { data: "x" }, new ArrayBuffer(1)]) {
       assertThrows(() => server.push(1, value as unknown as string), TypeError, "Cannot send");
     }
     server.push(1, "end");
@@ -252,7 +336,7 @@ test("frames that a program keeps are not changed by what arrives later", async 
   });
 });
 
-test("send() sends octets without a frame around them", async () => {
+test("send() sends bytes without a frame around them", async () => {
   await serving(idleServer(), async (server, port) => {
     const client = await RawClient.open(port);
     assertEquals(server.send(1, hex("8100")), true);
@@ -282,13 +366,13 @@ test("success leaves the last error alone", async () => {
   });
 });
 
-test("push() counts the octets of a text against the queue, not its characters", async () => {
+test("push() counts the bytes of a text against the queue, not its characters", async () => {
   const results: unknown[] = [];
   const server = new WebSocketServer("127.0.0.1", 0);
   server.set({ socket_buffer_size: 1000 });
   server.on("open", (server, request) => {
     results.push(server.push(request.fd, "x"));
-    results.push(server.push(request.fd, "世".repeat(300)), server.getLastError()); // 900 octets beside the head
+    results.push(server.push(request.fd, "世".repeat(300)), server.getLastError()); // 900 bytes beside the head
     results.push(server.push(request.fd, "世".repeat(200)));
   });
   server.on("message", () => {});

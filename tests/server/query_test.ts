@@ -229,7 +229,7 @@ test("getClientList() lists fds a page at a time", async () => {
   });
 });
 
-test("stats() counts connections, messages and octets", async () => {
+test("stats() counts connections, messages and bytes", async () => {
   const log = new EventLog();
   const server = echoServer(log);
   server.set({ max_connection: 2 });

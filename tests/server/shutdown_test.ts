@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import { HttpServer, WebSocketServer } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
-import { RawClient } from "../support/raw_client.ts";
+import { frame, RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -69,7 +69,21 @@ for (const style of ["events", "coroutines"] as const) {
 
   test(`${style}: shutdown() takes numbers of seconds only`, async () => {
     const { server, client, go } = await busy(style);
-    for (const wrong of [-1, NaN]) assertThrows(() => server.shutdown(wrong), RangeError, "no number of seconds");
+    const wrong: [unknown, string][] = [
+      [-1, "-1"],
+      [NaN, "NaN"],
+      ["1", '"1"'],
+      ["", '""'],
+      [null, "null"],
+      [true, "boolean"],
+      [1n, "bigint"],
+      [[], "a list"],
+      [{}, "object"],
+      [Symbol(), "symbol"],
+    ];
+    for (const [time, name] of wrong) {
+      assertThrows(() => server.shutdown(time as number), RangeError, `Cannot shut down: ${name} is not a number of seconds`);
+    }
     go();
     client.destroy();
     server.shutdown();
@@ -126,6 +140,34 @@ test("shutdown(0) of the event style says 1001 to WebSockets all the same", asyn
   assertEquals([frame?.opcode, [...frame!.payload]], [8, [3, 233]]);
   client.destroy();
   await server.finished;
+});
+
+test("finished waits for message handlers, those that reject too, but not for ever", async () => {
+  for (const outcome of ["resolves", "rejects", "never"]) {
+    const called = signal();
+    const go = signal();
+    const told: string[] = [];
+    const server = new WebSocketServer("127.0.0.1", 0);
+    server.set({ max_wait_time: outcome === "never" ? 0.05 : 30, websocket_close_timeout: 0.05, log_level: 6 });
+    server.on("error", (_server, error) => void told.push(String(error)));
+    server.on("message", async () => {
+      called.resolve();
+      await (outcome === "never" ? new Promise(() => {}) : go.promise);
+      told.push("settled");
+      if (outcome === "rejects") throw "rejected";
+    });
+    await server.start();
+    const client = await RawClient.open(server.port);
+    client.send(frame({ opcode: 1, payload: "x" }));
+    await called.promise;
+    server.shutdown();
+    await client.whenEnded();
+    client.destroy();
+    while (server.stats().connection_num > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    if (outcome !== "never") setTimeout(go.resolve, 50); // when nothing else is left to wait for
+    await server.finished;
+    assertEquals(told, { resolves: ["settled"], rejects: ["settled", "rejected"], never: [] }[outcome]);
+  }
 });
 
 test("finished waits for close, workerStop and shutdown handlers, too, and for those of timers", async () => {

@@ -1,8 +1,7 @@
 /** What `start()` finds wrong with settings: TLS that is not spoken, files and folders that are not there, watermarks. */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -18,8 +17,9 @@ import {
   WebSocketServer,
 } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
-import { loadRuntime } from "../../src/runtime.ts";
+import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { resolveSettings } from "../../src/server/settings/settings.ts";
+import { inFolder } from "../support/folder.ts";
 import { startOn, testLanes } from "../support/lanes.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { pair } from "../tls/stage.ts";
@@ -31,15 +31,6 @@ function httpServer(settings: ServerSettings, sockType: number = SWOOLE_SOCK_TCP
   server.set(settings);
   server.on("request", (_request, response) => response.end("here"));
   return server;
-}
-
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-start-"));
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
 }
 
 async function startAndStop(server: Server | CoroutineServer): Promise<void> {

@@ -12,13 +12,14 @@ function set(settings: Record<string, unknown>): void {
   new WebSocketServer("127.0.0.1", 0).set(settings as ServerSettings);
 }
 
-/** The table of docs/settings.md: what is taken, by the setting. */
+/** The list in docs/settings.md: what is taken, by the setting. */
 function takenByTheDocs(): Map<string, string> {
   const text = readFileSync(new URL("../../docs/settings.md", import.meta.url), "utf8");
-  const rows = text.slice(text.indexOf("## Taken, without effect here")).split("\n").filter((line) => line.startsWith("| `"));
-  return new Map(rows.flatMap((row) => {
-    const [, names, taken] = row.split("|");
-    return [...names.matchAll(/`(\w+)`/g)].map(([, name]) => [name, taken.trim()] as const);
+  const list = text.slice(text.indexOf("## Accepted without effect"));
+  const items = [...list.matchAll(/^- ((?:`\w+`(?:,\s+)?)+) \(([^)]+)\):\s/gm)];
+  assertEquals(items.length, [...list.matchAll(/^- /gm)].length, "an item cannot be read");
+  return new Map(items.flatMap(([, names, taken]) => {
+    return [...names.matchAll(/`(\w+)`/g)].map(([, name]) => [name, taken] as const);
   }));
 }
 
@@ -131,7 +132,7 @@ test("an event that does not exist: the message says which one may have been mea
     [new WebSocketServer(), "mesage", "there is no event mesage; did you mean message?"],
     [new WebSocketServer(), "onMessage", "there is no event onMessage; did you mean message?"],
     [new WebSocketServer(), "buffer_full", "there is no event buffer_full; did you mean bufferFull?"],
-    [new WebSocketServer(), "data", "there is no event data; there are start, workerStart, connect, "],
+    [new WebSocketServer(), "data", "there is no event data; there are connect, receive, packet, close, "],
     [new WebSocketServer(), "Task", "there is no event Task: there are no task processes; await the work in the handler"],
     [
       new WebSocketServer(),
@@ -140,9 +141,9 @@ test("an event that does not exist: the message says which one may have been mea
     ],
     [new Server(), "request", "only a HttpServer has the event request"],
     [new HttpServer(), "message", "only a WebSocketServer has the event message"],
-    [new HttpServer().listen("127.0.0.1", 0), "open", "only a WebSocketServer has the event open"],
+    [new Server().listen("127.0.0.1", 0), "open", "only a WebSocketServer has the event open"],
     [new WebSocketServer().listen("127.0.0.1", 0), "start", "a port has no event start, its server has it"],
-    [new CoroutineServer("127.0.0.1"), "start", "there is no event start; there is only error"],
+    [new CoroutineServer("127.0.0.1"), "start", "there is no event start; there are error, refuse"],
     [new Server(), undefined, "an event is a string, not undefined"],
   ];
   for (const [server, event, message] of rows) {

@@ -1,7 +1,7 @@
 // What the compiler takes and what it refuses. This file is checked, not run: where an error is expected and there is none, the
 // check fails.
 
-import { HttpServer, type Packet, Server, type ServerEvent, WebSocketServer } from "../../mod.ts";
+import { type CloseInfo, HttpServer, type Packet, Server, type ServerEvent, WebSocketServer } from "../../mod.ts";
 
 const server = new Server();
 const http = new HttpServer();
@@ -12,6 +12,10 @@ const port = webSocket.listen("127.0.0.1", 0);
 
 server.on("receive", (server, fd, reactorId, data) => server.send(fd + reactorId, data));
 server.on("Receive", (server: Server, fd: number) => void server.close(fd));
+server.on("close", (_server, fd, _reactorId, { code, reason }) => fd + code + reason);
+webSocket.on("disconnect", (_server: WebSocketServer, event: ServerEvent, info: CloseInfo) => info.wasClean && event.fd);
+port.on("close", (server, fd, _reactorId, { initiator, data }) => server.data(fd)?.user === data?.user && initiator === "local");
+http.on("refuse", (_server, { kind, setting }) => kind === "handshake" && setting === "websocket_origins");
 server.on("connect", (server, event: ServerEvent) => server.bind(event.fd, 1));
 webSocket.on("message", (server, frame) => server.push(frame.fd, frame));
 webSocket.on("disconnect", (server: WebSocketServer, event: ServerEvent) => server.exist(event.fd));
@@ -35,14 +39,22 @@ http.on("message", () => {});
 server.on("packet", (_server, fd: number) => fd);
 // @ts-expect-error: an fd is a number
 server.on("connect", (_server, fd: string) => fd.length);
-// @ts-expect-error: what is received are octets
+// @ts-expect-error: what is received are bytes
 server.on("receive", (_server, _fd, _reactorId, data: string) => data.length);
 // @ts-expect-error: a handler has no more arguments than there are
 server.on("close", (_server, _fd, _reactorId, more: number) => more);
+// @ts-expect-error: who began is one of two
+server.on("close", (_server, _fd, _reactorId, { initiator }) => initiator === "server");
+// @ts-expect-error: a port refuses nothing, its server does
+port.on("refuse", () => {});
 // @ts-expect-error: a handler is a function
 server.on("start", 1);
 // @ts-expect-error: a request comes first
 http.on("request", (response: { end(): void }, _request: { getMethod(): number }) => response.end());
+const httpPort = http.listen("127.0.0.1", 0);
+httpPort.on("message", (server, frame) => server.send(frame.fd, frame.toBytes()));
+// @ts-expect-error: push() is a WebSocketServer's
+httpPort.on("message", (server, frame) => server.push(frame.fd, frame));
 // @ts-expect-error: start is the server's
 port.on("start", () => {});
 // @ts-expect-error: a frame is no text

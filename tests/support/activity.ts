@@ -1,5 +1,5 @@
 /**
- * Whether anything moves in memory. What tests put between two ends tells of each thing that passes.
+ * Detects activity in memory. The test doubles between two ends report every chunk and call that passes through them.
  *
  * @module
  */
@@ -8,15 +8,15 @@ import { setImmediate } from "node:timers/promises";
 
 let moves = 0;
 
-/** Tells that something has moved. */
+/** Reports activity. */
 export function noteActivity(): void {
   moves++;
 }
 
-/** How many turns of the event loop have to pass without anything. */
+/** The number of idle turns of the event loop that count as quiet. */
 const QUIET = 10;
 
-/** Lets everything that is under way in memory come to rest: however many turns it takes until nothing has moved for some. */
+/** Waits until all activity in memory has stopped, however many turns that takes. */
 export async function settle(): Promise<void> {
   for (let quiet = 0; quiet < QUIET; quiet++) {
     const before = moves;
@@ -25,7 +25,7 @@ export async function settle(): Promise<void> {
   }
 }
 
-/** Waits for something that nobody tells of. */
+/** Polls for a condition that no event reports. */
 export async function until(what: string, isTrue: () => boolean): Promise<void> {
   for (const end = performance.now() + 20_000; !isTrue(); await setImmediate()) {
     if (performance.now() > end) throw new Error(`Not within 20 s: ${what}`);

@@ -1,29 +1,29 @@
 /**
- * The tables of docs/api.md: what they say of each name, and which test proves it.
+ * The tables of docs/api.md.
  *
  * @module
  */
 
-/** The states that a row may have; rows of what Swoole has not are `beyond Swoole`. */
+/** The states a row may have. Rows about additions to Swoole have the state `beyond Swoole`. */
 export const STATES: readonly string[] = ["works", "works differently", "not here"];
 
-/** The states of what is there. */
+/** The states of names that exist. */
 export const HERE: readonly string[] = ["works", "works differently", "beyond Swoole"];
 
-/** What a table says of a name. */
+/** The row of a name. */
 export interface Row {
   /** One of `STATES`, or `beyond Swoole`. */
   readonly state: string;
-  /** What is said beside it. */
+  /** The notes of the row. */
   readonly notes: string;
   /** The value of a constant. */
   readonly value: string | undefined;
 }
 
-/** The rows of each section, by the names in their first column; methods and functions with "()". */
+/** The rows of each section, by the names in their first column. Names of methods and functions end with "()". */
 export type Tables = ReadonlyMap<string, ReadonlyMap<string, Row>>;
 
-/** Reads the tables; throws for a row that does not say what it has to. */
+/** Reads the tables. Throws if a row is incomplete. */
 export function readTables(markdown: string): Tables {
   const sections = new Map<string, Map<string, Row>>();
   for (const part of markdown.split(/^## /m).slice(1)) {
@@ -52,43 +52,4 @@ export function readTables(markdown: string): Tables {
     sections.set(title, rows);
   }
   return sections;
-}
-
-/** The test that fails when what a row tells of is broken, as tests/api_proofs.json has it. */
-export interface Proof {
-  /** The file, from the root of the repository on. */
-  readonly file: string;
-  /** The title of the test. */
-  readonly test: string;
-  /** What a method that does nothing returned to be found out: see tools/mutants.ts. */
-  readonly says?: string;
-}
-
-/** The proofs by section and name. */
-export type Proofs = Record<string, Record<string, Proof>>;
-
-/** Whether a test says a name somewhere; for a code that methods set, its number will do. */
-export function mentions(source: string, section: string, name: string, row?: Row): boolean {
-  if (section === "Error codes" && row !== undefined && new RegExp(`\\b${row.value}\\b`).test(source)) return true;
-  const word = needle(section, name);
-  return word instanceof RegExp ? word.test(source) : source.includes(word);
-}
-
-function needle(section: string, name: string): string | RegExp {
-  if (name === "__construct()") return new RegExp(`new (\\w+\\.)?${section.split(" ")[0]}\\b`);
-  if (name === "[Symbol.iterator]()") return " of ";
-  if (name === "[Symbol.asyncIterator]()") return "for await";
-  // Constants with a common prefix may be told without it.
-  const bare = name.replace("()", "").replace(/^(SWOOLE_)?(WEBSOCKET_|ERROR_)?/, "");
-  const exact = section === "Constants" || section === "Error codes" ? `(?:\\b|_)${bare}\\b` : `\\b${bare}\\b`;
-  return new RegExp(exact, section === "Events" ? "i" : "");
-}
-
-/** The titles of the tests in a file, without a lane, as patterns: what is made up while it runs may be anything. */
-export function titlesOf(source: string): RegExp[] {
-  const quoted = [...source.matchAll(/\btest\w*\(\s*(["'`])((?:\\.|(?!\1)[^\\])*)\1/g)];
-  return quoted.map(([, , title]) => {
-    const parts = title.replace(" (${lane})", "").replace(/\\(.)/g, "$1").split(/\$\{[^}]*\}/);
-    return new RegExp(`^${parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".*")}$`, "s");
-  });
 }

@@ -1,6 +1,6 @@
 /**
- * A TLS client that says hello and looks at what it gets, so that a test can ask for versions, cipher suites and groups that the
- * client of its runtime does not have. RFC 5246, RFC 8446.
+ * A TLS client that sends a ClientHello and reads the reply, so that a test can request versions, cipher suites and groups that
+ * the client of its runtime does not support. RFC 5246, RFC 8446.
  *
  * @module
  */
@@ -8,19 +8,19 @@
 import { createECDH, randomBytes } from "node:crypto";
 import net from "node:net";
 
-/** What a client offers. */
+/** The offer of a client. */
 export interface Hello {
-  /** The only version that it speaks: 0x0301 is TLS 1.0, 0x0304 is TLS 1.3. */
+  /** The only version offered: 0x0301 is TLS 1.0, 0x0304 is TLS 1.3. */
   readonly version: number;
-  /** Its cipher suites. */
+  /** The cipher suites offered. */
   readonly ciphers?: readonly number[];
-  /** The groups of the key exchange that it knows. */
+  /** The groups offered for the key exchange. */
   readonly groups?: readonly number[];
-  /** The name that it asks for. */
+  /** The requested server name. */
   readonly serverName?: string;
 }
 
-/** What a server makes of it: its choice, or nothing, when it refuses by an alert or by closing. */
+/** The choice of a server. */
 export interface Choice {
   readonly version: number;
   readonly cipher: number;
@@ -38,7 +38,7 @@ export const AES128 = 0xc02b;
 export const AES256 = 0xc02c;
 export const CHACHA = 0xcca9;
 /** TLS 1.0 and 1.1. */
-export const OLD_AES128 = 0xc009;
+const OLD_AES128 = 0xc009;
 /** TLS 1.2, certificates with RSA. */
 export const DHE_AES128 = 0x009e;
 export const RSA_AES128 = 0xc02f;
@@ -63,7 +63,7 @@ function shareOf(group: number): Uint8Array {
   return createECDH(group === P256 ? "prime256v1" : "secp384r1").generateKeys();
 }
 
-/** The record of a ClientHello. */
+/** Returns the record of a ClientHello. */
 export function clientHello(hello: Hello): Uint8Array {
   const { version, ciphers = defaultCiphers(version), groups = [X25519, P256, P384], serverName = "localhost" } = hello;
   const extensions = [
@@ -94,7 +94,7 @@ function defaultCiphers(version: number): number[] {
   return version === TLS_1_3 ? [TLS13_AES128] : version === TLS_1_2 ? [AES128, AES256, CHACHA] : [OLD_AES128];
 }
 
-/** Says hello to 127.0.0.1 and reads until the server has chosen, or has closed. */
+/** Sends a ClientHello to 127.0.0.1, and reads until the server has chosen, sent an alert or closed. */
 export function sayHello(port: number, hello: Hello): Promise<Choice | undefined> {
   return new Promise((resolve) => {
     const socket = net.connect(port, "127.0.0.1", () => socket.write(clientHello(hello)));
@@ -110,7 +110,7 @@ export function sayHello(port: number, hello: Hello): Promise<Choice | undefined
   });
 }
 
-/** What the server has chosen, once it is there. */
+/** Returns the choice of the server once it has arrived, or `alert`. */
 function readChoice(data: Buffer, version: number): Choice | "alert" | undefined {
   let handshake = Buffer.alloc(0);
   for (let at = 0; at + 5 <= data.length;) {

@@ -1,22 +1,22 @@
 /**
- * A client that sends datagrams and gathers what comes back. It shares no code with what it tests.
+ * A client that sends datagrams and collects replies. It shares no code with the server under test.
  *
  * @module
  */
 
 import dgram from "node:dgram";
 
-/** What arrived: the text, and where it came from. */
+/** A received datagram: its text and its sender. */
 export interface Datagram {
   readonly text: string;
   readonly address: string;
   readonly port: number;
 }
 
-/** How long to wait for a datagram that never comes, in milliseconds. */
+/** The time to wait for a datagram, in milliseconds. */
 const PATIENCE = 10_000;
 
-/** A UDP socket on a free port of the loopback. */
+/** A UDP socket on a free port of the loopback interface. */
 export class DatagramClient {
   readonly #socket: dgram.Socket;
   readonly #arrived: Datagram[] = [];
@@ -48,7 +48,7 @@ export class DatagramClient {
     });
   }
 
-  /** The next datagram. */
+  /** Returns the next datagram. */
   async receive(): Promise<Datagram> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     while (this.#arrived.length === 0) {
@@ -66,7 +66,7 @@ export class DatagramClient {
   }
 }
 
-/** Opens a client, runs a test with it, and closes it, whatever happens. */
+/** Opens a client, runs a test with it, and always closes it. */
 export async function withClient(work: (client: DatagramClient) => Promise<void>, family: 4 | 6 = 4): Promise<void> {
   const client = await DatagramClient.open(family);
   try {

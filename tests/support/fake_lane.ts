@@ -1,20 +1,20 @@
 /**
- * A lane that does what a test says.
+ * A lane controlled by a test.
  *
  * @module
  */
 
 import type { Address, BytePipe, Lane, LaneSink } from "../../mod.ts";
 import { noteActivity } from "./activity.ts";
-import { LanePipe } from "../../src/lane_streams.ts";
+import { LanePipe } from "../../src/transport/pipes.ts";
 
-/** Notes what is asked of it. */
+/** A lane that records the calls of its methods. */
 export class FakeLane implements Lane {
-  readonly canReset: boolean = true;
+  canReset = true;
   sink!: LaneSink;
-  /** What was written, one entry for each write; copied when the memory was only lent. */
+  /** The writes, one entry per call. Lent memory is copied. */
   readonly writes: { bytes: Uint8Array; owned: boolean }[] = [];
-  /** Whether writes are taken at once. */
+  /** Whether writes are accepted at once. */
   takes = true;
   paused = false;
   ended = false;
@@ -48,15 +48,15 @@ export class FakeLane implements Lane {
   abort(): void {
     if (this.aborted) return;
     this.aborted = true;
-    this.sink?.onClose(); // a connection that is refused is never started
+    this.sink?.onClose(); // a refused connection is never started
   }
 
-  /** All that was written, as text. */
+  /** Everything written, as text. */
   get text(): string {
-    return this.writes.map(({ bytes }) => Array.from(bytes, (octet) => String.fromCharCode(octet)).join("")).join("");
+    return this.writes.map(({ bytes }) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("")).join("");
   }
 
-  /** Bytes arrive. They are lent, and something else afterwards. */
+  /** Delivers bytes to the connection. They are lent, and overwritten afterwards. */
   receive(data: string | Uint8Array): void {
     noteActivity();
     const chunk = typeof data === "string" ? Uint8Array.from(data, (character) => character.charCodeAt(0)) : data.slice();
@@ -65,13 +65,13 @@ export class FakeLane implements Lane {
   }
 }
 
-/** A pipe around a lane; its streams come from the lane. */
+/** A pipe around a lane. Its streams are created from the lane. */
 export class FakePipe extends LanePipe {
   readonly localAddress: Address = { transport: "tcp", hostname: "127.0.0.1", port: 1 };
   readonly remoteAddress: Address = { transport: "tcp", hostname: "127.0.0.1", port: 2 };
 }
 
-/** A pipe that has nothing but its lane. */
+/** Returns a pipe that supports nothing but its lane. */
 export function laneOnly(lane: Lane): BytePipe {
   return {
     get readable(): never {

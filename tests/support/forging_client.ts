@@ -1,6 +1,6 @@
 /**
- * A TLS 1.2 client that shows any octets as its certificate and signs with any key, or with nonsense, which no TLS library lets
- * one do. RFC 5246, with ECDHE_ECDSA and AES_128_GCM (RFC 5289) over P-256.
+ * A TLS 1.2 client that can present any bytes as its certificate, and sign with any key or with random bytes, which no TLS
+ * library allows. RFC 5246, with ECDHE_ECDSA and AES_128_GCM (RFC 5289) over P-256.
  *
  * @module
  */
@@ -24,7 +24,7 @@ const message = (type: number, body: Uint8Array) => Buffer.concat([Buffer.from([
 const record = (type: number, data: Uint8Array) => Buffer.concat([Buffer.from([type]), u16(TLS_1_2), u16(data.length), data]);
 const hmac = (key: Uint8Array, data: Uint8Array) => createHmac("sha256", key).update(data).digest();
 
-/** The pseudorandom function, RFC 5246 section 5. */
+/** Computes the pseudorandom function (RFC 5246 section 5). */
 function expand(secret: Uint8Array, label: string, seed: Uint8Array, length: number): Buffer {
   const start = Buffer.concat([Buffer.from(label), seed]);
   const parts: Buffer[] = [];
@@ -35,11 +35,11 @@ function expand(secret: Uint8Array, label: string, seed: Uint8Array, length: num
 }
 
 /**
- * Does a handshake with a forged certificate and asks for something.
+ * Performs a handshake with a forged certificate and sends a request.
  *
- * @param certificate What it shows, DER or not.
- * @param key What it signs with; without one the signature is nonsense.
- * @returns The body of the answer, if there is one.
+ * @param certificate The certificate to present, DER or not.
+ * @param key The key to sign with; without it the signature is invalid.
+ * @returns The body of the response, if there is one.
  */
 export function forge(port: number, certificate: Uint8Array, key?: KeyObject): Promise<string | undefined> {
   return new Promise((resolve) => {
@@ -48,7 +48,7 @@ export function forge(port: number, certificate: Uint8Array, key?: KeyObject): P
     const transcript: Uint8Array[] = [hello.subarray(5)];
     let [data, handshake] = [Buffer.alloc(0), Buffer.alloc(0)];
     let serverRandom: Uint8Array, point: Uint8Array, keys: Uint8Array;
-    let [sealed, text] = [-1, ""]; // how many sealed records have come, from ChangeCipherSpec on
+    let [sealed, text] = [-1, ""]; // the number of sealed records received since ChangeCipherSpec
 
     const onMessage = (type: number, body: Buffer) => {
       if (type === 2) serverRandom = body.subarray(2, 34);

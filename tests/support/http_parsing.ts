@@ -1,5 +1,5 @@
 /**
- * Feeds the parsers of requests and of answers in pieces and tells what came out, in a form that can be compared.
+ * Feeds the parsers of requests and responses in pieces, and returns the results in a comparable form.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { assertEquals } from "@std/assert";
 import { type RequestLimits, RequestParser } from "../../src/http/request_parser.ts";
 import { ResponseParser } from "../../src/http/response_parser.ts";
 
-/** Limits that are no obstacle. */
+/** Limits wide enough for every test that is not about limits. */
 export const WIDE: RequestLimits = { maxHeadSize: 64 * 1024, maxHeaders: 128, maxBodySize: 1024 * 1024 };
 
 /** A request as plain data. */
@@ -20,26 +20,26 @@ export interface ParsedRequest {
   body: string;
 }
 
-/** What a parser made of some octets. */
+/** The result of parsing. */
 export interface Outcome {
   requests: ParsedRequest[];
-  /** The status of the refusal; 0 for none. */
+  /** The status of the refusal; 0 if there was no refusal. */
   status: number;
-  /** Whether a request has begun that is not complete. */
+  /** Whether an incomplete request has begun. */
   open: boolean;
 }
 
-/** Text as octets, one for each character (Latin-1). */
+/** Converts text to bytes, one per character (Latin-1). */
 export function bytes(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
-/** Octets as text, one character for each (Latin-1). */
+/** Converts bytes to text, one character per byte (Latin-1). */
 export function text(octets: Uint8Array): string {
-  return Array.from(octets, (octet) => String.fromCharCode(octet)).join("");
+  return Array.from(octets, (byte) => String.fromCharCode(byte)).join("");
 }
 
-/** Parses octets that arrive in the given pieces. */
+/** Parses bytes that arrive in the given pieces. */
 export function parse(pieces: Iterable<Uint8Array>, limits: RequestLimits = WIDE): Outcome {
   const parser = new RequestParser(limits);
   const requests: ParsedRequest[] = [];
@@ -59,32 +59,32 @@ export function parse(pieces: Iterable<Uint8Array>, limits: RequestLimits = WIDE
   return { requests, status: parser.failure?.status ?? 0, open: parser.failure === undefined && parser.begun };
 }
 
-/** The octets in pieces of one. */
+/** Splits bytes into pieces of one. */
 export function* oneByOne(all: Uint8Array): Generator<Uint8Array> {
   for (let i = 0; i < all.length; i++) yield all.slice(i, i + 1);
 }
 
-/** The octets cut at the given places, taken modulo their number. */
+/** Splits bytes at the given positions, taken modulo the length plus one. */
 export function cut(all: Uint8Array, places: readonly number[]): Uint8Array[] {
   const sorted = [0, ...places.map((place) => place % (all.length + 1)).sort((a, b) => a - b), all.length];
   return sorted.slice(1).map((end, i) => all.slice(sorted[i], end)).filter((piece) => piece.length > 0);
 }
 
-/** The octets in two pieces, at each place. */
+/** Splits bytes into two pieces, at each position in turn. */
 export function* splits(all: Uint8Array): Generator<[Uint8Array, Uint8Array]> {
   for (let i = 1; i < all.length; i++) yield [all.slice(0, i), all.slice(i)];
 }
 
-/** Parses in all ways, which have to agree. */
+/** Parses in all ways and checks that the results agree. */
 export function parseEveryWay(text: string, limits: RequestLimits = WIDE): Outcome {
   const all = bytes(text);
   const whole = parse([all], limits);
-  assertEquals(parse(oneByOne(all), limits), whole, `octet by octet: ${JSON.stringify(text)}`);
+  assertEquals(parse(oneByOne(all), limits), whole, `byte by byte: ${JSON.stringify(text)}`);
   for (const two of splits(all)) assertEquals(parse(two, limits), whole, `split at ${two[0].length}: ${JSON.stringify(text)}`);
   return whole;
 }
 
-/** Each text is refused with the status, and what follows is not read as a request. */
+/** Checks that each text is refused with the status, and that the bytes after it are not read as a request. */
 export function refused(status: number, ...texts: string[]): void {
   for (const text of texts) {
     const outcome = parseEveryWay(text + "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -92,7 +92,7 @@ export function refused(status: number, ...texts: string[]): void {
   }
 }
 
-/** Each text is one request. */
+/** Checks that each text is exactly one request. */
 export function accepted(...texts: string[]): void {
   for (const text of texts) {
     const outcome = parseEveryWay(text);
@@ -100,7 +100,7 @@ export function accepted(...texts: string[]): void {
   }
 }
 
-/** An answer as plain data. */
+/** A response as plain data. */
 export interface ParsedAnswer {
   status: number;
   reason: string;
@@ -112,26 +112,26 @@ export interface ParsedAnswer {
   body: string;
 }
 
-/** What a parser made of the octets of a connection. */
+/** The result of parsing the bytes of a connection. */
 export interface AnswerOutcome {
   answers: ParsedAnswer[];
-  /** The status of the failure; 0 for none. */
+  /** The status of the failure; 0 if there was no failure. */
   failure: number;
-  /** What was not read: behind the last answer. */
+  /** The unread bytes after the last response. */
   rest: string;
 }
 
-/** How answers are to be read. */
+/** Options for parsing responses. */
 export interface AnswerOptions {
-  /** The methods of the requests, in order; one GET unless given. */
+  /** The methods of the requests, in order; by default one GET. */
   methods?: readonly string[];
-  /** Whether the connection ends behind the octets; it does unless given. */
+  /** Whether the connection ends after the bytes; `true` by default. */
   ends?: boolean;
-  /** What is accepted; `WIDE` unless given. */
+  /** The limits; `WIDE` by default. */
   limits?: RequestLimits;
 }
 
-/** Parses answers that arrive in the given pieces, until all requests are answered. */
+/** Parses responses that arrive in the given pieces, until all requests are answered. */
 export function parseAnswers(pieces: Iterable<Uint8Array>, options: AnswerOptions = {}): AnswerOutcome {
   const { methods = ["GET"], ends = true, limits = WIDE } = options;
   const parser = new ResponseParser(limits);
@@ -167,11 +167,11 @@ export function parseAnswers(pieces: Iterable<Uint8Array>, options: AnswerOption
   return { answers, failure: parser.failure?.status ?? 0, rest };
 }
 
-/** Parses answers in all ways, which have to agree. */
+/** Parses responses in all ways and checks that the results agree. */
 export function parseAnswersEveryWay(octets: string, options: AnswerOptions = {}): AnswerOutcome {
   const all = bytes(octets);
   const whole = parseAnswers([all], options);
-  assertEquals(parseAnswers(oneByOne(all), options), whole, `octet by octet: ${JSON.stringify(octets)}`);
+  assertEquals(parseAnswers(oneByOne(all), options), whole, `byte by byte: ${JSON.stringify(octets)}`);
   for (const two of splits(all)) {
     assertEquals(parseAnswers(two, options), whole, `split at ${two[0].length}: ${JSON.stringify(octets)}`);
   }

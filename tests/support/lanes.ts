@@ -1,7 +1,7 @@
 /**
- * The ways by which octets reach a server. Tests about sockets run once for each: the adapter of the runtime that the tests are
- * in, the one on `node:net`, which runs everywhere, and both with their native lane withheld, so that the two web streams of
- * each connection carry everything.
+ * The lanes on which bytes reach a server. Tests about sockets run once for each: the adapter of the current runtime, the adapter
+ * on `node:net`, which runs everywhere, and both with their native lane withheld, so that the two web streams of each connection
+ * are used. The default run has those of tests/adversary/ on one of them only, see `drawing()`.
  *
  * @module
  */
@@ -9,9 +9,9 @@
 import { test } from "node:test";
 import { runtime as onNodeNet } from "../../adapters/node.ts";
 import { type BytePipe, type Lane, type LaneSink, type Runtime, type Server, setRuntime } from "../../mod.ts";
-import { loadRuntime } from "../../src/runtime.ts";
+import { loadRuntime } from "../../src/transport/current_runtime.ts";
 
-/** A runtime whose connections offer nothing but their two streams. */
+/** Returns a runtime whose connections have no lanes, only their two streams. */
 function withoutLanes(runtime: Runtime): Runtime {
   const plain = (pipe: BytePipe): BytePipe => ({
     readable: pipe.readable,
@@ -29,7 +29,7 @@ function withoutLanes(runtime: Runtime): Runtime {
   };
 }
 
-/** What a lane has lent is something else as soon as the call is over. */
+/** A lane that overwrites lent memory as soon as the call returns. */
 class LendingLane implements Lane {
   readonly #lane: Lane;
 
@@ -75,7 +75,7 @@ class LendingLane implements Lane {
   }
 }
 
-/** A runtime whose lanes lend what arrives, and use the memory again at once. */
+/** Returns a runtime whose lanes lend every chunk and reuse the memory at once. */
 function lending(runtime: Runtime): Runtime {
   const wrap = (pipe: BytePipe): BytePipe => {
     const lane = new LendingLane(pipe.lane!);
@@ -95,11 +95,11 @@ const onNet: Runtime = { ...onNodeNet, name: "node:net" };
 const named = own.name === "node" ? onNet : lending(onNet);
 const runtimes = own.name === "node" ? [named] : [own, named];
 
-/** Each way with its name. */
+/** All lanes, by name. */
 export const lanes: readonly (readonly [name: string, runtime: Runtime])[] = [...runtimes, ...runtimes.map(withoutLanes)]
   .map((runtime) => [runtime.name, runtime]);
 
-/** The ways of this runtime's own adapter, for tests that take their time. */
+/** The lanes of this runtime's own adapter, for slow tests. */
 export const ownLanes: readonly (readonly [name: string, runtime: Runtime])[] = lanes.filter(([name]) =>
   own.name === "node" || name.startsWith(own.name)
 );
@@ -114,7 +114,7 @@ export async function startOn(runtime: Runtime, server: Server): Promise<void> {
   }
 }
 
-/** Starts a server on a runtime, runs a test against it, and stops it, whatever happens. */
+/** Starts a server on a runtime, runs a test against it, and always stops it. */
 export async function servingOn<S extends Server>(
   runtime: Runtime,
   server: S,
@@ -129,7 +129,7 @@ export async function servingOn<S extends Server>(
   }
 }
 
-/** Registers a test once for each way. */
+/** Registers a test once for each lane. */
 export function testLanes(name: string, work: (runtime: Runtime) => Promise<void>): void {
   for (const [lane, runtime] of lanes) test(`${name} (${lane})`, () => work(runtime));
 }

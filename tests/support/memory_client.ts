@@ -10,7 +10,7 @@ import { memoryPipes } from "./memory_pipe.ts";
 
 export { settle } from "./activity.ts";
 
-/** One answer as it came. */
+/** A response as received. */
 export interface Answer {
   status: number;
   head: string;
@@ -24,19 +24,19 @@ export interface Accepting {
   accept(pipe: BytePipe): number;
 }
 
-/** Says what a test tells it to, gathers what comes back. One character is one octet (Latin-1). */
+/** A client that sends given bytes and collects the replies. One character is one byte (Latin-1). */
 export class MemoryClient {
-  /** Whether the server has ended its side or dropped the connection. */
+  /** Whether the server has ended its side or aborted the connection. */
   ended = false;
-  /** Whether the server has dropped the connection. */
+  /** Whether the server has aborted the connection. */
   dropped = false;
-  /** What has arrived and was not read yet. */
+  /** Received text that has not been read yet. */
   pending = "";
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   #wake: (() => void)[] = [];
 
-  /** Connects to a server that need not have been started. */
+  /** Connects to a server, which need not have been started. */
   constructor(server: Accepting) {
     const [pipe, own] = memoryPipes();
     this.#writer = own.writable.getWriter();
@@ -51,7 +51,7 @@ export class MemoryClient {
       while (true) {
         const { done, value } = await this.#reader.read();
         if (done) break;
-        for (const octet of value) this.pending += String.fromCharCode(octet);
+        for (const byte of value) this.pending += String.fromCharCode(byte);
         this.#notify();
       }
     } catch {
@@ -73,13 +73,13 @@ export class MemoryClient {
     this.#writer.close().catch(() => {});
   }
 
-  /** Drops the connection. */
+  /** Aborts the connection. */
   drop(): void {
     this.#writer.abort(new Error("gone")).catch(() => {});
     this.#reader.cancel(new Error("gone")).catch(() => {});
   }
 
-  /** Reads so many octets. */
+  /** Reads `count` bytes. */
   async read(count: number): Promise<string> {
     await this.#until(() => this.pending.length >= count);
     const taken = this.pending.slice(0, count);
@@ -87,13 +87,13 @@ export class MemoryClient {
     return taken;
   }
 
-  /** Reads a head with its empty line. */
+  /** Reads a head, including its empty line. */
   async readHead(): Promise<string> {
     await this.#until(() => this.pending.includes("\r\n\r\n"));
     return this.read(this.pending.indexOf("\r\n\r\n") + 4);
   }
 
-  /** Reads an answer. With `bodiless` no body is expected, whatever the head says. */
+  /** Reads a response. With `bodiless` no body is expected, whatever the head says. */
   async readAnswer(bodiless = false): Promise<Answer> {
     const head = await this.readHead();
     const header: Record<string, string> = {};
@@ -125,7 +125,7 @@ export class MemoryClient {
     }
   }
 
-  /** Reads up to the end of the connection. */
+  /** Reads until the end of the connection. */
   async readAll(): Promise<string> {
     while (!this.ended) await new Promise<void>((resolve) => this.#wake.push(resolve));
     const rest = this.pending;

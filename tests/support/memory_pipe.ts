@@ -6,7 +6,7 @@
 
 import type { BytePipe } from "../../mod.ts";
 
-/** The two ends of a connection in memory. What one writes the other reads. */
+/** Returns the two ends of a connection in memory. Bytes written to one are read from the other. */
 export function memoryPipes(): [server: BytePipe, client: BytePipe] {
   const up = new TransformStream<Uint8Array, Uint8Array>();
   const down = new TransformStream<Uint8Array, Uint8Array>();

@@ -1,25 +1,26 @@
 /**
- * One end of a pipe for tests that use an adapter without a server: sends, and gathers what arrives.
+ * One end of a pipe, for tests that use an adapter without a server. It sends, and collects received bytes.
  *
  * @module
  */
 
-import type { BytePipe, Lane, LaneSink, Runtime } from "../../src/runtime.ts";
-import { StreamLane } from "../../src/stream_lane.ts";
+import { assertEquals } from "@std/assert";
+import type { BytePipe, Lane, LaneSink, Runtime } from "../../src/transport/runtime.ts";
+import { StreamLane } from "../../src/transport/pipes.ts";
 
-/** Reads and writes a pipe. It reads from the moment it is made. */
+/** Reads and writes a pipe. Reading starts on construction. */
 export class PipeEnd implements LaneSink {
   readonly pipe: BytePipe;
   readonly lane: Lane;
   /** Whether the peer has ended its side. */
   ended = false;
-  /** Whether the connection is gone. */
+  /** Whether the connection is closed. */
   closed = false;
-  /** What broke it, if something did. */
+  /** The error that broke the connection, if any. */
   error: unknown = undefined;
-  /** How many octets have arrived. */
+  /** The number of bytes received. */
   received = 0;
-  /** Called with each chunk instead of keeping it. */
+  /** Called with each chunk instead of collecting it. */
   take: ((chunk: Uint8Array) => void) | undefined;
   #text = "";
   #drained: (() => void) | undefined;
@@ -34,7 +35,7 @@ export class PipeEnd implements LaneSink {
 
   onData(chunk: Uint8Array): void {
     this.received += chunk.length;
-    if (this.take !== undefined) this.take(new Uint8Array(chunk)); // it is only lent
+    if (this.take !== undefined) this.take(new Uint8Array(chunk)); // the chunk is only lent
     else this.#text += new TextDecoder("latin1").decode(chunk);
     this.#notify();
   }
@@ -57,13 +58,13 @@ export class PipeEnd implements LaneSink {
     this.#notify();
   }
 
-  /** Sends, and waits until it has been taken. */
+  /** Sends data, and waits until the lane has accepted it. */
   async send(data: string | Uint8Array): Promise<void> {
     const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
     if (!this.lane.write(bytes, 0, bytes.length, true)) await new Promise<void>((resolve) => this.#drained = resolve);
   }
 
-  /** Reads so many octets as text; less if the peer ends before. */
+  /** Reads `count` bytes as text, or fewer if the peer ends first. */
   async read(count: number): Promise<string> {
     await this.until(() => this.#text.length >= count || this.ended || this.closed);
     const text = this.#text.slice(0, count);
@@ -71,13 +72,13 @@ export class PipeEnd implements LaneSink {
     return text;
   }
 
-  /** Reads up to the end of the peer's side, or of the connection. */
+  /** Reads until the peer has ended its side, or the connection has closed. */
   async readAll(): Promise<string> {
     await this.until(() => this.ended || this.closed);
     return await this.read(this.#text.length);
   }
 
-  /** Waits until something is so; looked at whenever something has happened. */
+  /** Waits until a condition is true. It is checked after every event. */
   async until(done: () => boolean): Promise<void> {
     while (!done()) await new Promise<void>((resolve) => this.#wake.push(resolve));
   }
@@ -87,7 +88,19 @@ export class PipeEnd implements LaneSink {
   }
 }
 
-/** Sends back what arrives, and ends when the peer ends. */
+/** Says something and sees that it comes back, then ends. */
+export async function checkEcho(pipe: BytePipe): Promise<void> {
+  const end = new PipeEnd(pipe);
+  await end.send("over ");
+  assertEquals(await end.read(5), "over ");
+  await end.send("and back");
+  end.lane.end();
+  assertEquals(await end.readAll(), "and back");
+  await end.until(() => end.closed);
+  assertEquals(end.error, undefined);
+}
+
+/** Sends everything back, and ends when the peer ends. */
 export function echo(pipe: BytePipe): void {
   let sending = Promise.resolve();
   const end = new PipeEnd(pipe, (chunk) => {
@@ -97,7 +110,7 @@ export function echo(pipe: BytePipe): void {
   end.until(() => end.ended || end.closed).then(() => sending).then(() => end.closed || end.lane.end());
 }
 
-/** Where something listens, as far as a client has to know. */
+/** The address of a listener, as needed by a client. */
 export type Place = { readonly transport: "tcp" | "unix"; readonly hostname: string; readonly port: number };
 
 /** Listens while a test runs. */

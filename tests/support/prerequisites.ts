@@ -1,5 +1,5 @@
 /**
- * Tests that need more of the machine than Node and npm.
+ * Tests that need more software than Node and npm.
  *
  * @module
  */
@@ -8,15 +8,15 @@ import process from "node:process";
 import { test } from "node:test";
 import { find, howToBring } from "../../tools/prerequisites.mjs";
 
-/** What a test may need. */
+/** The software that a test may need. */
 export type Prerequisite = "chromium" | "firefox" | "websockets" | "aiohttp" | "openssl";
 
-/** Whether something is there. */
+/** Reports whether a prerequisite is installed. */
 export function isHere(name: Prerequisite): boolean {
   return find(name) !== undefined;
 }
 
-/** Where something is. */
+/** Returns the path of a prerequisite. */
 export function pathOf(name: Prerequisite): string {
   const path = find(name);
   if (path === undefined) throw new Error(`There is no ${name}: ${howToBring(name)}`);
@@ -24,12 +24,12 @@ export function pathOf(name: Prerequisite): string {
 }
 
 /**
- * A test that is left out in plain sight where what it needs is missing. With `SLUICE_STRICT=1` it fails there.
+ * Registers a test that is reported as skipped if its prerequisite is missing. With `SLUICE_STRICT=1` it fails instead.
  *
- * @param needed What it needs.
- * @param name Its name.
- * @param work What it does.
- * @param register How to register it; `test` unless given.
+ * @param needed The prerequisite.
+ * @param name The name of the test.
+ * @param work The body of the test.
+ * @param register The function that registers the test; `test` by default.
  */
 export function testWith(
   needed: Prerequisite,

@@ -1,5 +1,5 @@
 /**
- * Starts programs of their own in the runtime that the tests are in.
+ * Starts separate programs in the runtime that runs the tests.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
-/** A program that runs. */
+/** A running program. */
 export class Program {
   /** The process. */
   readonly process: ChildProcess;
-  /** The exit code; `null` when a signal ended it. */
+  /** Resolves to the exit code; `null` if a signal ended the program. */
   readonly exited: Promise<number | null>;
-  /** What it wrote to standard error. */
+  /** The text written to standard error. */
   errors = "";
   #lines: string[] = [];
   #rest = "";
@@ -23,7 +23,7 @@ export class Program {
 
   /**
    * @param command The program with its arguments.
-   * @param env Environment variables beside those of the tests.
+   * @param env Environment variables in addition to those of the tests.
    * @param takesInput Whether `tell()` is used.
    */
   constructor(command: readonly string[], env: Record<string, string> = {}, takesInput = false) {
@@ -48,7 +48,7 @@ export class Program {
     );
   }
 
-  /** The next line that it prints. */
+  /** Returns the next line of output. */
   async line(): Promise<string> {
     while (this.#lines.length === 0) {
       if (this.#over) throw new Error(`The program ended: ${this.errors}`);
@@ -57,12 +57,12 @@ export class Program {
     return this.#lines.shift()!;
   }
 
-  /** Sends it a line. */
+  /** Sends a line to the program. */
   tell(line: string): void {
     this.process.stdin!.write(`${line}\n`);
   }
 
-  /** The lines that it has printed and nobody has asked for yet. */
+  /** Returns the lines of output that have not been read yet. */
   printed(): string[] {
     return this.#lines.splice(0);
   }
@@ -74,7 +74,7 @@ export class Program {
 
 const tool = (path: string) => fileURLToPath(new URL(`../../tools/node_modules/${path}`, import.meta.url));
 
-/** How to run a file in each runtime, installed by `npm ci --prefix tools`. */
+/** The command of each runtime installed by `npm ci --prefix tools`. */
 export const runners: readonly (readonly [name: string, ...command: string[]])[] = [
   ["Deno", tool(".bin/deno"), "run", "-A"],
   ["Bun", tool(".bin/bun"), "run"],
@@ -83,7 +83,7 @@ export const runners: readonly (readonly [name: string, ...command: string[]])[]
   ["Node 26", tool("n26/bin/node")],
 ];
 
-/** The command that runs a TypeScript file in the runtime that the tests are in. */
+/** Returns the command that runs a TypeScript file in the current runtime. */
 export function inThisRuntime(file: URL, ...args: string[]): string[] {
   const flags = "Deno" in globalThis ? ["run", "-A"] : "Bun" in globalThis ? ["run"] : [];
   return [process.execPath, ...flags, fileURLToPath(file), ...args];

@@ -1,13 +1,13 @@
 /**
- * A client that says exactly what a test tells it to: octets over a real socket, frames taken apart by hand. It shares no code
- * with what it tests.
+ * A client that sends exactly the given bytes over a real socket, and parses frames by hand. It shares no code with the server
+ * under test.
  *
  * @module
  */
 
 import net from "node:net";
 
-/** A frame as it came over the wire. */
+/** A frame as received. */
 export interface RawFrame {
   fin: boolean;
   /** RSV1 to RSV3 as a number: RSV1 is 4. */
@@ -17,37 +17,37 @@ export interface RawFrame {
   payload: Uint8Array;
 }
 
-/** The key and accept value of the example in RFC 6455 section 1.3. */
+/** The key and the accept value of the example in RFC 6455 section 1.3. */
 export const SAMPLE_KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 export const SAMPLE_ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 const MASK = [0x37, 0xfa, 0x21, 0x3d];
 
-/** Text or octets as octets. */
+/** Converts text or bytes to bytes. */
 export function octets(data: string | Uint8Array | readonly number[]): Uint8Array {
   return typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data);
 }
 
-/** Octets from hex; blanks are ignored. */
+/** Decodes hexadecimal digits. Blanks are ignored. */
 export function hex(text: string): Uint8Array {
   const digits = text.replace(/\s/g, "");
   return Uint8Array.from({ length: digits.length / 2 }, (_, i) => parseInt(digits.slice(2 * i, 2 * i + 2), 16));
 }
 
-/** How to build a frame; everything but the opcode has a default. */
+/** The parts of a frame. All but the opcode have defaults. */
 export interface FrameSpec {
   opcode: number;
   payload?: string | Uint8Array | readonly number[];
   fin?: boolean;
   /** RSV1 is 4, RSV2 is 2, RSV3 is 1. */
   rsv?: number;
-  /** A client masks; `false` leaves it out. */
+  /** Whether the frame is masked; `true` by default, as for a client. */
   mask?: boolean;
-  /** The masking key: four octets. */
+  /** The masking key, four bytes. */
   key?: ArrayLike<number>;
 }
 
-/** The octets of a frame, as a client sends it. */
+/** Returns the bytes of a frame, masked by default. */
 export function frame({ opcode, payload = "", fin = true, rsv = 0, mask = true, key = MASK }: FrameSpec): Uint8Array {
   const body = octets(payload);
   const length = body.length < 126
@@ -64,13 +64,13 @@ export function frame({ opcode, payload = "", fin = true, rsv = 0, mask = true, 
   return bytes;
 }
 
-/** The octets of a Close frame. */
+/** Returns the bytes of a Close frame. */
 export function closeFrame(code?: number, reason: string | Uint8Array = "", mask = true): Uint8Array {
   const payload = code === undefined ? [] : [code >> 8, code & 255, ...octets(reason)];
   return frame({ opcode: 8, payload, mask });
 }
 
-/** A handshake request. A header given as `null` is left out. */
+/** Returns a handshake request. A header field with the value `null` is omitted. */
 export function handshake(path = "/", headers: Record<string, string | null> = {}): string {
   const all: Record<string, string | null> = {
     Host: "127.0.0.1",
@@ -84,17 +84,17 @@ export function handshake(path = "/", headers: Record<string, string | null> = {
   return `GET ${path} HTTP/1.1\r\n${lines.join("")}\r\n`;
 }
 
-/** Where to connect. */
+/** The address to connect to. */
 export type Target = number | net.NetConnectOpts;
 
-/** A TCP connection that gathers what arrives. */
+/** A TCP connection that collects received bytes. */
 export class RawClient {
-  /** Whether the peer has ended its side, or the connection is gone. */
+  /** Whether the peer has ended its side, or the connection is closed. */
   ended = false;
-  /** The error that broke the connection, if one did. */
+  /** The error that broke the connection, if any. */
   error: (Error & { code?: string }) | undefined;
   readonly socket: net.Socket;
-  // What has arrived and was not read yet lies in `#memory` from `#start` to `#end`.
+  // The unread bytes are in `#memory`, from `#start` to `#end`.
   #memory: Uint8Array = new Uint8Array(1024);
   #start = 0;
   #end = 0;
@@ -118,7 +118,7 @@ export class RawClient {
     });
   }
 
-  /** Connects; a number is a port of 127.0.0.1. */
+  /** Connects. A number is a port of 127.0.0.1. */
   static connect(target: Target): Promise<RawClient> {
     const options: net.NetConnectOpts = typeof target === "number" ? { host: "127.0.0.1", port: target } : target;
     return new Promise((resolve, reject) => {
@@ -145,7 +145,7 @@ export class RawClient {
     this.socket.write(data);
   }
 
-  /** Sends the parts one by one, each in a turn of its own, so that they arrive apart as a rule. */
+  /** Sends the parts one by one, each in its own turn, so that they usually arrive separately. */
   async sendApart(parts: Iterable<Uint8Array>): Promise<void> {
     for (const part of parts) {
       await new Promise<void>((resolve) => this.socket.write(part, () => resolve()));
@@ -153,60 +153,60 @@ export class RawClient {
     }
   }
 
-  /** Half-closes: sends FIN, goes on reading. */
+  /** Half-closes the connection: sends FIN and continues reading. */
   end(): void {
     this.socket.end();
   }
 
-  /** Drops the connection. */
+  /** Aborts the connection. */
   destroy(): void {
     this.socket.destroy();
   }
 
-  /** What has arrived and was not read yet. */
+  /** The received bytes that have not been read yet. */
   get pending(): Uint8Array {
     return this.#view.slice();
   }
 
-  /** Reads exactly `count` octets. */
+  /** Reads exactly `count` bytes. */
   async read(count: number): Promise<Uint8Array> {
     await this.#until(() => this.#view.length >= count);
     return this.#take(count);
   }
 
-  /** Reads what has arrived, at least one octet; `null` at the end of the connection. */
+  /** Reads the available bytes, at least one; returns `null` at the end of the connection. */
   async readSome(): Promise<Uint8Array | null> {
     await this.#until(() => this.#view.length > 0 || this.ended, true);
     return this.#view.length > 0 ? this.#take(this.#view.length) : null;
   }
 
-  /** Reads up to the end of the connection. */
+  /** Reads until the end of the connection. */
   async readAll(): Promise<Uint8Array> {
     await this.#until(() => this.ended, true);
     return this.#take(this.#view.length);
   }
 
-  /** Reads an HTTP head with its empty line. */
+  /** Reads an HTTP head, including its empty line. */
   async readHead(): Promise<string> {
     let end = -1;
     await this.#until(() => (end = new TextDecoder("latin1").decode(this.#view).indexOf("\r\n\r\n")) >= 0);
     return new TextDecoder("latin1").decode(this.#take(end + 4));
   }
 
-  /** Reads an HTTP answer with a body of known length. */
+  /** Reads an HTTP response with a body of known length. */
   async readAnswer(): Promise<{ status: number; head: string; body: string }> {
     const head = await this.readHead();
     const length = Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? 0);
     return { status: Number(head.slice(9, 12)), head, body: new TextDecoder().decode(await this.read(length)) };
   }
 
-  /** Reads a frame; `null` when the connection ends instead. */
+  /** Reads a frame; returns `null` if the connection ends instead. */
   async readFrame(): Promise<RawFrame | null> {
     const parsed = () => parseFrame(this.#view);
     await this.#until(() => parsed() !== undefined || this.ended, true);
     const found = parsed();
     if (found === undefined) {
-      if (this.#view.length > 0) throw new Error(`The connection ended inside a frame: ${this.#view}`);
+      if (this.#view.length > 0) throw new Error(`The connection ended inside a frame: ${this.#view.subarray(0, 200)}`);
       return null;
     }
     this.#take(found.size);
@@ -231,7 +231,7 @@ export class RawClient {
 
   #append(chunk: Uint8Array): void {
     if (this.#end + chunk.length > this.#memory.length) {
-      // Twice as much each time: a long message costs no more than its length.
+      // Doubling keeps the cost of a long message proportional to its length.
       const unread = this.#view;
       const needed = unread.length + chunk.length;
       if (needed > this.#memory.length / 2) this.#memory = new Uint8Array(needed * 2);
@@ -253,7 +253,9 @@ export class RawClient {
   async #until(done: () => boolean, endIsFine = false): Promise<void> {
     while (!done()) {
       if (this.ended && !endIsFine) {
-        throw new Error(`The connection ended early: ${new TextDecoder().decode(this.#view)} ${this.error ?? ""}`);
+        throw new Error(
+          `The connection ended early: ${new TextDecoder().decode(this.#view.subarray(0, 2000))} ${this.error ?? ""}`,
+        );
       }
       await new Promise<void>((resolve) => this.#wake.push(resolve));
     }

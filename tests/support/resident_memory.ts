@@ -1,12 +1,12 @@
 /**
- * How much memory a process has.
+ * Measures the memory of this process.
  *
  * @module
  */
 
 import process from "node:process";
 
-/** Looks at the resident memory of this process again and again. */
+/** Samples the resident memory of this process. */
 export class ResidentMemory {
   readonly #start: number = process.memoryUsage().rss;
   readonly #timer: ReturnType<typeof setInterval>;
@@ -20,7 +20,7 @@ export class ResidentMemory {
     this.#most = Math.max(this.#most, process.memoryUsage().rss);
   }
 
-  /** Ends that, and tells how many octets there were more than at the beginning, at most. */
+  /** Stops sampling, and returns the peak growth in bytes since the start. */
   end(): number {
     this.#look();
     clearInterval(this.#timer);

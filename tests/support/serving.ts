@@ -1,19 +1,19 @@
 /**
- * Starts servers for tests on free ports of 127.0.0.1 and sees to it that they stop.
+ * Starts servers for tests on free ports of 127.0.0.1, and makes sure that they stop.
  *
  * @module
  */
 
 /** Any server, of either style. */
 export interface Startable {
-  /** The real port, once it has started. */
+  /** The actual port, after `start()`. */
   readonly port: number;
   readonly finished: Promise<void>;
   start(): Promise<unknown>;
   shutdown(): boolean;
 }
 
-/** Starts a server, runs a test against it, and stops it, whatever happens. */
+/** Starts a server, runs a test against it, and always stops it. */
 export async function serving<S extends Startable>(server: S, test: (server: S, port: number) => Promise<void>): Promise<void> {
   await server.start();
   try {
@@ -24,7 +24,7 @@ export async function serving<S extends Startable>(server: S, test: (server: S, 
   }
 }
 
-/** A promise with its functions, for waiting until a handler was called. */
+/** Returns a promise with its `resolve` function, to wait until a handler is called. */
 export function signal<T = void>(): { promise: Promise<T>; resolve: (value: T) => void } {
   let resolve!: (value: T) => void;
   const promise = new Promise<T>((done) => resolve = done);

@@ -1,20 +1,20 @@
 /**
- * Tests that wait for a clock, side by side.
+ * Runs tests that wait for a clock at the same time.
  *
  * @module
  */
 
 /**
- * Runs works at once, when the first of them is asked for, so that they wait at the same time.
+ * Starts all works when the first one is requested, so that they wait at the same time.
  *
- * @returns A function that gives the outcome of the work with a number.
+ * @returns A function that returns the outcome of the work with the given index.
  */
 export function together(works: readonly (() => Promise<void>)[]): (index: number) => Promise<void> {
   let running: Promise<void>[] | undefined;
   return (index) => {
     running ??= works.map((work) => {
       const result = work();
-      result.catch(() => {}); // it is looked at when its turn comes
+      result.catch(() => {}); // reported when its own test runs
       return result;
     });
     return running[index];

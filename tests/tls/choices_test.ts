@@ -2,9 +2,15 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { test } from "node:test";
-import type { ServerSettings } from "../../mod.ts";
-import { SWOOLE_SSL_SSLv2, SWOOLE_SSL_TLSv1, SWOOLE_SSL_TLSv1_1, SWOOLE_SSL_TLSv1_2, SWOOLE_SSL_TLSv1_3 } from "../../mod.ts";
-import { loadRuntime, setRuntime } from "../../src/runtime.ts";
+import {
+  type ServerSettings,
+  SWOOLE_SSL_SSLv2,
+  SWOOLE_SSL_TLSv1,
+  SWOOLE_SSL_TLSv1_1,
+  SWOOLE_SSL_TLSv1_2,
+  SWOOLE_SSL_TLSv1_3,
+} from "../../mod.ts";
+import { loadRuntime, setRuntime } from "../../src/transport/current_runtime.ts";
 import {
   AES128,
   AES256,

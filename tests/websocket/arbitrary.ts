@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { octets } from "../support/raw_client.ts";
 import { cut, frames, type Spec } from "./recorder.ts";
 
-/** Turns any numbers into places to cut `length` octets at. */
+/** Turns any numbers into places to cut `length` bytes at. */
 export function places(numbers: readonly number[], length: number): number[] {
   return numbers.map((number) => number % (length + 1)).sort((a, b) => a - b);
 }
@@ -50,14 +50,14 @@ const anyFrame: fc.Arbitrary<Spec> = fc.tuple(
   fc.boolean(),
 );
 
-/** Octets for an endpoint whose peer masks, or does not: right ones, damaged ones, and any whatever. */
+/** Bytes for an endpoint whose peer masks, or does not: right ones, damaged ones, and any whatever. */
 export function anyInput(mask: boolean): fc.Arbitrary<Uint8Array> {
   const right = anyFrames.map((list) => frames(mask, list));
   const withWrongFrame = fc.tuple(anyFrames, anyFrame, anyFrames).map(([before, wrong, after]) =>
     frames(mask, [...before, wrong, ...after])
   );
-  const damaged = fc.tuple(right, fc.nat(), fc.nat({ max: 255 })).map(([bytes, at, octet]) => {
-    if (bytes.length > 0) bytes[at % bytes.length] = octet;
+  const damaged = fc.tuple(right, fc.nat(), fc.nat({ max: 255 })).map(([bytes, at, byte]) => {
+    if (bytes.length > 0) bytes[at % bytes.length] = byte;
     return bytes;
   });
   return fc.oneof(

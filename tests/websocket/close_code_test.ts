@@ -20,7 +20,7 @@ test("encodeClose puts the code in front of the reason", () => {
   assertEquals(toHex(encodeClose(4999, "bye ö")!), "138762796520c3b6");
 });
 
-test("encodeClose takes reasons up to 123 octets, however few characters they are", () => {
+test("encodeClose takes reasons up to 123 bytes, however few characters they are", () => {
   assertEquals(MAX_REASON_LENGTH, 123);
   assertEquals(encodeClose(1000, "x".repeat(123))?.length, 125);
   assertEquals(encodeClose(1000, "x".repeat(124)), undefined);

@@ -4,11 +4,12 @@ import { assert, assertEquals } from "@std/assert";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
-import { joinBytes } from "../../src/bytes.ts";
-import { type Compression, Compressor, type Eventually, Packed } from "../../src/websocket/deflate/compression.ts";
-import type { DeflateEngine, InflateFailure } from "../../src/websocket/deflate/engine.ts";
+import { joinBytes } from "../../src/transport/bytes.ts";
+import { type Compression, Compressor } from "../../src/websocket/deflate/compression.ts";
+import { type Eventually, Packed, type PreparedFrame } from "../../src/websocket/outgoing.ts";
+import type { DeflateEngine, InflateFailure } from "../../src/transport/codecs.ts";
 import { encodeClose } from "../../src/websocket/close_code.ts";
-import { partsOf, PreparedMessage } from "../../src/websocket/prepared_message.ts";
+import { PreparedMessage } from "../../src/websocket/prepared_message.ts";
 import { zlibEngine } from "../../adapters/zlib.ts";
 import { closeFrame, frame, octets } from "../support/raw_client.ts";
 import { CLIENT, everyCut, frames, note, RecordedProtocol, SERVER, toHex } from "./recorder.ts";
@@ -45,8 +46,8 @@ class Slow implements Compression {
     return this.#later(() => new Packed(joinBytes([octets("!"), octets(payload)]), true));
   }
 
-  deflatePrepared(message: PreparedMessage): Eventually<Packed> {
-    return this.deflate(partsOf(message).payload);
+  deflatePrepared(message: PreparedFrame): Eventually<Packed> {
+    return this.deflate(message.payload);
   }
 
   inflate(payload: Uint8Array): Eventually<Uint8Array | InflateFailure> {
@@ -88,7 +89,7 @@ test("a compressed message is inflated, whole or in fragments, with control fram
   ]);
   for (const chunks of everyCut(input)) {
     const recorded = new RecordedProtocol(SERVER, shared());
-    for (const chunk of chunks) recorded.protocol.receive(chunk);
+    for (const chunk of chunks) recorded.endpoint.receive(chunk);
     assertEquals(recorded.notes, [
       note("message", 1, toHex(octets("Hello"))),
       note("message", 2, toHex(octets("Hello Hello Hello"))),
@@ -112,7 +113,7 @@ test("RSV1 is refused where nothing was agreed, on continuations and on control 
   ];
   for (const [what, input, compression] of wrong) {
     const recorded = new RecordedProtocol(SERVER, compression);
-    recorded.protocol.receive(input);
+    recorded.endpoint.receive(input);
     assertEquals(recorded.notes.map(({ what, number }) => [what, number]), [["finished", 1002]], what);
   }
 });
@@ -121,7 +122,7 @@ test("what is corrupt or no UTF-8 ends with 1007, what is too large with 1009, a
   const options = { ...SERVER, maxLength: 1000 };
   const results = (input: Uint8Array) => {
     const recorded = new RecordedProtocol(options, shared());
-    recorded.protocol.receive(input);
+    recorded.endpoint.receive(input);
     return recorded.notes.map(({ what, number }) => `${what} ${number}`);
   };
   assertEquals(results(frame({ opcode: 2, payload: [0xff, 0xff, 0xff], rsv: RSV1 })), ["finished 1007"]);
@@ -138,11 +139,11 @@ test("what is corrupt or no UTF-8 ends with 1007, what is too large with 1009, a
 
 test("what arrives behind a message that is being inflated waits for it, and is delivered in order, in whatever pieces it came", async () => {
   const input = joinBytes([slowFrame("one"), frame({ opcode: 1, payload: "two" }), slowFrame("three"), frame({ opcode: 9 })]);
-  for (const chunks of [[input], Array.from(input, (octet) => octets([octet]))]) {
+  for (const chunks of [[input], Array.from(input, (byte) => octets([byte]))]) {
     const slow = new Slow();
     const recorded = new RecordedProtocol(SERVER, slow);
-    for (const chunk of chunks) recorded.protocol.receive(chunk.slice());
-    assertEquals([recorded.notes, recorded.held, recorded.protocol.isInflating], [[], true, true]);
+    for (const chunk of chunks) recorded.endpoint.receive(chunk.slice());
+    assertEquals([recorded.notes, recorded.held, recorded.endpoint.isInflating], [[], true, true]);
     await slow.finish();
     assertEquals(recorded.notes.map(({ text }) => text), ["one", "two"].map((text) => toHex(octets(text))));
     assertEquals([recorded.held, slow.waiting, recorded.sent()], [true, 1, ""]);
@@ -155,7 +156,7 @@ test("what arrives behind a message that is being inflated waits for it, and is 
 test("a failure of inflating that takes time fails the connection; what waits behind it is dropped", async () => {
   const slow = new Slow();
   const recorded = new RecordedProtocol(SERVER, slow);
-  recorded.protocol.receive(joinBytes([frame({ opcode: 1, payload: "x", rsv: RSV1 }), frame({ opcode: 1, payload: "two" })]));
+  recorded.endpoint.receive(joinBytes([frame({ opcode: 1, payload: "x", rsv: RSV1 }), frame({ opcode: 1, payload: "two" })]));
   await slow.finish();
   assertEquals(recorded.notes.map(({ what, number }) => [what, number]), [["finished", 1007]]);
   assertEquals(slow.closed, 1);
@@ -164,10 +165,10 @@ test("a failure of inflating that takes time fails the connection; what waits be
 test("nothing is delivered, and nothing sent, once the connection was abandoned while an engine worked", async () => {
   const slow = new Slow();
   const recorded = new RecordedProtocol(SERVER, slow);
-  recorded.protocol.receive(slowFrame("one"));
-  recorded.protocol.sendData(1, "out", true, 0, 3, true);
-  recorded.protocol.abandon();
-  recorded.protocol.abandon();
+  recorded.endpoint.receive(slowFrame("one"));
+  recorded.endpoint.sendData(1, "out", true, 0, 3, true);
+  recorded.endpoint.abandon();
+  recorded.endpoint.abandon();
   await slow.finish();
   await slow.finish();
   assertEquals([recorded.notes, recorded.sent(), slow.closed], [[], "", 1]);
@@ -176,31 +177,31 @@ test("nothing is delivered, and nothing sent, once the connection was abandoned 
 test("what is sent behind a message that is being compressed waits for it; control frames do not", async () => {
   const slow = new Slow();
   const recorded = new RecordedProtocol(SERVER, slow);
-  const { protocol } = recorded;
-  assert(protocol.sendData(1, "one", true, 0, 3, true));
-  assert(protocol.sendData(1, "two", true));
-  assert(protocol.sendData(2, octets("three"), true, 0, 5, true));
-  assert(protocol.sendControl(9, octets("p")));
-  assertEquals([recorded.sent(), protocol.waitingBytes], [toHex(frames(false, [[9, "p"]])), 11]);
-  assert(protocol.sendClose(encodeClose(1000, "")!));
-  assertEquals([protocol.sendData(1, "four", true), protocol.sendClose(encodeClose(1000, "")!)], [false, false]);
+  const { endpoint } = recorded;
+  assert(endpoint.sendData(1, "one", true, 0, 3, true));
+  assert(endpoint.sendData(1, "two", true));
+  assert(endpoint.sendData(2, octets("three"), true, 0, 5, true));
+  assert(endpoint.sendControl(9, octets("p")));
+  assertEquals([recorded.sent(), endpoint.waitingBytes], [toHex(frames(false, [[9, "p"]])), 11]);
+  assert(endpoint.sendClose(encodeClose(1000, "")!));
+  assertEquals([endpoint.sendData(1, "four", true), endpoint.sendClose(encodeClose(1000, "")!)], [false, false]);
   await slow.finish();
   const one = frame({ opcode: 1, payload: "!one", rsv: RSV1, mask: false });
   assertEquals(recorded.sent(), toHex(joinBytes([one, frames(false, [[1, "two"]])])));
-  assertEquals(protocol.waitingBytes, 5);
+  assertEquals(endpoint.waitingBytes, 5);
   await slow.finish();
   const three = frame({ opcode: 2, payload: "!three", rsv: RSV1, mask: false });
   assertEquals(recorded.sent(), toHex(joinBytes([three, closeFrame(1000, "", false)])));
-  assertEquals([protocol.waitingBytes, recorded.notes], [0, []]);
-  protocol.receive(closeFrame(1000));
+  assertEquals([endpoint.waitingBytes, recorded.notes], [0, []]);
+  endpoint.receive(closeFrame(1000));
   assertEquals(recorded.notes, [note("finished", 1000)]);
 });
 
 test("the answer to a Close waits for what was sent before it; a failure does not", async () => {
   const slow = new Slow();
   const recorded = new RecordedProtocol(SERVER, slow);
-  recorded.protocol.sendData(1, "one", true, 0, 3, true);
-  recorded.protocol.receive(closeFrame(4000));
+  recorded.endpoint.sendData(1, "one", true, 0, 3, true);
+  recorded.endpoint.receive(closeFrame(4000));
   assertEquals([recorded.sent(), recorded.notes], ["", []]);
   await slow.finish();
   const one = frame({ opcode: 1, payload: "!one", rsv: RSV1, mask: false });
@@ -209,8 +210,8 @@ test("the answer to a Close waits for what was sent before it; a failure does no
 
   const failing = new Slow();
   const second = new RecordedProtocol(SERVER, failing);
-  second.protocol.sendData(1, "one", true, 0, 3, true);
-  second.protocol.receive(frame({ opcode: 3 }));
+  second.endpoint.sendData(1, "one", true, 0, 3, true);
+  second.endpoint.receive(frame({ opcode: 3 }));
   assertEquals(second.notes.map(({ number }) => number), [1002]);
   assertEquals(second.sent().slice(0, 2), "88");
   await failing.finish();
@@ -220,18 +221,18 @@ test("the answer to a Close waits for what was sent before it; a failure does no
 test("the fragments of a message are compressed when the first of them is to be, and only then", () => {
   for (const send of [PLAIN, KEEPING]) {
     const recorded = new RecordedProtocol(SERVER, compressor.connect({ send, receive: PLAIN }));
-    const { protocol } = recorded;
+    const { endpoint } = recorded;
     for (let round = 0; round < 3; round++) {
       const sent: Uint8Array[] = [];
       for (const [opcode, text, fin] of [[1, "Hello ", false], [0, "", false], [0, "World", true]] as const) {
-        protocol.sendData(opcode, text, fin, 0, text.length, opcode === 1);
+        endpoint.sendData(opcode, text, fin, 0, text.length, opcode === 1);
         sent.push(recorded.sentBytes());
       }
       assertEquals(sent.map(([first]) => first), [0x41, 0x00, 0x80]);
       if (send === PLAIN) assertEquals(inflated(joinBytes(sent.map((bytes) => bytes.subarray(2)))), "Hello World");
     }
-    protocol.sendData(1, "Hello ", false, 0, 6, false);
-    protocol.sendData(0, "World", true, 0, 5, true);
+    endpoint.sendData(1, "Hello ", false, 0, 6, false);
+    endpoint.sendData(0, "World", true, 0, 5, true);
     assertEquals(recorded.sent(), toHex(frames(false, [[1, "Hello ", false], [0, "World"]])));
   }
 });
@@ -239,7 +240,7 @@ test("the fragments of a message are compressed when the first of them is to be,
 test("a message that does not shrink is sent as it is, except where later ones refer to it; one that was not asked for always is", () => {
   const sent = (compression: Compression, text: string, compress: boolean) => {
     const recorded = new RecordedProtocol(SERVER, compression);
-    recorded.protocol.sendData(1, text, true, 0, text.length, compress);
+    recorded.endpoint.sendData(1, text, true, 0, text.length, compress);
     return recorded.sentBytes();
   };
   assertEquals(sent(shared(), "ab", true), frames(false, [[1, "ab"]]));
@@ -256,12 +257,12 @@ test("a client masks what it compresses, each frame with a key of its own", () =
   const recorded = new RecordedProtocol({ ...CLIENT, maskingKey: () => ++key }, shared());
   const text = "ab".repeat(100);
   const sent = [1, 2].map(() => {
-    recorded.protocol.sendData(1, text, true, 0, text.length, true);
+    recorded.endpoint.sendData(1, text, true, 0, text.length, true);
     return recorded.sentBytes();
   });
   for (const [index, bytes] of sent.entries()) {
     assertEquals(Array.from(bytes.subarray(2, 6)), [index + 1, 0, 0, 0]);
-    assertEquals(inflated(bytes.slice(6).map((octet, at) => at % 4 === 0 ? octet ^ (index + 1) : octet)), text);
+    assertEquals(inflated(bytes.slice(6).map((byte, at) => at % 4 === 0 ? byte ^ (index + 1) : byte)), text);
   }
 });
 
@@ -281,11 +282,11 @@ test("a text to many is compressed once where nothing is remembered, and so is a
     { length: 100 },
     () => new RecordedProtocol(SERVER, compressor.connect({ send: PLAIN, receive: PLAIN })),
   );
-  for (const { protocol } of recorded) protocol.sendData(1, text, true, 0, text.length, true);
+  for (const { endpoint } of recorded) endpoint.sendData(1, text, true, 0, text.length, true);
   assertEquals(count, 1);
-  const message = new PreparedMessage(bytes);
+  const message = new PreparedMessage(bytes)["outgoing"].prepared!;
   bytes.fill(0); // it is a copy
-  for (const { protocol } of recorded) protocol.sendPrepared(message, true);
+  for (const { endpoint } of recorded) endpoint.sendPrepared(message, true);
   assertEquals(count, 2);
   for (const one of recorded) {
     const sent = one.sentBytes();
@@ -298,7 +299,7 @@ test("a text to many is compressed once where nothing is remembered, and so is a
   const scratch = new Uint8Array(2000);
   for (const letter of [65, 66, 67, 68]) {
     scratch.fill(letter);
-    recorded[0].protocol.sendData(2, scratch, true, 0, scratch.length, true);
+    recorded[0].endpoint.sendData(2, scratch, true, 0, scratch.length, true);
     const sent = recorded[0].sentBytes();
     assertEquals(inflated(sent.subarray(2)), String.fromCharCode(letter).repeat(2000));
   }

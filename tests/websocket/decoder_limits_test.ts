@@ -3,14 +3,14 @@ import { test } from "node:test";
 import { hex } from "../support/raw_client.ts";
 import { cut, frames, type Note, note, RecordedDecoder, type Spec, toHex } from "./recorder.ts";
 
-/** What happens to octets, in the given chunks. */
+/** What happens to bytes, in the given chunks. */
 function decode(masked: boolean, chunks: Iterable<Uint8Array>, maxLength: number): Note[] {
   const recorded = new RecordedDecoder({ masked, maxLength });
   for (const chunk of chunks) recorded.decoder.receive(chunk);
   return recorded.notes;
 }
 
-test("MessageDecoder takes messages up to the limit, and fails one octet more before it has come", () => {
+test("MessageDecoder takes messages up to the limit, and fails one byte more before it has come", () => {
   const LONG = note("violation", 1009, "the message is too big");
   for (const masked of [true, false]) {
     for (const limit of [0, 1, 100, 125, 126, 5000, 65535, 65536, 70_000]) {
@@ -68,15 +68,15 @@ test("MessageDecoder never takes more memory than the message limit, or than the
   for (const masked of [true, false]) {
     const bytes = frames(masked, [[2, new Uint8Array(3000), false], [0, new Uint8Array(1100)]]);
     const recorded = new RecordedDecoder({ masked, maxLength: 5000 });
-    for (const octet of bytes) {
-      recorded.decoder.receive(new Uint8Array([octet]));
+    for (const byte of bytes) {
+      recorded.decoder.receive(new Uint8Array([byte]));
       assertLessOrEqual(recorded.decoder.heldBytes, 5000 + 14);
     }
     assertEquals(recorded.notes.length, 1);
     assertEquals(recorded.decoder.heldBytes, 0);
     const last = frames(masked, [[2, new Uint8Array(1500)]]);
-    for (const octet of last) {
-      recorded.decoder.receive(new Uint8Array([octet]));
+    for (const byte of last) {
+      recorded.decoder.receive(new Uint8Array([byte]));
       assertLessOrEqual(recorded.decoder.heldBytes, 1500);
     }
     assertEquals(recorded.notes.length, 2);

@@ -7,7 +7,7 @@ import { cut, everyCut, frames, type Note, note, RecordedDecoder, type Spec, toH
 
 const LIMIT = 1 << 20;
 
-/** What happens to octets, in the given chunks. */
+/** What happens to bytes, in the given chunks. */
 function decode(masked: boolean, chunks: Iterable<Uint8Array>, maxLength = LIMIT): Note[] {
   const recorded = new RecordedDecoder({ masked, maxLength });
   for (const chunk of chunks) recorded.decoder.receive(chunk);
@@ -138,7 +138,7 @@ test("MessageDecoder fails what a header may not say, as soon as the header says
         assertEquals(decode(masked, [...chunks, more.slice(), more.slice()]), notes);
       }
       assertEquals(decode(masked, [hex(toHex(bytes) + toHex(more))]), notes);
-      // One octet less, and nothing is wrong yet.
+      // One byte less, and nothing is wrong yet.
       assertEquals(decode(masked, [bytes.slice(0, -1)]), before);
     }
   }
@@ -157,7 +157,7 @@ test("MessageDecoder fails frames that are not masked as the role asks for (sect
 
 const NOT_UTF8 = violation(1007, "text is not UTF-8");
 
-/** Texts that are none, and how many of their octets are still right. */
+/** Texts that are none, and how many of their bytes are still right. */
 const notUtf8: [digits: string, right: number][] = [
   ["ff", 0],
   ["80", 0],
@@ -167,12 +167,12 @@ const notUtf8: [digits: string, right: number][] = [
   ["e0 9f bf", 1],
   ["f8 88 80 80 80", 0],
   [`${"61".repeat(200)} c3 28`, 201],
-  // An ASCII octet where a character goes on, which then does.
+  // An ASCII byte where a character goes on, which then does.
   ["c3 28 a9", 1],
   ["f0 9f 41 98 80 42", 2],
 ];
 
-test("MessageDecoder fails text that is not UTF-8 at the first octet that shows it (section 8.1)", () => {
+test("MessageDecoder fails text that is not UTF-8 at the first byte that shows it (section 8.1)", () => {
   for (const [digits, right] of notUtf8) {
     for (const masked of [true, false]) {
       const payload = hex(digits);
@@ -187,8 +187,8 @@ test("MessageDecoder fails text that is not UTF-8 at the first octet that shows 
         ]);
       }
       assertEquals(decode(masked, [bytes.slice(0, header + right)]), []);
-      // The same in fragments of an octet each.
-      const split = Array.from(payload, (octet, i): Spec => [i === 0 ? 1 : 0, new Uint8Array([octet]), i === payload.length - 1]);
+      // The same in fragments of a byte each.
+      const split = Array.from(payload, (byte, i): Spec => [i === 0 ? 1 : 0, new Uint8Array([byte]), i === payload.length - 1]);
       for (const chunks of everyCut(frames(masked, split))) assertEquals(decode(masked, chunks), [NOT_UTF8]);
       assertEquals(decode(masked, [frames(masked, split.slice(0, right + 1))]), [NOT_UTF8]);
       assertEquals(decode(masked, [frames(masked, split.slice(0, right))]), []);
@@ -232,7 +232,7 @@ test("MessageDecoder hands out nothing more once it was stopped, not even from t
   }
 });
 
-test("MessageDecoder finds the same in any octets, whole or in pieces, never throws and stays within its limit", () => {
+test("MessageDecoder finds the same in any bytes, whole or in pieces, never throws and stays within its limit", () => {
   const limit = 150;
   for (const masked of [true, false]) {
     fc.assert(
@@ -253,5 +253,19 @@ test("MessageDecoder finds the same in any octets, whole or in pieces, never thr
       }),
       { numRuns: 1500 },
     );
+  }
+});
+
+test("what arrives while others have their turn waits behind what arrived before", () => {
+  const SPECS: Spec[] = Array.from({ length: 5000 }, (_, i) => [1, String(i)]);
+  const bytes = frames(true, SPECS);
+  const expected = SPECS.map(([, payload]) => message(1, text(payload as string)));
+  for (const size of [10_001, 20_000, 64 * 1024]) {
+    let turns = 0;
+    const recorded = new RecordedDecoder({ masked: true, maxLength: LIMIT });
+    recorded.onTurnOver = () => void turns++;
+    for (let at = 0; at < bytes.length; at += size) recorded.decoder.receive(bytes.slice(at, at + size));
+    for (let gone = 0; gone < turns; gone++) recorded.decoder.goOn();
+    assertEquals(recorded.notes, expected, `in pieces of ${size}`);
   }
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
-import { MemorySink } from "../../src/byte_sink.ts";
+import { MemorySink } from "../../src/transport/bytes.ts";
 import { writeFrame, writeTextFrame } from "../../src/websocket/encoder.ts";
 import { hex, octets } from "../support/raw_client.ts";
 import { RecordedDecoder, toHex } from "./recorder.ts";
@@ -62,7 +62,7 @@ function header(first: number, length: number, key: string): string {
   return two(first) + two(bit | 127) + length.toString(16).padStart(16, "0") + key;
 }
 
-test("Every form of the length is as short as it can be, for octets and for texts of one to four octets per character", () => {
+test("Every form of the length is as short as it can be, for bytes and for texts of one to four bytes per character", () => {
   const lengths = [
     0,
     1,
@@ -88,7 +88,7 @@ test("Every form of the length is as short as it can be, for octets and for text
     65536,
   ];
   for (const [key, keyDigits] of [[undefined, ""], [0x00000000, "00000000"], [-1, "ffffffff"]] as const) {
-    const decoded = (digits: string) => key === -1 ? toHex(hex(digits).map((octet) => octet ^ 0xff)) : digits;
+    const decoded = (digits: string) => key === -1 ? toHex(hex(digits).map((byte) => byte ^ 0xff)) : digits;
     for (const length of lengths) {
       const bytes = Uint8Array.from({ length }, (_, i) => i * 7);
       assertEquals(toHex(encode(0x82, bytes, key)), header(0x82, length, keyDigits) + decoded(toHex(bytes)));
@@ -103,7 +103,7 @@ test("Every form of the length is as short as it can be, for octets and for text
   }
 });
 
-test("writeFrame takes a part of the octets and leaves them as they are, masked or not", () => {
+test("writeFrame takes a part of the bytes and leaves them as they are, masked or not", () => {
   for (const length of [0, 5, 23, 24, 200, 40_000]) {
     const memory = Uint8Array.from({ length: length + 20 }, (_, i) => i * 11);
     const before = memory.slice();

@@ -2,7 +2,9 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { acceptFor, checkAnswer, checkHandshake, chooseSubprotocol, hasToken, isUpgrade } from "../../src/websocket/handshake.ts";
+import { acceptFor, checkAnswer, checkHandshake, chooseSubprotocol } from "../../src/websocket/handshake.ts";
+import { hasToken } from "../../src/http/field_values.ts";
+import { isUpgrade } from "../../src/http/request_parser.ts";
 import { SAMPLE_ACCEPT, SAMPLE_KEY } from "../support/raw_client.ts";
 
 type Fields = Record<string, string | undefined>;
@@ -66,10 +68,10 @@ test("checkHandshake refuses with 400 what is no handshake", () => {
     { "sec-websocket-key": undefined },
     { "sec-websocket-key": "" },
     { "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ" }, // without padding
-    { "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZR==" }, // bits beyond the 16th octet
-    { "sec-websocket-key": "dGhlIHNhbXBsZSBub25j" }, // 15 octets
-    { "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQAA" }, // 18 octets
-    { "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQA=" }, // 17 octets
+    { "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZR==" }, // bits beyond the 16th byte
+    { "sec-websocket-key": "dGhlIHNhbXBsZSBub25j" }, // 15 bytes
+    { "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQAA" }, // 18 bytes
+    { "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQA=" }, // 17 bytes
     { "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==" },
     { "sec-websocket-key": "dGhlIHNhbXBsZSBub25j-Q==" },
     { "sec-websocket-key": "dGhlIHNhbXBs=SBub25jZQ==" },

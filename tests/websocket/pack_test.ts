@@ -42,10 +42,12 @@ function frameWith<F extends Frame>(frame: F, properties: Partial<F>): F {
 
 const HELLO = "68656c6c6f";
 
-test("pack gives the octets that Swoole gives", () => {
+test("pack gives the bytes that Swoole gives", () => {
   const rows: [args: Arguments, digits: string | false][] = [
     [["hello"], `8105${HELLO}`],
-    [[octets("hello")], `8105${HELLO}`],
+    [[octets("hello"), 1], `8105${HELLO}`],
+    [[5], "810135"],
+    [[-1.5, 2], "82042d312e35"],
     [[""], "8100"],
     [["hello", 2], `8205${HELLO}`],
     [["hello", 1, 0], `0105${HELLO}`],
@@ -90,15 +92,15 @@ test("pack gives the octets that Swoole gives", () => {
 test("pack takes the payload of a received frame from where it lies", () => {
   const memory = octets("..hello..");
   for (const [opcode, first] of [[1, "81"], [2, "82"], [9, "89"], [0, "80"]] as const) {
-    const received = Frame.received(7, opcode, FIN, memory, 2, 7, false);
+    const received = Frame["received"](7, opcode, FIN, memory, 2, 7, false);
     assertEquals(packed(received), `${first}05${HELLO}`);
     assertEquals(toHex(received.bytes), HELLO);
     assertEquals(packed(received), `${first}05${HELLO}`);
   }
   // Only the payload counts, not where it ends. Of a Close it is ignored.
-  assertEquals(packed(Frame.received(7, 9, FIN, new Uint8Array(300), 298, 300, false)), "89020000");
-  assertEquals(packed(Frame.received(7, 8, FIN, memory, 2, 7, false)), "880203e8");
-  const changed = Frame.received(7, 1, FIN, memory, 2, 7, false);
+  assertEquals(packed(Frame["received"](7, 9, FIN, new Uint8Array(300), 298, 300, false)), "89020000");
+  assertEquals(packed(Frame["received"](7, 8, FIN, memory, 2, 7, false)), "880203e8");
+  const changed = Frame["received"](7, 1, FIN, memory, 2, 7, false);
   changed.data = "other";
   assertEquals(packed(changed), `8105${toHex(octets("other"))}`);
   assertEquals(toHex(memory), toHex(octets("..hello..")));
@@ -107,25 +109,45 @@ test("pack takes the payload of a received frame from where it lies", () => {
 test("pack differs from Swoole where RFC 6455 says so, and is documented to", () => {
   const rows: [why: string, args: Arguments, digits: string | false][] = [
     ["the text is the reason, the code 1000; Swoole: code 0", ["bye", 8], "880503e8627965"],
-    ["the same for octets", [octets("bye"), 8, 0], "880503e8627965"],
+    ["the same for bytes", [octets("bye"), 8, 0], "880503e8627965"],
     ["the code is 1000; Swoole: code 0", ["", 8], "880203e8"],
-    ["a control payload has at most 125 octets; Swoole: sent", ["x".repeat(126), 9], false],
+    ["a control payload has at most 125 bytes; Swoole: sent", ["x".repeat(126), 9], false],
     ["the same for a pong", ["x".repeat(126), 10], false],
     ["reserved opcodes are not sent; Swoole: sent", ["x", 3], false],
     ["the same", ["x", 7], false],
     ["an opcode is a whole number", ["x", 1.5], false],
     ["an opcode is a whole number", ["x", 8.5], false],
-    ["a reason has at most 123 octets; Swoole: up to 125", [frameWith(new CloseFrame(), { reason: "x".repeat(124) })], false],
-    ["octets count, not characters", [frameWith(new CloseFrame(), { reason: "é".repeat(62) })], false],
+    ["a reason has at most 123 bytes; Swoole: up to 125", [frameWith(new CloseFrame(), { reason: "x".repeat(124) })], false],
+    ["bytes count, not characters", [frameWith(new CloseFrame(), { reason: "é".repeat(62) })], false],
     ["this code may not travel", [frameWith(new CloseFrame(), { code: 1005 })], false],
     ["this code may not travel", [frameWith(new CloseFrame(), { code: 999 })], false],
     ["the bit alone would lie; Swoole: set", ["hello", 1, FIN | SWOOLE_WEBSOCKET_FLAG_RSV1], `8105${HELLO}`],
+    ["bytes are binary unless they are said to be text; Swoole: text", [hex("00ff")], "820200ff"],
+    ["the same for a frame", [frameWith(new Frame(), { data: hex("00ff") })], "820200ff"],
+    ["a text is UTF-8; Swoole: sent", [hex("00ff"), 1], false],
+    ["the same for a frame", [frameWith(new Frame(), { data: hex("00ff"), opcode: 1 })], false],
+    ["a fragment may end within a character", [hex("c3"), 1, 0], "0101c3"],
   ];
   for (const [why, args, digits] of rows) assertEquals(packed(...args), digits, why);
   // A wrong type is the program's mistake; Swoole makes a string of it.
-  for (const wrong of [5, null, undefined, ["a"], {}]) {
-    assertThrows(() => WebSocketServer.pack(wrong as unknown as string), TypeError, "Cannot send a value of type");
-  }
+  const wrongs: [wrong: unknown, words: string][] = [
+    [null, "Cannot send null: a string, a number, a Uint8Array, or a Frame is needed"],
+    [undefined, "Cannot send undefined: "],
+    [true, "Cannot send a boolean: "],
+    [["a"], "Cannot send a list: a string, a number, a Uint8Array, or a Frame is needed; use JSON.stringify()"],
+    [{}, "or a Frame is needed; use JSON.stringify()"],
+    [
+      new ArrayBuffer(1),
+      "Cannot send an object: a string, a number, a Uint8Array, or a Frame is needed; use new Uint8Array(buffer)",
+    ],
+    [new Uint16Array(1), "use new Uint8Array(view.buffer, view.byteOffset, view.byteLength)"],
+    [new Blob(["a"]), "use new Uint8Array(await data.arrayBuffer())"],
+    [Promise.resolve("a"), "a promise has to be awaited"],
+    [() => "a", "Cannot send a function: "],
+  ];
+  for (const [wrong, words] of wrongs) assertThrows(() => WebSocketServer.pack(wrong as string), TypeError, words);
+  assertThrows(() => WebSocketServer.pack(hex("ff"), 1), RangeError, "a text has to be UTF-8");
+  assertThrows(() => WebSocketServer.pack("x", 3), RangeError, "opcode 3");
 });
 
 test("pack masks with a new key each time; Swoole's key is always the same", () => {
@@ -226,7 +248,7 @@ test("unpack inflates a whole message, up to its limit", () => {
   assertEquals(Frame.unpack(bytes(5), 4), false);
 });
 
-test("unpack takes nothing but octets", () => {
+test("unpack takes nothing but bytes", () => {
   assertThrows(() => WebSocketServer.unpack(null as unknown as Uint8Array), TypeError, "Cannot unpack");
   assertThrows(() => WebSocketServer.unpack("8100" as unknown as Uint8Array), TypeError, "Cannot unpack");
 });
@@ -238,18 +260,47 @@ test("A new Frame and a new CloseFrame have Swoole's defaults", () => {
   assert(close instanceof Frame);
 });
 
-test("A Frame shows its payload as text or octets, by its opcode, whichever was set", () => {
+test("A Frame shows its payload as text or bytes, by its opcode, whichever was set", () => {
   const text = frameWith(new Frame(), { data: "é" });
   assertEquals([text.data, toHex(text.bytes)], ["é", "c3a9"]);
   assertStrictEquals(text.bytes, text.bytes); // made once
-  const fromOctets = frameWith(new Frame(), { data: hex("c3a9") });
+  const fromOctets = frameWith(new Frame(), { opcode: 1, data: hex("c3a9") });
   assertEquals([fromOctets.data, toHex(fromOctets.bytes)], ["é", "c3a9"]);
-  const bom = frameWith(new Frame(), { data: hex("efbbbf61") });
+  const bom = frameWith(new Frame(), { opcode: 1, data: hex("efbbbf61") });
   assertEquals(bom.data, "\ufeffa"); // U+FEFF is part of the message
   const binary = frameWith(new Frame(), { opcode: 2, data: hex("c3a9") });
   assertEquals(binary.data, hex("c3a9"));
   binary.data = hex("00");
   assertEquals([binary.data, binary.bytes], [hex("00"), hex("00")]);
+  const number = new Frame();
+  number.data = 5;
+  assertEquals([number.data, number.bytes], ["5", octets("5")]);
+  assertThrows(() => frameWith(new Frame(), { data: { a: 1 } as unknown as string }), TypeError, "JSON.stringify()");
+});
+
+test("A Frame whose opcode is not set is binary when its data is bytes, and text otherwise", () => {
+  const frame = new Frame();
+  assertEquals(frame.opcode, 1);
+  frame.data = hex("c3a9");
+  assertEquals([frame.opcode, frame.data], [2, hex("c3a9")]);
+  frame.data = "é";
+  assertEquals([frame.opcode, frame.data, frame.bytes, frame.opcode], [1, "é", hex("c3a9"), 1]);
+  frame.opcode = 1;
+  frame.data = hex("c3a9");
+  assertEquals([frame.opcode, frame.data], [1, "é"]);
+  frame.opcode = 2;
+  assertEquals([frame.opcode, frame.data], [2, hex("c3a9")]);
+});
+
+test("A received text is forwarded, and looked at again once the program has had its bytes", () => {
+  const text = Frame["received"](7, 1, FIN, octets("grüße"), 0, 7, false);
+  assertEquals(packed(text), `8107${toHex(octets("grüße"))}`);
+  text.bytes[2] = 0xff;
+  assertEquals(packed(text), false);
+  const binary = Frame["received"](7, 2, FIN, hex("ff"), 0, 1, false);
+  assertEquals(packed(binary), "8201ff");
+  binary.opcode = 1;
+  assertEquals(packed(binary), false);
 });
 
 test("toJSON() is what JSON.stringify() sees: Swoole's five properties in Swoole's order", () => {
@@ -259,6 +310,14 @@ test("toJSON() is what JSON.stringify() sees: Swoole's five properties in Swoole
   assertEquals(frame.toJSON(), { fd: 0, data: "hi", opcode: 1, flags: FIN, finish: null });
 });
 
+function isText(bytes: Uint8Array): boolean {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes) !== null;
+  } catch {
+    return false;
+  }
+}
+
 test("unpack reads what pack wrote", () => {
   const anyData = fc.oneof(
     fc.string({ unit: "binary", maxLength: 200, size: "max" }).map((text) => text.toWellFormed()),
@@ -267,6 +326,9 @@ test("unpack reads what pack wrote", () => {
   fc.assert(
     fc.property(anyData, fc.constantFrom(0, 1, 2), fc.nat({ max: 63 }), (data, opcode, given) => {
       const flags = given & (FIN | COMPRESS | MASK);
+      if (opcode === 1 && (flags & FIN) !== 0 && typeof data !== "string" && !isText(data)) {
+        return void assertThrows(() => WebSocketServer.pack(data, opcode, flags), RangeError, "UTF-8");
+      }
       const frame = WebSocketServer.unpack(WebSocketServer.pack(data, opcode, flags) as Uint8Array);
       assert(frame instanceof Frame);
       assertEquals(toHex(frame.bytes), toHex(octets(data)));

@@ -4,14 +4,13 @@
  * @module
  */
 
-import { MemorySink } from "../../src/byte_sink.ts";
-import { joinBytes } from "../../src/bytes.ts";
+import { joinBytes, MemorySink } from "../../src/transport/bytes.ts";
 import { type DecoderEvents, type DecoderOptions, MessageDecoder } from "../../src/websocket/decoder.ts";
 import type { Compression } from "../../src/websocket/deflate/compression.ts";
-import { type ProtocolEvents, type ProtocolOptions, WebSocketProtocol } from "../../src/websocket/protocol.ts";
+import { type EndpointEvents, type EndpointOptions, WebSocketEndpoint } from "../../src/websocket/endpoint.ts";
 import { frame } from "../support/raw_client.ts";
 
-/** Something that happened, with the octets that belong to it. */
+/** Something that happened, with the bytes that belong to it. */
 export interface Note {
   readonly what: "message" | "control" | "violation" | "ping" | "pong" | "close" | "finished";
   /** The opcode, or the close code. */
@@ -20,12 +19,12 @@ export interface Note {
   readonly text: string;
 }
 
-const HEX = Array.from({ length: 256 }, (_, octet) => octet.toString(16).padStart(2, "0"));
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-/** Octets as hex. */
+/** Bytes as hex. */
 export function toHex(bytes: Uint8Array): string {
   let digits = "";
-  for (const octet of bytes) digits += HEX[octet];
+  for (const byte of bytes) digits += HEX[byte];
   return digits;
 }
 
@@ -37,7 +36,7 @@ export function note(what: Note["what"], number: number, text = ""): Note {
 /** A frame in short. */
 export type Spec = readonly [opcode: number, payload?: string | Uint8Array, fin?: boolean];
 
-/** The octets of frames, one behind the other, masked or not. */
+/** The bytes of frames, one behind the other, masked or not. */
 export function frames(mask: boolean, specs: readonly Spec[]): Uint8Array {
   return joinBytes(specs.map(([opcode, payload, fin]) => frame({ opcode, payload, fin, mask })));
 }
@@ -78,7 +77,7 @@ export class RecordedDecoder implements DecoderEvents {
 }
 
 /** What a protocol does unless a test wants something else. */
-export const SERVER: ProtocolOptions = {
+export const SERVER: EndpointOptions = {
   masked: true,
   maxLength: 1 << 20,
   deliverPing: false,
@@ -88,11 +87,11 @@ export const SERVER: ProtocolOptions = {
 };
 
 /** The client's side of `SERVER`: it masks, with the key of the examples in RFC 6455, and its peer does not. */
-export const CLIENT: ProtocolOptions = { ...SERVER, masked: false, maskingKey: () => 0x3d21fa37 };
+export const CLIENT: EndpointOptions = { ...SERVER, masked: false, maskingKey: () => 0x3d21fa37 };
 
 /** A protocol with notes of all that it told and sent. */
-export class RecordedProtocol implements ProtocolEvents {
-  readonly protocol: WebSocketProtocol;
+export class RecordedProtocol implements EndpointEvents {
+  readonly endpoint: WebSocketEndpoint;
   /** Called on each message, ping, pong or Close that is delivered. */
   onEach: (what: Note["what"]) => void = () => {};
   /** Whether reading is held up, because something is being inflated. */
@@ -100,8 +99,8 @@ export class RecordedProtocol implements ProtocolEvents {
   readonly #sink = new MemorySink();
   readonly notes: Note[] = [];
 
-  constructor(options: ProtocolOptions, compression?: Compression) {
-    this.protocol = new WebSocketProtocol(options, this, this.#sink, compression);
+  constructor(options: EndpointOptions, compression?: Compression) {
+    this.endpoint = new WebSocketEndpoint(options, this, this.#sink, compression);
   }
 
   /** Takes what was sent since the last call, as hex. */
@@ -137,7 +136,7 @@ export class RecordedProtocol implements ProtocolEvents {
   readonly isCongested: boolean = false;
 
   onTurnOver(): void {
-    this.protocol.goOn();
+    this.endpoint.goOn();
   }
 
   onGoOn(work: () => void): void {
@@ -148,7 +147,7 @@ export class RecordedProtocol implements ProtocolEvents {
   onCompressed(): void {}
 
   onViolation(code: number, reason: string): void {
-    this.protocol.fail(code, reason);
+    this.endpoint.fail(code, reason);
   }
 
   onFinished(code: number, reason: string): void {
@@ -161,7 +160,7 @@ export class RecordedProtocol implements ProtocolEvents {
   }
 }
 
-/** Cuts octets at the given places. Each chunk has memory of its own, as from a socket. */
+/** Cuts bytes at the given places. Each chunk has memory of its own, as from a socket. */
 export function cut(bytes: Uint8Array, places: Iterable<number>): Uint8Array[] {
   const chunks: Uint8Array[] = [];
   let from = 0;
@@ -173,7 +172,7 @@ export function cut(bytes: Uint8Array, places: Iterable<number>): Uint8Array[] {
 }
 
 /**
- * The ways to cut octets that tests go through: whole, in two at every place (of long ones: near the ends), octet by octet,
+ * The ways to cut bytes that tests go through: whole, in two at every place (of long ones: near the ends), byte by byte,
  * and in random chunks, the same ones in each run.
  */
 export function* everyCut(bytes: Uint8Array): Iterable<Uint8Array[]> {

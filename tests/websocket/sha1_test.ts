@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { sha1 } from "../../src/websocket/sha1.ts";
+import { sha1 } from "../../src/websocket/handshake.ts";
 
 function reference(text: string): Uint8Array {
   return new Uint8Array(createHash("sha1").update(text, "latin1").digest());
@@ -15,7 +15,7 @@ test("sha1 gives the digests of FIPS 180-4", () => {
     ["abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "84983e441c3bd26ebaae4aa1f95129e5e54670f1"],
   ];
   for (const [text, digest] of digests) {
-    assertEquals(Array.from(sha1(text), (octet) => octet.toString(16).padStart(2, "0")).join(""), digest);
+    assertEquals(Array.from(sha1(text), (byte) => byte.toString(16).padStart(2, "0")).join(""), digest);
   }
 });
 

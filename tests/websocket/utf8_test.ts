@@ -15,7 +15,7 @@ function reference(bytes: Uint8Array): boolean {
   }
 }
 
-/** Validates octets, cut in two at every place, and one by one. */
+/** Validates bytes, cut in two at every place, and one by one. */
 function inPieces(bytes: Uint8Array): Set<boolean> {
   const results = new Set<boolean>();
   const { length } = bytes;
@@ -35,17 +35,17 @@ function check(bytes: Uint8Array): void {
   assertEquals([...inPieces(bytes)], [valid], toHex(bytes));
 }
 
-test("isUtf8 accepts every character, and nothing beside, of one and two octets", () => {
+test("isUtf8 accepts every character, and nothing beside, of one and two bytes", () => {
   for (let first = 0; first < 256; first++) {
     check(new Uint8Array([first]));
     for (let second = 0; second < 256; second++) check(new Uint8Array([first, second]));
   }
 });
 
-/** One octet of each kind that the table of RFC 3629 section 4 tells apart, and its neighbours. */
+/** One byte of each kind that the table of RFC 3629 section 4 tells apart, and its neighbours. */
 const KINDS = hex("00 7f 80 8f 90 9f a0 bf c0 c1 c2 df e0 e1 ec ed ee ef f0 f1 f3 f4 f5 f7 f8 fc fe ff");
 
-test("isUtf8 agrees with TextDecoder on all sequences of three and four octets of each kind", () => {
+test("isUtf8 agrees with TextDecoder on all sequences of three and four bytes of each kind", () => {
   for (const a of KINDS) {
     if (a < 0xc0) continue; // what begins with a shorter one is covered
     for (const b of KINDS) {
@@ -67,8 +67,8 @@ test("isUtf8 knows the borders of RFC 3629", () => {
   for (const digits of invalid.split(" ")) assertEquals(isUtf8(hex(digits)), false, digits);
 });
 
-test("validateUtf8 refuses at the first octet that cannot belong to UTF-8", () => {
-  // How many octets of each are still a beginning of valid UTF-8.
+test("validateUtf8 refuses at the first byte that cannot belong to UTF-8", () => {
+  // How many bytes of each are still a beginning of valid UTF-8.
   const beginnings: [digits: string, good: number][] = [
     ["f4908080", 1],
     ["eda080", 1],
@@ -96,10 +96,10 @@ test("validateUtf8 looks at its range only", () => {
   assertEquals(isUtf8(bytes, 5), false);
 });
 
-test("isUtf8 agrees with TextDecoder on any octets and texts, in any pieces", () => {
+test("isUtf8 agrees with TextDecoder on any bytes and texts, in any pieces", () => {
   const anyText = fc.string({ unit: "binary", maxLength: 60, size: "max" }).map((text) => new TextEncoder().encode(text));
-  const damaged = fc.tuple(anyText, fc.nat(), fc.nat({ max: 255 })).map(([bytes, at, octet]) => {
-    if (bytes.length > 0) bytes[at % bytes.length] = octet;
+  const damaged = fc.tuple(anyText, fc.nat(), fc.nat({ max: 255 })).map(([bytes, at, byte]) => {
+    if (bytes.length > 0) bytes[at % bytes.length] = byte;
     return bytes;
   });
   const fromKinds = fc.array(fc.constantFrom(...KINDS), { maxLength: 8, size: "max" }).map((list) => new Uint8Array(list));

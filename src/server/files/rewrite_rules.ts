@@ -1,22 +1,22 @@
 /**
- * Other paths for files than those that are asked for (Swoole's `url_rewrite_rules`).
+ * Rewriting of the paths of requested files (Swoole's `url_rewrite_rules`).
  *
  * @module
  */
 
-/** What is replaced, by what. */
+/** A rule that replaces paths. */
 export interface RewriteRule {
-  /** A path, which counts for all below it too, or a pattern. */
+  /** A path, which also matches all paths below it, or a pattern. */
   readonly from: string | RegExp;
-  /** What stands there instead; `$1` is what the first group of a pattern has found. */
+  /** The replacement; `$1` is the match of the first group of a pattern. */
   readonly to: string;
 }
 
 /**
- * Reads rules.
+ * Parses rewrite rules.
  *
- * @param rules Keys are paths such as `/old`, or patterns between tildes such as `~^/post/([0-9]+)$~`.
- * @throws {TypeError} For a key that is neither, or a pattern that is none.
+ * @param rules The rules. Keys are paths such as `/old`, or patterns between tildes such as `~^/post/([0-9]+)$~`.
+ * @throws {TypeError} If a key is neither, or a pattern is invalid.
  */
 export function readRules(rules: Readonly<Record<string, string>>): RewriteRule[] {
   return Object.entries(rules).map(([from, to]) => {
@@ -31,7 +31,7 @@ export function readRules(rules: Readonly<Record<string, string>>): RewriteRule[
   });
 }
 
-/** A path after the first rule that is for it. A query in it tells nothing about a file, and is left out. */
+/** Applies the first rule that matches a path. A query in the result is dropped, since it does not name a file. */
 export function rewrite(path: string, rules: readonly RewriteRule[]): string {
   for (const { from, to } of rules) {
     let other = path;
@@ -47,7 +47,7 @@ export function rewrite(path: string, rules: readonly RewriteRule[]): string {
   return path;
 }
 
-/** Whether a path is another one, or below it. */
+/** Reports whether a path is another one, or below it. */
 export function isAtOrBelow(path: string, other: string): boolean {
   return path.startsWith(other) && (other.endsWith("/") || path.length === other.length || path[other.length] === "/");
 }

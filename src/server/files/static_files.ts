@@ -1,23 +1,24 @@
 /**
- * Files below a folder, served without the program (Swoole's `enable_static_handler`).
+ * Files below a folder, served without calling a handler (Swoole's `enable_static_handler`).
  *
  * @module
  */
 
-import { type FileSource, loadRuntime, type Runtime } from "../../runtime.ts";
-import { type ByteRange, contentRange, multipart } from "./byte_ranges.ts";
-import { chooseParts, entityTag } from "./file_conditions.ts";
+import type { FileSource, Runtime } from "../../transport/runtime.ts";
+import { loadRuntime } from "../../transport/current_runtime.ts";
+import { formatHttpDate } from "../../http/field_values.ts";
+import { type ByteRange, chooseParts, contentRange, entityTag, multipart } from "./file_conditions.ts";
+import type { Exchange } from "../http/exchange.ts";
 import type { HttpRequest } from "../http/http_request.ts";
-import type { WaitingResponse } from "../http/http_response.ts";
 import { listOf } from "../settings/http_settings.ts";
 import { isAtOrBelow, readRules, rewrite, type RewriteRule } from "./rewrite_rules.ts";
 import { sendPieces } from "./send_file.ts";
 import type { ResolvedSettings } from "../settings/settings.ts";
 
-/** What the system says where there is no such file, whatever the client asks for: a cache may keep that. */
+/** The error codes for a file that does not exist, independent of the client: caches may store the response. */
 const NOT_THERE: readonly unknown[] = ["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP", "EINVAL"];
 
-/** The status for an error of the system; 0 for a folder. */
+/** Returns the status for an error of the system; 0 for a folder. */
 function failureStatus(error: unknown): number {
   const { code } = error as { code?: unknown };
   if (code === "EISDIR") return 0;
@@ -26,7 +27,7 @@ function failureStatus(error: unknown): number {
   return code === "EMFILE" || code === "ENFILE" ? 503 : 500;
 }
 
-/** The files of one server. */
+/** The static files of one server. */
 export class StaticFiles {
   readonly #root: string;
   readonly #locations: readonly string[];
@@ -35,7 +36,7 @@ export class StaticFiles {
   readonly #rules: readonly RewriteRule[];
   readonly #report: (error: unknown) => void;
 
-  /** @param report Takes what the system could not do. */
+  /** @param report Receives errors of the system. */
   constructor(settings: ResolvedSettings, report: (error: unknown) => void) {
     this.#report = report;
     this.#root = settings.document_root;
@@ -45,43 +46,44 @@ export class StaticFiles {
     this.#rules = readRules(settings.url_rewrite_rules);
   }
 
-  /** Whether files are looked for at all for a request. */
+  /** Reports whether a request may be answered with a file. */
   takes(request: HttpRequest): boolean {
     const method = request.getMethod();
     if (method !== "GET" && method !== "HEAD") return false;
     return this.#locations.length === 0 || this.#isLocated(request);
   }
 
-  /** Whether the path of a request is at, or below, one of the locations. */
+  /** Reports whether the path of a request is at, or below, one of the locations. */
   #isLocated(request: HttpRequest): boolean {
     const path = this.#pathOf(request);
     return this.#locations.some((one) => isAtOrBelow(path, one));
   }
 
-  /** The path of a request, rewritten. */
+  /** Returns the rewritten path of a request. */
   #pathOf(request: HttpRequest): string {
     return rewrite(String(request.server.request_uri), this.#rules);
   }
 
   /**
-   * Answers a request with a file, with 404 for what no file can be meant by, or, where there are locations, for what is not
-   * there.
+   * Responds with a file; with 404 if locations are set and the file does not exist, or if the path cannot name a file.
    *
-   * @returns `false` when the program has to answer.
+   * @returns `false` if the program has to respond.
    */
-  async serve(request: HttpRequest, response: WaitingResponse): Promise<boolean> {
+  async serve(exchange: Exchange): Promise<boolean> {
+    const { writer } = exchange;
     const runtime = await loadRuntime();
-    const path = safePath(this.#pathOf(request));
-    if (path !== undefined && await this.#send(runtime, path, request, response)) return true;
+    const path = safePath(this.#pathOf(exchange.request));
+    if (path !== undefined && await this.#send(runtime, path, exchange)) return true;
     if (path !== undefined && this.#locations.length === 0) return false;
-    if (!response.isWritable()) return true;
-    response.status(404);
-    response.header("Content-Type", "text/plain");
-    response.end("not found");
+    if (!writer.isWritable) return true;
+    writer.status(404);
+    writer.header("Content-Type", "text/plain");
+    writer.end("not found");
     return true;
   }
 
-  async #send(runtime: Runtime, path: string, request: HttpRequest, response: WaitingResponse): Promise<boolean> {
+  async #send(runtime: Runtime, path: string, exchange: Exchange): Promise<boolean> {
+    const { request, writer } = exchange;
     let folder: string;
     try {
       const root = await runtime.realPath(this.#root);
@@ -89,33 +91,33 @@ export class StaticFiles {
       // A link may lead out of the root.
       if (folder !== root && !folder.startsWith(root.endsWith("/") ? root : `${root}/`)) return false;
       const file = await runtime.openFile(folder);
-      if (path.endsWith("/")) return await file.close(), false; // what is below a file
-      return await answer(folder, file, request, response);
+      if (path.endsWith("/")) return await file.close(), false; // a path below a file
+      return await answer(folder, file, exchange);
     } catch (error) {
       const status = failureStatus(error);
       if (status === 404) return false;
       if (status !== 0) {
         if (status !== 403) this.#report(error);
-        response.fail(status);
+        writer.fail(status);
         return true;
       }
     }
     if (this.#indexes.length === 0 && !this.#listsFolders) return false;
-    if (!path.endsWith("/")) { // so that the links of a page lead below it
+    if (!path.endsWith("/")) { // so that relative links of the page resolve below it
       const { request_uri, query_string } = request.server;
-      response.redirect(`${request_uri}/${query_string === undefined ? "" : `?${query_string}`}`, 301);
+      writer.redirect(`${request_uri}/${query_string === undefined ? "" : `?${query_string}`}`, 301);
       return true;
     }
     for (const name of this.#indexes) {
-      if (safePath(`/${name}`) !== undefined && await this.#send(runtime, `${path}${name}`, request, response)) return true;
+      if (safePath(`/${name}`) !== undefined && await this.#send(runtime, `${path}${name}`, exchange)) return true;
     }
-    return this.#listsFolders && await list(runtime, folder!, path, response);
+    return this.#listsFolders && await list(runtime, folder!, path, exchange);
   }
 }
 
 /**
- * The path of a file that a request target means: decoded once, absolute, without anything that leads upwards or is read as a
- * separator somewhere. Names with a dot in front are not served, `.well-known` excepted (RFC 8615).
+ * Returns the path of the file named by a request target: decoded once, absolute, without anything that leads upwards or that
+ * some system reads as a separator. Names that start with a dot are not served, except `.well-known` (RFC 8615).
  */
 function safePath(target: string): string | undefined {
   let path: string;
@@ -132,27 +134,28 @@ function safePath(target: string): string | undefined {
   return names.every((name) => name !== "" && (!name.startsWith(".") || name === ".well-known")) ? path : undefined;
 }
 
-async function answer(path: string, file: FileSource, request: HttpRequest, response: WaitingResponse): Promise<boolean> {
+async function answer(path: string, file: FileSource, exchange: Exchange): Promise<boolean> {
   try {
+    const { request, writer } = exchange;
     const { size } = file;
     const { status, parts } = chooseParts(request.header, file, request.getMethod() === "GET");
-    response.status(status);
-    response.header("Last-Modified", new Date(file.mtime).toUTCString());
-    response.header("ETag", entityTag(file), false);
-    response.header("Accept-Ranges", "bytes");
+    writer.status(status);
+    writer.header("Last-Modified", formatHttpDate(file.mtime));
+    writer.header("ETag", entityTag(file), false);
+    writer.header("Accept-Ranges", "bytes");
     let pieces: readonly (string | ByteRange)[] = parts;
     if (parts.length > 1) {
       const body = multipart(path, parts, size);
-      response.header("Content-Type", body.type);
+      writer.header("Content-Type", body.type);
       pieces = body.pieces;
     } else if (status === 206 || status === 416) {
-      response.header("Content-Range", contentRange(parts[0], size));
+      writer.header("Content-Range", contentRange(parts[0], size));
     }
     if (parts.length > 0) {
-      response.occupy();
-      await sendPieces(response, path, file, pieces);
+      writer.occupy();
+      await sendPieces(exchange, path, file, pieces);
     } else {
-      response.end();
+      writer.end();
     }
     return true;
   } finally {
@@ -160,8 +163,9 @@ async function answer(path: string, file: FileSource, request: HttpRequest, resp
   }
 }
 
-/** Lists a folder. */
-async function list(runtime: Runtime, folder: string, path: string, response: WaitingResponse): Promise<boolean> {
+/** Sends the list of a folder. */
+async function list(runtime: Runtime, folder: string, path: string, exchange: Exchange): Promise<boolean> {
+  const { writer } = exchange;
   const entries = await runtime.readFolder(folder).catch(() => undefined);
   if (entries === undefined) return false;
   const names = entries.map(({ name, isFolder }) => isFolder ? `${name}/` : name)
@@ -172,8 +176,8 @@ async function list(runtime: Runtime, folder: string, path: string, response: Wa
     return `<li><a href="${link}">${escapeHtml(name)}</a></li>`;
   });
   const title = escapeHtml(path);
-  response.header("Content-Type", "text/html; charset=utf-8");
-  response.end(
+  writer.header("Content-Type", "text/html; charset=utf-8");
+  writer.end(
     `<!doctype html>\n<meta charset="utf-8">\n<title>${title}</title>\n<h1>${title}</h1>\n<ul>\n${lines.join("\n")}\n</ul>\n`,
   );
   return true;

@@ -4,73 +4,151 @@
  * @module
  */
 
-import { writeAscii, writeLatin1 } from "../../bytes.ts";
-import type { Connection } from "../../connection.ts";
+import { EMPTY, writeAscii, writeLatin1 } from "../../transport/bytes.ts";
+import type { ConnectionData, EndCause } from "../../transport/connection_end.ts";
+import type { Connection } from "../../transport/connection.ts";
 import type { BodyCompression } from "../../http/content_coding.ts";
-import type { RequestHead } from "../../http/head.ts";
-import type { RequestSource } from "../../http/request.ts";
-import type { ResponseTarget } from "../../http/response.ts";
-import type { Address } from "../../runtime.ts";
-import { hasToken } from "../../websocket/handshake.ts";
+import type { BaseResponse } from "../../http/base_response.ts";
+import type { HttpFailure, RequestHead } from "../../http/request_head.ts";
+import type { ResponseTarget } from "../../http/response_target.ts";
+import { ResponseWriter } from "../../http/response_writer.ts";
+import type { Address } from "../../transport/runtime.ts";
+import type { FormFields } from "../../http/form.ts";
+import { hasToken } from "../../http/field_values.ts";
+import type { Compression } from "../../websocket/deflate/compression.ts";
 import type { FormReader } from "./form_reader.ts";
-import { HttpRequest } from "./http_request.ts";
-import type { WaitingResponse } from "./http_response.ts";
-import type { HttpSession } from "./http_session.ts";
+import { HttpRequest, type HttpRequestOptions, type HttpRequestSource } from "./http_request.ts";
 import { type BodySupply, RequestBody } from "./request_body.ts";
 
-/** Bytes of our own that are more than this are sent by reference. */
+/** A refusal of a request or a handshake. */
+export type HttpRefusal = Pick<HttpFailure, "status" | "reason">;
+
+/** What an exchange needs of the class of its server. */
+export interface ExchangeApplication {
+  /** Called before a response with status 101 is sent. */
+  beforeSwitch?(exchange: Exchange): void;
+  /** Called when the program uses a response that has ended. */
+  onMisuse(exchange: Exchange): void;
+}
+
+/** What an exchange needs of its server. */
+export interface ExchangeContext {
+  /** See `ExchangeApplication`. */
+  readonly application: ExchangeApplication;
+  /** How requests are parsed. */
+  readonly requestOptions: HttpRequestOptions;
+  /** How bodies are compressed; `undefined` if they are not. */
+  readonly bodyCompression: BodyCompression | undefined;
+  /** The value of the `Date` field. */
+  readonly date: string;
+  /** Whether the scheme is `https`. */
+  readonly isSecure: boolean;
+  /** Reports whether a queue of `queued` bytes has room for `size` more; sets the last-error code if not. */
+  hasRoom(queued: number, size: number): boolean;
+  /** Returns the data that the program keeps for a connection, if it can have any. */
+  dataOf(fd: number): ConnectionData | undefined;
+  /**
+   * Called when the server, not the program, refuses a handshake or a request.
+   *
+   * @param head The head of the request, if it is known.
+   */
+  onRefused(connection: Connection, kind: "handshake" | "request", refusal: HttpRefusal, head: RequestHead | undefined): void;
+}
+
+/** What an exchange needs of the HTTP session of its connection. */
+export interface ExchangeSession {
+  /** The connection. */
+  readonly connection: Connection;
+  /** Whether the connection closes after the pending response. */
+  readonly isClosing: boolean;
+  /** Swoole's `websocket_status` of a connection that is not (yet) a WebSocket: 0, 1 or 2; 5 after a refusal. */
+  status: number;
+  /** Closes the connection after the pending response. */
+  closeBehind(cause: EndCause): void;
+  /** Called when `deadline` has changed. */
+  onDeadlineChange(): void;
+  /** Called when a body that is read while it arrives is full, or has room again. */
+  onUploadPauseChange(): void;
+  /** Refuses a request whose handler is running while the body arrives. */
+  refuseUpload(refusal: HttpRefusal): void;
+  /** Called when a file has given the response back, without having sent it. */
+  onReleased(exchange: Exchange): void;
+  /** Called when the response has been sent or queued. */
+  onComplete(exchange: Exchange, status: number, keepAlive: boolean): void;
+}
+
+/** The size up to which bytes of the server are copied; larger ones are sent by reference. */
 const COPY_LIMIT = 32 * 1024;
 
 /** The response is not complete. */
 const PENDING = 0;
 /** The response is complete, and has been handed to the connection. */
 const COMPLETE = 1;
-/** The response was a 101: the connection speaks another protocol now. */
+/** The response was a 101: the connection has changed to another protocol. */
 const SWITCHED = 2;
-/** It ended without a complete response: the client has gone, or we have dropped it. */
+/** The exchange ended without a complete response: the client disconnected, or the server dropped it. */
 const CUT_OFF = 3;
 
 /**
- * One request with its response: what the client sent, what makes the response, what waits for it, how long it may take. It
- * begins when the head of the request is there and ends once: with a complete response, with another protocol, or cut off.
- * Whatever its response does later reaches nobody, least of all the next exchange of the connection.
+ * One request with its response: the bytes from the client, the response being made, the callbacks, and the deadline. It begins
+ * with the head of the request and ends once: complete, switched to another protocol, or aborted. A response used later reaches
+ * nobody, least of all the next exchange of the connection.
  */
-export class Exchange implements ResponseTarget, BodySupply, RequestSource {
-  /** Its connection's HTTP. */
-  readonly session: HttpSession;
-  /** Its connection. */
+export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
+  /** The HTTP session of the connection. */
+  readonly session: ExchangeSession;
+  /** The part of the server that all exchanges share. */
+  readonly context: ExchangeContext;
+  /** The connection. */
   readonly connection: Connection;
   /** The head of the request. */
   readonly head: RequestHead;
-  /** Whether it is a handshake. */
+  /** Whether the request is a WebSocket handshake. */
   readonly isUpgrade: boolean;
-  /** When the request was there, milliseconds since 1970. */
+  /** When the request arrived, in milliseconds since 1970. */
   readonly time: number;
   /** The request. */
   readonly request: HttpRequest;
   /** The response. */
-  readonly response: WaitingResponse;
-  /** The body of the request, if it is read while it arrives. */
+  readonly writer: ResponseWriter;
+  /** The response as the program sees it. The session makes it right after the exchange. */
+  response!: BaseResponse;
+  body: Uint8Array;
   readonly upload: RequestBody | undefined;
-  /** The form of the request, while its temporary files are kept for the response. */
+  fields: FormFields | undefined = undefined;
+  /** The form of the request, if it has files, from the start of reading on. */
   form: FormReader | undefined = undefined;
-  /** The web's picture of the request. It is held here, since in Node its signal tells nothing once it has been collected. */
+  /** The web `Request`. Held here, because in Node its signal no longer fires once the request has been garbage-collected. */
   webRequest: Request | undefined = undefined;
-  /** When the program has to be done, on the clock of deadlines; 0 for never. */
+  /** When the program must be done, on the clock of deadlines; 0 for never. */
   deadline = 0;
   /** Whether the handler has returned and left the response to a file that is being sent. */
   isHandedOver = false;
+  /** The compression negotiated in a handshake. */
+  compression: Compression | undefined = undefined;
+  /** Whether the WebSocket stays open when its handler returns; in the coroutine style. */
+  isKept = false;
+  /** The code for `getLastError()` of the response; in the coroutine style. */
+  lastError = 0;
 
-  readonly #persists: boolean; // as far as the client is concerned
+  readonly #persists: boolean; // according to the client
   #state = PENDING;
+  #collected = 0; // bytes of the response that wait for its end
+  #holdsFiles = false; // of the form, until the response is complete
   #gone: Set<(reason: unknown) => void> | undefined = undefined;
   #aborter: AbortController | undefined = undefined;
 
-  /** @param body The body of the request; without one it is still to arrive. */
-  constructor(session: HttpSession, head: RequestHead, body: Uint8Array | undefined, isUpgrade: boolean) {
-    const { host, connection } = session;
+  /** @param body The body of the request; `undefined` if it has yet to arrive. */
+  constructor(
+    session: ExchangeSession,
+    context: ExchangeContext,
+    head: RequestHead,
+    body: Uint8Array | undefined,
+    isUpgrade: boolean,
+  ) {
     this.session = session;
-    this.connection = connection;
+    this.context = context;
+    this.connection = session.connection;
     this.head = head;
     this.isUpgrade = isUpgrade;
     this.time = Date.now();
@@ -79,33 +157,70 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
     this.#persists = head.version === "1.1"
       ? option === undefined || !hasToken(option, "close")
       : option !== undefined && hasToken(option, "keep-alive");
+    this.body = body ?? EMPTY;
     this.upload = body === undefined ? new RequestBody(this) : undefined;
-    this.request = new HttpRequest(head, body ?? this.upload, host.requestOptions, this);
-    this.response = host.makeResponse(this, this.request);
+    this.request = new HttpRequest(this, context.requestOptions);
+    this.writer = new ResponseWriter(this);
   }
 
-  /** Whether it has ended, one way or another. */
+  /** The number of bytes of memory that the request takes. */
+  get heldBytes(): number {
+    const { body, form, head, upload } = this;
+    return head.text.length + (upload?.heldBytes ?? body.length) + this.#collected + (form?.heldBytes ?? 0);
+  }
+
+  onCollected(size: number): void {
+    this.#collected += size;
+    this.connection.grown += size;
+  }
+
+  /** Whether the response has been passed to the connection completely. */
+  get isComplete(): boolean {
+    return this.#state === COMPLETE;
+  }
+
+  /** Whether the exchange has ended, in any way. */
   get isOver(): boolean {
     return this.#state !== PENDING;
   }
 
-  // ---- RequestSource ------------------------------------------------------------------------------------------------
+  /** Whether the connection has changed to another protocol. */
+  get isSwitched(): boolean {
+    return this.#state === SWITCHED;
+  }
+
+  /** Keeps the temporary files of the form until the response is complete. */
+  holdFiles(): void {
+    this.#holdsFiles = true;
+  }
+
+  // ---- HttpRequestSource --------------------------------------------------------------------------------------------
 
   get fd(): number {
     return this.connection.fd;
   }
 
+  get isReceived(): boolean {
+    return this.upload === undefined || this.upload.isComplete;
+  }
+
   get localAddress(): Address | undefined {
-    return this.connection.localAddress;
+    return this.connection.pipe.localAddress;
   }
 
   get remoteAddress(): Address | undefined {
     return this.connection.remoteAddress;
   }
 
-  // ---- who waits for it ---------------------------------------------------------------------------------------------
+  /** The data that the program keeps for the WebSocket that a handshake leads to. */
+  get data(): ConnectionData | undefined {
+    if (!this.isUpgrade) return undefined;
+    return this.context.dataOf(this.fd) ?? this.connection.protocol.closeInfo?.data;
+  }
 
-  /** Aborts when the exchange is cut off, or behind a 101 when the connection ends. Made on first use. */
+  // ---- waiting ------------------------------------------------------------------------------------------------------
+
+  /** A signal that aborts when the exchange is cut off or, after a 101, when the connection ends. Created on first use. */
   get signal(): AbortSignal {
     if (this.#aborter !== undefined) return this.#aborter.signal;
     const { signal } = this.#aborter = new AbortController();
@@ -126,9 +241,9 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
   }
 
   /**
-   * Calls back, at once or later, when the exchange is cut off or takes too long.
+   * Registers a callback for when the exchange is cut off or takes too long. Calls it at once if the exchange is already cut off.
    *
-   * @returns Takes the callback back.
+   * @returns A function that removes the callback.
    */
   onGone(callback: (reason: unknown) => void): () => void {
     if (this.#state === CUT_OFF) callback(clientGone());
@@ -138,7 +253,7 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
     return () => void gone.delete(callback);
   }
 
-  /** Tells everybody who waits for it that nobody waits for them any more. */
+  /** Notifies everything that waits for this exchange of its cancellation. */
   cancel(reason: unknown): void {
     const gone = this.#gone;
     this.#gone = undefined;
@@ -146,7 +261,7 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
     this.#abortSignal(reason);
   }
 
-  /** Ends it without a complete response. */
+  /** Ends the exchange without a complete response. */
   cutOff(): void {
     if (this.#state !== PENDING) return;
     this.#state = CUT_OFF;
@@ -156,19 +271,19 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
 
   #dispose(reason: string): void {
     this.upload?.fail(reason);
-    this.form?.release();
-    this.form = undefined;
+    if (this.#holdsFiles) this.form!.release();
+    this.#holdsFiles = false;
   }
 
-  /** Resolves when all that was sent was taken: to `true`, or to `false` as soon as the client has gone. */
+  /** Resolves to `true` when all output has been taken, or to `false` as soon as the client disconnects. */
   drained(): Promise<boolean> {
     const { connection } = this;
-    if (connection.queuedBytes === 0) return Promise.resolve(this.isOpen || (this.#state === COMPLETE && connection.isOpen));
+    if (connection.queuedBytes === 0) return Promise.resolve(this.isOpen || (this.isComplete && !connection.hasLost));
     return new Promise((resolve) => {
       const forget = this.onGone(() => resolve(false));
       connection.whenTaken().then((taken) => {
         forget();
-        resolve(taken && connection.isOpen);
+        resolve(taken && (this.isOpen || this.isComplete));
       });
     });
   }
@@ -177,7 +292,7 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
 
   onWanted(): void {
     const { upload } = this;
-    if (!upload?.clientWaits || !this.isOpen || this.response.headSent) return;
+    if (!upload?.clientWaits || !this.isOpen || this.writer.headSent) return;
     upload.clientWaits = false;
     this.connection.gather(() => this.sendHead("HTTP/1.1 100 Continue\r\n\r\n"));
   }
@@ -187,7 +302,7 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
   }
 
   onTooLarge(): void {
-    if (this.isOpen) this.session.refuseUpload(413, "the body is too large");
+    if (this.isOpen) this.session.refuseUpload({ status: 413, reason: "the body is too large" });
   }
 
   // ---- ResponseTarget -----------------------------------------------------------------------------------------------
@@ -197,7 +312,7 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
   }
 
   get keepAlive(): boolean {
-    return this.#persists && !this.isUpgrade && !this.session.isClosing && (this.upload === undefined || this.upload.isComplete);
+    return this.#persists && !this.isUpgrade && !this.session.isClosing && this.isReceived;
   }
 
   get isHead(): boolean {
@@ -208,18 +323,18 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
     return this.head.version === "1.1";
   }
 
-  /** A body that ends with its connection has to look cut off when it is. */
+  /** Whether a body may end with the connection: that requires a reset, so that the client can detect a truncated body. */
   get canStreamToEnd(): boolean {
     return this.connection.canReset;
   }
 
   get date(): string {
-    return this.session.host.date;
+    return this.context.date;
   }
 
   /** `http` or `https`. */
   get scheme(): string {
-    return this.session.host.isSecure ? "https" : "http";
+    return this.context.isSecure ? "https" : "http";
   }
 
   get acceptEncoding(): string | undefined {
@@ -227,11 +342,11 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
   }
 
   get bodyCompression(): BodyCompression | undefined {
-    return this.session.host.bodyCompression;
+    return this.context.bodyCompression;
   }
 
   hasRoom(size: number, queued: number = this.connection.queuedBytes): boolean {
-    return this.session.host.hasRoom(queued, size);
+    return this.context.hasRoom(queued, size);
   }
 
   later(work: () => void): void {
@@ -264,6 +379,10 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
     return true;
   }
 
+  beforeSwitch(): void {
+    this.context.application.beforeSwitch?.(this);
+  }
+
   onEnd(status: number, keepAlive: boolean): void {
     if (this.#state !== PENDING) return;
     this.#state = status === 101 ? SWITCHED : COMPLETE;
@@ -273,13 +392,13 @@ export class Exchange implements ResponseTarget, BodySupply, RequestSource {
     if (this.#state === SWITCHED && this.#aborter !== undefined) this.#followConnection();
   }
 
-  /** Nothing else makes a response any more that the program has left to it; if the program is done too, somebody has to. */
+  /** Completes the response after a file gave it back (`sendfile()`, static files), if the handler has already returned. */
   onReleased(): void {
-    if (this.isHandedOver && this.isOpen) this.session.completeUnfinished(this);
+    if (this.isHandedOver && this.isOpen) this.session.onReleased(this);
   }
 
   onMisuse(): void {
-    this.session.host.setError(7106);
+    this.context.application.onMisuse(this);
   }
 
   close(): boolean {

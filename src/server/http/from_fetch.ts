@@ -1,33 +1,37 @@
 /**
- * Applications of the fetch style as handlers of a server.
+ * Applications in the fetch style as handlers of a server.
  *
  * @module
  */
 
-import { joinBytes, sliceBytes } from "../../bytes.ts";
+import { describe, notTransferred } from "../../values.ts";
+import { joinBytes, sliceBytes } from "../../transport/bytes.ts";
 import type { HttpRequest } from "./http_request.ts";
+import { pathAndQuery } from "../../http/base_request.ts";
+import type { Exchange } from "./exchange.ts";
 import { exchangeOf, type WaitingResponse } from "./http_response.ts";
 
-/** An application: a web `Request` in, a web `Response` out; or an object with such a method `fetch`. */
+/** An application: a function from a web `Request` to a web `Response`, or an object with such a method `fetch`. */
 export type FetchApplication = FetchFunction | { fetch: FetchFunction };
 
-/** What answers a web `Request`. */
+/** A function that returns the response to a web `Request`. */
 export type FetchFunction = (request: Request) => Response | Promise<Response>;
 
-/** Fields that say how a response travels, which the server decides. */
+/** Fields about the transfer of a response, which is up to the server. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade"]);
 
 /**
- * Makes a `request` handler of a fetch-style application: Hono, h3, itty-router, or a function of one's own. Bodies are streams
- * in both directions (those of requests with `http_stream_body`), no faster than the other side; when the client has gone, the
- * request's `signal` aborts, and the stream of the response is cancelled. WebSockets of the same server are not concerned.
+ * Makes a `request` handler from an application in the fetch style: Hono, h3, itty-router, or your own function. Bodies are
+ * streams in both directions (those of requests with `http_stream_body`), no faster than the other side. When the client
+ * disconnects, the request's `signal` aborts and the stream of the response is cancelled. WebSockets of the same server are not
+ * affected.
  *
- * A body that is there as a whole goes out with its length; one that is a stream goes out in chunks, or with the `Content-Length`
- * that the application sets, which has to be right.
+ * A complete body is sent with its length. A stream is sent in chunks, or with the `Content-Length` that the application sets,
+ * which must be right.
  *
- * @param application Answers a `Request`. What it throws is a 500 and goes to the `error` event.
+ * @param application The application. If it throws, the response is a 500 and the error goes to the `error` event.
  * @returns A handler, for both styles.
- * @throws {TypeError} If it is no application.
+ * @throws {TypeError} If the argument is not an application.
  * @example
  * ```ts
  * import { fromFetch, WebSocketServer } from "@sluice/server";
@@ -47,26 +51,30 @@ export function fromFetch(application: FetchApplication): (request: HttpRequest,
   }
   const answer: FetchFunction = typeof application === "function" ? application : (request) => application.fetch(request);
   return async (request, response) => {
-    if (/^(?:connect|trace|track)$/i.test(request.getMethod())) return refuse(response, 501);
+    const exchange = exchangeOf(response);
+    if (/^(?:connect|trace|track)$/i.test(request.getMethod())) {
+      return refuse(exchange, 501, "applications of the fetch style have no such method");
+    }
     let webRequest: Request;
     try {
-      webRequest = exchangeOf(response).webRequest = toRequest(request, response);
+      webRequest = exchange.webRequest = toRequest(request, exchange);
     } catch {
-      return refuse(response, 400); // a Host that is none of a URL
+      return refuse(exchange, 400, "the Host field is none of a URL");
     }
-    await sendResponse(await answer(webRequest), response);
+    await sendResponse(await answer(webRequest), exchange);
   };
 }
 
-function refuse(response: WaitingResponse, status: number): void {
-  response.status(status);
-  response.end();
+function refuse({ connection, context, head, writer }: Exchange, status: number, reason: string): void {
+  context.onRefused(connection, "request", { status, reason }, head);
+  writer.status(status);
+  writer.end();
 }
 
-/** So much of a body may be there before it is looked whether the next part is the last one. */
+/** The number of bytes of a body that may be collected before it is sent as a stream. The last part read may exceed it. */
 const LOOK_AHEAD = 64 * 1024;
 
-/** The last `Host` that was seen, and the origin that it stands for: a client sends the same one all the time. */
+/** The last `Host` with its origin: a client usually sends the same one again. */
 const lastOrigin = { scheme: "", host: "", origin: "" };
 
 function originOf(scheme: string, host: string): string {
@@ -78,34 +86,39 @@ function originOf(scheme: string, host: string): string {
   return lastOrigin.origin;
 }
 
-/** RFC 9112 section 3.3: a target in absolute-form is the URL, whatever Host says. */
-function urlOf(request: HttpRequest, response: WaitingResponse): string {
-  const { target, header } = exchangeOf(response).head;
+/** Returns the URL of a request. A target in absolute-form is the URL, regardless of Host (RFC 9112 section 3.3). */
+function urlOf({ head: { target, header }, scheme }: Exchange): string {
   if (!target.startsWith("/") && target !== "*") return target;
-  const origin = originOf(exchangeOf(response).scheme, header["host"] || "localhost");
-  return origin + (target === "*" ? "/*" : request.pathAndQuery);
+  const origin = originOf(scheme, header["host"] || "localhost");
+  return origin + (target === "*" ? "/*" : pathAndQuery(target));
 }
 
-function toRequest(request: HttpRequest, response: WaitingResponse): Request {
+function toRequest(request: HttpRequest, exchange: Exchange): Request {
   const method = request.getMethod();
-  // Given to the constructor, because copies of the request (`clone()`, `new Request(request)`) know of no other.
+  // Passed to the constructor, because copies of the request (`clone()`, `new Request(request)`) ignore signals set later.
   const init: RequestInit & { duplex?: "half" } = { method, headers: request.header, signal: request.signal };
   if (method !== "GET" && method !== "HEAD") {
     if (!request.isCompleted()) {
       init.body = request.body;
       init.duplex = "half";
-    } else if (request.rawContent().length > 0 || request.hasUpload) {
-      init.body = request.hasUpload ? request.body : request.rawContent() as Uint8Array<ArrayBuffer>;
-      if (request.hasUpload) init.duplex = "half";
+    } else if (exchange.upload !== undefined) {
+      init.body = request.body;
+      init.duplex = "half";
+    } else if (request.rawContent().length > 0) {
+      init.body = request.rawContent() as Uint8Array<ArrayBuffer>;
     }
   }
-  return new Request(urlOf(request, response), init);
+  return new Request(urlOf(exchange), init);
 }
 
-async function sendResponse(answer: Response, response: WaitingResponse): Promise<void> {
+async function sendResponse(answer: Response, exchange: Exchange): Promise<void> {
+  if (typeof answer?.headers !== "object") {
+    throw new TypeError(`Cannot send the response: the application has to return a Response, not ${describe(answer)}`);
+  }
+  const { isHead, writer } = exchange;
   const { status, statusText, headers } = answer;
-  if (!response.isWritable()) return await answer.body?.cancel(clientGone());
-  response.status(status, /^[\x20-\x7e]+$/.test(statusText) ? statusText : undefined);
+  if (!writer.isWritable) return await answer.body?.cancel(clientGone());
+  writer.status(status, /^[\x20-\x7e]+$/.test(statusText) ? statusText : undefined);
   let length: string | undefined;
   let cookies: string[] | undefined;
   let hasType = false;
@@ -113,29 +126,28 @@ async function sendResponse(answer: Response, response: WaitingResponse): Promis
     if (name === "set-cookie") (cookies ??= []).push(value);
     else if (name === "content-length") length = value;
     else if (!HOP_BY_HOP.has(name)) {
-      response.header(name, value);
+      writer.header(name, value);
       hasType ||= name === "content-type";
     }
   }
-  if (cookies !== undefined) response.header("Set-Cookie", cookies);
-  if (!hasType) response.header("Content-Type", ""); // none, instead of the built-in one
-  const { isHead } = exchangeOf(response);
-  if (isHead && length !== undefined) response.header("Content-Length", length);
-  if (answer.body === null) return void response.end();
-  await sendBody(answer.body, response, length === undefined ? -1 : Number(length));
+  if (cookies !== undefined) writer.header("Set-Cookie", cookies);
+  if (!hasType) writer.header("Content-Type", ""); // none, instead of the default
+  if (isHead && length !== undefined) writer.header("Content-Length", length);
+  if (answer.body === null) return void writer.end();
+  await sendBody(answer.body, exchange, length === undefined ? -1 : Number(length));
 }
 
-/** Sends a body, and cancels it as soon as nobody waits for it any more. */
-async function sendBody(body: ReadableStream<Uint8Array>, response: WaitingResponse, length: number): Promise<void> {
-  // The reader keeps its lock: nobody else reads this body, and to give it back takes longer than a short body does.
+/** Sends a body, and cancels it as soon as the client disconnects. */
+async function sendBody(body: ReadableStream<Uint8Array>, exchange: Exchange, length: number): Promise<void> {
+  // The reader keeps its lock: nothing else reads this body, and releasing the lock takes longer than a short body.
   const reader = body.getReader();
   let cancelled: Promise<void> | undefined;
-  const forget = exchangeOf(response).onGone((reason) => cancelled = reader.cancel(reason));
+  const forget = exchange.onGone((reason) => cancelled = reader.cancel(reason));
   try {
-    await copyBody(reader, response, length);
+    await copyBody(reader, exchange, length);
   } catch (error) {
     cancelled ??= reader.cancel(error);
-    await cancelled.catch(() => {}); // it has failed before
+    await cancelled.catch(() => {}); // it may have failed already
     throw error;
   } finally {
     forget();
@@ -145,71 +157,72 @@ async function sendBody(body: ReadableStream<Uint8Array>, response: WaitingRespo
 
 async function copyBody(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  response: WaitingResponse,
+  exchange: Exchange,
   length: number,
 ): Promise<void> {
-  const exchange = exchangeOf(response);
+  const { writer } = exchange;
   const first = await readOwn(reader);
   if (exchange.isOver) return;
-  if (first.done) return endBody(response, length, []);
+  if (first.done) return endBody(exchange, length, []);
   const parts = [first.value];
   let size = first.value.length;
   let reading = readOwn(reader);
-  // A body that is whole goes out whole, with its length. Whether it is shows in this turn of the event loop: a stream may wait,
-  // and Bun gives a whole one in two parts.
+  // A complete body is sent as a whole, with its length. Whether it is complete shows within this turn of the event loop: a
+  // stream may take longer, and Bun delivers a complete body in two parts.
   for (let before = 0; before <= LOOK_AHEAD;) {
     const next = await inThisTurn(reading);
     if (exchange.isOver) return;
     if (next === undefined) break;
-    if (next.done) return endBody(response, length, parts);
+    if (next.done) return endBody(exchange, length, parts);
     parts.push(next.value);
     before = size;
     size += next.value.length;
     reading = readOwn(reader);
   }
   if (exchange.isHead) {
-    response.end();
+    writer.end();
     return await reader.cancel();
   }
   if (length >= 0 && size > length) throw wrongLength(length);
-  if (length >= 0) response.beginBody(length);
-  for (const part of parts) if (!await sendPart(reader, response, part)) return;
+  if (length >= 0) writer.beginBody(length);
+  for (const part of parts) if (!await sendPart(reader, exchange, part)) return;
   for (let part = await reading; !part.done; part = await reading) {
     if (exchange.isOver) return;
-    if (length >= 0 && part.value.length > response.missing) throw wrongLength(length);
-    reading = readOwn(reader); // while this part is on its way
-    reading.catch(() => {}); // it is looked at when its turn comes
-    if (!await sendPart(reader, response, part.value)) return;
+    if (length >= 0 && part.value.length > writer.missing) throw wrongLength(length);
+    reading = readOwn(reader); // while this part is being sent
+    reading.catch(() => {}); // handled when it is awaited
+    if (!await sendPart(reader, exchange, part.value)) return;
   }
-  if (length >= 0 && response.missing > 0) throw wrongLength(length);
-  response.end();
+  if (length >= 0 && writer.missing > 0) throw wrongLength(length);
+  writer.end();
 }
 
-/** Reads a part. It is copied, since whoever made it may change or transfer it before it has been sent. */
+/** Reads a part and copies it, because its producer may change or transfer it before it has been sent. */
 async function readOwn(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<ReadableStreamReadResult<Uint8Array>> {
   const result = await reader.read();
   if (result.done || !(result.value instanceof Uint8Array)) return result;
-  return { done: false, value: sliceBytes(result.value, 0, result.value.length) };
+  return { done: false, value: sliceBytes(notTransferred(result.value, "send"), 0, result.value.length) };
 }
 
-/** Sends a part of a stream, and waits until the client has taken it. Returns `false` when nothing more is to be sent. */
+/** Sends a part of a stream, and waits until the client has taken it. Returns `false` if nothing more is to be sent. */
 async function sendPart(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  response: WaitingResponse,
+  exchange: Exchange,
   part: Uint8Array,
 ): Promise<boolean> {
-  if (response.writePart(part, "ours")) return await response.drained();
-  response.end(); // the body had to be collected, and is too large for that
+  const { writer } = exchange;
+  if (writer.writePart(part, "ours")) return await exchange.drained();
+  writer.end(); // the body had to be collected, and is too large for that
   await reader.cancel();
   return false;
 }
 
-/** Ends a response whose body is there as a whole. */
-function endBody(response: WaitingResponse, length: number, parts: readonly Uint8Array[]): void {
+/** Ends a response with a complete body. */
+function endBody(exchange: Exchange, length: number, parts: readonly Uint8Array[]): void {
   const bytes = parts.length === 1 ? parts[0] : joinBytes(parts);
-  // A program may tell HEAD the length without making the body.
-  if (length >= 0 && bytes.length !== length && !exchangeOf(response).isHead) throw wrongLength(length);
-  response.endWith(bytes);
+  // A response to HEAD may have a length without a body.
+  if (length >= 0 && bytes.length !== length && !exchange.isHead) throw wrongLength(length);
+  exchange.writer.endWith(bytes);
 }
 
 function wrongLength(length: number): TypeError {
@@ -220,7 +233,7 @@ function clientGone(): DOMException {
   return new DOMException("The client has gone", "AbortError");
 }
 
-/** What a promise comes to by the end of this turn of the event loop; `undefined` if nothing, or if it is rejected. */
+/** Returns the result of a promise if it resolves by the end of this turn of the event loop, otherwise `undefined`. */
 async function inThisTurn<Value>(promise: Promise<Value>): Promise<Value | undefined> {
   let value: Value | undefined;
   const settled = promise.then((it) => value = it, () => undefined);
@@ -228,7 +241,7 @@ async function inThisTurn<Value>(promise: Promise<Value>): Promise<Value | undef
   return value ?? await Promise.race([settled, endOfTurn()]);
 }
 
-/** A body that is whole is read in so many rounds of microtasks as a rule: then nothing has to be asked of a timer. */
+/** The number of microtask rounds to wait before a timer is used: usually enough to read a complete body. */
 const SHORT_WAIT = 8;
 
 let turn: Promise<undefined> | undefined;

@@ -1,55 +1,66 @@
 /**
- * `HttpRequest`, Swoole's picture of a request.
+ * `HttpRequest`: Swoole's request object.
  *
  * @module
  */
 
+import { bodyDecoder } from "../../text.ts";
+import type { ConnectionData } from "../../transport/connection_end.ts";
 import { type FormFields, mediaType } from "../../http/form.ts";
-import type { HttpFailure, RequestHead } from "../../http/head.ts";
-import { BaseRequest, type RequestOptions, type RequestSource } from "../../http/request.ts";
-import type { RequestLimits } from "../../http/request_parser.ts";
+import { BaseRequest, type RequestOptions, type RequestSource } from "../../http/base_request.ts";
+import { ParsedRequest } from "../../http/request_parser.ts";
 import { type FormOptions, FormReader } from "./form_reader.ts";
 import type { RequestBody } from "./request_body.ts";
 
-const decoder = new TextDecoder();
-
-/** What `HttpRequest.create()` takes, under Swoole's names. */
+/** The options of `HttpRequest.create()`, under Swoole's names. */
 export interface ParseOptions {
-  /** Whether forms are read into `post`. `true`. */
+  /** Whether forms are parsed into `post`. Default: `true`. */
   parse_post?: boolean;
-  /** Another name of `parse_post`. */
+  /** An alias of `parse_post`. */
   parse_body?: boolean;
-  /** Whether `multipart/form-data` is read into `post` and `files`, which are in memory. `true`. */
+  /** Whether `multipart/form-data` is parsed into `post` and `files`, in memory. Default: `true`. */
   parse_files?: boolean;
-  /** Whether cookies are read into `cookie`. `true`. */
+  /** Whether cookies are parsed into `cookie`. Default: `true`. */
   parse_cookie?: boolean;
-  /** The most octets of the body. 2 MiB. */
+  /** The maximum size of the body, in bytes. Default: 2 MiB. */
   package_max_length?: number;
-  /** The most octets of the head. 64 KiB. */
+  /** The maximum size of the head, in bytes. Default: 64 KiB. */
   http_max_header_size?: number;
-  /** The most header fields. 128. */
+  /** The maximum number of header fields. Default: 128. */
   http_max_headers?: number;
-  /** The most parameters of a query, and of a form. 1000. */
+  /** The maximum number of parameters of a query, and of a form. Default: 1000. */
   http_max_parameters?: number;
+  /** The maximum number of files in a form. Default: 20. */
+  http_max_uploaded_files?: number;
 }
 
-/** How requests of a server are read. @internal */
+/** How the requests of a server are parsed. */
 export interface HttpRequestOptions extends RequestOptions {
-  /** The most octets of a body that is read whole. */
+  /** The maximum size of a body that is read as a whole, in bytes. */
   readonly maxBodySize: number;
-  /** How forms with files are read by `parse()`, if they are. */
+  /** How `parse()` reads forms with files; `undefined` if it does not. */
   readonly forms?: FormOptions | undefined;
 }
 
-/** Reads the form of a request into its `post` and `files`; tells why it is refused, if it is. */
-export let readForm: (request: HttpRequest, form: FormReader) => Promise<HttpFailure | undefined>;
+/** What a request is read from. */
+export interface HttpRequestSource extends RequestSource {
+  body: Uint8Array;
+  /** The body, if it is read while it arrives. */
+  readonly upload?: RequestBody | undefined;
+  /** The form with files, once it was read. */
+  form?: FormReader | undefined;
+  /** A signal that aborts when the client no longer waits for the response. */
+  readonly signal?: AbortSignal;
+  /** The program's data for the WebSocket that a handshake opens. */
+  readonly data?: ConnectionData | undefined;
+}
 
 /**
- * A request (Swoole page "Http\Request"). The handler of `open` gets the one that opened the WebSocket.
+ * A request (Swoole page "Http\Request"). The handler of `open` receives the request that opened the WebSocket.
  *
- * What the body holds can be read in two ways. `getContent()`, `rawContent()` and `post` have it at once, because the handler is
- * called when all of it is there. `body`, `bytes()`, `text()`, `json()` and `formData()` are those of the web's `Request`; with
- * the setting `http_stream_body` the handler is called as soon as the head is there, and they wait for the rest.
+ * The body can be read in two ways. `getContent()`, `rawContent()` and `post` return at once, because the handler is called when
+ * the whole body has arrived. `body`, `bytes()`, `text()`, `json()` and `formData()` are those of the web's `Request`; with the
+ * setting `http_stream_body` the handler is called as soon as the head has arrived, and they wait for the rest.
  *
  * @example
  * ```ts
@@ -57,6 +68,7 @@ export let readForm: (request: HttpRequest, form: FormReader) => Promise<HttpFai
  *
  * const server = new HttpServer("127.0.0.1", 0);
  * server.on("request", (request, response) => {
+ *   response.header("Content-Type", "text/plain"); // in HTML what a client sends would have to be escaped
  *   response.end(`${request.getMethod()} ${request.server.path_info} for ${request.get.name ?? "nobody"}`);
  * });
  * await server.start();
@@ -79,48 +91,43 @@ export let readForm: (request: HttpRequest, form: FormReader) => Promise<HttpFai
  * ```
  */
 export class HttpRequest extends BaseRequest {
-  static {
-    readForm = (request, form) => request.#readForm(form);
-  }
-
+  readonly #source: HttpRequestSource;
   readonly #options: HttpRequestOptions;
-  readonly #upload: RequestBody | undefined;
-  #form: FormReader | undefined = undefined;
   #files: FormFields | undefined = undefined;
   #collecting: Promise<Uint8Array> | undefined = undefined;
   #body: ReadableStream<Uint8Array> | undefined = undefined;
-  #signal: AbortSignal | undefined = undefined; // of one that no server made
+  #signal: AbortSignal | undefined = undefined; // if no server created the request
+  #data: ConnectionData | undefined = undefined;
 
-  /** Made by the server. */
-  constructor(
-    head: RequestHead | undefined,
-    body: Uint8Array | RequestBody | undefined,
-    options: HttpRequestOptions,
-    source?: RequestSource,
-    limits?: RequestLimits,
-  ) {
-    super(head, body instanceof Uint8Array ? body : undefined, options, source, limits);
+  /** Created by the server. */
+  constructor(source: HttpRequestSource, options: HttpRequestOptions) {
+    super(source, options);
+    this.#source = source;
     this.#options = options;
-    this.#upload = body instanceof Uint8Array ? undefined : body;
   }
 
   /**
-   * The files of a `multipart/form-data` body by the names of their fields, as `UploadedFile`; names with brackets make lists and
-   * objects, as in `post`. Filled with `http_parse_files` only.
+   * The files of a `multipart/form-data` body by field name, as `UploadedFile`. Names with brackets become lists and objects, as
+   * in `post`. Requires `http_parse_files`.
    */
   get files(): FormFields {
-    return this.#files ??= this.#form?.files.result ?? Object.create(null) as FormFields;
+    return this.#files ??= this.#source.form?.files.result ?? this.#noFiles();
   }
 
-  /** The paths of the temporary files that `files` are in. */
+  #noFiles(): FormFields {
+    if (mediaType(this.header["content-type"]) === "multipart/form-data") this.#options.onUnreadForm?.();
+    return Object.create(null);
+  }
+
+  /** The paths of the temporary files that contain `files`. */
   get tmpfiles(): readonly string[] {
-    return this.#form?.paths ?? [];
+    return this.#source.form?.paths ?? [];
   }
 
   /**
-   * Makes a request of no connection, to be fed with `parse()`.
+   * Creates a request without a connection, to be filled with `parse()`.
    *
-   * @param options How it is read.
+   * @param options How it is parsed.
    * @example
    * ```ts
    * import { HttpRequest } from "@sluice/server";
@@ -141,7 +148,9 @@ export class HttpRequest extends BaseRequest {
       maxHeaders: options.http_max_headers ?? 128,
       maxBodySize: maxSize,
     };
-    const forms = { ...limits, folder: "", streamed: false, maxSize, maxFileSize: maxSize, maxTextSize: maxSize, maxParameters };
+    const maxFiles = options.http_max_uploaded_files ?? 20;
+    const sizes = { maxSize, maxFileSize: maxSize, maxTextSize: maxSize };
+    const forms = { ...limits, ...sizes, folder: "", streamed: false, maxParameters, maxFiles };
     const how = {
       parsePost: options.parse_post ?? options.parse_body ?? true,
       parseCookie: options.parse_cookie ?? true,
@@ -149,15 +158,15 @@ export class HttpRequest extends BaseRequest {
       maxParameters,
       maxBodySize: maxSize,
     };
-    return new HttpRequest(undefined, undefined, how, undefined, limits);
+    return new HttpRequest(new ParsedRequest(limits), how);
   }
 
   /**
-   * Reads a request from octets, in as many pieces as they come; for one that was made with `create()`.
+   * Parses a request from bytes, in any number of pieces. Only for requests made with `create()`.
    *
-   * @param data The next octets; text counts one octet for each character.
-   * @returns How many of them belong to the request: all, until it is complete. `false` when they are no request, or when this
-   * one was made by a server.
+   * @param data The next bytes; in text, each character counts as one byte.
+   * @returns The number of bytes that belong to the request: all of them, until it is complete. `false` if they are not a
+   * request, or if this request was created by a server.
    */
   override parse(data: Uint8Array | string): number | false {
     const used = super.parse(data);
@@ -166,19 +175,16 @@ export class HttpRequest extends BaseRequest {
     if (!used || forms === undefined || !this.isCompleted() || mediaType(contentType) !== "multipart/form-data") return used;
     const form = new FormReader(forms);
     if (form.readWhole(contentType, this.rawContent()) !== undefined) return false;
-    this.#takeForm(form);
+    const source = this.#source;
+    source.form = form;
+    this.#files = undefined;
+    if (this.#options.parsePost) source.fields = form.fields.result;
     return used;
   }
 
-  #takeForm(form: FormReader): void {
-    this.#form = form;
-    this.#files = undefined;
-    if (this.#options.parsePost) this.setPost(form.fields.result);
-  }
-
   /**
-   * Aborts when nobody waits for the response any more: the client has gone, or `http_handler_timeout` is up. It stays as it is
-   * behind a complete response; behind the handshake of a WebSocket it aborts when the WebSocket ends.
+   * A signal that aborts when the response is no longer wanted: the client disconnected, or `http_handler_timeout` has passed. It
+   * does not abort after a complete response. The signal of a WebSocket handshake aborts when the WebSocket ends.
    *
    * @example
    * ```ts
@@ -196,17 +202,30 @@ export class HttpRequest extends BaseRequest {
    * ```
    */
   get signal(): AbortSignal {
-    return this.exchangeSignal ?? (this.#signal ??= new AbortController().signal);
+    return this.#source.signal ?? (this.#signal ??= new AbortController().signal);
   }
 
-  /** Whether head and body are there. */
-  override isCompleted(): boolean {
-    return super.isCompleted() && (this.#upload === undefined || this.#upload.isComplete);
+  /**
+   * An object for data of the program about this request, initially empty. The object of a handshake belongs to the WebSocket,
+   * see `data()` of the server. Every other request has its own, because a proxy may send requests of many clients on one
+   * connection.
+   *
+   * @example
+   * ```ts
+   * import { WebSocketServer } from "@sluice/server";
+   *
+   * const server = new WebSocketServer("127.0.0.1", 0);
+   * server.on("beforeHandshakeResponse", (request) => void (request.data.user = request.get.user));
+   * server.on("message", (server, frame) => server.push(frame.fd, `Hello ${server.data(frame.fd)?.user}`));
+   * ```
+   */
+  get data(): ConnectionData {
+    return this.#data ??= this.#source.data ?? {};
   }
 
-  /** The body as a stream. With `http_stream_body` the client can send as fast as it is read, and no faster. */
+  /** The body as a stream. With `http_stream_body`, the client can send no faster than the stream is read. */
   get body(): ReadableStream<Uint8Array> {
-    if (this.#upload !== undefined) return this.#upload.stream;
+    if (this.#source.upload !== undefined) return this.#source.upload.stream;
     return this.#body ??= new ReadableStream<Uint8Array>({
       start: (controller) => {
         if (this.rawContent().length > 0) controller.enqueue(this.rawContent());
@@ -216,56 +235,42 @@ export class HttpRequest extends BaseRequest {
   }
 
   /**
-   * The octets of the body.
+   * Returns the bytes of the body.
    *
-   * @throws {RangeError} With `http_stream_body`, if there are more than `package_max_length`; the client has got 413 then.
-   * @throws {Error} If the client has gone meanwhile.
+   * @throws {RangeError} With `http_stream_body`, if the body is larger than `package_max_length`; the client has then received a
+   * 413.
+   * @throws {Error} If the client disconnected before the whole body arrived.
    */
   bytes(): Promise<Uint8Array> {
-    if (this.#upload === undefined) return Promise.resolve(this.rawContent());
-    return this.#collecting ??= this.#upload.collect(this.#options.maxBodySize).then((body) => {
-      this.setBody(body);
+    if (this.#source.upload === undefined) return Promise.resolve(this.rawContent());
+    return this.#collecting ??= this.#source.upload.collect(this.#options.maxBodySize).then((body) => {
+      this.#source.body = body;
+      this.#source.fields = undefined;
       return body;
     });
   }
 
-  /** The body as text; throws as `bytes()`. */
+  /** Returns the body as text; throws like `bytes()`. */
   async text(): Promise<string> {
-    return decoder.decode(await this.bytes());
+    return bodyDecoder.decode(await this.bytes());
   }
 
-  /** The body as JSON; throws as `bytes()`, and a `SyntaxError` if it is none. */
+  /** Returns the body as JSON; throws like `bytes()`, and a `SyntaxError` if it is not JSON. */
   async json(): Promise<unknown> {
     return JSON.parse(await this.text());
   }
 
-  /** The body as a form, `multipart/form-data` or urlencoded; throws as `bytes()`, and a `TypeError` if it is none. */
+  /**
+   * Returns the body as a form, `multipart/form-data` or urlencoded; throws like `bytes()`, and a `TypeError` if it is not a
+   * form.
+   */
   async formData(): Promise<FormData> {
-    if (this.#form !== undefined) {
+    if (this.#source.form !== undefined) {
       const data = new FormData();
-      for (const [name, value] of this.#form.entries) data.append(name, value);
+      for (const [name, value] of this.#source.form.entries) data.append(name, value);
       return data;
     }
     const headers = { "content-type": this.header["content-type"] ?? "" };
     return await new Response(await this.bytes() as Uint8Array<ArrayBuffer>, { headers }).formData();
-  }
-
-  /** Whether the body is read as it arrives. @internal */
-  get hasUpload(): boolean {
-    return this.#upload !== undefined;
-  }
-
-  async #readForm(form: FormReader): Promise<HttpFailure | undefined> {
-    let body: Uint8Array | undefined = this.rawContent();
-    const whole = () => {
-      const all = body;
-      body = undefined;
-      return Promise.resolve(all);
-    };
-    const upload = this.#upload;
-    const failure = await form.read(this.header["content-type"], upload === undefined ? whole : () => upload.take());
-    if (failure !== undefined) return failure;
-    this.#takeForm(form);
-    return undefined;
   }
 }

@@ -1,37 +1,32 @@
 /**
- * `HttpResponse`, Swoole's picture of an answer.
+ * `HttpResponse`: Swoole's response object.
  *
  * @module
  */
 
-import { BaseResponse } from "../../http/response.ts";
-import type { Exchange } from "./exchange.ts";
-import type { HttpSession } from "./http_session.ts";
+import { BaseResponse, writerOf } from "../../http/base_response.ts";
 import { sendFile } from "../files/send_file.ts";
-import { coreOf, type Server } from "../server.ts";
+import { coreOf, type ServerConnections } from "../server_connections.ts";
+import type { Exchange } from "./exchange.ts";
+import { HttpSession } from "./http_session.ts";
 
-/** The exchange that a response belongs to. */
-export let exchangeOf: (response: WaitingResponse) => Exchange;
+/** Returns the exchange that a response belongs to. */
+export function exchangeOf(response: WaitingResponse): Exchange {
+  return writerOf(response).target as Exchange;
+}
 
-/** What the responses of both styles have in common. */
+/** The common part of the responses of both styles. */
 export class WaitingResponse extends BaseResponse {
-  readonly #exchange: Exchange;
-
-  static {
-    exchangeOf = (response) => response.#exchange;
-  }
-
-  /** Made by the server. */
+  /** Created by the server. */
   constructor(exchange: Exchange) {
-    super(exchange.connection.fd, exchange);
-    this.#exchange = exchange;
+    super(exchange.fd, exchange.writer);
   }
 
   /**
-   * Waits until everything that was written has been taken by the client's side, as far as this machine can tell.
+   * Waits until the client's side has taken everything that was written, as far as this machine can know.
    *
-   * @returns `false` when the client is gone.
-   * @example A long answer, as fast as the client reads it
+   * @returns `false` if the client disconnected.
+   * @example A long response, as fast as the client reads it
    * ```ts
    * import { HttpServer } from "@sluice/server";
    *
@@ -47,36 +42,26 @@ export class WaitingResponse extends BaseResponse {
    * ```
    */
   drained(): Promise<boolean> {
-    return this.#exchange.drained();
+    return exchangeOf(this).drained();
   }
 
   /**
-   * Answers with a file, which is read while it is sent, piece by piece. The headers are those set before, with a Content-Type
-   * that goes with the name unless there is one. Nothing else may be done with the answer afterwards; a handler need not wait.
+   * Sends a file as the response, read piece by piece while it is sent. The headers are those set before; a missing Content-Type
+   * is derived from the file name. Do not use the response until this resolves. A handler does not have to wait for that.
    *
-   * @param path The path of the file. Whatever it names is sent: it must not come from the client.
-   * @param offset The first octet.
-   * @param length How many octets; 0 for all that follow.
-   * @returns `false` when there is no such file, or no such part of it (nothing has been answered then, and the program may answer
-   * otherwise), or when the answer had begun, or the client has gone.
+   * @param path The path of the file. Any file is sent, so the path must not come from the client.
+   * @param offset The offset of the first byte.
+   * @param length The number of bytes; 0 for all remaining ones.
+   * @returns `false` if the file or the range in it does not exist (nothing was sent, and the program may respond in another
+   * way), if the response had already begun, or if the client disconnected.
    */
   sendfile(path: string, offset = 0, length = 0): Promise<boolean> {
-    return sendFile(this, path, offset, length);
-  }
-
-  /** Runs a part of what makes the answer instead of the program, see `occupy()`. @internal */
-  asMaker(work: () => void): void {
-    this.release();
-    try {
-      this.#exchange.connection.gather(work);
-    } finally {
-      this.occupy();
-    }
+    return sendFile(exchangeOf(this), path, offset, length);
   }
 }
 
 /**
- * An answer (Swoole page "Http\Response"). Headers go out with the first `write()` or with `end()`.
+ * A response (Swoole page "Http\Response"). The headers are sent with the first `write()` or with `end()`.
  *
  * @example
  * ```ts
@@ -96,12 +81,12 @@ export class WaitingResponse extends BaseResponse {
  */
 export class HttpResponse extends WaitingResponse {
   /**
-   * Finds an answer that a handler has left open with `detach()`.
+   * Finds a response that a handler has left open with `detach()`.
    *
    * @param server The server.
    * @param fd The connection.
-   * @returns The answer, with what was set before; `false` when there is none.
-   * @example Answer later, from somewhere else
+   * @returns The response, with its status and headers as set before; `false` if there is no such response.
+   * @example Respond later, from somewhere else
    * ```ts
    * import { HttpResponse, HttpServer } from "@sluice/server";
    *
@@ -119,21 +104,26 @@ export class HttpResponse extends WaitingResponse {
    * server.shutdown();
    * ```
    */
-  static create(server: Server, fd: number): HttpResponse | false {
-    const protocol = coreOf(server).connection(fd)?.protocol as Partial<HttpSession> | undefined;
-    const response = protocol?.detached;
+  static create(server: ServerConnections, fd: number): HttpResponse | false {
+    if (typeof server !== "object" || server === null) {
+      throw new TypeError(
+        "Cannot find the response: HttpResponse.create(server, fd) needs the server, which Swoole knows by itself",
+      );
+    }
+    const protocol = coreOf(server).context.connection(fd)?.protocol;
+    const response = protocol instanceof HttpSession ? protocol.detached : undefined;
     return response instanceof HttpResponse ? response : false;
   }
 
   /**
-   * Sends a part of the body; the parts travel chunked (RFC 9112 section 7.1). It does not wait: see `drained()`.
+   * Sends a part of the body, in chunked encoding (RFC 9112 section 7.1). It does not wait: see `drained()`.
    *
-   * @param data Text or bytes, which are the program's again when this returns.
-   * @returns `false` when the response has ended or the client is gone; or when more than `socket_buffer_size` would wait to be sent
-   * (the server's last-error code is 1009 then). A response that lacks this part is broken: nothing more is taken, and `end()` drops
-   * the connection instead of completing it, so that the client sees that it was cut off.
+   * @param data Text, a number, or bytes, which may be changed as soon as this returns.
+   * @returns `false` if the response has ended, the client disconnected, or the send queue would exceed `socket_buffer_size`
+   * (last-error code 1009). A response that lacks a part is broken: it accepts nothing more, and `end()` aborts the connection,
+   * so that the client can detect the truncation.
    */
-  write(data: string | Uint8Array): boolean {
-    return this.writePart(data);
+  write(data: string | number | Uint8Array): boolean {
+    return writerOf(this).writePart(data, "limited");
   }
 }

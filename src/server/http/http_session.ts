@@ -1,64 +1,57 @@
 /**
- * HTTP on one connection: requests in, responses out, in order (RFC 9112 section 9.3).
+ * HTTP on one connection: requests in, responses out in the same order (RFC 9112 section 9.3), and the time limits of both.
  *
  * @module
  */
 
-import { writeLatin1 } from "../../bytes.ts";
-import type { Connection, Protocol } from "../../connection.ts";
-import { deadlineIn } from "../../delay.ts";
-import type { HttpFailure, RequestHead } from "../../http/head.ts";
-import { expectsContinue, isMultipart, RequestParser } from "../../http/request_parser.ts";
-import { nextTurn } from "../../runtime.ts";
-import type { Compression } from "../../websocket/deflate/compression.ts";
-import { isUpgrade } from "../../websocket/handshake.ts";
-import { Exchange } from "./exchange.ts";
-import { FormReader } from "./form_reader.ts";
-import type { HttpHost } from "./http_host.ts";
-import { readForm } from "./http_request.ts";
-import type { HttpState } from "./http_state.ts";
-import { WaitingResponse } from "./http_response.ts";
-import { ReadAhead } from "./read_ahead.ts";
-import { refusal, refuse } from "./refusal.ts";
+import { writeLatin1 } from "../../transport/bytes.ts";
+import type { Connection, Protocol } from "../../transport/connection.ts";
+import { type ConnectionEnd, type EndCause, timedOut } from "../../transport/connection_end.ts";
+import { deadlineIn } from "../../transport/deadlines.ts";
+import type { BaseResponse } from "../../http/base_response.ts";
+import type { RequestHead } from "../../http/request_head.ts";
+import { expectsContinue, isMultipart, isUpgrade, RequestParser } from "../../http/request_parser.ts";
+import { nextTurn } from "../../transport/current_runtime.ts";
+import { Exchange, type ExchangeSession, type HttpRefusal } from "./exchange.ts";
+import { completeBehind, completeUnfinished, expire, handleRequest } from "./handling.ts";
+import type { HttpContext } from "./http_context.ts";
+import { type HttpState, ReadAhead, ReadDeadline } from "./session_state.ts";
+import { quoted } from "../log.ts";
+import { refusal, refuse, RETRY_LATER, SHORT_OF_MEMORY } from "./error_response.ts";
 
-/** So many requests of one connection are begun before other connections have their turn. */
+/** The number of requests that one connection handles per turn. */
 const REQUESTS_PER_TURN = 256;
 
+const STOPPING: EndCause = { reason: "the server stops" };
+
 /** The HTTP protocol of one connection. */
-export class HttpSession implements Protocol {
+export class HttpSession implements Protocol, ExchangeSession {
   /** The connection. */
   readonly connection: Connection;
-  /** What it shares with the other connections of its server. */
-  readonly host: HttpHost;
-  /** The compression that a handshake has agreed on. */
-  compression: Compression | undefined = undefined;
-  /** Swoole's `websocket_status` of a connection that is no WebSocket (yet): 0, 1 or 2; 5 after a refusal. */
+  /** What it shares with the other HTTP connections of the port. */
+  readonly context: HttpContext;
   status = 0;
 
   readonly #parser: RequestParser;
   #state: HttpState = "idle";
   #exchange: Exchange | undefined = undefined; // in the states uploading, handling and handshake
   #ahead: ReadAhead | undefined = undefined;
-  #readBy: number; // when the client's next bytes are due; 0 for never
-  #remaining = 0; // of that time, while we do not read
+  readonly #readBy: ReadDeadline = new ReadDeadline();
   #lastHeard: number; // when bytes last arrived
-  #isReading = false; // inside of `receive()`
-  #isTurnOver = false; // many requests came at once, and others have their turn
+  #isReading = false; // whether `#read()` is running
+  #isTurnOver = false; // many requests arrived at once, and others have their turn
   #isPaused = false;
-  #isClosing = false; // behind the response that is pending
+  #isClosing = false; // after the pending response
+  #cause: EndCause | undefined = undefined; // of closing
   #peerEnded = false; // with `http_allow_half_open`
 
-  constructor(connection: Connection, host: HttpHost) {
+  constructor(connection: Connection, context: HttpContext) {
     this.connection = connection;
-    this.host = host;
-    this.#parser = new RequestParser(host.requestLimits);
-    this.#lastHeard = host.now;
-    this.#readBy = connection.deadline = deadlineIn(host.headerTimeout, host.now);
-  }
-
-  /** What the connection is doing. */
-  get state(): HttpState {
-    return this.#state;
+    this.context = context;
+    this.#parser = new RequestParser(context.requestLimits);
+    this.#lastHeard = context.now;
+    this.#readBy.begin(context.headerTimeout, context.now);
+    connection.deadline = this.#readBy.at;
   }
 
   /** Whether a response is pending. */
@@ -66,44 +59,58 @@ export class HttpSession implements Protocol {
     return this.#exchange !== undefined;
   }
 
-  /** Whether the connection ends behind the response that is pending. */
   get isClosing(): boolean {
     return this.#isClosing;
   }
 
-  /** The response that is pending, if the program has detached it. */
-  get detached(): WaitingResponse | undefined {
-    return this.#exchange?.response.isDetached ? this.#exchange.response : undefined;
+  closeBehind(cause: EndCause): void {
+    this.#isClosing = true;
+    this.#cause = cause;
+  }
+
+  get isPlainHttp(): boolean {
+    return this.status === 0;
+  }
+
+  /** The pending response, if the program has detached it. */
+  get detached(): BaseResponse | undefined {
+    return this.#exchange?.writer.isDetached ? this.#exchange.response : undefined;
   }
 
   // ---- Protocol: reading --------------------------------------------------------------------------------------------
 
   get sendTimeout(): number {
-    return this.host.sendTimeout;
+    return this.context.sendTimeout;
   }
 
   receive(chunk: Uint8Array, at: number): void {
     this.#lastHeard = this.connection.lastReceived;
     if (this.#readsRequests && !this.#ahead?.size) at = this.#read(chunk, at);
-    if (at < chunk.length && (this.#state !== "over" || this.#isSwitched)) (this.#ahead ??= new ReadAhead()).add(chunk, at);
+    if (at < chunk.length && this.#isWanted) (this.#ahead ??= new ReadAhead()).add(chunk, at);
     if (this.#isSwitched) this.#passOn();
     else this.#updateReading();
   }
 
   receiveEnd(): void {
     const isPending = this.#state === "handling" || this.#state === "draining" || this.#isTurnOver;
-    if (this.host.allowsHalfOpen && isPending) this.#peerEnded = true;
-    else this.connection.end(false); // the client has gone: what was written is sent, and nothing else
+    if (this.context.allowsHalfOpen && isPending) this.#peerEnded = true;
+    else this.connection.end(false); // the client disconnected: flush the output, then close
   }
 
-  /** Whether bytes that arrive belong to a request that nothing has to be waited for. */
+  /** Whether arriving bytes can be parsed now: not while a complete request has a pending response, nor when a turn is over. */
   get #readsRequests(): boolean {
     const state = this.#state;
     if (this.#isTurnOver) return false;
     return state === "idle" || state === "head" || state === "body" || state === "uploading";
   }
 
-  /** Reads requests until there is one whose response has to be waited for. Returns the index behind what was read. */
+  /** Whether bytes that cannot be parsed now may be parsed later. */
+  get #isWanted(): boolean {
+    if (this.#state === "over") return this.#isSwitched;
+    return this.#state !== "handling" || !this.#isClosing;
+  }
+
+  /** Parses requests until one has a pending response. Returns the index after the last byte read. */
   #read(chunk: Uint8Array, at: number): number {
     const parser = this.#parser;
     this.#isReading = true;
@@ -125,14 +132,14 @@ export class HttpSession implements Protocol {
         at = this.#onHead(parser.head, chunk, at);
       } else if (this.#state === "idle" && parser.begun) {
         this.#state = "head";
-        this.#waitForBytes(this.host.headerTimeout);
+        this.#waitForBytes(this.context.headerTimeout);
       }
     }
     this.#isReading = false;
     return at;
   }
 
-  /** Many requests came at once: the others have their turn before the next one. */
+  /** Lets other connections have their turn before the next request, because many arrived at once. */
   #endTurn(): void {
     this.#isTurnOver = true;
     nextTurn(() => {
@@ -141,7 +148,7 @@ export class HttpSession implements Protocol {
     });
   }
 
-  /** Reads what was held back, in the state idle. */
+  /** Reads the bytes that were held back, in the state idle. */
   #readOn(): void {
     const { connection } = this;
     const ahead = this.#ahead;
@@ -151,197 +158,157 @@ export class HttpSession implements Protocol {
     this.#updateReading();
   }
 
-  /** Reads from the connection, or has the client wait, whatever is right now. */
+  /** Pauses or resumes the connection, depending on the bytes held. */
   #updateReading(): void {
     const state = this.#state;
     if (state === "over") return;
     const isFull = state === "uploading" ? this.#exchange!.upload!.isPaused : this.#ahead !== undefined && this.#ahead.isFull;
-    if (isFull === this.#isPaused) return;
-    this.#isPaused = isFull;
-    if (isFull) this.connection.pause();
-    else this.connection.resume();
+    if (isFull !== this.#isPaused) {
+      this.#isPaused = isFull;
+      if (isFull) this.connection.pause();
+      else this.connection.resume();
+    }
+    // A client that disconnects is not noticed while reading is paused: limit that time.
+    if (isFull && state === "handling" && this.#readBy.at === 0) this.#waitForBytes(this.context.bodyTimeout);
+  }
+
+  /** Drops the bytes after a pending request, so that reading can resume. The connection closes after its response. */
+  #dropAhead(): void {
+    this.#isClosing = true;
+    this.#ahead = undefined;
+    this.#readBy.clear();
+    this.#updateReading();
   }
 
   #onHead(head: RequestHead, chunk: Uint8Array, at: number): number {
-    const { host } = this;
+    const { context } = this;
     const parser = this.#parser;
-    if (host.takesUpgrades && isUpgrade(head)) {
-      this.#beginHandshake(head);
-    } else if (parser.complete) {
+    if (parser.complete) {
       this.#begin(head, parser.body);
-    } else if (host.streamsBodies || (host.forms?.streamed === true && isMultipart(head))) {
+    } else if ((context.streamsBodies || (context.forms?.streamed === true && isMultipart(head))) && !this.#isHandshake(head)) {
       return this.#beginUpload(head, chunk, at);
     } else {
-      // RFC 9110 section 10.1.1: the client waits for this before it sends the body.
+      // The client waits for this before it sends the body (RFC 9110 section 10.1.1).
       if (at === chunk.length && expectsContinue(head)) this.#sendText("HTTP/1.1 100 Continue\r\n\r\n");
       this.#state = "body";
-      this.#waitForBytes(host.bodyTimeout);
+      this.#waitForBytes(context.bodyTimeout);
     }
     return at;
   }
 
   // ---- exchanges ----------------------------------------------------------------------------------------------------
 
+  #isHandshake(head: RequestHead): boolean {
+    return this.context.application.onUpgrade !== undefined && isUpgrade(head);
+  }
+
+  /** @param body The body; `undefined` if it has yet to arrive. */
+  #makeExchange(head: RequestHead, body: Uint8Array | undefined, isUpgrade: boolean): Exchange {
+    const { context } = this;
+    const exchange = this.#exchange = new Exchange(this, context, head, body, isUpgrade);
+    exchange.response = context.application.makeResponse(exchange);
+    return exchange;
+  }
+
+  /** Begins the exchange of a request that has arrived completely. */
   #begin(head: RequestHead, body: Uint8Array): void {
-    const exchange = this.#exchange = new Exchange(this, head, body, false);
+    if (this.context.isShortOfMemory) return this.#refuse({ status: 503, reason: SHORT_OF_MEMORY });
+    if (this.#isHandshake(head)) return this.#beginHandshake(head, body);
+    const exchange = this.#makeExchange(head, body, false);
     this.#parser.next();
     this.#state = "handling";
-    this.#readBy = 0;
-    this.#start(exchange);
+    this.#readBy.clear();
+    handleRequest(exchange, this.context);
     if (!exchange.isOver) this.#schedule();
   }
 
-  #beginHandshake(head: RequestHead): void {
+  #beginHandshake(head: RequestHead, body: Uint8Array): void {
     this.status = 1;
-    const exchange = this.#exchange = new Exchange(this, head, new Uint8Array(0), true);
+    const exchange = this.#makeExchange(head, body, true);
     this.#state = "handshake";
-    this.#readBy = 0;
-    exchange.deadline = deadlineIn(this.host.handshakeTimeout, this.host.now);
+    this.#readBy.clear();
+    exchange.deadline = deadlineIn(this.context.handshakeTimeout, this.context.now);
     this.#schedule();
-    if (head.bodyLength !== 0) return refuse(exchange.response, { status: 400, reason: "a WebSocket handshake has no body" });
-    this.#settle(exchange, this.host.onUpgrade(this, exchange.request, exchange.response));
+    const denial = this.context.refuseHandshake(exchange);
+    if (denial !== undefined) {
+      this.closeBehind({ reason: denial.reason });
+      return refuse(exchange.writer, { status: 503, ...denial });
+    }
+    completeBehind(exchange, this.context, this.context.application.onUpgrade!(exchange));
   }
 
-  /** Hands a request on whose body is still arriving. Returns where the bytes behind it begin. */
+  /** Begins the exchange of a request whose body is still arriving. Returns the index after the bytes read. */
   #beginUpload(head: RequestHead, chunk: Uint8Array, at: number): number {
     const parser = this.#parser;
-    const exchange = this.#exchange = new Exchange(this, head, undefined, false);
+    const exchange = this.#makeExchange(head, undefined, false);
     const upload = exchange.upload!;
     parser.onBody = (bytes, start, end) => upload.push(bytes, start, end);
     upload.clientWaits = at === chunk.length && expectsContinue(head);
     this.#state = "uploading";
-    this.#waitForBytes(this.host.bodyTimeout);
-    // What is there belongs to it: a short body is complete before the handler is called.
+    this.#waitForBytes(this.context.bodyTimeout);
+    // Read the available bytes first: a short body is then complete before the handler is called.
     const from = at;
     while (at < chunk.length && !parser.complete && parser.failure === undefined) at = parser.receive(chunk, at);
     this.#onUploaded(at - from);
-    if (!exchange.isOver) this.#start(exchange);
+    if (!exchange.isOver) handleRequest(exchange, this.context);
     return at;
   }
 
-  /** Looks at what bytes of a body have led to: a refusal, the end of the body, or nothing. */
+  /** Checks the result of parsing body bytes: a refusal, the end of the body, or neither. */
   #onUploaded(bytes: number): void {
     const upload = this.#exchange!.upload!;
     const { failure } = this.#parser;
     if (failure !== undefined) {
       upload.fail(failure.reason);
-      return this.refuseUpload(failure.status, failure.reason, false);
+      return this.refuseUpload(failure, false);
     }
     if (!this.#parser.complete) return this.#onBodyBytes(bytes);
     this.#parser.next();
     this.#state = "handling";
-    this.#readBy = this.#remaining = 0;
+    this.#readBy.clear();
     this.#schedule();
     upload.finish();
     this.#updateReading();
   }
 
-  /** A body that is read while it arrives is full, or has room again. */
   onUploadPauseChange(): void {
     if (this.#state !== "uploading") return;
-    const { host } = this;
-    if (this.#exchange!.upload!.isPaused) {
-      this.#remaining = this.#readBy === 0 ? 0 : Math.max(1, this.#readBy - host.now);
-      this.#readBy = 0; // it is the program that takes its time
-    } else {
-      this.#readBy = deadlineIn(this.#remaining, host.now);
-    }
+    const { context } = this;
+    if (this.#exchange!.upload!.isPaused) this.#readBy.suspend(context.now);
+    else this.#readBy.resume(context.now);
     this.#schedule();
     this.#updateReading();
   }
 
-  /** Reads the form, if there is one to be read, and has the request handled. */
-  #start(exchange: Exchange): void {
-    const { forms } = this.host;
-    if (forms === undefined || !isMultipart(exchange.head)) return void this.#handle(exchange);
-    const form = new FormReader(forms);
-    readForm(exchange.request, form).then((failure) =>
-      this.connection.gather(() => {
-        if (exchange.isOver) return form.drop();
-        if (failure !== undefined) {
-          this.#isClosing = true;
-          return refuse(exchange.response, failure);
-        }
-        exchange.form = form;
-        const done = this.#handle(exchange);
-        if (done === undefined) form.release();
-        else done.then(() => form.release());
-      })
-    );
+  onReleased(exchange: Exchange): void {
+    this.connection.gather(() => completeUnfinished(exchange, this.context));
   }
 
-  /** Sends a file or calls the handler. The promise, if any, settles when that is done. */
-  #handle(exchange: Exchange): void | Promise<void> {
-    const served = this.host.serveFile(exchange.request, exchange.response);
-    if (served === undefined) return this.#call(exchange);
-    return served.then((done) => {
-      let rest: void | Promise<void> = undefined;
-      this.connection.gather(() => {
-        if (!done && !exchange.isOver) rest = this.#call(exchange);
-      });
-      return rest;
-    });
-  }
-
-  #call(exchange: Exchange): void | Promise<void> {
-    const { handlerTimeout } = this.host;
-    if (handlerTimeout > 0) {
-      exchange.deadline = deadlineIn(handlerTimeout, this.host.now);
-      this.#schedule();
-    }
-    return this.#settle(exchange, this.host.onRequest(exchange.request, exchange.response));
-  }
-
-  /** Sees to it that there is a response when the handler is done. */
-  #settle(exchange: Exchange, done: void | Promise<void>): void | Promise<void> {
-    if (done === undefined) return this.#onHandled(exchange);
-    return done.then(() => this.connection.gather(() => this.#onHandled(exchange)));
-  }
-
-  #onHandled(exchange: Exchange): void {
-    const { response } = exchange;
-    if (response.isOccupied) exchange.isHandedOver = true;
-    if (response.isSettled || exchange.isOver) return;
-    if (response.hasBegun) return void response.end(); // as in Swoole, what was written is the response
-    if (this.connection.isOpen && !this.#isClosing) this.host.warn(exchange, "the handler has returned without a response");
-    response.fail(500);
-  }
-
-  /** Makes up for a file that could not be sent, behind a handler that has returned. */
-  completeUnfinished(exchange: Exchange): void {
-    this.connection.gather(() => this.#onHandled(exchange));
-  }
-
-  /** An exchange has its response, which has been sent or queued. */
   onComplete(exchange: Exchange, status: number, keepAlive: boolean): void {
     if (exchange !== this.#exchange) return;
-    if (status === 101) return this.#switch();
-    const { connection, host } = this;
+    if (status === 101) return this.#switch(exchange);
+    const { connection, context } = this;
     this.#exchange = undefined;
-    host.onAnswered();
+    context.onAnswered();
     if (exchange.isUpgrade) this.status = 5;
-    if (!keepAlive) return connection.end(true);
-    this.#waitForBytes(host.keepAliveTimeout);
+    if (!keepAlive || this.#isClosing) return connection.end(true, this.#cause);
+    this.#waitForBytes(context.keepAliveTimeout);
     this.#state = connection.isFull ? "draining" : "idle";
     if (!this.#isReading && this.#state === "idle") this.#readOn();
   }
 
   onDrain(): void {
     if (this.#state !== "draining") return;
-    // Not from inside of a flush, which this may have been called from.
-    queueMicrotask(() => {
-      if (this.#state !== "draining" || this.connection.isFull) return;
-      this.#state = "idle";
-      this.#readOn();
-    });
+    this.#state = "idle";
+    this.#readOn();
   }
 
-  /** Turns the connection into another protocol. */
-  #switch(): void {
+  /** Changes to another protocol. */
+  #switch(exchange: Exchange): void {
     const { connection } = this;
     this.#exchange = undefined;
     this.#state = "over";
-    connection.protocol = this.host.onSwitch(this);
+    connection.protocol = this.context.application.onSwitch!(exchange);
     if (this.#isPaused) connection.resume();
     if (!this.#isReading) this.#passOn();
   }
@@ -350,7 +317,7 @@ export class HttpSession implements Protocol {
     return this.connection.protocol !== this;
   }
 
-  /** What has arrived behind a handshake goes to the other protocol, after this turn. */
+  /** Passes the bytes after a handshake to the new protocol, after this turn. */
   #passOn(): void {
     const { connection } = this;
     const rest = this.#ahead?.take();
@@ -361,134 +328,161 @@ export class HttpSession implements Protocol {
     });
   }
 
-  // ---- Protocol: time and ends --------------------------------------------------------------------------------------
+  // ---- Protocol: deadlines and ends ---------------------------------------------------------------------------------
 
   onDeadline(now: number): void {
-    const { connection, host } = this;
+    const { connection, context } = this;
     const exchange = this.#exchange;
-    const { sendTimeout } = host;
-    if (connection.queuedBytes > 0 && sendTimeout > 0 && now >= connection.lastSent + sendTimeout) return connection.abort(false);
-    if (exchange !== undefined && exchange.deadline !== 0 && now >= exchange.deadline) this.#expire(exchange);
-    if (this.#readBy !== 0 && this.#state !== "over") {
-      if (!connection.isPaused && connection.lastReceived > this.#lastHeard) { // it has been read again since then
+    const { sendTimeout } = context;
+    if (connection.queuedBytes > 0 && sendTimeout > 0 && now >= connection.lastSent + sendTimeout) {
+      return connection.abort(false, timedOut("http_send_timeout"));
+    }
+    if (exchange !== undefined && exchange.deadline !== 0 && now >= exchange.deadline) expire(exchange, context);
+    if (this.#readBy.at !== 0 && this.#state !== "over") {
+      if (!connection.isPaused && connection.lastReceived > this.#lastHeard) { // reading was resumed since then
         this.#lastHeard = connection.lastReceived;
-        this.#readBy = deadlineIn(this.#timeout, connection.lastReceived);
+        this.#readBy.begin(this.#timeout, connection.lastReceived);
       }
-      if (!connection.isPaused && now >= this.#readBy) this.#onOverdue(now);
+      const isDue = now >= this.#readBy.at;
+      if (this.#state === "handling") { if (isDue && this.#isPaused) this.#dropAhead(); }
+      else if (!connection.isPaused && isDue) this.#onOverdue(now);
     }
     this.#schedule(connection.queuedBytes > 0 ? connection.lastSent : now);
   }
 
-  /** How long the client may take now. */
+  /** The time that the client may take in the current state. */
   get #timeout(): number {
-    const { host } = this;
-    if (this.#state === "body" || this.#state === "uploading") return host.bodyTimeout;
-    return this.#state === "head" || this.connection.lastSent === 0 ? host.headerTimeout : host.keepAliveTimeout;
+    const { context } = this;
+    if (this.#state === "body" || this.#state === "uploading") return context.bodyTimeout;
+    return this.#state === "head" || this.connection.lastSent === 0 ? context.headerTimeout : context.keepAliveTimeout;
   }
 
-  /** The client has until then for its next bytes. */
+  /** Sets the deadline for the client's next bytes. */
   #waitForBytes(timeout: number): void {
-    const { now } = this.host;
-    this.#readBy = deadlineIn(timeout, now);
+    const { now } = this.context;
+    this.#readBy.begin(timeout, now);
     this.#schedule(now);
   }
 
-  /** Each byte of a body buys time, up to the timeout: whoever is slower than the minimum rate runs out of it. */
   #onBodyBytes(bytes: number): void {
-    const { bodyTimeout, bodyMinRate, now } = this.host;
-    if (bodyTimeout === 0) return;
-    const bought = bodyMinRate === 0 ? Infinity : bytes * 1000 / bodyMinRate;
-    if (this.#readBy === 0) this.#remaining = Math.min(this.#remaining + bought, bodyTimeout); // it was on its way
-    else this.#readBy = Math.min(this.#readBy + bought, now + bodyTimeout);
+    const { bodyTimeout, bodyMinRate, now } = this.context;
+    this.#readBy.extend(bytes, bodyTimeout, bodyMinRate, now);
+    this.#schedule();
+  }
+
+  onDeadlineChange(): void {
     this.#schedule();
   }
 
   /**
-   * Sets when to look next: at the latest when the client has had its time to take what waits to be sent.
+   * Sets the next deadline of the connection: at the latest when the client must have taken pending output.
    *
-   * @param since When it may have begun to wait.
+   * @param since When the output may have begun to wait.
    */
-  #schedule(since = this.host.now): void {
-    const { connection, host } = this;
+  #schedule(since = this.context.now): void {
+    const { connection, context } = this;
     if (this.#state === "over") return;
-    let due = this.#readBy;
+    let due = this.#readBy.at;
     const end = this.#exchange?.deadline ?? 0;
     if (end !== 0 && (due === 0 || end < due)) due = end;
-    if (host.sendTimeout > 0) {
-      const look = since + host.sendTimeout;
+    if (context.sendTimeout > 0) {
+      const look = since + context.sendTimeout;
       if (due === 0 || look < due) due = look;
     }
     connection.deadline = due;
   }
 
   #onOverdue(now: number): void {
-    const { connection, host } = this;
+    const { connection, context } = this;
     if (this.#state === "head") {
-      this.#refuse({ status: 408, reason: "the request took too long" });
+      this.#refuse({ status: 408, reason: "the request took too long" }, timedOut("http_header_timeout"));
     } else if (this.#state === "body") {
-      this.#refuse({ status: 408, reason: "the body took too long" });
+      this.#refuse({ status: 408, reason: "the body took too long" }, timedOut("http_body_timeout"));
     } else if (this.#state === "uploading") {
       this.#exchange!.upload!.fail("it takes too long to arrive");
-      this.refuseUpload(408, "the body took too long");
+      this.refuseUpload({ status: 408, reason: "the body took too long" }, true, timedOut("http_body_timeout"));
     } else {
-      // It waits for the next request since it has had the last response.
+      // The idle time counts from the last response on.
       const since = connection.queuedBytes > 0 ? now : connection.lastSent;
-      this.#readBy = since === 0 ? now : since + host.keepAliveTimeout;
-      if (this.#readBy <= now) connection.end(false);
+      this.#readBy.begin(context.keepAliveTimeout, since);
+      if (since === 0) connection.end(false, timedOut("http_header_timeout"));
+      else if (this.#readBy.at <= now) connection.end(false, { reason: "the connection was idle" });
     }
   }
 
-  /** The program has had its time. */
-  #expire(exchange: Exchange): void {
-    const { response } = exchange;
-    exchange.deadline = 0;
-    if (response.isOccupied || (response.isDetached && !exchange.isUpgrade)) return; // the timeout is none for these
-    this.host.warn(
-      exchange,
-      `it takes longer than ${exchange.isUpgrade ? "websocket_handshake_timeout" : "http_handler_timeout"}`,
-    );
-    exchange.cancel(new DOMException("The response takes too long", "TimeoutError"));
-    if (exchange.isOver) return;
-    if (response.headSent) this.connection.abort();
-    else response.fail(503, "it takes too long");
+  get heldBytes(): number {
+    return this.#parser.heldBytes + (this.#ahead?.heldBytes ?? 0) + (this.#exchange?.heldBytes ?? 0);
   }
 
-  onFault(cause?: unknown): void {
+  get unfinishedBytes(): number {
+    if (this.#state === "handling") return this.#ahead?.heldBytes ?? 0;
+    return this.#state === "handshake" || this.#state === "over" ? 0 : this.heldBytes;
+  }
+
+  shed(): void {
+    const reason = SHORT_OF_MEMORY;
+    if (this.#state === "handling") {
+      this.context.onRefused(this.connection, "request", { status: 0, reason }, undefined); // the bytes after the pending request
+      return this.#dropAhead();
+    }
+    if (this.#state === "draining") return this.connection.end(true, { reason });
+    if (this.#state !== "uploading") return this.#refuse({ status: 408, reason });
+    this.#exchange!.upload!.fail(reason);
+    this.refuseUpload({ status: 408, reason });
+  }
+
+  describe(cause?: unknown): string {
+    const exchange = cause instanceof Exchange ? cause : this.#exchange;
+    return exchange === undefined ? "HTTP" : `${exchange.head.method} ${quoted(exchange.head.target)}`;
+  }
+
+  onFault(error: unknown, cause?: unknown): void {
     const exchange = this.#exchange;
-    this.#isClosing = true; // this connection ends, here or behind the response
-    if (exchange !== undefined && cause instanceof WaitingResponse && cause !== exchange.response) return; // a late failure of an earlier one
-    if (exchange === undefined) return this.connection.end(true); // it has its response
-    if (exchange.response.headSent) this.connection.abort(); // the peer sees that the response was cut off
-    else exchange.response.fail(500);
+    const because = this.#cause = { error };
+    this.#isClosing = true; // the connection closes, now or after the response
+    if (exchange !== undefined && cause instanceof Exchange && cause !== exchange) return; // an earlier exchange
+    if (exchange === undefined) return this.connection.end(true, because); // its response is complete
+    if (exchange.writer.headSent) this.connection.abort(true, because); // so that the peer can detect the truncation
+    else exchange.writer.fail(500);
   }
 
-  /** The server stops: ends after the response that is pending. */
+  /** Closes the connection because the server stops, after the pending response. */
   dismiss(): void {
-    if (this.#exchange === undefined) this.connection.end(true);
-    else this.#isClosing = true;
+    if (this.#exchange === undefined) this.connection.end(true, STOPPING);
+    else this.closeBehind(STOPPING);
   }
 
-  onClosed(): void {
+  onClosed(end: ConnectionEnd): void {
+    if (this.#parser.isMidMessage || (this.#state !== "handling" && this.#ahead?.size)) end.isOrderly = false;
     this.#state = "over";
     this.#ahead = undefined;
+    this.#parser.dispose();
     const exchange = this.#exchange;
     this.#exchange = undefined;
-    exchange?.cutOff();
+    if (exchange === undefined) return;
+    end.isOrderly = false;
+    this.context.onCutOff(exchange, end);
+    exchange.cutOff();
   }
 
   // ---- refusing -----------------------------------------------------------------------------------------------------
 
-  /** Refuses what is no request for a handler, and ends: after a doubt nothing is read any more (RFC 9112 section 9.6). */
-  #refuse({ status, reason }: Pick<HttpFailure, "status" | "reason">): void {
-    this.#sendText(refusal(status, reason, this.host.date));
-    this.connection.end(false);
+  /** Refuses bytes that are not a request for a handler, and closes: nothing more is read (RFC 9112 section 9.6). */
+  #refuse(failure: HttpRefusal, cause?: EndCause): void {
+    const { status, reason } = failure;
+    this.context.onRefused(this.connection, "request", failure, this.#parser.head);
+    this.#sendText(refusal(status, reason, this.context.date, status === 503 ? RETRY_LATER : ""));
+    this.connection.end(false, { reason, error: cause?.error });
   }
 
-  /** Refuses a request that is being handled while it arrives. */
-  refuseUpload(status: number, reason: string, byServer = true): void {
-    if (this.#exchange!.response.headSent) return this.connection.abort();
-    this.connection.gather(() => this.#sendText(refusal(status, reason, this.host.date)));
-    this.connection.end(byServer);
+  refuseUpload(failure: HttpRefusal, byServer = true, cause?: EndCause): void {
+    const { status, reason } = failure;
+    const { writer, head } = this.#exchange!;
+    const because = { reason, error: cause?.error };
+    this.context.onRefused(this.connection, "request", failure, head);
+    if (writer.headSent) return this.connection.abort(true, because);
+    this.connection.gather(() => this.#sendText(refusal(status, reason, this.context.date)));
+    this.connection.end(byServer, because);
   }
 
   #sendText(text: string): void {

@@ -4,27 +4,29 @@
  * @module
  */
 
-import { GrowingBuffer, sliceBytes } from "../../bytes.ts";
+import { GrowingBuffer, sliceBytes } from "../../transport/bytes.ts";
 
-/** What a body asks of the exchange that it is part of. */
+/** The callbacks of a body to its exchange. */
 export interface BodySupply {
-  /** The program reads: the client may have to be told to send. */
+  /** Called when the program reads: the client may be waiting for a 100 response. */
   onWanted(): void;
-  /** There is enough for now, or there is room again: see `isPaused`. */
+  /** Called when `isPaused` changes. */
   onPauseChange(): void;
-  /** The body is larger than the program takes: the request is refused. */
+  /** Called when the body is larger than the program accepts: the request is refused. */
   onTooLarge(): void;
 }
 
-/** So much is held before the peer has to wait. */
+/** The number of bytes held before the peer has to wait. */
 const HIGH_WATER = 64 * 1024;
 
-/** Bytes on their way from a connection to the program. However small the pieces are that they come in, they lie side by side. */
+/** Bytes on their way from a connection to the program. They are stored contiguously, however small the pieces were. */
 export class RequestBody {
-  /** Whether the client waits to be told that it may send it (100). */
+  /** Whether the client waits for a 100 response before it sends the body. */
   clientWaits = false;
   readonly #supply: BodySupply;
   #pending = new GrowingBuffer();
+  #highWater = HIGH_WATER;
+  #collected = 0; // bytes that `collect()` returned
   #paused = false;
   #complete = false;
   #discarded = false;
@@ -36,41 +38,46 @@ export class RequestBody {
     this.#supply = supply;
   }
 
-  /** Whether the client has to wait, because the program takes its time. */
+  /** Whether the client has to wait, because the program reads too slowly. */
   get isPaused(): boolean {
     return this.#paused;
   }
 
-  /** Whether all of it has arrived. */
+  /** Whether the whole body has arrived. */
   get isComplete(): boolean {
     return this.#complete;
   }
 
-  /** Bytes arrived; they are copied. */
+  /** The number of bytes of memory in use. */
+  get heldBytes(): number {
+    return this.#pending.memory.length + this.#collected;
+  }
+
+  /** Copies bytes that arrived. */
   push(chunk: Uint8Array, start: number, end: number): void {
     if (this.#discarded || end <= start) return;
     this.#pending.append(chunk, start, end, Infinity);
-    if (this.#pending.length >= HIGH_WATER && !this.#paused) {
+    if (this.#pending.length >= this.#highWater && !this.#paused) {
       this.#paused = true;
       this.#supply.onPauseChange();
     }
     if (this.#wake !== undefined) this.#notify();
   }
 
-  /** All of it has arrived. */
+  /** Marks the body as complete. */
   finish(): void {
     this.#complete = true;
     this.#notify();
   }
 
-  /** No more will come. What is there can still be read. */
+  /** Marks the body as cut off. The bytes received so far can still be read. */
   fail(reason: string): void {
     if (this.#complete) return;
     this.#error ??= new Error(`Cannot read the body: ${reason}`);
     this.#notify();
   }
 
-  /** Drops what is there and what comes: nobody reads it. */
+  /** Drops the bytes received and those to come, because nobody reads them. */
   discard(): void {
     this.#discarded = true;
     this.#pending = new GrowingBuffer();
@@ -90,39 +97,41 @@ export class RequestBody {
     }, { highWaterMark: 0 });
   }
 
-  /** Reads all of it, up to a limit. */
+  /** Reads the whole body, up to a limit. */
   async collect(limit: number): Promise<Uint8Array> {
-    const body = new GrowingBuffer();
-    const reader = this.stream.getReader();
+    const reader = this.stream.getReader(); // so that nobody else reads it
+    this.#highWater = limit + 1;
+    this.#readOn();
     try {
-      while (true) {
-        const { done, value } = await reader.read();
-        if (done) return body.memory.subarray(0, body.length);
-        if (body.length + value.length > limit) {
-          this.#supply.onTooLarge();
-          throw new RangeError(`Cannot read the body: it is larger than ${limit} bytes`);
-        }
-        body.append(value, 0, value.length, limit);
+      while (!this.#complete && !this.#discarded && this.#pending.length <= limit) {
+        if (this.#error !== undefined) throw this.#error;
+        await this.#more();
       }
+      const { memory, length } = this.#pending;
+      this.#pending = new GrowingBuffer();
+      if (length > limit) {
+        this.#supply.onTooLarge();
+        throw new RangeError(`Cannot read the body: it is larger than ${limit} bytes`);
+      }
+      this.#collected = length; // it is the program's, but counts until the response is complete
+      return ownPart(memory, length);
     } finally {
       reader.releaseLock();
     }
   }
 
-  /** The next bytes, whose memory is the taker's; `undefined` at the end. Rejects when there will be none because something failed. */
+  /** Returns the next bytes, whose memory then belongs to the caller; `undefined` at the end. Rejects if the body was cut off. */
   async take(): Promise<Uint8Array | undefined> {
     while (this.#pending.length === 0) {
       if (this.#complete) return undefined;
       if (this.#error !== undefined) throw this.#error;
       if (this.#discarded) return undefined;
-      this.#supply.onWanted();
-      await new Promise<void>((resolve) => this.#wake = resolve);
+      await this.#more();
     }
     const { memory, length } = this.#pending;
     this.#pending = new GrowingBuffer();
     this.#readOn();
-    // A small part does not keep much memory alive.
-    return length * 2 < memory.length ? sliceBytes(memory, 0, length) : memory.subarray(0, length);
+    return ownPart(memory, length);
   }
 
   #readOn(): void {
@@ -131,9 +140,20 @@ export class RequestBody {
     this.#supply.onPauseChange();
   }
 
+  /** Settles when bytes, the end or an error have arrived. */
+  #more(): Promise<void> {
+    this.#supply.onWanted();
+    return new Promise((resolve) => this.#wake = resolve);
+  }
+
   #notify(): void {
     const wake = this.#wake;
     this.#wake = undefined;
     wake?.();
   }
+}
+
+/** Returns the beginning of some memory, as a copy if it would keep much more alive. */
+function ownPart(memory: Uint8Array, length: number): Uint8Array {
+  return length + (length >> 2) < memory.length ? sliceBytes(memory, 0, length) : memory.subarray(0, length);
 }

@@ -1,5 +1,5 @@
 /**
- * How many requests may be in work at a time: `max_concurrency` and `worker_max_concurrency`.
+ * Limits for concurrent requests: `max_concurrency` and `worker_max_concurrency`.
  *
  * @module
  */
@@ -7,47 +7,47 @@
 /** No limit: Swoole's default. */
 export const UNLIMITED = 0xffffffff;
 
-/** A request that waits. */
+/** A request that waits for its turn. */
 interface Waiting {
   readonly isWanted: () => boolean;
   readonly work: () => void | Promise<void>;
   readonly done: (result: void | Promise<void>) => void;
 }
 
-/** Below this many requests nobody looks whether they are still wanted. */
+/** With fewer waiting requests than this, abandoned ones are removed only to make room. */
 const FEW = 64;
 
-/** The requests of a server, of all its ports. Those that are too many wait, or are refused. */
+/** The requests of a server, on all its ports. Requests above the limits wait, or are refused. */
 export class RequestQueue {
   readonly #most: number;
   readonly #mostRunning: number;
   #running = 0;
   #waiting: Waiting[] = [];
-  #first = 0; // of those that wait
+  #first = 0; // index of the first waiting request
   #goesOn = false;
   #tidyAt = FEW;
-  #refused = 0; // since somebody looked
+  #refused = 0; // since the last check for room
 
   /**
-   * @param most How many there may be, running or waiting.
-   * @param mostRunning How many may run.
+   * @param most The maximum number of requests, running or waiting.
+   * @param mostRunning The maximum number of running requests.
    */
   constructor(most: number, mostRunning: number) {
     this.#most = most;
     this.#mostRunning = mostRunning;
   }
 
-  /** How many wait. */
+  /** The number of waiting requests. */
   get waiting(): number {
     return this.#waiting.length - this.#first;
   }
 
   /**
-   * Does the work for a request, now or when it is its turn.
+   * Handles a request, now or when it is its turn.
    *
-   * @param isWanted Whether somebody still waits for it; when nobody does, its turn is left out.
-   * @param work Handles the request. Neither throws nor rejects.
-   * @returns A promise, unless all is done at once; `false` when there are too many.
+   * @param isWanted Reports whether the client still waits; if not, the request is skipped.
+   * @param work Handles the request. It neither throws nor rejects.
+   * @returns A promise, unless everything was done synchronously; `false` if there are too many requests.
    */
   enter(isWanted: () => boolean, work: () => void | Promise<void>): void | Promise<void> | false {
     if (this.waiting >= this.#tidyAt) this.#tidy();
@@ -56,7 +56,7 @@ export class RequestQueue {
     return new Promise((done) => this.#waiting.push({ isWanted, work, done }));
   }
 
-  /** Looks whether somebody has left, once for as many refusals as there are to look at. */
+  /** Removes abandoned requests to make room, at most once per `waiting` refusals (amortized O(1)). */
   #findsRoom(): boolean {
     if (this.waiting === 0 || ++this.#refused <= this.waiting) return false;
     this.#refused = 0;
@@ -73,7 +73,7 @@ export class RequestQueue {
 
   #leave(): void {
     this.#running--;
-    if (this.#goesOn) return; // the loop below sees to the next one
+    if (this.#goesOn) return; // the loop below starts the next one
     this.#goesOn = true;
     while (this.#running < this.#mostRunning && this.waiting > 0) {
       const { isWanted, work, done } = this.#waiting[this.#first++];
@@ -83,13 +83,13 @@ export class RequestQueue {
     if (this.#first * 2 > this.#waiting.length) this.#forget();
   }
 
-  /** Forgets those that had their turn. */
+  /** Removes the requests that had their turn. */
   #forget(): void {
     this.#waiting.splice(0, this.#first);
     this.#first = 0;
   }
 
-  /** Forgets those that nobody waits for any more, so that clients that come and go do not fill the queue. */
+  /** Removes abandoned requests, so that clients that come and go do not fill the queue. */
   #tidy(): void {
     this.#forget();
     this.#waiting = this.#waiting.filter(({ isWanted, done }) => isWanted() || done());

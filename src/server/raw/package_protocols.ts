@@ -1,10 +1,8 @@
 /**
- * Where the packages of known protocols end: MQTT's control packets, and Redis's requests.
+ * Package boundaries of known protocols: control packets of MQTT, and requests of Redis.
  *
  * @module
  */
-
-import type { PackageRule } from "./packages.ts";
 
 const CR = 13;
 const LF = 10;
@@ -12,7 +10,21 @@ const ASTERISK = 42;
 const DOLLAR = 36;
 const MINUS = 45;
 
-/** Control packets by their remaining length (MQTT 3.1.1 and 5.0 section 2.1.4: 1 to 4 octets of 7 bits, the low ones first). */
+/** A rule that finds the ends of packages. Bytes from `start` on belong to the next one. Each stream has its own rule. */
+export interface PackageRule {
+  /**
+   * Measures the package at `start`.
+   *
+   * @param searched The number of bytes of the package that earlier calls have examined: 0 for a new package.
+   * @returns The size of the package, which may exceed the available bytes; 0 if more bytes are needed to determine it.
+   */
+  measure(bytes: Uint8Array, start: number, end: number, searched: number): number;
+}
+
+/**
+ * Returns a rule for control packets with a remaining length (MQTT 3.1.1 and 5.0 section 2.1.4: 1 to 4 bytes of 7 bits, the low
+ * ones first).
+ */
 export function mqttRule(): PackageRule {
   return {
     measure(bytes, start, end) {
@@ -23,26 +35,27 @@ export function mqttRule(): PackageRule {
         length += (bytes[at] & 0x7f) * 128 ** i;
         if (bytes[at] < 0x80) return length + 2 + i;
       }
-      return NaN; // a fifth octet
+      return NaN; // more than 4 bytes
     },
   };
 }
 
-/** The longest line that tells a number: a type, eleven digits, CR LF. */
+/** The longest line with a number: a type, eleven digits, CR LF. */
 const MAX_NUMBER_LINE = 14;
 
 /**
- * Requests of the Redis serialization protocol: an array of bulk strings, or a line by itself (an "inline command"). What has been
- * seen of a request is not looked at again, however many pieces it comes in; nor is what lies behind the limit.
+ * Returns a rule for requests of the Redis serialization protocol: an array of bulk strings, or a single line (an "inline
+ * command"). Parsing resumes at the current element, however many pieces a request arrives in, and never examines bytes beyond
+ * the limit.
  *
- * @param maxLength The most octets of a request.
+ * @param maxLength The maximum size of a request, in bytes.
  */
 export function redisRule(maxLength: number): PackageRule {
-  let next = 0; // where the next element begins, from the beginning of the package; 0 for the array itself
-  let left = 0; // elements that follow
-  let number = 0; // what `readNumber()` has read
+  let next = 0; // where the next element begins, relative to the package; 0 for the array itself
+  let left = 0; // remaining elements
+  let number = 0; // the result of `readNumber()`
 
-  /** Reads a line with a number. Returns where it ends, 0 when more octets are needed, NaN when it is none. */
+  /** Reads a line with a number. Returns where it ends, 0 if more bytes are needed, NaN if it is not a number. */
   const readNumber = (bytes: Uint8Array, at: number, end: number): number => {
     const limit = Math.min(end, at + MAX_NUMBER_LINE);
     let i = at + 1;
@@ -69,7 +82,7 @@ export function redisRule(maxLength: number): PackageRule {
         const lineEnd = readNumber(bytes, start, end);
         if (!(lineEnd > 0)) return lineEnd;
         next = lineEnd - start;
-        left = Math.max(0, number); // an array of nothing is a request for nothing
+        left = Math.max(0, number); // an empty or null array is an empty request
       }
       while (left > 0 && next <= maxLength) {
         const at = start + next;

@@ -1,78 +1,72 @@
 /**
- * Packages in a stream of octets: Swoole's `open_eof_check`, `open_length_check`, `open_mqtt_protocol` and `open_redis_protocol`
+ * Packages in a stream of bytes: Swoole's `open_eof_check`, `open_length_check`, `open_mqtt_protocol` and `open_redis_protocol`
  * (page "Server", settings).
  *
  * @module
  */
 
-import { GrowingBuffer, sliceBytes, viewBytes } from "../../bytes.ts";
+import { GrowingBuffer, sliceBytes, viewBytes } from "../../transport/bytes.ts";
 import {
   SWOOLE_ERROR_PACKAGE_LENGTH_NOT_FOUND,
   SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE,
   SWOOLE_ERROR_PACKAGE_MALFORMED_DATA,
 } from "../../errors.ts";
-import { mqttRule, redisRule } from "./package_protocols.ts";
+import { mqttRule, type PackageRule, redisRule } from "./package_protocols.ts";
 
 /**
- * How to read the length of a package, named as in PHP's `pack()`: `c` and `C` are 1 octet; `s`, `S` 2 and `l`, `L` 4 in the order
- * of this machine; `n` 2 and `N` 4, big-endian; `v` 2 and `V` 4, little-endian. `c`, `s` and `l` are signed.
+ * The format of the length of a package, named as in PHP's `pack()`: `c` and `C` are 1 byte; `s`, `S` 2 and `l`, `L` 4 in the
+ * byte order of this machine; `n` 2 and `N` 4, big-endian; `v` 2 and `V` 4, little-endian. `c`, `s` and `l` are signed.
  */
 export type LengthType = "c" | "C" | "s" | "S" | "n" | "N" | "v" | "V" | "l" | "L";
 
-/** All of them. */
+/** All length types. */
 export const LENGTH_TYPES: readonly LengthType[] = ["c", "C", "s", "S", "n", "N", "v", "V", "l", "L"];
 
-/** Tells the length of the package that the octets begin with: 0 when more of them are needed, below 0 when it is none. */
+/**
+ * A function that returns the length of the package at the start of the bytes: 0 if it needs more bytes, a negative number if
+ * they are not a package.
+ */
 export type LengthFunction = (data: Uint8Array) => number;
 
-/** Finds where packages end. Octets from `start` on belong to the next one. Made for one stream. */
-export interface PackageRule {
-  /**
-   * @param searched How many octets of the package have been looked at before: 0 when it is a new one.
-   * @returns The size of the package, which may be more than there is; 0 when more octets are needed to tell.
-   */
-  measure(bytes: Uint8Array, start: number, end: number, searched: number): number;
-}
-
-/** What a splitter works by. */
+/** The options of a splitter. */
 export interface PackageOptions {
-  /** The most octets of a package. */
+  /** The maximum size of a package, in bytes. */
   readonly maxLength: number;
-  /** Whose packages they are, where that is known. */
+  /** The protocol of the packages, if it is a known one. */
   readonly protocol?: "mqtt" | "redis" | undefined;
-  /** What each package ends with; a package is all of one or more such. */
+  /** The end mark of a package. Unless `split` is set, several packages may be delivered as one. */
   readonly eof?: Uint8Array | undefined;
   /** Whether packages that arrive together are delivered one by one. */
   readonly split?: boolean;
-  /** Where the length is, and what it counts from. */
+  /** The format and position of the length. */
   readonly length?: {
     readonly type: LengthType;
-    /** Where in a package the length is. */
+    /** The offset of the length in a package. */
     readonly offset: number;
-    /** From where on it counts. */
+    /** The offset from which the length counts. */
     readonly bodyOffset: number;
-    /** Tells the length instead. */
+    /** Returns the length instead. */
     readonly measure?: LengthFunction | undefined;
   } | undefined;
 }
 
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
-/** Takes a stream apart. No socket and no clock: octets in, packages out. */
+/** Splits a stream into packages. It has no socket and no clock: bytes in, packages out. */
 export class PackageSplitter {
   /**
-   * Why nothing more is read: 1201 for a package that is too long, 1202 where it has no length, 1204 for a length that cannot be; 0
-   * as long as all is well.
+   * Why the splitter stopped reading: 1201 for a package that is too large, 1202 if no length was found, 1204 for an invalid
+   * length; 0 if it did not.
    */
   failure = 0;
 
   readonly #options: PackageOptions;
   readonly #rule: PackageRule;
   #buffer: GrowingBuffer = new GrowingBuffer();
-  #size = 0; // of the package that has begun, once it is known
-  #rest: Uint8Array | undefined = undefined; // what is left, once a receiver did not want the next package
+  #size = 0; // of the current package, once it is known
+  #rest: Uint8Array | undefined = undefined; // the remaining bytes, after a receiver declined the next package
   #restAt = 0;
-  #searched = 0; // octets of it that tell nothing
+  #searched = 0; // bytes of the package that were examined without result
 
   constructor(options: PackageOptions) {
     this.#options = options;
@@ -81,23 +75,23 @@ export class PackageSplitter {
     else this.#rule = length !== undefined ? lengthRule(length) : eofRule(eof!, split ?? false);
   }
 
-  /** Whether something is left for `goOn()`. */
+  /** Whether `goOn()` has bytes left to split. */
   get isStopped(): boolean {
     return this.#rest !== undefined;
   }
 
-  /** Octets of a package that is not complete. */
+  /** The number of bytes of incomplete or undelivered packages. */
   get heldBytes(): number {
     return this.#buffer.length + (this.#rest === undefined ? 0 : this.#rest.length - this.#restAt);
   }
 
   /**
-   * Takes bytes in, when nothing is left of earlier ones that `goOn()` has to hand on.
+   * Receives bytes. Must not be called while `isStopped`: `goOn()` comes first.
    *
-   * @param chunk The bytes. The memory is the caller's again when this returns, unless it is given.
-   * @param given Whether the memory is given: a package that is alone in it is handed on as it is.
-   * @param deliver Gets each package, in memory of its own. Returns whether to go on; if not, `goOn()` does.
-   * @throws {TypeError} If the program has transferred what its `measure` function was shown.
+   * @param chunk The bytes. The caller may reuse the memory afterwards, unless it is handed over.
+   * @param given Whether the memory is handed over: a package that fills it alone is delivered without a copy.
+   * @param deliver Receives each package, in memory of its own. Returns whether to continue; if not, `goOn()` does.
+   * @throws {TypeError} If the program's `measure` function transferred the memory it received.
    */
   receive(chunk: Uint8Array, given: boolean, deliver: (bytes: Uint8Array) => boolean): void {
     if (this.failure !== 0) return;
@@ -105,16 +99,16 @@ export class PackageSplitter {
     if (buffer.length > 0) {
       buffer.append(chunk, 0, chunk.length, this.#size || this.#options.maxLength);
       if (buffer.length < this.#size) return;
-      this.#buffer = new GrowingBuffer(); // what is delivered lies in the old one
+      this.#buffer = new GrowingBuffer(); // the old one contains the delivered packages
       return this.#split(buffer.memory, 0, buffer.length, true, deliver, buffer);
     }
-    // The program's function may keep what it is shown: that is never memory that somebody else will use.
+    // The program's `measure` function may keep the bytes it sees, so they must not be in memory that is reused.
     const isShown = this.#options.length?.measure !== undefined;
     const bytes = isShown && !given ? sliceBytes(chunk, 0, chunk.length) : chunk;
     this.#split(bytes, 0, bytes.length, given || bytes !== chunk, deliver);
   }
 
-  /** Goes on behind a package whose receiver did not want the next one. */
+  /** Continues after a receiver declined the next package. */
   goOn(deliver: (bytes: Uint8Array) => boolean): void {
     const rest = this.#rest;
     this.#rest = undefined;
@@ -173,7 +167,7 @@ function eofRule(eof: Uint8Array, split: boolean): PackageRule {
   return {
     measure(bytes, start, end, searched) {
       const last = end - eof.length;
-      // An end that is broken by the border of a chunk begins before it.
+      // An end mark that is split between two chunks begins before the new bytes.
       for (let at = start + Math.max(0, searched - eof.length + 1); at <= last; at++) {
         at = bytes.indexOf(eof[0], at);
         if (at < 0 || at > last) return 0;
@@ -204,7 +198,7 @@ function lengthRule({ type, offset, bodyOffset, measure }: NonNullable<PackageOp
         : width === 2
         ? (type === "s" ? view.getInt16(0, little) : view.getUint16(0, little))
         : (type === "l" ? view.getInt32(0, little) : view.getUint32(0, little));
-      // A package of no octets would never end.
+      // A package of 0 bytes would cause an endless loop.
       return length < 0 || length + bodyOffset < 1 ? NaN : length + bodyOffset;
     },
   };

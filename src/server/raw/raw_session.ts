@@ -1,32 +1,36 @@
 /**
- * No protocol at all: octets as they come, or packages of them, for a plain `Server`.
+ * Connections without a protocol, for a plain `Server`: bytes as they arrive, or packages of them.
  *
  * @module
  */
 
-import { sliceBytes, viewBytes } from "../../bytes.ts";
-import type { Connection, Protocol } from "../../connection.ts";
-import { EVENT_NAMES } from "../events.ts";
+import { sliceBytes, viewBytes } from "../../transport/bytes.ts";
+import type { Connection, Protocol } from "../../transport/connection.ts";
+import { type ConnectionEnd, timedOut } from "../../transport/connection_end.ts";
+import { deadlineIn } from "../../transport/deadlines.ts";
+import { swooleStrerror } from "../../errors.ts";
+import { utf8Encoder } from "../../text.ts";
+import { EVENT_NAMES } from "../configuration.ts";
 import { type PackageOptions, PackageSplitter } from "./packages.ts";
-import type { PortCore, Style } from "../port_core.ts";
+import type { PortCore, ProtocolFactory } from "../port_core.ts";
 import type { ResolvedSettings } from "../settings/settings.ts";
 
-/** How a plain `Server`, or a raw port, treats its connections. */
-export function rawStyle(core: PortCore): Style {
-  let host: RawHost | undefined;
+/** Returns the protocol factory of a plain `Server`, or of a raw port. */
+export function rawFactory(port: PortCore): ProtocolFactory {
+  let context: RawContext | undefined;
   return {
     events: EVENT_NAMES.server,
     required: ["receive"],
-    makeProtocol: (connection) => new RawSession(connection, host ??= { core, packages: packageOptions(core.settings) }),
+    makeProtocol: (connection) => new RawSession(connection, context ??= { port, packages: packageOptions(port.settings) }),
     closeEvent: () => "close",
     dismiss: (connection) => connection.end(true),
   };
 }
 
 /** What the raw connections of a port share. */
-interface RawHost {
-  readonly core: PortCore;
-  /** How to take the stream apart; `undefined` for not at all. */
+interface RawContext {
+  readonly port: PortCore;
+  /** How the stream is split into packages; `undefined` if it is not. */
   readonly packages: PackageOptions | undefined;
 }
 
@@ -34,7 +38,7 @@ function packageOptions(settings: ResolvedSettings): PackageOptions | undefined 
   const maxLength = settings.package_max_length;
   const { package_eof, package_length_func } = settings;
   if (settings.open_eof_check || settings.open_eof_split) {
-    const eof = typeof package_eof === "string" ? new TextEncoder().encode(package_eof) : package_eof;
+    const eof = typeof package_eof === "string" ? utf8Encoder.encode(package_eof) : package_eof;
     return { maxLength, eof, split: settings.open_eof_split };
   }
   if (settings.open_mqtt_protocol) return { maxLength, protocol: "mqtt" };
@@ -51,47 +55,57 @@ function packageOptions(settings: ResolvedSettings): PackageOptions | undefined 
   };
 }
 
-/** What a chunk that waits costs beside its bytes, so that many small ones are not free. */
+/** The overhead counted for each pending chunk, in bytes, so that many small ones are not free. */
 const CHUNK_COST = 64;
 
 /**
- * The protocol of a raw connection. As with WebSockets, nothing new is handed to a handler while as many handlers are under way as
- * may be, nor while the peer takes too little of what is sent to it; the connection is read on until `input_buffer_size`.
+ * The protocol of a raw connection. As with WebSockets, no handler is started while `max_handlers_per_connection` of them are
+ * running, or while the send queue is full. The connection is read until `input_buffer_size` bytes are pending.
  */
 export class RawSession implements Protocol {
   readonly #connection: Connection;
-  readonly #core: PortCore;
+  readonly #port: PortCore;
   readonly #splitter: PackageSplitter | undefined;
-  #waiting: Uint8Array[] = []; // chunks that have not been looked at
+  #waiting: Uint8Array[] = []; // chunks not yet processed
   #waitingBytes = 0;
   #holdsBack = false;
-  #handlers = 0; // that are under way
+  #handlers = 0; // that are running
   #isDelivering = false;
-  #peerEnded = false; // behind what waits
+  #peerEnded = false; // after the pending bytes
+  #endsBy = 0; // when the connection ends behind that in any case; 0 for never
 
-  constructor(connection: Connection, { core, packages }: RawHost) {
+  constructor(connection: Connection, { port, packages }: RawContext) {
     this.#connection = connection;
-    this.#core = core;
+    this.#port = port;
     this.#splitter = packages && new PackageSplitter(packages);
-    connection.deadline = core.idleDeadline(connection);
+    connection.deadline = port.idleDeadline(connection);
   }
 
-  /** Bytes of a package that is not complete, and of what waits for the program. */
+  /** The number of bytes of incomplete packages and pending chunks. */
   get heldBytes(): number {
-    return (this.#splitter?.heldBytes ?? 0) + this.#waiting.reduce((sum, { length }) => sum + length, 0);
+    return (this.#splitter?.heldBytes ?? 0) + this.#waitingBytes - this.#waiting.length * CHUNK_COST;
+  }
+
+  get unfinishedBytes(): number {
+    return this.heldBytes;
+  }
+
+  shed(): void {
+    this.#connection.abort();
   }
 
   receive(chunk: Uint8Array, _at: number, given = false): void {
     if (this.#waiting.length === 0 && this.#mayStart && !this.#splitter?.isStopped) return this.#deliverFrom(chunk, given);
     this.#waiting.push(sliceBytes(chunk, 0, chunk.length));
     this.#waitingBytes += chunk.length + CHUNK_COST;
-    if (this.#holdsBack || this.#waitingBytes < this.#core.settings.input_buffer_size) return;
+    this.#watch();
+    if (this.#holdsBack || this.#waitingBytes < this.#port.settings.input_buffer_size) return;
     this.#holdsBack = true;
     this.#connection.pause();
   }
 
   get #mayStart(): boolean {
-    return !this.#isDelivering && !this.#connection.isFull && this.#handlers < this.#core.settings.max_handlers_per_connection;
+    return !this.#isDelivering && !this.#connection.isFull && this.#handlers < this.#port.settings.max_handlers_per_connection;
   }
 
   #deliverFrom(chunk: Uint8Array, given: boolean): void {
@@ -105,27 +119,30 @@ export class RawSession implements Protocol {
 
   #split(splitter: PackageSplitter, work: () => void): void {
     this.#isDelivering = true;
-    this.#core.run(this.#connection, work); // `package_length_func` is the program's
+    this.#port.context.run(this.#connection, work); // `package_length_func` belongs to the program
     this.#isDelivering = false;
-    if (splitter.failure === 0) return;
-    this.#core.failed(splitter.failure);
-    this.#connection.end(true);
+    if (splitter.failure === 0) return this.#watch();
+    const reason = swooleStrerror(splitter.failure);
+    this.#port.context.failed(splitter.failure);
+    this.#port.context.endings.addViolation(this.#connection, undefined, splitter.failure, reason);
+    this.#connection.end(true, { reason });
   }
 
   /** Calls the handler. Returns whether the next one may be called. */
   readonly #deliver = (bytes: Uint8Array): boolean => {
-    this.#core.requestCount++;
-    const done = this.#core.emitAbout(this.#connection, "receive", 0, bytes);
+    this.#port.context.counters.requests++;
+    const done = this.#port.emitAbout(this.#connection, "receive", 0, bytes);
     if (done !== undefined) {
       this.#handlers++;
       done.then(this.#onSettled);
     }
     const { isOpen, isFull } = this.#connection;
-    return isOpen && !isFull && this.#handlers < this.#core.settings.max_handlers_per_connection;
+    return isOpen && !isFull && this.#handlers < this.#port.settings.max_handlers_per_connection;
   };
 
   readonly #onSettled = (): void => {
     this.#handlers--;
+    if (this.#isBehind) this.#port.context.stuckHandlers.onSettled(this);
     this.#connection.gather(() => this.#goOn());
   };
 
@@ -133,7 +150,7 @@ export class RawSession implements Protocol {
     this.#goOn();
   }
 
-  /** Hands on what has waited. */
+  /** Passes on pending bytes. */
   #goOn(): void {
     const splitter = this.#splitter;
     if (splitter?.isStopped && this.#mayStart) this.#split(splitter, () => splitter.goOn(this.#deliver));
@@ -143,7 +160,7 @@ export class RawSession implements Protocol {
       this.#deliverFrom(chunk, true);
     }
     if (!this.#connection.isOpen) return;
-    if (this.#holdsBack && this.#waitingBytes < this.#core.settings.input_buffer_size / 2) {
+    if (this.#holdsBack && this.#waitingBytes < this.#port.settings.input_buffer_size / 2) {
       this.#holdsBack = false;
       this.#connection.resume();
     }
@@ -157,25 +174,45 @@ export class RawSession implements Protocol {
   receiveEnd(): void {
     if (!this.#isBehind) return this.#connection.end(false);
     this.#peerEnded = true;
-    this.#connection.deadline = this.#core.now + this.#core.lingerTimeout;
+    this.#endsBy = deadlineIn(this.#port.lingerTimeout, this.#port.now);
+    this.#connection.deadline = this.#endsBy;
+    this.#watch();
   }
 
   onDeadline(now: number): void {
-    if (this.#peerEnded) return this.#connection.end(false);
-    const deadline = this.#core.idleDeadline(this.#connection);
-    if (deadline !== 0 && deadline <= now && !this.#connection.isPaused) this.#connection.end(false);
-    else this.#connection.deadline = Math.max(deadline, deadline === 0 ? 0 : now + 1);
+    if (this.#peerEnded) {
+      if (this.#endsBy !== 0 && now >= this.#endsBy) return this.#connection.end(false);
+      this.#connection.deadline = this.#endsBy;
+      return this.#watch();
+    }
+    const deadline = this.#port.idleDeadline(this.#connection);
+    if (deadline !== 0 && deadline <= now && !this.#connection.isPaused) {
+      this.#connection.end(false, timedOut(this.#port.idleSetting(this.#connection)));
+      return;
+    }
+    this.#connection.deadline = Math.max(deadline, deadline === 0 ? 0 : now + 1);
+    this.#watch();
+  }
+
+  /** Reports handlers that may be waiting for each other. */
+  #watch(): void {
+    if (!this.#isBehind || this.#handlers < this.#port.settings.max_handlers_per_connection) return;
+    const { deadline } = this.#connection;
+    const due = this.#port.context.stuckHandlers.look(this, this.#port.now);
+    if (due !== 0 && (deadline === 0 || due < deadline)) this.#connection.deadline = due;
   }
 
   onIdleChange(): void {
-    if (!this.#peerEnded) this.#connection.deadline = this.#core.idleDeadline(this.#connection);
+    if (!this.#peerEnded) this.#connection.deadline = this.#port.idleDeadline(this.#connection);
   }
 
-  onFault(): void {
-    this.#connection.end(true);
+  onFault(error: unknown): void {
+    this.#connection.end(true, { error });
   }
 
-  onClosed(): void {
+  onClosed(end: ConnectionEnd): void {
+    if (this.heldBytes > 0 || this.#splitter?.failure) end.isOrderly = false; // a package was cut off, or never passed on
+    this.#port.context.stuckHandlers.onSettled(this);
     this.#waiting = [];
     this.#waitingBytes = 0;
   }

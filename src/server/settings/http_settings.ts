@@ -1,88 +1,113 @@
 /**
- * The settings of HTTP: requests, answers, files.
+ * The settings of HTTP: requests, responses, files.
  *
  * @module
  */
 
-import type { FormOptions } from "../http/form_reader.ts";
-import { describe, isRecord, type Kind } from "../../setting_kinds.ts";
+import { describe, isRecord, type Kind } from "../../values.ts";
 import { readRules } from "../files/rewrite_rules.ts";
-import type { ResolvedSettings } from "./settings.ts";
 
-/** How requests are read, answers are compressed and files are served, under Swoole's names. */
+/** The settings of requests, of the compression of responses, and of static files, under Swoole's names. */
 export interface HttpSettings {
-  /** Read forms in bodies into `request.post`. `true`. */
+  /** Whether forms in bodies are parsed into `request.post`. Default: `true`. */
   http_parse_post?: boolean;
-  /** Read cookies into `request.cookie`. `true`. */
+  /** Whether cookies are parsed into `request.cookie`. Default: `true`. */
   http_parse_cookie?: boolean;
-  /** Read `multipart/form-data` into `request.post` and `request.files`, before the handler is called. `false`. */
+  /**
+   * Whether `multipart/form-data` is read into `request.post` and `request.files`, before the handler is called. Default:
+   * `false`.
+   */
   http_parse_files?: boolean;
-  /** The folder of the temporary files for that. With an empty text files are in memory. `/tmp`. */
+  /** The folder for the temporary files of such forms. If it is empty, files are kept in memory. Default: `/tmp`. */
   upload_tmp_dir?: string;
   /**
-   * Read such forms while they arrive, so that they may be larger than `package_max_length`: the most octets of one file, else
-   * 413. 0: off.
+   * The maximum size of one file, in bytes; larger ones are refused with 413. If set, forms are read while they arrive, and may
+   * be larger than `package_max_length`. Default: 0, off.
    */
   upload_max_filesize?: number;
-  /** The most parameters of a query, and of a form, that are taken; the others are left out. 1000. */
+  /** The maximum number of parameters of a query, and of a form; further ones are ignored. Default: 1000. */
   http_max_parameters?: number;
-  /** Call the handler when the head of a request is there; it reads the body as it arrives, with `request.body`. `false`. */
+  /** The maximum number of files in a form (PHP's `max_file_uploads`); a form with more is refused with 413. Default: 20. */
+  http_max_uploaded_files?: number;
+  /**
+   * Whether the handler is called as soon as the head of a request has arrived. It can then read the body while it arrives, with
+   * `request.body`. Default: `false`.
+   */
   http_stream_body?: boolean;
-  /** The most octets of such a body, and of a form that is read while it arrives; else 413. 0: no limit, but for forms 20 files. */
+  /**
+   * The maximum size of such a body, and of a form that is read while it arrives, in bytes; larger ones are refused with 413.
+   * Default: 0, no limit for bodies; for forms, `http_max_uploaded_files` of the largest files plus `package_max_length`.
+   */
   http_stream_body_max_length?: number;
-  /** How long the head of a request may take to arrive; else 408, or the end if nothing of it has. 10 s; 0 for ever. */
+  /**
+   * The time that the head of a request may take to arrive, in seconds. Afterwards the response is 408, or the connection closes
+   * if nothing has arrived. Default: 10; 0 for no limit.
+   */
   http_header_timeout?: number;
-  /** How long a client may send nothing of a body that is being read; else 408, or the end if the response has begun. 10 s; 0 for ever. */
+  /**
+   * The time that a client may send nothing of a body that is being read, in seconds. Afterwards the response is 408, or the
+   * connection is aborted if the response has begun. Default: 10; 0 for no limit.
+   */
   http_body_timeout?: number;
-  /** How many bytes of a body a client has to send in a second; it may be behind by `http_body_timeout`. 1024; 0: any. */
+  /**
+   * The minimum rate at which a client must send a body, in bytes per second; it may lag by `http_body_timeout`. Default: 1024; 0
+   * for no minimum.
+   */
   http_body_min_rate?: number;
   /**
-   * How long a handler may take for a response, a file that is being sent and what `detach()` has left for later excepted; else 503,
-   * or the end if the response has begun. `request.signal` tells the handler. 0: for ever.
+   * The time that a handler may take for a response, in seconds. Afterwards the response is 503, or the connection is aborted if
+   * the response has begun; `request.signal` aborts. It does not apply to files being sent and responses left open with
+   * `detach()`. Default: 0, no limit.
    */
   http_handler_timeout?: number;
-  /** How long a handshake may take once its head is there, with what the program does for it; else 503. 10 s; 0 for ever. */
+  /**
+   * The time that a handshake may take after its head has arrived, including the work of the program, in seconds. Afterwards the
+   * response is 503. Default: 10; 0 for no limit.
+   */
   websocket_handshake_timeout?: number;
   /**
-   * Answer clients that end their side of the connection while they wait. `false`: such a client has gone, since one that was
-   * closed looks the same.
+   * Whether clients that end their side of the connection while they wait still receive the response. Default: `false`: such a
+   * client counts as disconnected, because one that closed the connection looks the same.
    */
   http_allow_half_open?: boolean;
-  /** Compress bodies for clients that take it. `true`. */
+  /** Whether bodies are compressed for clients that accept it. Default: `true`. */
   http_compression?: boolean;
-  /** 1 is fast, 9 is small; of brotli 0 and 11. What a coding has not stands for its nearest, 0 of gzip for 6. 1. */
+  /**
+   * The compression level, from 1 (fast) to 9 (small), for brotli from 0 to 11. For gzip and deflate, a level above 9 means 9,
+   * and 0 means 6. Default: 1.
+   */
   http_compression_level?: number;
-  /** Another name of `http_compression_level`. */
+  /** An alias of `http_compression_level`. */
   compression_level?: number;
-  /** Another name of `http_compression_level`. */
+  /** An alias of `http_compression_level`. */
   http_gzip_level?: number;
-  /** Bodies below this many octets are not compressed. 20. */
+  /** The size of the smallest body that is compressed, in bytes. Default: 20. */
   http_compression_min_length?: number;
-  /** Another name of `http_compression_min_length`. */
+  /** An alias of `http_compression_min_length`. */
   compression_min_length?: number;
-  /** The media types that are compressed, such as `text/html` or `text/*`. None given: those that get smaller by it. */
+  /** The media types to compress, such as `text/html` or `text/*`. Default: all that are known to become smaller. */
   http_compression_types?: string | readonly string[];
-  /** Another name of `http_compression_types`. */
+  /** An alias of `http_compression_types`. */
   compression_types?: string | readonly string[];
-  /** The folder of the files that `enable_static_handler` serves. None by default. */
+  /** The folder of the files that `enable_static_handler` serves. Default: none. */
   document_root?: string;
-  /** Answer GET and HEAD for files below `document_root` without calling the handler. `false`. */
+  /** Whether GET and HEAD requests for files below `document_root` are answered without calling the handler. Default: `false`. */
   enable_static_handler?: boolean;
-  /** The paths, with all below them, where files are looked for; everywhere by default. */
+  /** The paths at or below which files are served. Default: all paths. */
   static_handler_locations?: string | readonly string[];
   /**
-   * Other paths for files, by the path (with all below it) or the pattern between tildes that is asked for:
-   * `{ "/old": "/new", "~^/post/([0-9]+)$~": "/posts/$1.html" }`. The first that is for a path counts. The handler sees none of it.
-   * None by default.
+   * Rewrite rules for the paths of files: from a path (which includes all paths below it) or a pattern between tildes, to another
+   * path: `{ "/old": "/new", "~^/post/([0-9]+)$~": "/posts/$1.html" }`. The first rule that matches applies. The handler sees the
+   * original path. Default: none.
    */
   url_rewrite_rules?: Readonly<Record<string, string>>;
-  /** What is sent for a folder: the first of these files that is in it. None by default. */
+  /** The names of index files. For a folder, the first one that exists in it is sent. Default: none. */
   http_index_files?: string | readonly string[];
-  /** List folders that have no such file. `false`. */
+  /** Whether folders without an index file are listed. Default: `false`. */
   http_autoindex?: boolean;
 }
 
-/** Their defaults. */
+/** The defaults of the HTTP settings. */
 export const HTTP_DEFAULTS: Readonly<Required<HttpSettings>> = {
   http_parse_post: true,
   http_parse_cookie: true,
@@ -90,6 +115,7 @@ export const HTTP_DEFAULTS: Readonly<Required<HttpSettings>> = {
   upload_tmp_dir: "/tmp",
   upload_max_filesize: 0,
   http_max_parameters: 1000,
+  http_max_uploaded_files: 20,
   http_stream_body: false,
   http_stream_body_max_length: 0,
   http_header_timeout: 10,
@@ -116,19 +142,20 @@ export const HTTP_DEFAULTS: Readonly<Required<HttpSettings>> = {
 
 const LEVEL = { from: 0, to: 11 };
 
-/** What their values have to be. */
+/** The valid values of the HTTP settings. */
 export const HTTP_KINDS: Record<keyof HttpSettings, Kind> = {
   http_parse_post: "boolean",
   http_parse_cookie: "boolean",
   http_parse_files: "boolean",
   upload_tmp_dir: "text",
-  upload_max_filesize: "octets",
+  upload_max_filesize: "bytes",
   http_max_parameters: "count",
+  http_max_uploaded_files: "count",
   http_stream_body: "boolean",
-  http_stream_body_max_length: "octets",
+  http_stream_body_max_length: "bytes",
   http_header_timeout: "seconds",
   http_body_timeout: "seconds",
-  http_body_min_rate: "octets",
+  http_body_min_rate: "bytes",
   http_handler_timeout: "seconds",
   websocket_handshake_timeout: "seconds",
   http_allow_half_open: "boolean",
@@ -136,8 +163,8 @@ export const HTTP_KINDS: Record<keyof HttpSettings, Kind> = {
   http_compression_level: LEVEL,
   compression_level: LEVEL,
   http_gzip_level: LEVEL,
-  http_compression_min_length: "octets",
-  compression_min_length: "octets",
+  http_compression_min_length: "bytes",
+  compression_min_length: "bytes",
   http_compression_types: "texts",
   compression_types: "texts",
   document_root: "text",
@@ -155,27 +182,7 @@ function checkRules(key: string, value: unknown): void {
   readRules(value as Record<string, string>);
 }
 
-/** A text or a list of texts as a list. */
+/** Returns a string or a list of strings as a list. */
 export function listOf(texts: string | readonly string[]): readonly string[] {
   return typeof texts === "string" ? [texts] : texts;
-}
-
-/** A form that is read while it arrives may have so many files of the largest size, unless another limit is set. */
-const LARGEST_FILES = 20;
-
-/** How forms with files are read, if they are. */
-export function formOptions(settings: ResolvedSettings): FormOptions | undefined {
-  if (!settings.http_parse_files) return undefined;
-  const { upload_tmp_dir: folder, upload_max_filesize: most, package_max_length: whole } = settings;
-  const streamed = most > 0 && folder !== "";
-  return {
-    folder,
-    streamed,
-    maxSize: streamed ? settings.http_stream_body_max_length || LARGEST_FILES * most + whole : whole,
-    maxFileSize: most || Infinity,
-    maxTextSize: whole,
-    maxHeadSize: settings.http_max_header_size,
-    maxHeaders: settings.http_max_headers,
-    maxParameters: settings.http_max_parameters,
-  };
 }

@@ -1,42 +1,42 @@
 /**
- * The settings of packages, of a plain `Server` or a raw port.
+ * The settings of packages, for a plain `Server` or a raw port.
  *
  * @module
  */
 
 import { LENGTH_TYPES, type LengthFunction, type LengthType } from "../raw/packages.ts";
-import type { Kind } from "../../setting_kinds.ts";
+import type { Kind } from "../../values.ts";
 
-/** How a stream is taken apart into packages, under Swoole's names. */
+/** The settings that split a stream into packages, under Swoole's names. */
 export interface PackageSettings {
-  /** Deliver to `receive` only what ends with `package_eof`. `false`. */
+  /** Whether `receive` is called only with data that ends with `package_eof`. Default: `false`. */
   open_eof_check?: boolean;
-  /** Deliver each package that ends with `package_eof` by itself. `false`. */
+  /** Whether each package that ends with `package_eof` is delivered separately. Default: `false`. */
   open_eof_split?: boolean;
-  /** What packages end with, 1 to 8 octets. CR LF. */
+  /** The end mark of packages, 1 to 8 bytes. Default: CR LF. */
   package_eof?: string | Uint8Array;
-  /** Deliver packages that tell their length. `false`. */
+  /** Whether packages contain their length. Default: `false`. */
   open_length_check?: boolean;
-  /** The type of the length, a letter of PHP's `pack()`: c, C, s, S, n, N, v, V, l or L. `"N"`: 4 octets, big-endian. */
+  /** The type of the length, a letter of PHP's `pack()`: c, C, s, S, n, N, v, V, l or L. Default: `"N"`, 4 bytes, big-endian. */
   package_length_type?: LengthType;
-  /** Where in a package its length is. 0. */
+  /** The offset of the length in a package. Default: 0. */
   package_length_offset?: number;
-  /** From where on the length counts: the size of the head, unless the length counts it too. 0. */
+  /** The offset from which the length counts: the size of the head, unless the length includes it. Default: 0. */
   package_body_offset?: number;
-  /** Another name of `package_body_offset`. */
+  /** An alias of `package_body_offset`. */
   package_body_start?: number;
   /**
-   * Tells the length of the package that the octets begin with, instead of the other settings: 0 when it takes more of them to
-   * tell, below 0 when it is none.
+   * A function that returns the length of the package at the start of the bytes, instead of the other settings: 0 if it needs
+   * more bytes, a negative number if they are not a package.
    */
   package_length_func?: LengthFunction | null;
-  /** Deliver each control packet of MQTT by itself. `false`. */
+  /** Whether each control packet of MQTT is delivered separately. Default: `false`. */
   open_mqtt_protocol?: boolean;
-  /** Deliver each request of Redis's protocol by itself. `false`. */
+  /** Whether each request of the Redis protocol is delivered separately. Default: `false`. */
   open_redis_protocol?: boolean;
 }
 
-/** Their defaults. */
+/** The defaults of the package settings. */
 export const PACKAGE_DEFAULTS: Readonly<Required<PackageSettings>> = {
   open_eof_check: false,
   open_eof_split: false,
@@ -51,22 +51,22 @@ export const PACKAGE_DEFAULTS: Readonly<Required<PackageSettings>> = {
   open_redis_protocol: false,
 };
 
-/** What their values have to be. */
+/** The valid values of the package settings. */
 export const PACKAGE_KINDS: Record<keyof PackageSettings, Kind> = {
   open_eof_check: "boolean",
   open_eof_split: "boolean",
   package_eof: "mark",
   open_length_check: "boolean",
   package_length_type: LENGTH_TYPES,
-  package_length_offset: "octets",
-  package_body_offset: "octets",
-  package_body_start: "octets",
+  package_length_offset: "bytes",
+  package_body_offset: "bytes",
+  package_body_start: "bytes",
   package_length_func: "function",
   open_mqtt_protocol: "boolean",
   open_redis_protocol: "boolean",
 };
 
-/** The ways to find packages, which exclude each other; each with the settings that choose it. */
+/** The ways to find packages, which exclude each other, with the settings that choose them. */
 const WAYS: readonly (readonly (keyof PackageSettings)[])[] = [
   ["open_length_check"],
   ["open_eof_check", "open_eof_split"],
@@ -74,12 +74,15 @@ const WAYS: readonly (readonly (keyof PackageSettings)[])[] = [
   ["open_redis_protocol"],
 ];
 
-/** The settings that choose ways to find packages: one of each way that is chosen. */
+/** Returns the settings that choose ways to find packages: one for each chosen way. */
 export function chosenWays(settings: PackageSettings): string[] {
   return WAYS.flatMap((way) => way.find((key) => settings[key] === true) ?? []);
 }
 
-/** The settings of packages of a server with those of a port instead: where the port chooses a way, the server's is out of force. */
+/**
+ * Merges the package settings of a port into those of its server. If the port chooses a way to find packages, the server's way is
+ * disabled.
+ */
 export function mergePackageSettings<S extends PackageSettings>(server: S, port: S): S {
   const merged = { ...server, ...port };
   if (chosenWays(port).length === 0) return merged;

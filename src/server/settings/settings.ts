@@ -1,23 +1,34 @@
 /**
- * What `set()` knows: Swoole's keys, their types and defaults.
+ * The settings of `set()`: Swoole's keys, their types and defaults.
  *
  * @module
  */
 
-import { COMPRESSION_DEFAULTS, COMPRESSION_KINDS, type CompressionSettings } from "../websocket/compression.ts";
+import {
+  COMPRESSION_DEFAULTS,
+  COMPRESSION_KINDS,
+  type CompressionSettings,
+} from "../../websocket/connection/compression_policy.ts";
 import { HTTP_DEFAULTS, HTTP_KINDS, type HttpSettings } from "./http_settings.ts";
+import {
+  LIMIT_DEFAULTS,
+  LIMIT_KINDS,
+  type LimitSettings,
+  SERVER_WIDE_LIMITS,
+  SOCKET_DEFAULTS,
+  SOCKET_KINDS,
+  type SocketSettings,
+} from "./connection_settings.ts";
 import { LOG_DEFAULTS, LOG_KINDS, type LogSettings } from "../log.ts";
 import { mergePackageSettings, PACKAGE_DEFAULTS, PACKAGE_KINDS, type PackageSettings } from "./package_settings.ts";
 import { UNLIMITED } from "../http/request_queue.ts";
-import { checkValue, describe, isRecord, type Kind } from "../../setting_kinds.ts";
-import { suggestion } from "../../similar_name.ts";
+import { checkValue, describe, isRecord, type Kind, suggestion } from "../../values.ts";
 import { originMistake } from "../../websocket/origin.ts";
-import { SOCKET_DEFAULTS, SOCKET_KINDS, type SocketSettings } from "./socket_settings.ts";
 import { ABSENT_SETTINGS, checkAbsent, type IgnoredSettings } from "./swoole_settings.ts";
 import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
 
 /**
- * The settings of a server, under Swoole's names. Times are in seconds, sizes in octets.
+ * The settings of a server, under Swoole's names. Times are in seconds, sizes in bytes.
  *
  * @example
  * ```ts
@@ -30,115 +41,147 @@ import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
  * ```
  */
 export interface ServerSettings
-  extends CompressionSettings, HttpSettings, LogSettings, PackageSettings, SocketSettings, TlsSettings {
+  extends CompressionSettings, HttpSettings, LimitSettings, LogSettings, PackageSettings, SocketSettings, TlsSettings {
   // ---- WebSocket
-  /** The subprotocols that the server speaks. The first of the client's list that is among them is answered. None by default. */
+  /** The subprotocols of the server. It selects the first one of the client's list that is among them. Default: none. */
   websocket_subprotocol?: string | readonly string[];
-  /** Deliver Close frames to `message`, as a `CloseFrame`, before they are answered. `false`. */
+  /** Whether Close frames are delivered to `message`, as a `CloseFrame`, before they are answered. Default: `false`. */
   open_websocket_close_frame?: boolean;
-  /** Deliver Ping frames to `message` and leave the answer to it. `false`: they are answered at once. */
+  /** Whether Ping frames are delivered to `message`, which must then answer them. Default: `false`: they are answered at once. */
   open_websocket_ping_frame?: boolean;
-  /** Deliver Pong frames to `message`. `false`. */
+  /** Whether Pong frames are delivered to `message`. Default: `false`. */
   open_websocket_pong_frame?: boolean;
   /**
-   * Which pages may open a WebSocket: `"same-origin"` (default), `"*"`, or a list such as `["same-origin", "https://example.com"]`;
-   * `"null"` is for pages without an origin. Others get 403. Requests without `Origin`, which come from no page, always pass.
+   * The origins of pages that may open a WebSocket: `"same-origin"` (default), `"*"`, or a list such as `["same-origin",
+   * "https://example.com"]`; `"null"` stands for pages without an origin. Others are refused with 403. Requests without `Origin`,
+   * which do not come from a page, are always allowed.
    */
   websocket_origins?: string | readonly string[];
-  /** How long to wait for the peer's Close after our own. 5 s. */
+  /** The time to wait for the peer's Close frame after sending one. Default: 5 s; 0 for no limit. */
   websocket_close_timeout?: number;
-  /** Ping a peer that was silent for this long. 30 s; 0 for never. */
+  /** The time of silence after which a peer is sent a ping. Default: 30 s; 0 for never. */
   websocket_ping_interval?: number;
-  /** Drop a peer that stays silent for this long after a ping. 30 s. */
+  /** The time of silence after a ping after which the peer is disconnected. Default: 30 s; 0 for never. */
   websocket_ping_timeout?: number;
-  /** How long the rest of a message may take to arrive, once it has begun; else the connection is closed with 1008. 60 s; 0 for ever. */
+  /**
+   * The time that the rest of a message may take to arrive, once it has begun. Afterwards the connection is closed with 1008.
+   * Default: 60 s; 0 for no limit.
+   */
   websocket_message_timeout?: number;
 
   // ---- limits
-  /** The most octets of a WebSocket message (else close code 1009) and of an HTTP body (else 413). 2 MiB. */
+  /** The maximum size of a WebSocket message (above it: close code 1009) and of an HTTP body (413). Default: 2 MiB. */
   package_max_length?: number;
-  /** The most octets that wait to be sent on a connection; beyond it `push()` returns `false` with 1009. 8 MiB. */
+  /**
+   * The maximum number of bytes queued to be sent on a connection; above it `push()` returns `false` with 1009. Default: 8 MiB.
+   */
   socket_buffer_size?: number;
-  /** Send queue at which `bufferFull` is called and messages no longer start handlers. 80 % of `socket_buffer_size`. */
+  /**
+   * The size of the send queue at which `bufferFull` is called and messages no longer start handlers. Default: 80 % of
+   * `socket_buffer_size`.
+   */
   buffer_high_watermark?: number;
-  /** Send queue at which `bufferEmpty` and `drain` are called and reading goes on. 0. */
+  /** The size of the send queue at which `bufferEmpty` and `drain` are called and reading resumes. Default: 0. */
   buffer_low_watermark?: number;
-  /** Bytes of received messages that may wait for the program on one connection; above it nothing more is read. 1 MiB. */
+  /** The number of bytes of received messages that may be pending on one connection; above it reading pauses. Default: 1 MiB. */
   input_buffer_size?: number;
-  /** The most `message` handlers of one connection that may be under way at a time; others wait. 1 for one after the other. 256. */
+  /**
+   * The maximum number of `message` handlers of one connection that may run at the same time; further messages wait. With 1, they
+   * run one after the other. Default: 256.
+   */
   max_handlers_per_connection?: number;
-  /** The most connections at a time; others are dropped at once. 100,000. */
-  max_connection?: number;
-  /** Another name of `max_connection`. */
-  max_conn?: number;
-  /** The most requests that may be in work at a time, or wait for it; others get 503. Event style. 4294967295: no limit. */
+  /**
+   * The maximum number of requests, running and waiting; further ones are refused with 503. Event style only. Default:
+   * 4294967295, no limit.
+   */
   max_concurrency?: number;
-  /** The most requests whose handlers may run at a time; others wait for their turn. Event style. `max_concurrency`. */
+  /**
+   * The maximum number of requests whose handlers may run at the same time; further ones wait. Event style only. Default:
+   * `max_concurrency`.
+   */
   worker_max_concurrency?: number;
-  /** The most octets of a request line with its header fields; else 431. 64 KiB. */
+  /** The maximum size of a request line with its header fields; larger ones are refused with 431. Default: 64 KiB. */
   http_max_header_size?: number;
-  /** The most header fields of a request; else 431. 128. */
+  /** The maximum number of header fields of a request; more are refused with 431. Default: 128. */
   http_max_headers?: number;
-  /** `http_header_timeout` and `http_body_timeout`, where they are not set; and how long a TLS handshake may take. 10 s; 0 for ever. */
+  /**
+   * The default of `http_header_timeout` and `http_body_timeout`, and the time that a TLS handshake may take. Default: 10 s; 0
+   * for no limit.
+   */
   http_request_timeout?: number;
-  /** How long a connection may wait for its next request. 60 s; 0 for ever. */
+  /** The time that a connection may wait for its next request. Default: 60 s; 0 for no limit. */
   http_keepalive_timeout?: number;
-  /** How long a client may take nothing of a response, of which it is sent up to 256 KiB at a time; else it is dropped. 60 s; 0 for ever. */
+  /**
+   * The time within which a client must take more of a response, of which up to 256 KiB are sent at a time. Afterwards the
+   * connection is aborted. Default: 60 s; 0 for no limit.
+   */
   http_send_timeout?: number;
 
-  // ---- what a port speaks
-  /** HTTP: a port that has settings of its own and not this one, nor the next, speaks nothing, and calls `receive`. `false`. */
+  // ---- the protocol of a port
+  /**
+   * Whether a port speaks HTTP. A port with settings of its own, but neither this one nor `open_websocket_protocol`, is raw and
+   * calls `receive`. Default: `false`.
+   */
   open_http_protocol?: boolean;
-  /** HTTP and WebSocket: see `open_http_protocol`. `false`. */
+  /** Whether a port speaks HTTP and WebSocket: see `open_http_protocol`. Default: `false`. */
   open_websocket_protocol?: boolean;
 
   // ---- idle connections
-  /** Close connections that sent nothing for this long. 0: never; if only the check interval is set: twice as long. */
+  /**
+   * The time without input after which a connection is closed. Default: 0, never; if only the check interval is set, twice that.
+   */
   heartbeat_idle_time?: number;
   /**
-   * Accepted for Swoole's sake: idle connections are closed when it is time, not at the next check. If only the idle time is set:
-   * half as long, 1 at least. `heartbeat()` does nothing when both are 0.
+   * Accepted for compatibility: idle connections are closed on time, not at the next check. If only the idle time is set, the
+   * default is half of that, at least 1. If both are 0, `heartbeat()` does nothing.
    */
   heartbeat_check_interval?: number;
-  /** Close connections on which nothing was sent or received for this long. 0: never. */
+  /** The time without input and output after which a connection is closed. Default: 0, never. */
   max_idle_time?: number;
 
   // ---- the coroutine style
-  /** How long `recv()` waits when it is not told. 0: for ever. */
+  /** The default timeout of `recv()`. Default: 0, no limit. */
   socket_read_timeout?: number;
-  /** Another name of `socket_read_timeout`, which counts more. */
+  /** An alias of `socket_read_timeout`, which takes precedence. */
   socket_recv_timeout?: number;
-  /** How long `push()` waits for a peer that does not read. 0: for ever. */
+  /** The time that `push()` waits for a peer that does not read. Default: 0, no limit. */
   socket_write_timeout?: number;
-  /** Another name of `socket_write_timeout`, which counts more. */
+  /** An alias of `socket_write_timeout`, which takes precedence. */
   socket_send_timeout?: number;
-  /** Both of them, where they are not set. */
+  /** The default of both. */
   socket_timeout?: number;
 
   // ---- the server
-  /** Do not read connections before `confirm(fd)`. `false`. */
+  /** Whether connections are not read before `confirm(fd)`. Default: `false`. */
   enable_delay_receive?: boolean;
-  /** The first fd is this plus 1. 0. */
+  /** The number before the first fd. Default: 0. */
   start_session_id?: number;
-  /** `connect`, `receive`, `close` and `disconnect` get one `ServerEvent` behind the server, `packet` a `Packet`. `false`. */
+  /**
+   * Whether `connect`, `receive`, `close` and `disconnect` receive one `ServerEvent` after the server, and `packet` a `Packet`.
+   * Default: `false`.
+   */
   event_object?: boolean;
-  /** How long `shutdown()` waits for handlers and responses, unless it is told; after that they are cut off. 3 s; 0 for ever. */
+  /**
+   * The default time limit of `shutdown()`: how long handlers and responses may take before they are cut off. Default: 3 s; 0 for
+   * no limit.
+   */
   max_wait_time?: number;
-  /** SIGTERM and SIGINT stop the server, and then the process, unless the program listens to them itself. `true`. */
+  /**
+   * Whether SIGTERM and SIGINT stop the server, and then the process, unless the program has its own listeners. Default: `true`.
+   */
   enable_signal_handlers?: boolean;
   /**
-   * Write `stats()` to this file, again and again: a line for each, as JSON when its name ends in `.json`, as OpenMetrics when it
-   * ends in `.prom`. None by default.
+   * The file to which `stats()` is written at regular intervals: one line for each counter, as JSON if the name ends in `.json`,
+   * as OpenMetrics if it ends in `.prom`. Default: none.
    */
   stats_file?: string;
-  /** How often, in milliseconds (as in Swoole). 1000. */
+  /** The interval of writing `stats_file`, in milliseconds (as in Swoole). Default: 1000. */
   stats_timer_interval?: number;
 }
 
-/** The settings that hold for all ports together. */
+/** The settings that apply to all ports together. */
 export type ServerWideSetting =
-  | "max_connection"
-  | "max_conn"
+  | Exclude<keyof LimitSettings, "max_packet_handlers">
   | "max_concurrency"
   | "worker_max_concurrency"
   | "start_session_id"
@@ -156,8 +199,7 @@ export type ServerWideSetting =
   | "socket_timeout";
 
 const SERVER_WIDE: readonly ServerWideSetting[] = [
-  "max_connection",
-  "max_conn",
+  ...SERVER_WIDE_LIMITS,
   "max_concurrency",
   "worker_max_concurrency",
   "start_session_id",
@@ -179,7 +221,7 @@ const SERVER_WIDE: readonly ServerWideSetting[] = [
   "socket_timeout",
 ];
 
-/** The settings of a port: those of a server but for what holds for all ports together. */
+/** The settings of a port: those of a server, except the ones that apply to all ports together. */
 export type PortSettings = Omit<ServerSettings, ServerWideSetting>;
 
 /** All settings with their values. */
@@ -188,6 +230,7 @@ export type ResolvedSettings = Readonly<Required<ServerSettings>>;
 const DEFAULTS: ResolvedSettings = {
   ...COMPRESSION_DEFAULTS,
   ...HTTP_DEFAULTS,
+  ...LIMIT_DEFAULTS,
   ...LOG_DEFAULTS,
   ...PACKAGE_DEFAULTS,
   ...SOCKET_DEFAULTS,
@@ -207,8 +250,6 @@ const DEFAULTS: ResolvedSettings = {
   input_buffer_size: 1024 * 1024,
   max_handlers_per_connection: 256,
   buffer_low_watermark: 0,
-  max_connection: 100_000,
-  max_conn: 0,
   max_concurrency: UNLIMITED,
   worker_max_concurrency: UNLIMITED,
   http_max_header_size: 64 * 1024,
@@ -235,10 +276,10 @@ const DEFAULTS: ResolvedSettings = {
   stats_timer_interval: 1000,
 };
 
-/** What their values have to be. */
 const KINDS: Record<keyof ServerSettings, Kind> = {
   ...COMPRESSION_KINDS,
   ...HTTP_KINDS,
+  ...LIMIT_KINDS,
   ...LOG_KINDS,
   ...PACKAGE_KINDS,
   ...SOCKET_KINDS,
@@ -252,17 +293,15 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   websocket_ping_interval: "seconds",
   websocket_ping_timeout: "seconds",
   websocket_message_timeout: "seconds",
-  package_max_length: "octets",
-  socket_buffer_size: "octets",
-  buffer_high_watermark: "octets",
-  input_buffer_size: "octets",
+  package_max_length: "bytes",
+  socket_buffer_size: "bytes",
+  buffer_high_watermark: "bytes",
+  input_buffer_size: "bytes",
   max_handlers_per_connection: { from: 1, to: Number.MAX_SAFE_INTEGER },
-  buffer_low_watermark: "octets",
-  max_connection: "count",
-  max_conn: "count",
+  buffer_low_watermark: "bytes",
   max_concurrency: { from: 1, to: UNLIMITED },
   worker_max_concurrency: { from: 1, to: UNLIMITED },
-  http_max_header_size: "octets",
+  http_max_header_size: "bytes",
   http_max_headers: "count",
   http_request_timeout: "seconds",
   http_keepalive_timeout: "seconds",
@@ -294,7 +333,7 @@ function checkOrigins(key: string, value: unknown): void {
   }
 }
 
-/** Settings that have several names: the one in use, and what stands for it where it is not set, the first one first. */
+/** The settings with aliases or fallbacks: the effective name first, then the others in order of precedence. */
 const ALIASES: readonly (readonly (keyof ServerSettings)[])[] = [
   ["max_connection", "max_conn"],
   ["worker_max_concurrency", "max_concurrency"],
@@ -311,8 +350,8 @@ const ALIASES: readonly (readonly (keyof ServerSettings)[])[] = [
 /**
  * Checks settings.
  *
- * @throws {TypeError} For a key that is unknown, a value of the wrong type, or one of Swoole's settings that is not here.
- * @throws {RangeError} For a number that is out of range.
+ * @throws {TypeError} If a setting is unknown or not supported here, or a value has the wrong type.
+ * @throws {RangeError} If a number is out of range.
  */
 export function checkSettings(settings: ServerSettings & IgnoredSettings): void {
   if (!isRecord(settings)) throw new TypeError(`Cannot set the settings: an object is needed, not ${describe(settings)}`);
@@ -330,19 +369,19 @@ export function checkSettings(settings: ServerSettings & IgnoredSettings): void 
   }
 }
 
-/** Checks that settings are none that a port cannot have of its own; throws a `TypeError`. */
+/** Rejects settings that apply to the whole server, with a `TypeError`. */
 export function checkPortSettings(settings: ServerSettings): void {
   for (const key of SERVER_WIDE) {
     if (Object.hasOwn(settings, key)) throw new TypeError(`Cannot set ${key} on a port: it holds for the whole server`);
   }
 }
 
-/** The settings of a server with those of a port instead where there are any. One way to find packages replaces the other. */
+/** Merges the settings of a port into those of its server. A way to find packages replaces the server's. */
 export function mergeSettings(server: ServerSettings, port: ServerSettings): ServerSettings {
   return mergePackageSettings(server, port);
 }
 
-/** Settings with everything that was not set, and what follows from what was. */
+/** Returns all settings: those given, defaults, and values derived from others. */
 export function resolveSettings(given: ServerSettings, defaults: ServerSettings = {}): ResolvedSettings {
   const settings = { ...defaults, ...given };
   const all = { ...DEFAULTS, ...settings };

@@ -1,18 +1,18 @@
 /**
- * What only shows when a server starts: settings that do not fit together, and files and folders that are not there.
+ * Checks that are only possible when a server starts: settings that contradict each other, and missing files and folders.
  *
  * @module
  */
 
-import type { Runtime } from "../../runtime.ts";
+import type { Runtime } from "../../transport/runtime.ts";
 import { logPath } from "../log.ts";
 import type { ResolvedSettings, ServerSettings } from "./settings.ts";
 
 /**
- * Checks that the watermarks of a port can both be passed.
+ * Checks that the send queue of a port can reach both watermarks.
  *
- * @param given What the program has set: only that can be wrong.
- * @throws {RangeError} If they are the wrong way round, or a queue can never be so long.
+ * @param given The settings of the program: only these can be wrong.
+ * @throws {RangeError} If the low watermark is above the high one, or the high one is above the maximum size of the queue.
  */
 export function checkWatermarks(settings: ResolvedSettings, given: ServerSettings): void {
   const { buffer_high_watermark: high, buffer_low_watermark: low, socket_buffer_size: size } = settings;
@@ -24,28 +24,28 @@ export function checkWatermarks(settings: ResolvedSettings, given: ServerSetting
   }
 }
 
-/** The settings of TLS among those that a program has set. */
+/** Returns the names of the TLS settings among those given. */
 function tlsSettings(given: ServerSettings): string[] {
   return Object.keys(given).filter((key) => key.startsWith("ssl_") && key !== "ssl_compress");
 }
 
-/** A port, as far as TLS is concerned. */
+/** The properties of a port that matter for TLS. */
 interface Port {
-  /** What the program has set on it. */
-  readonly given: ServerSettings;
-  /** Where it listens. */
+  /** The settings of the program for this port. */
+  readonly config: { readonly given: ServerSettings };
+  /** The address to listen on. */
   readonly place: { readonly ssl: boolean; readonly type?: number; readonly hostname: string; readonly port: number } | undefined;
 }
 
 /**
- * Checks that no settings of TLS were set where none is spoken, which would serve in plain text what was meant to be encrypted.
+ * Checks that TLS settings are used only where TLS is. Otherwise data meant to be encrypted would be served in plain text.
  *
- * @param ports The ports of a server, its own first, whose settings hold for the others too.
- * @throws {TypeError} If they were.
+ * @param ports The ports of a server, its own first, whose settings also apply to the others.
+ * @throws {TypeError} If a port without TLS has TLS settings.
  */
 export function checkTls(ports: readonly Port[]): void {
-  for (const [index, { given, place }] of ports.entries()) {
-    const [name] = tlsSettings(given);
+  for (const [index, { config, place }] of ports.entries()) {
+    const [name] = tlsSettings(config.given);
     if (name === undefined || place?.ssl) continue;
     if (index === 0 && ports.some((port) => port.place?.ssl)) continue;
     const who = index === 0 ? "the server" : `the port ${place?.hostname}:${place?.port}`;
@@ -55,9 +55,10 @@ export function checkTls(ports: readonly Port[]): void {
 }
 
 /**
- * Checks that the files and folders of settings are there and of the right kind. What may not be read is left to those who use it.
+ * Checks that the files and folders named by settings exist and are of the right kind. Of permissions, only those for
+ * `document_root` and `log_file` are checked.
  *
- * @throws {Error} If one is not: with the setting and the path.
+ * @throws {Error} If one is missing or of the wrong kind, with the setting and the path.
  */
 export async function checkFiles(runtime: Runtime, settings: ResolvedSettings): Promise<void> {
   const { document_root, enable_static_handler, http_parse_files, upload_tmp_dir, log_file, stats_file } = settings;
@@ -74,12 +75,12 @@ export async function checkFiles(runtime: Runtime, settings: ResolvedSettings): 
   }
 }
 
-/** The folder of a file; with a slash at the end, unless it is where the program runs. */
+/** Returns the folder of a file: with a slash at the end, or `.` for the working directory. */
 function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/") + 1) || ".";
 }
 
-/** Makes a file, if it is not there: whether it can be written shows by no other way alike. */
+/** Checks that a file can be written. Creates it if necessary: there is no other portable way to find out. */
 async function checkWriting(runtime: Runtime, name: string, path: string): Promise<void> {
   if (path === "") return;
   try {
@@ -103,7 +104,7 @@ function wrong(name: string, state: string): Error {
   return new Error(`Cannot use ${name}: ${state}`);
 }
 
-/** What is at a path; `unknown` where that may not be seen. */
+/** Returns the kind of file at a path; `unknown` if it cannot be accessed. */
 async function kindOf(runtime: Runtime, path: string): Promise<"nothing" | "folder" | "file" | "unknown"> {
   try {
     await (await runtime.openFile(path)).close();

@@ -1,30 +1,31 @@
 /**
- * Settings that Swoole has and Sluice has not: which values change nothing here and are taken, and why the others are refused.
+ * Swoole's settings that Sluice does not support: the values that are accepted because they change nothing, and the reasons to
+ * reject all others.
  *
  * @module
  */
 
-/** Swoole's settings that have no effect here, with the values that are taken so that a Swoole program runs as it is. */
+/** Swoole's settings that have no effect here, with the values that are accepted so that a Swoole program runs unchanged. */
 export interface IgnoredSettings {
-  /** There is one worker, which is this process. */
+  /** There is one worker, the program itself. */
   worker_num?: 1;
   /** There are no reactor threads. Any number. */
   reactor_num?: number;
   /** There are no reactor threads. */
   single_thread?: boolean;
-  /** Nothing is handed to another process. Any number. */
+  /** No work is passed to other workers. Any number. */
   dispatch_mode?: number;
-  /** Nothing is handed to another process. */
+  /** No work is passed to other workers. */
   discard_timeout_request?: boolean;
-  /** Nothing is handed to another process. */
+  /** No work is passed to other workers. */
   dispatch_func?: null;
-  /** `connect` and `close` are called in any case. */
+  /** `connect` and `close` are always called. */
   enable_unsafe_event?: boolean;
-  /** The process is not restarted. */
+  /** The worker is not restarted. */
   max_request?: 0;
-  /** The process is not restarted. */
+  /** The worker is not restarted. */
   max_request_grace?: 0;
-  /** The process is not reloaded. */
+  /** The worker is not reloaded. */
   reload_async?: boolean;
   /** There is no queue between the sockets and the handlers. */
   max_queued_bytes?: 0;
@@ -46,7 +47,7 @@ export interface IgnoredSettings {
   task_tmpdir?: string;
   /** The process stays in the foreground. */
   daemonize?: false | 0;
-  /** The system chooses the processor. */
+  /** The system chooses the CPU. */
   open_cpu_affinity?: false | 0;
   /** Handlers are asynchronous. */
   enable_coroutine?: true;
@@ -62,19 +63,19 @@ export interface IgnoredSettings {
   c_stack_size?: number;
   /** Handlers are asynchronous. Any number. */
   stack_size?: number;
-  /** Without effect in Swoole too. Any number. */
+  /** It has no effect in Swoole either. Any number. */
   buffer_output_size?: number;
-  /** Without effect in Swoole too. Any number. */
+  /** It has no effect in Swoole either. Any number. */
   output_buffer_size?: number;
-  /** A client that does not read is found in other ways. */
+  /** Clients that do not read are detected in other ways. */
   send_timeout?: 0 | -1;
-  /** There is no HTTP/2. */
+  /** HTTP/2 is not supported. */
   open_http2_protocol?: false;
-  /** A server does not mask what it sends. */
+  /** Servers do not mask frames. */
   websocket_mask?: false;
-  /** TLS does not compress. */
+  /** TLS compression is not supported. */
   ssl_compress?: false;
-  /** There is no TCP Fast Open. */
+  /** TCP Fast Open is not supported. */
   tcp_fastopen?: false;
   /** Connections are accepted at once. */
   tcp_defer_accept?: false | 0;
@@ -84,52 +85,52 @@ export interface IgnoredSettings {
   trace_flags?: 0;
   /** Errors are logged. */
   display_errors?: true;
-  /** Threads for files are the runtime's. Any number. */
+  /** The runtime manages its threads for files. Any number. */
   aio_core_worker_num?: number;
-  /** Threads for files are the runtime's. Any number. */
+  /** The runtime manages its threads for files. Any number. */
   aio_worker_num?: number;
-  /** Threads for files are the runtime's. Any number. */
+  /** The runtime manages its threads for files. Any number. */
   aio_max_wait_time?: number;
-  /** Threads for files are the runtime's. Any number. */
+  /** The runtime manages its threads for files. Any number. */
   aio_max_idle_time?: number;
-  /** Threads for files are the runtime's. Any number. */
+  /** The runtime manages its threads for files. Any number. */
   iouring_entries?: number;
-  /** Threads for files are the runtime's. Any number. */
+  /** The runtime manages its threads for files. Any number. */
   iouring_workers?: number;
-  /** Threads for files are the runtime's. Any number. */
+  /** The runtime manages its threads for files. Any number. */
   iouring_flag?: number;
-  /** Threads for files are the runtime's. Any number. */
+  /** The runtime manages its threads for files. Any number. */
   thread_num?: number;
-  /** Threads for files are the runtime's. Any number. */
+  /** The runtime manages its threads for files. Any number. */
   min_thread_num?: number;
-  /** Threads for files are the runtime's. Any number. */
+  /** The runtime manages its threads for files. Any number. */
   max_thread_num?: number;
-  /** Signals are the runtime's. */
+  /** The runtime handles signals. */
   enable_signalfd?: boolean;
-  /** Signals are the runtime's. */
+  /** The runtime handles signals. */
   wait_signal?: false;
   /** Sockets never block. */
   socket_dontwait?: boolean;
-  /** Names are looked up by the runtime. Any number. */
+  /** The runtime resolves names. Any number. */
   dns_cache_refresh_time?: number;
-  /** Names are looked up by the runtime. Any number. */
+  /** The runtime resolves names. Any number. */
   dns_cache_expire?: number;
-  /** Names are looked up by the runtime. Any number. */
+  /** The runtime resolves names. Any number. */
   dns_cache_capacity?: number;
-  /** Names are looked up by the runtime. */
+  /** The runtime resolves names. */
   dns_lookup_random?: boolean;
-  /** Names are looked up by the runtime. */
+  /** The runtime resolves names. */
   use_async_resolver?: boolean;
 }
 
-/** The type whose values are all taken, or the values that are. */
+/** The accepted values: all of a type, or those listed. */
 type Taken = "number" | "boolean" | "string" | readonly unknown[];
 
-/** A setting that is not here. */
+/** A setting that is not supported. */
 interface Absent {
-  /** Why, and what to use instead. */
+  /** Why it is not supported, and what to use instead. */
   readonly reason: string;
-  /** What changes nothing here. */
+  /** The values that change nothing here. */
   readonly taken: Taken;
 }
 
@@ -215,15 +216,15 @@ const GROUPS: readonly (readonly [names: string, taken: Taken, reason: string])[
   ["dns_server name_resolver", none, RUNTIME_NAMES],
 ];
 
-/** Swoole's settings that are not here, by name. */
+/** Swoole's settings that are not supported, by name. */
 export const ABSENT_SETTINGS: ReadonlyMap<string, Absent> = new Map(
   GROUPS.flatMap(([names, taken, reason]) => names.split(" ").map((name) => [name, { taken, reason }] as const)),
 );
 
 /**
- * Takes a value of one of Swoole's settings that are not here, if it changes nothing.
+ * Accepts a value of an unsupported setting if it changes nothing.
  *
- * @throws {TypeError} If it would change something: with the reason, what to use instead, and what is taken.
+ * @throws {TypeError} If it would change something: with the reason, an alternative, and the accepted values.
  */
 export function checkAbsent(key: string, { taken, reason }: Absent, value: unknown): void {
   const type: string = typeof value;
@@ -233,7 +234,7 @@ export function checkAbsent(key: string, { taken, reason }: Absent, value: unkno
   throw new TypeError(`Cannot set ${key} to ${show(value)}: ${reason}${note}`);
 }
 
-/** A value for people, without the whole of what is long. */
+/** Formats a value for people, shortening long ones. */
 function show(value: unknown): string {
   if (typeof value === "function") return "a function";
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";

@@ -1,10 +1,10 @@
 /**
- * The settings of TLS of a server, and what follows from them.
+ * The TLS settings of a server, and the options derived from them.
  *
  * @module
  */
 
-import type { ClientCertificates, KeyPair, Runtime, TlsOptions } from "../../runtime.ts";
+import type { ClientCertificates, KeyPair, Runtime, TlsOptions } from "../../transport/runtime.ts";
 import {
   readAuthorities,
   readKey,
@@ -13,23 +13,23 @@ import {
   SHARED_TLS_KINDS,
   type SharedTlsSettings,
   tlsChoices,
-} from "../../tls.ts";
-import { checkValue, describe, isRecord, type Kind } from "../../setting_kinds.ts";
+} from "../../transport/tls.ts";
+import { checkValue, describe, isRecord, type Kind } from "../../values.ts";
 
-/** A certificate for one name, see `ssl_sni_certs`. */
+/** A certificate for one host name, see `ssl_sni_certs`. */
 export interface SniCertificate {
-  /** Path of the certificate chain, PEM. */
+  /** The path of the certificate chain, in PEM format. */
   ssl_cert_file: string;
-  /** Path of the private key, PEM. */
+  /** The path of the private key, in PEM format. */
   ssl_key_file: string;
-  /** What the private key is encrypted with, if it is. */
+  /** The passphrase of the private key, if it is encrypted. */
   ssl_passphrase?: string;
 }
 
 /**
- * How a server speaks TLS, under Swoole's names.
+ * The TLS settings of a server, under Swoole's names.
  *
- * @example Let in only clients that have a certificate
+ * @example Accept only clients that have a certificate
  * ```ts
  * import { SWOOLE_BASE, SWOOLE_SOCK_TCP, SWOOLE_SSL, SWOOLE_SSL_TLSv1_2, SWOOLE_SSL_TLSv1_3, WebSocketServer } from "@sluice/server";
  *
@@ -48,27 +48,33 @@ export interface SniCertificate {
  * ```
  */
 export interface TlsSettings extends SharedTlsSettings {
-  /** Whether the order of `ssl_ciphers` counts, rather than the client's. `true`. */
+  /** Whether the order of `ssl_ciphers` takes precedence over the client's. Default: `true`. */
   ssl_prefer_server_ciphers?: boolean;
-  /** The groups of the key exchange that are taken, such as `"X25519:P-256"`. The runtime's by default; not in Deno. */
+  /** The groups accepted for the key exchange, such as `"X25519:P-256"`. Default: the runtime's. Not in Deno. */
   ssl_ecdh_curve?: string;
-  /** Path of the parameters of the Diffie-Hellman key exchange (DHE), PEM. Without them there is no DHE. Only in Node. */
+  /**
+   * The path of the parameters of the Diffie-Hellman key exchange (DHE), in PEM format. Without them DHE is not used. Only in
+   * Node.
+   */
   ssl_dhparam?: string;
   /**
-   * Let in only clients with a certificate of an authority of `ssl_client_cert_file`, `ssl_cafile` or `ssl_capath`, one of which
-   * is needed. `false`.
+   * Whether to accept only clients with a certificate of an authority of `ssl_client_cert_file`, `ssl_cafile` or `ssl_capath`,
+   * one of which is required. Default: `false`.
    */
   ssl_verify_peer?: boolean;
-  /** Path of the authorities to trust, PEM. Also without `ssl_verify_peer` clients are asked for a certificate then. */
+  /**
+   * The path of the trusted authorities, in PEM format. If it is set, clients are asked for a certificate even without
+   * `ssl_verify_peer`.
+   */
   ssl_client_cert_file?: string;
   /**
-   * Other certificates by the name that a client asks for (SNI): `"example.com"`, or `"*.example.com"` for any one label in front.
-   * For other names, and without one, `ssl_cert_file` it is.
+   * Further certificates by the host name that a client requests (SNI): `"example.com"`, or `"*.example.com"` for exactly one
+   * label before it. For other names, and without a name, `ssl_cert_file` is used.
    */
   ssl_sni_certs?: Readonly<Record<string, SniCertificate>>;
 }
 
-/** Their defaults. */
+/** The defaults of the TLS settings. */
 export const TLS_DEFAULTS: Readonly<Required<TlsSettings>> = {
   ...SHARED_TLS_DEFAULTS,
   ssl_prefer_server_ciphers: true,
@@ -79,7 +85,7 @@ export const TLS_DEFAULTS: Readonly<Required<TlsSettings>> = {
   ssl_sni_certs: {},
 };
 
-/** What their values have to be. */
+/** The valid values of the TLS settings. */
 export const TLS_KINDS: Record<keyof TlsSettings, Kind> = {
   ...SHARED_TLS_KINDS,
   ssl_prefer_server_ciphers: "boolean",
@@ -90,7 +96,7 @@ export const TLS_KINDS: Record<keyof TlsSettings, Kind> = {
   ssl_sni_certs: checkNames,
 };
 
-/** A host name, in the letters that it has on the wire. */
+/** A host name, in the characters used on the wire. */
 const HOST_NAME = /^(\*\.)?([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}$/i;
 
 function checkNames(key: string, value: unknown): void {
@@ -108,9 +114,9 @@ function checkNames(key: string, value: unknown): void {
 }
 
 /**
- * Reads what the settings of a port name.
+ * Reads the files named by the settings of a port.
  *
- * @throws {TypeError} If a setting is missing, or a file is not what it should be.
+ * @throws {TypeError} If a setting is missing, or a file has the wrong content.
  * @throws {Error} If a file cannot be read.
  */
 export async function readTls(runtime: Runtime, settings: Readonly<Required<TlsSettings>>): Promise<TlsOptions> {
@@ -142,7 +148,10 @@ async function readPair(runtime: Runtime, pair: SniCertificate, where: string): 
   };
 }
 
-/** Without authorities of its own a server would let in whoever has a certificate of any authority that a browser trusts. */
+/**
+ * Reads the settings of client certificates. Requires authorities, because the default ones would accept any client with a
+ * certificate from a public authority.
+ */
 async function readClients(
   runtime: Runtime,
   settings: Readonly<Required<TlsSettings>>,

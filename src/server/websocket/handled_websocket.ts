@@ -4,106 +4,124 @@
  * @module
  */
 
-import type { Connection } from "../../connection.ts";
+import type { Connection } from "../../transport/connection.ts";
+import type { ConnectionEnd } from "../../transport/connection_end.ts";
 import type { Compression } from "../../websocket/deflate/compression.ts";
 import { CloseFrame, Frame } from "../../websocket/frame.ts";
-import { MessageQueue } from "../../websocket/message_queue.ts";
-import { isPromise, type PortCore } from "../port_core.ts";
-import { ServerWebSocketHost } from "./websocket_host.ts";
-import { WebSocketSession } from "./websocket_session.ts";
+import type { Configuration } from "../configuration.ts";
+import type { PortCore } from "../port_core.ts";
+import { promised, type RunningHandlers } from "../running_handlers.ts";
+import type { ServerContext } from "../server_context.ts";
+import { ServerWebSocketContext } from "./websocket_context.ts";
+import { WebSocketSession } from "../../websocket/connection/websocket_session.ts";
 
-/** What the WebSockets of one port share. */
-export class HandlerHost extends ServerWebSocketHost {
-  /** The port. */
-  readonly core: PortCore;
-  /** What handlers get as `server`. */
+/** The settings and handlers shared by the WebSockets of one port. */
+export class HandledWebSocketContext extends ServerWebSocketContext {
+  /** The settings and handlers of the port. */
+  readonly config: Configuration;
+  /** What everything in the server shares. */
+  readonly serverContext: ServerContext;
+  /** The object that handlers receive as `server`. */
   readonly server: unknown;
   /** `open_websocket_close_frame`. */
   readonly deliversClose: boolean;
   /** `max_handlers_per_connection`. */
   readonly maxHandlers: number;
+  /** The handlers that the server waits for when it stops. Those of an earlier start are no longer in the context. */
+  readonly running: RunningHandlers;
 
-  constructor(core: PortCore, server: unknown) {
-    super(core, { deliverClose: true, answerClose: false });
-    this.core = core;
+  constructor(port: PortCore, server: unknown) {
+    super(port, { deliverClose: true, answerClose: false });
+    this.config = port.config;
+    this.serverContext = port.context;
     this.server = server;
-    this.deliversClose = core.settings.open_websocket_close_frame;
-    this.maxHandlers = core.settings.max_handlers_per_connection;
+    this.running = port.context.running;
+    this.deliversClose = port.settings.open_websocket_close_frame;
+    this.maxHandlers = port.settings.max_handlers_per_connection;
   }
 }
 
 /**
- * Messages start their handlers in order, without waiting for the last one to end. They wait while as many handlers are under way
- * as may be, and while the peer takes too little of what is sent to it: a handler would add to that. The connection is read on
- * meanwhile, until what waits holds `input_buffer_size`.
+ * A WebSocket whose messages start handlers in order, without waiting for earlier handlers to settle. Messages wait while the
+ * maximum number of handlers is running, and while the send queue is full, because a handler would add to it. Meanwhile the
+ * connection is read, until the pending messages hold `input_buffer_size`.
  */
 export class HandledWebSocket extends WebSocketSession {
-  declare protected readonly host: HandlerHost;
-  readonly #waiting: MessageQueue = new MessageQueue();
-  #handlers = 0; // that are under way
-  #holdsBack = false;
+  declare protected readonly context: HandledWebSocketContext;
+  #handlers = 0; // that are running
   #isStarting = false;
-  #peerClose: Uint8Array | undefined = undefined; // behind messages that wait
+  #peerClose: Uint8Array | undefined = undefined; // after pending messages
 
-  constructor(connection: Connection, host: HandlerHost, compression?: Compression) {
-    super(connection, host, compression);
+  constructor(connection: Connection, context: HandledWebSocketContext, compression?: Compression, path?: string) {
+    super(connection, context, compression, path);
   }
 
   protected override deliver(frame: Frame | CloseFrame): void {
-    if (this.#waiting.isEmpty && (this.#mayStart || frame instanceof CloseFrame)) return this.#start(frame);
-    this.#waiting.push(frame);
-    if (this.#holdsBack || this.#waiting.bytes < this.host.inputLimit) return;
-    this.#holdsBack = true;
-    this.updateReading();
+    if (this.waiting.isEmpty && (this.#mayStart || frame instanceof CloseFrame)) return this.#start(frame);
+    this.enqueue(frame);
+    if (this.#handlers >= this.context.maxHandlers) this.#watch();
   }
 
   get #mayStart(): boolean {
-    return this.#handlers < this.host.maxHandlers && !this.connection.isFull;
+    return this.#handlers < this.context.maxHandlers && !this.connection.isFull;
   }
 
   #start(frame: Frame | CloseFrame): void {
-    const { core, server } = this.host;
-    core.requestCount++;
+    const { config, server, serverContext } = this.context;
+    serverContext.counters.requests++;
     try {
-      const result = core.handler("message")!(server, frame);
-      if (isPromise(result)) {
+      const result = promised(config.handler("message")!(server, frame));
+      if (result !== undefined) {
         this.#handlers++;
+        this.context.running.enter();
         result.then(this.#onSettled, (error) => {
-          core.fault(error, this.connection);
+          serverContext.fault(error, this.connection);
           this.#onSettled();
         });
       }
     } catch (error) {
-      core.fault(error, this.connection);
+      serverContext.fault(error, this.connection);
     }
-    Frame.settle(frame);
+    Frame["settle"](frame);
+  }
+
+  /** Reports handlers that may be waiting for later messages of the same connection, which wait for them. */
+  #watch(): void {
+    const { connection, context } = this;
+    const due = context.serverContext.stuckHandlers.look(this, context.now);
+    if (due !== 0 && (connection.deadline === 0 || due < connection.deadline)) connection.deadline = due;
+  }
+
+  override onDeadline(now: number): void {
+    super.onDeadline(now);
+    if (!this.waiting.isEmpty && this.#handlers >= this.context.maxHandlers && this.connection.isOpen) this.#watch();
   }
 
   readonly #onSettled = (): void => {
     this.#handlers--;
-    if (!this.#waiting.isEmpty) this.connection.gather(() => this.#startWaiting());
+    this.context.running.leave();
+    if (this.waiting.isEmpty) return;
+    this.context.serverContext.stuckHandlers.onSettled(this);
+    this.connection.gather(() => this.#startWaiting());
   };
 
   override onDrain(): void {
     super.onDrain();
-    if (!this.#waiting.isEmpty) this.#startWaiting();
+    if (!this.waiting.isEmpty) this.#startWaiting();
   }
 
   #startWaiting(): void {
     if (this.#isStarting) return; // a handler has made room for the next one
     this.#isStarting = true;
-    while (!this.#waiting.isEmpty && this.#mayStart && this.protocol.canSend && this.connection.isOpen) {
-      this.#start(this.#waiting.shift());
+    while (!this.waiting.isEmpty && this.#mayStart && this.endpoint.canSend && this.connection.isOpen) {
+      this.#start(this.waiting.shift());
     }
     this.#isStarting = false;
-    if (this.#holdsBack && this.#waiting.bytes < this.host.inputLimit / 2) {
-      this.#holdsBack = false;
-      this.updateReading();
-    }
-    if (this.#waiting.isEmpty) this.#onCaughtUp();
+    this.onDequeued();
+    if (this.waiting.isEmpty) this.#onCaughtUp();
   }
 
-  /** Everything that has arrived has been handed to a handler: the end that came behind it has its turn. */
+  /** Handles the end of the connection, once all messages before it were passed to a handler. */
   #onCaughtUp(): void {
     const close = this.#peerClose;
     this.#peerClose = undefined;
@@ -111,29 +129,21 @@ export class HandledWebSocket extends WebSocketSession {
     else this.onGoOn(() => {});
   }
 
-  protected override get isHoldingBack(): boolean {
-    return this.#holdsBack;
-  }
-
   protected override get isBehind(): boolean {
-    return super.isBehind || !this.#waiting.isEmpty;
-  }
-
-  override get heldBytes(): number {
-    return super.heldBytes + this.#waiting.bytes;
+    return super.isBehind || !this.waiting.isEmpty;
   }
 
   override onClose(payload: Uint8Array): void {
-    if (this.#waiting.isEmpty) return this.#receiveClose(payload);
+    if (this.waiting.isEmpty) return this.#receiveClose(payload);
     this.#peerClose = payload;
-    this.connection.deadline = this.host.now + this.host.closeTimeout; // then it is answered all the same
+    this.awaitEnd(); // then it is answered in any case
   }
 
   #receiveClose(payload: Uint8Array): void {
-    if (this.host.deliversClose) super.onClose(payload);
+    if (this.context.deliversClose) super.onClose(payload);
     else this.peerClosing = true;
-    if (this.protocol.owesClose) this.protocol.answerClose();
-    else this.protocol.sendClose(payload);
+    if (this.endpoint.owesClose) this.endpoint.answerClose();
+    else this.endpoint.sendClose(payload);
   }
 
   override startClose(payload: Uint8Array): boolean {
@@ -142,14 +152,14 @@ export class HandledWebSocket extends WebSocketSession {
     return true;
   }
 
-  override onClosed(): void {
-    super.onClosed();
+  override onClosed(end: ConnectionEnd): void {
+    super.onClosed(end);
+    this.context.serverContext.stuckHandlers.onSettled(this);
     this.#drop();
   }
 
   #drop(): void {
-    this.#waiting.clear();
-    this.#holdsBack = false;
-    this.updateReading();
+    this.waiting.clear();
+    this.readOn();
   }
 }

@@ -1,81 +1,54 @@
 /**
- * Compression on the connections of one server or client: what was agreed, put to work.
+ * Compression on the connections of one server or client, as negotiated. Keeps frames in order while one of them is being
+ * compressed.
  *
  * @module
  */
 
-import { sliceBytes } from "../../bytes.ts";
-import type { DeflateEngine, Deflater, DeflaterOptions, InflateFailure, Inflater } from "./engine.ts";
-import { partsOf, type PreparedMessage } from "../prepared_message.ts";
+import { utf8Encoder } from "../../text.ts";
+import { sliceBytes } from "../../transport/bytes.ts";
+import type { DeflateEngine, Deflater, DeflaterOptions, InflateFailure, Inflater } from "../../transport/codecs.ts";
+import { type Eventually, isThere, Packed, type PreparedFrame } from "../outgoing.ts";
 import type { DeflateAgreement, DirectionAgreement } from "./negotiation.ts";
+import { TAIL } from "./compressed_payload.ts";
 
-const encoder = new TextEncoder();
-
-/** What `RFC 7692` section 7.2.1 takes off a message's end; it stays at the end of a fragment that others follow. */
-const TAIL = new Uint8Array([0x00, 0x00, 0xff, 0xff]);
-
-/** How long the last text is remembered, in milliseconds, in case it is sent to others too. */
+/** The time in milliseconds for which the last text is remembered, in case it is sent to other connections too. */
 const MEMORY = 100;
-
-/** A payload that is ready to be sent. */
-export class Packed {
-  /** The payload. */
-  readonly bytes: Uint8Array;
-  /** Whether it is compressed: then RSV1 is set. */
-  readonly compressed: boolean;
-  /** The whole frame, once it has been sent twice. */
-  frame: Uint8Array | undefined = undefined;
-  /** How often it was sent. */
-  uses = 0;
-
-  constructor(bytes: Uint8Array, compressed: boolean) {
-    this.bytes = bytes;
-    this.compressed = compressed;
-  }
-}
-
-/** A result that may take some time. */
-export type Eventually<T> = T | PromiseLike<T>;
 
 /** Compression on one connection. */
 export interface Compression {
   /**
    * Compresses a message, or a fragment of one.
    *
-   * @param payload Text or bytes, which may be changed as soon as this returns.
-   * @param start Index of the first octet.
-   * @param end Index behind the last one.
-   * @param whole Whether it is a whole message: that may stay as it is when it does not shrink.
-   * @param last Whether its message ends here.
+   * @param payload The text or bytes, which may be changed as soon as this returns.
+   * @param start The index of the first byte.
+   * @param end The index after the last byte.
+   * @param whole Whether it is a complete message, which may stay uncompressed if it does not shrink.
+   * @param last Whether it ends its message.
    */
   deflate(payload: string | Uint8Array, start: number, end: number, whole: boolean, last: boolean): Eventually<Packed>;
-  /** Compresses a prepared message, or takes what was compressed before. */
-  deflatePrepared(message: PreparedMessage): Eventually<Packed>;
-  /** See `Inflater.inflate()`. */
+  /** Compresses a prepared message, or returns the result of an earlier call. */
+  deflatePrepared(message: PreparedFrame): Eventually<Packed>;
+  /** Inflates a payload; see `Inflater.inflate()`. */
   inflate(payload: Uint8Array, limit: number): Eventually<Uint8Array | InflateFailure>;
-  /** The connection is over. */
+  /** Frees the memory of the connection, when it is over. */
   close(): void;
 }
 
-/** Tells a result that is there from one that is to come. */
-export function isThere<T>(result: Eventually<T>): result is T {
-  return typeof result !== "object" || !("then" in (result as object));
-}
-
-/** Makes the compression of connections. What needs no memory of its own is shared by all of them. */
+/** A factory for the compression of connections. Deflaters and inflaters without context are shared by all of them. */
 export class Compressor {
   readonly #engine: DeflateEngine;
   readonly #options: DeflaterOptions;
-  readonly #deflaters: Map<number, SharedDeflater> = new Map(); // by window
+  readonly #deflaters: Map<number, SharedDeflater> = new Map(); // by window bits
   readonly #inflaters: Map<number, Inflater> = new Map();
-  readonly #compressions: Map<number, Compression> = new Map(); // by both windows
+  readonly #compressions: Map<number, Compression> = new Map(); // by the window bits of both directions
 
   constructor(engine: DeflateEngine, options: DeflaterOptions) {
     this.#engine = engine;
     this.#options = options;
   }
 
-  /** Makes the compression of one connection. Where nothing is remembered, it is the same for all that agreed alike. */
+  /** Returns the compression for one connection. Without context takeover, connections with the same agreement share one. */
   connect({ send, receive }: DeflateAgreement): Compression {
     if (send.takeover || receive.takeover) return this.#make(send, receive);
     return this.#shared(this.#compressions, send.windowBits * 16 + receive.windowBits, () => this.#make(send, receive));
@@ -103,7 +76,7 @@ export class Compressor {
     return one;
   }
 
-  /** No connection is left: gives back what they shared. Runtimes do not collect it by themselves. */
+  /** Frees the shared memory, after the last connection closed. Runtimes do not collect it by themselves. */
   close(): void {
     for (const deflater of this.#deflaters.values()) deflater.dispose();
     for (const inflater of this.#inflaters.values()) inflater.close();
@@ -134,7 +107,7 @@ class AgreedCompression implements Compression {
     return this.#packer.deflate(payload, start, end, whole, last);
   }
 
-  deflatePrepared(message: PreparedMessage): Eventually<Packed> {
+  deflatePrepared(message: PreparedFrame): Eventually<Packed> {
     return this.#packer.deflatePrepared(message);
   }
 
@@ -148,15 +121,15 @@ class AgreedCompression implements Compression {
   }
 }
 
-/** Compresses with memory of earlier messages, so that each has to be sent compressed and once. */
+/** A deflater that remembers earlier messages, so that each message must be sent compressed, and exactly once. */
 class OwnDeflater implements Packer {
   readonly #make: () => Deflater;
   readonly #shared: () => SharedDeflater;
   #deflater: Deflater | undefined = undefined;
 
   /**
-   * @param make Makes a deflater without a memory of anything.
-   * @param shared Gives what compresses for all connections.
+   * @param make Creates a deflater without history.
+   * @param shared Returns the deflater shared by all connections.
    */
   constructor(make: () => Deflater, shared: () => SharedDeflater) {
     this.#make = make;
@@ -167,8 +140,11 @@ class OwnDeflater implements Packer {
     return pack(this.#deflater ??= this.#make(), toBytes(payload, start, end), false, last);
   }
 
-  /** The peer's window has what was prepared in it, and this deflater does not know it: the next message refers to nothing. */
-  deflatePrepared(message: PreparedMessage): Eventually<Packed> {
+  /**
+   * Returns the shared result and starts anew, because the peer's window will contain this message, but this deflater's does
+   * not.
+   */
+  deflatePrepared(message: PreparedFrame): Eventually<Packed> {
     this.close();
     return this.#shared().deflatePrepared(message);
   }
@@ -179,7 +155,9 @@ class OwnDeflater implements Packer {
   }
 }
 
-/** Compresses each message by itself, for all connections. A text that is sent to many is compressed once. */
+/**
+ * A deflater that compresses each message separately, for all connections. A text sent to many connections is compressed once.
+ */
 class SharedDeflater implements Packer {
   readonly #deflater: Deflater;
   readonly #windowBits: number;
@@ -193,7 +171,7 @@ class SharedDeflater implements Packer {
   }
 
   deflate(payload: string | Uint8Array, start: number, end: number, whole: boolean, last: boolean): Eventually<Packed> {
-    // Bytes are not recognised: the program may have changed them since.
+    // Bytes are not remembered: the program may have changed them since.
     if (!whole || typeof payload !== "string") return pack(this.#deflater, toBytes(payload, start, end), whole, last);
     if (payload === this.#text) return this.#packed!;
     this.#text = payload;
@@ -204,8 +182,8 @@ class SharedDeflater implements Packer {
     return this.#packed = pack(this.#deflater, toBytes(payload, start, end), true, true);
   }
 
-  deflatePrepared(message: PreparedMessage): Eventually<Packed> {
-    const { packed, payload } = partsOf(message);
+  deflatePrepared(message: PreparedFrame): Eventually<Packed> {
+    const { packed, payload } = message;
     let result = packed.get(this.#windowBits);
     if (result === undefined) packed.set(this.#windowBits, result = pack(this.#deflater, payload, true, true));
     return result;
@@ -238,5 +216,77 @@ function pack(deflater: Deflater, message: Uint8Array, mayStayPlain: boolean, la
 }
 
 function toBytes(payload: string | Uint8Array, start: number, end: number): Uint8Array {
-  return typeof payload === "string" ? encoder.encode(payload) : sliceBytes(payload, start, end);
+  return typeof payload === "string" ? utf8Encoder.encode(payload) : sliceBytes(payload, start, end);
+}
+
+interface Job {
+  readonly size: number;
+  readonly run: () => void | PromiseLike<void>;
+}
+
+/** A queue that runs jobs one after the other, synchronously as long as none of them takes time. */
+export class SendQueue {
+  /** The size in bytes of the message being compressed and of everything queued after it. */
+  waitingBytes = 0;
+
+  readonly #onIdle: () => void;
+  readonly #onFailure: (error: unknown) => void;
+  #jobs: Job[] | undefined = undefined;
+
+  /**
+   * @param onIdle Called when all jobs are done.
+   * @param onFailure Called when an asynchronous job failed.
+   */
+  constructor(onIdle: () => void, onFailure: (error: unknown) => void) {
+    this.#onIdle = onIdle;
+    this.#onFailure = onFailure;
+  }
+
+  /** Whether a message is being compressed. */
+  get isBusy(): boolean {
+    return this.#jobs !== undefined;
+  }
+
+  /**
+   * Runs a job now, or after all earlier ones.
+   *
+   * @param size The number of bytes that wait for the job.
+   * @param run Runs the job. Returns a promise if it takes time.
+   */
+  do(size: number, run: Job["run"]): void {
+    if (this.#jobs !== undefined) {
+      this.waitingBytes += size;
+      this.#jobs.push({ size, run });
+      return;
+    }
+    const pending = run();
+    if (pending === undefined) return;
+    this.waitingBytes = size;
+    this.#follow(pending, size, this.#jobs = []);
+  }
+
+  /** Drops all unfinished jobs. */
+  drop(): void {
+    this.#jobs = undefined;
+    this.waitingBytes = 0;
+  }
+
+  #follow(pending: PromiseLike<void>, size: number, jobs: Job[]): void {
+    pending.then(() => {
+      if (jobs !== this.#jobs) return;
+      this.waitingBytes -= size;
+      this.#goOn(jobs);
+    }, (error) => jobs === this.#jobs && this.#onFailure(error));
+  }
+
+  #goOn(jobs: Job[]): void {
+    for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
+      const pending = job.run();
+      if (jobs !== this.#jobs) return; // the job has dropped the rest
+      if (pending !== undefined) return this.#follow(pending, job.size, jobs);
+      this.waitingBytes -= job.size;
+    }
+    this.#jobs = undefined;
+    this.#onIdle();
+  }
 }

@@ -1,28 +1,28 @@
 /**
- * The Huffman codes of DEFLATE (RFC 1951 section 3.2) as tables that tell how much a code produces, not what.
+ * The Huffman codes of DEFLATE (RFC 1951 section 3.2), as lookup tables that yield the output size of each code, not the output.
  *
  * @module
  */
 
-// An entry says what to do when a code has been recognised:
-//   bits 0-3    length of the code, 1 to 15 bits; entries without a code have 0
-//   bits 4-7    how many extra bits follow it
-//   bits 8-23   what it stands for: octets produced, or the base of a length or a distance, or a symbol
-//   bits 24-26  what it is
-/** The extra bits of an entry. */
+// An entry describes a code:
+//   bits 0-3    length of the code, 1 to 15 bits; 0 in entries without a code
+//   bits 4-7    number of extra bits that follow the code
+//   bits 8-23   value: the number of bytes produced, the base of a length or a distance, or a symbol
+//   bits 24-26  kind: LENGTH, END, INVALID, or 0
+/** The position of the number of extra bits in an entry. */
 export const EXTRA_SHIFT = 4;
-/** What an entry stands for. */
+/** The position of the value in an entry. */
 export const VALUE_SHIFT = 8;
-/** Mask for what an entry stands for, after the shift. */
+/** The mask for the value of an entry, after the shift. */
 export const VALUE_MASK = 0xffff;
-/** Entries below are literals. */
+/** The flag of lengths; lower entries are literals. */
 export const LENGTH: number = 1 << 24;
-/** The end of a block. */
+/** The flag of the end of a block. */
 export const END: number = 2 << 24;
-/** Symbols that have a code but may not occur, and bits that are no code. */
+/** The flag of symbols that have a code but must not occur, and of bits that are not a code. */
 export const INVALID: number = 4 << 24;
 
-/** Codes up to this length are found with one look into a table, longer ones bit by bit. That bounds what a table costs. */
+/** The longest codes found with one lookup. Longer ones are found bit by bit, which limits the cost of a table. */
 const ROOT_BITS = 10;
 const MAX_BITS = 15;
 
@@ -31,7 +31,7 @@ for (let i = 1; i < REVERSED.length; i++) REVERSED[i] = (REVERSED[i >> 1] >> 1) 
 
 const LENGTH_EXTRA = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5];
 
-/** What the literal and length symbols 0 to 287 stand for (section 3.2.5). */
+/** The entries of the literal and length symbols 0 to 287 (section 3.2.5). */
 export const LITERALS: Int32Array = new Int32Array(288).fill(INVALID);
 LITERALS.fill(1 << VALUE_SHIFT, 0, 256);
 LITERALS[256] = END;
@@ -41,7 +41,7 @@ LENGTH_EXTRA.reduce((base, extra, i) => {
 }, 3);
 LITERALS[285] = LENGTH | 258 << VALUE_SHIFT;
 
-/** What the distance symbols 0 to 31 stand for. */
+/** The entries of the distance symbols 0 to 31. */
 export const DISTANCES: Int32Array = new Int32Array(32).fill(INVALID);
 for (let i = 0, base = 1; i < 30; i++) {
   const extra = i < 4 ? 0 : (i >> 1) - 1;
@@ -49,37 +49,37 @@ for (let i = 0, base = 1; i < 30; i++) {
   base += 1 << extra;
 }
 
-/** The symbols of the code that the lengths of the other codes are written in (section 3.2.7). */
+/** The entries of the code that encodes the lengths of the other codes (section 3.2.7). */
 export const CODE_LENGTHS: Int32Array = Int32Array.from({ length: 19 }, (_, i) => i << VALUE_SHIFT);
 
-/** One code. Its memory is used again for the next code. */
+/** A Huffman code. Its memory is reused for the next code. */
 export class HuffmanCode {
-  /** Entries by the next bits of the input. Those of codes above 10 bits are 0. */
+  /** The entries, indexed by the next bits of the input. Entries of codes above 10 bits are 0. */
   readonly table: Int32Array = new Int32Array(1 << ROOT_BITS);
-  /** Mask for the bits that the table is for. */
+  /** The mask for the bits that index the table. */
   mask = 0;
   readonly #entries: Int32Array;
-  /** How many codes there are of each length. */
+  /** The number of codes of each length. */
   readonly #count = new Uint16Array(MAX_BITS + 1);
   readonly #next = new Uint16Array(MAX_BITS + 1);
-  /** Symbols in the order of their codes. */
+  /** The symbols in the order of their codes. */
   readonly #sorted: Uint16Array;
   readonly #offset = new Uint16Array(MAX_BITS + 2);
 
-  /** @param entries What the symbols stand for. */
+  /** @param entries The entries of the symbols. */
   constructor(entries: Int32Array) {
     this.#entries = entries;
     this.#sorted = new Uint16Array(entries.length);
   }
 
   /**
-   * Takes the lengths of a code's symbols, as zlib does: a code has to be complete, but for one that has a single symbol of one
-   * bit, or none.
+   * Sets the code lengths of the symbols, with the same check as zlib: a code must be complete, unless it has a single symbol of
+   * one bit, or no symbol.
    *
-   * @param lengths Lengths, 0 to 15; 0: the symbol does not occur.
-   * @param start Where the first symbol's is.
-   * @param end Where they end.
-   * @param mayBeIncomplete `false` for the code of the code lengths, which has no exceptions.
+   * @param lengths The lengths, 0 to 15; 0 means that the symbol does not occur.
+   * @param start The index of the length of the first symbol.
+   * @param end The index after the last length.
+   * @param mayBeIncomplete `false` for the code of the code lengths, for which there are no exceptions.
    * @returns Whether the lengths make a code.
    */
   set(lengths: Uint8Array, start: number, end: number, mayBeIncomplete: boolean): boolean {

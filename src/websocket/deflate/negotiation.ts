@@ -1,50 +1,43 @@
 /**
- * Agreeing on permessage-deflate (RFC 7692 sections 5 and 7.1): what a server answers to an offer, what a client offers, and what
- * it accepts as the answer.
+ * The negotiation of permessage-deflate (RFC 7692 sections 5 and 7.1): how a server answers an offer, what a client offers, and
+ * which responses it accepts.
  *
  * @module
  */
 
+import type { DeflateCapabilities } from "../../transport/codecs.ts";
 import type { Extension } from "../extensions.ts";
 
 /** The name of the extension. */
 export const PERMESSAGE_DEFLATE = "permessage-deflate";
 
-/** What an engine is able to do when it compresses. Every engine can inflate with any window and with takeover. */
-export interface DeflateCapabilities {
-  /** Whether a message can refer to the ones before it. */
-  readonly sendTakeover: boolean;
-  /** The smallest window that it can keep to, 8 to 15 bits. */
-  readonly minSendWindowBits: number;
-}
-
-/** What an endpoint would like. The same in both roles. */
+/** The preferences of an endpoint, in either role. */
 export interface DeflateOptions {
-  /** Whether what it sends may refer to earlier messages: better compression for memory that is kept. */
+  /** Whether sent messages may refer to earlier ones: better compression, at the cost of memory. */
   readonly sendTakeover: boolean;
-  /** Whether what it receives may refer to earlier messages. */
+  /** Whether received messages may refer to earlier ones. */
   readonly receiveTakeover: boolean;
-  /** The largest window for what it sends, 8 to 15 bits. The engine may need a larger one. */
+  /** The largest window for sending, 8 to 15 bits. The engine may need a larger one. */
   readonly sendWindowBits: number;
-  /** The window that it asks the peer to keep to, 8 to 15 bits. A client that cannot be asked uses up to 15. */
+  /** The window to request from the peer, 8 to 15 bits. A client that does not support the request uses up to 15. */
   readonly receiveWindowBits: number;
-  /** What the engine is able to do. */
+  /** The capabilities of the engine. */
   readonly engine: DeflateCapabilities;
 }
 
-/** What was agreed for one direction. */
+/** The agreement for one direction. */
 export interface DirectionAgreement {
   /** The window, 8 to 15 bits. */
   readonly windowBits: number;
-  /** Whether a message may refer to the ones before it. */
+  /** Whether a message may refer to earlier ones. */
   readonly takeover: boolean;
 }
 
-/** What was agreed for a connection. */
+/** The agreement for a connection. */
 export interface DeflateAgreement {
-  /** For what this endpoint sends. */
+  /** The agreement for messages that this endpoint sends. */
   readonly send: DirectionAgreement;
-  /** For what it receives. */
+  /** The agreement for messages that it receives. */
   readonly receive: DirectionAgreement;
 }
 
@@ -53,13 +46,15 @@ interface Parameters {
   serverNoContextTakeover: boolean;
   clientNoContextTakeover: boolean;
   serverMaxWindowBits: number | undefined;
-  /** 0: the parameter came without a value. */
+  /** 0 if the parameter has no value. */
   clientMaxWindowBits: number | undefined;
 }
 
 const WINDOW_BITS = ["8", "9", "10", "11", "12", "13", "14", "15"];
 
-/** Reads the parameters of an offer or an answer. Gives a text if one is unknown, comes twice or has a value it may not have. */
+/**
+ * Reads the parameters of an offer or a response. Returns an error text if one is unknown or repeated, or has an invalid value.
+ */
 function readParameters(extension: Extension, isOffer: boolean): Parameters | string {
   const read: Parameters = {
     serverNoContextTakeover: false,
@@ -79,7 +74,7 @@ function readParameters(extension: Extension, isOffer: boolean): Parameters | st
       case "server_max_window_bits":
       case "client_max_window_bits":
         key = name === "server_max_window_bits" ? "serverMaxWindowBits" : "clientMaxWindowBits";
-        // Only a client may leave the value out, and only this one (section 7.1.2.2).
+        // Only a client may omit the value, and only of this parameter (section 7.1.2.2).
         if (value === undefined && isOffer && key === "clientMaxWindowBits") bits = 0;
         else if (value !== undefined && WINDOW_BITS.includes(value)) bits = Number(value);
         else return `${name} needs a value of 8 to 15`;
@@ -94,20 +89,19 @@ function readParameters(extension: Extension, isOffer: boolean): Parameters | st
   return read;
 }
 
-/** The window to send with, if the peer allows up to `most` bits; `undefined` if the engine needs more. */
+/** Returns the window to send with if the peer allows up to `most` bits; `undefined` if the engine needs more. */
 function sendWindow(options: DeflateOptions, most: number): number | undefined {
   const { minSendWindowBits } = options.engine;
   return minSendWindowBits > most ? undefined : Math.max(minSendWindowBits, Math.min(options.sendWindowBits, most));
 }
 
 /**
- * What a server answers to the extensions that a client offers: the first offer of permessage-deflate that it can keep to.
- * An offer that is malformed or cannot be kept to is passed over (RFC 7692 section 5.1).
+ * Determines how a server answers the extensions that a client offers: with the first offer of permessage-deflate that it can
+ * fulfil. Malformed offers and those it cannot fulfil are skipped (RFC 7692 section 5.1).
  *
  * @param offers The client's extensions.
- * @param options What the server would like.
- * @returns The value of the `Sec-WebSocket-Extensions` of the answer and what it means, or `undefined`: then there is no
- * compression on this connection.
+ * @param options The preferences of the server.
+ * @returns The `Sec-WebSocket-Extensions` of the response and the agreement, or `undefined` if the connection is not compressed.
  */
 export function acceptOffer(
   offers: readonly Extension[],
@@ -126,7 +120,8 @@ export function acceptOffer(
     const sendTakeover = options.sendTakeover && options.engine.sendTakeover && !offered.serverNoContextTakeover;
     if (!sendTakeover) answer += "; server_no_context_takeover";
     if (offered.serverMaxWindowBits !== undefined) answer += `; server_max_window_bits=${sendBits}`;
-    // What the client announces holds without an answer. It can be asked for less only if it offered that (section 7.1.2.2).
+    // A limit that the client announces holds without an answer. The server can request a smaller window only if the client
+    // offered it (section 7.1.2.2).
     let receiveBits = offered.clientMaxWindowBits || 15;
     if (offered.clientMaxWindowBits !== undefined && options.receiveWindowBits < receiveBits) {
       receiveBits = options.receiveWindowBits;
@@ -144,10 +139,10 @@ export function acceptOffer(
 }
 
 /**
- * What a client offers.
+ * Returns the offer of a client.
  *
- * @param options What the client would like.
- * @returns The value of the `Sec-WebSocket-Extensions` of the request.
+ * @param options The preferences of the client.
+ * @returns The `Sec-WebSocket-Extensions` of the request.
  */
 export function makeOffer(options: DeflateOptions): string {
   let offer = PERMESSAGE_DEFLATE;
@@ -161,18 +156,18 @@ export function makeOffer(options: DeflateOptions): string {
   return offer;
 }
 
-/** Whether a server may ask the client for a smaller window. */
+/** Reports whether a server may request a smaller window from the client. */
 function canShrink(options: DeflateOptions): boolean {
   return options.engine.minSendWindowBits < 15;
 }
 
 /**
- * Checks what a server answered to `makeOffer()` with the same options.
+ * Checks a server's response to `makeOffer()` with the same options.
  *
- * @param answer The extensions of the answer.
- * @param options What the client would like.
- * @returns What was agreed, or what is wrong: then the client has to fail the connection (RFC 7692 section 5.1), with 1010 where
- * it can.
+ * @param answer The extensions of the response.
+ * @param options The preferences of the client.
+ * @returns The agreement, or a description of the error. The client must then fail the connection (RFC 7692 section 5.1), with
+ * 1010 where it can.
  */
 export function checkAgreement(answer: readonly Extension[], options: DeflateOptions): DeflateAgreement | string {
   const foreign = answer.find(({ name }) => name !== PERMESSAGE_DEFLATE);

@@ -1,25 +1,24 @@
 /**
- * An engine of `CompressionStream` and `DecompressionStream`, which every runtime has. They know neither flushing nor limits; the
- * walker makes up for that.
+ * An engine based on `CompressionStream` and `DecompressionStream`, which every runtime has. They can neither flush nor limit
+ * their output; the measuring of `inflated_size.ts` makes up for that.
  *
  * @module
  */
 
-import { joinBytes } from "../../bytes.ts";
-import type { DeflateEngine, Deflater, Inflater } from "./engine.ts";
-import { type InflateResult, MeasuringInflater } from "./measuring_inflater.ts";
-import { FinishedStream, windowSize } from "./payload.ts";
+import { joinBytes } from "../../transport/bytes.ts";
+import type { DeflateEngine, Deflater, Inflater } from "../../transport/codecs.ts";
+import { FinishedStream, type InflateResult, MeasuringInflater, TAIL, windowSize } from "./compressed_payload.ts";
 
-/** How many `DecompressionStream`s without a message wait for the next one. Each holds up to 60 KiB. */
+/** The number of idle `DecompressionStream`s that are kept. Each holds up to 60 KiB. */
 const MAX_IDLE = 4;
 
-/** Messages are written in slices of this size with a turn of the event loop between them. */
+/** The size in bytes of the slices in which messages are written, with a turn of the event loop between them. */
 const SLICE = 128 * 1024;
 
 /**
- * The engine of web APIs. It sends without takeover, and receives anything. A message is compressed by a stream of its own, as the
- * stream says what it has only when it ends; where a smaller window was agreed than the 15 bits of such a stream, each piece of that
- * size is, so that nothing can refer to what is out of reach.
+ * The engine of web APIs. It sends without takeover, and receives anything. Each message is compressed by a separate stream,
+ * because a stream only yields all its output when it ends. If the agreed window is smaller than the 15 bits of such a stream,
+ * the message is cut into pieces of that size, each with its own stream, so that no reference can leave the window.
  */
 export const webEngine: DeflateEngine = {
   name: "web",
@@ -30,18 +29,15 @@ export const webEngine: DeflateEngine = {
     takeover ? new ContextInflater(windowBits, true, nextTurn) : new SharedInflater(windowBits, false, nextTurn),
 };
 
-/** The only way of the web to let the event loop turn that every runtime has. */
+/** Waits for the next turn of the event loop. `setTimeout()` is the only web API for this that every runtime has. */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve);
   });
 }
 
-/** Whatever a stream says of its failure, the reading side says it too. */
+/** Ignores an error of the writing side, which the reading side reports too. */
 function ignore(): void {}
-
-/** What ends a piece that others follow: an empty stored block, which brings the next one to the border of an octet. */
-const TAIL = new Uint8Array([0x00, 0x00, 0xff, 0xff]);
 
 class WebDeflater implements Deflater {
   readonly #piece: number;
@@ -61,7 +57,7 @@ class WebDeflater implements Deflater {
 async function compressPieces(message: Uint8Array, size: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for (let at = 0; at < message.length; at += size) {
-    if (at > 0) parts.push(TAIL);
+    if (at > 0) parts.push(TAIL); // completes an empty stored block, so that the next piece starts on a byte boundary
     parts.push(await compress(message.subarray(at, at + size)));
   }
   return joinBytes(parts);
@@ -82,7 +78,7 @@ async function compress(message: Uint8Array): Promise<Uint8Array> {
   return finished.payload();
 }
 
-/** Writes a message and the end. In Deno a write compresses at once what it is given. */
+/** Writes a message and closes the stream. In Deno a write compresses its whole chunk synchronously. */
 async function write(writer: WritableStreamDefaultWriter<BufferSource>, message: Uint8Array<ArrayBuffer>): Promise<void> {
   for (let at = 0; at < message.length; at += SLICE) {
     if (at > 0) await nextTurn();
@@ -92,8 +88,8 @@ async function write(writer: WritableStreamDefaultWriter<BufferSource>, message:
 }
 
 /**
- * A `DecompressionStream` that takes message after message and is never closed. What goes in has been measured: it is right, and
- * so much comes out.
+ * A `DecompressionStream` that inflates one message after the other and is never finished. Its input was measured: it is valid,
+ * and the size of the output is known.
  */
 class Decompressor {
   #writer: WritableStreamDefaultWriter<BufferSource>;
@@ -105,9 +101,9 @@ class Decompressor {
     this.#reader = readable.getReader();
   }
 
-  /** Inflates blocks to exactly `size` octets. If that should fail all the same, this object is of no more use. */
+  /** Inflates blocks to exactly `size` bytes. If that fails, this object cannot be used again. */
   async inflate(blocks: Uint8Array, size: number): Promise<InflateResult> {
-    // In Node, this promise says nothing about the output; elsewhere it waits until the output has been taken.
+    // In Node, this promise says nothing about the output; elsewhere it waits until the output has been read.
     this.#writer.write(blocks as Uint8Array<ArrayBuffer>).catch(ignore);
     let message: Uint8Array | undefined;
     let length = 0;
@@ -132,7 +128,7 @@ class Decompressor {
   }
 }
 
-/** Inflates messages of any connections that refer to nothing before them, each through whatever stream is idle. */
+/** An inflater for messages without history, of any connection. Each message uses an idle stream. */
 class SharedInflater extends MeasuringInflater {
   #idle: Decompressor[] = [];
 
@@ -150,12 +146,12 @@ class SharedInflater extends MeasuringInflater {
   }
 }
 
-/** Inflates the messages of one connection, through a stream that remembers the ones before. */
+/** An inflater for the messages of one connection, with a stream that remembers earlier ones. */
 class ContextInflater extends MeasuringInflater {
   #decompressor: Decompressor | undefined;
 
   protected override produce(blocks: Uint8Array, size: number): Promise<InflateResult> {
-    this.#decompressor ??= new Decompressor(); // many clients never send anything compressed
+    this.#decompressor ??= new Decompressor(); // created on demand: many clients never send compressed messages
     return this.#decompressor.inflate(blocks, size);
   }
 

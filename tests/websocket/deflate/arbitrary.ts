@@ -7,7 +7,7 @@
 import fc from "fast-check";
 import process from "node:process";
 import { constants, deflateRawSync } from "node:zlib";
-import { joinBytes } from "../../../src/bytes.ts";
+import { joinBytes } from "../../../src/transport/bytes.ts";
 
 /** How many random payloads a property takes: `fallback`, or as many as SLUICE_FUZZ says. */
 export function runs(fallback: number): number {
@@ -17,12 +17,12 @@ export function runs(fallback: number): number {
 /** What RFC 7692 section 7.2.1 takes off. */
 export const TAIL: Uint8Array = new Uint8Array([0, 0, 0xff, 0xff]);
 
-/** Octets that repeat themselves more or less, up to about `most` of them. */
+/** Bytes that repeat themselves more or less, up to about `most` of them. */
 export function anyMessage(most: number): fc.Arbitrary<Uint8Array> {
   const anyPiece = fc.oneof(
     fc.uint8Array({ maxLength: 20, size: "max" }).map((piece) => [piece, 0] as const),
     fc.string({ maxLength: 20, size: "max" }).map((text) => [new TextEncoder().encode(text), 0] as const),
-    fc.tuple(fc.nat({ max: 255 }), fc.nat({ max: 300 })).map(([octet, n]) => [new Uint8Array(n).fill(octet), 0] as const),
+    fc.tuple(fc.nat({ max: 255 }), fc.nat({ max: 300 })).map(([byte, n]) => [new Uint8Array(n).fill(byte), 0] as const),
     fc.tuple(fc.nat({ max: 400 }), fc.integer({ min: 1, max: 40_000 })).map(([n, back]) => [new Uint8Array(n), back] as const),
   );
   return fc.array(anyPiece, { maxLength: Math.ceil(most / 60), size: "max" }).map((pieces) => {
@@ -47,7 +47,7 @@ export const anyZlibOptions: fc.Arbitrary<{ level: number; memLevel: number; win
   strategy: fc.constantFrom(0, 1, 2, 3, 4),
 }, { noNullPrototype: true });
 
-/** A payload as zlib makes it: flushed, of a finished stream with or without the octet `00`, or of several streams in a row. */
+/** A payload as zlib makes it: flushed, of a finished stream with or without the byte `00`, or of several streams in a row. */
 export const anyPayload: fc.Arbitrary<{ message: Uint8Array; payload: Uint8Array }> = fc.tuple(
   fc.array(fc.tuple(anyMessage(600), anyZlibOptions, fc.boolean()), { minLength: 1, maxLength: 3 }),
   fc.boolean(),

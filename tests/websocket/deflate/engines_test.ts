@@ -3,13 +3,13 @@ import fc from "fast-check";
 import process from "node:process";
 import { test } from "node:test";
 import { constants, createDeflateRaw, deflateRawSync, inflateRawSync } from "node:zlib";
-import { joinBytes } from "../../../src/bytes.ts";
-import type { InflateFailure } from "../../../src/websocket/deflate/engine.ts";
+import { joinBytes } from "../../../src/transport/bytes.ts";
+import type { InflateFailure } from "../../../src/transport/codecs.ts";
 import { hex } from "../../support/raw_client.ts";
 import { anyDamaged, anyMessage, anyPayload, runs, TAIL } from "./arbitrary.ts";
 import { DEFAULTS, engines, json, noise, tenMessages } from "./engines.ts";
 import { inflateReference } from "./reference.ts";
-import { nextTurn } from "../../../adapters/zlib_public.ts";
+import { nextTurn } from "../../../adapters/process.ts";
 
 const NO_LIMIT = 1 << 28;
 
@@ -17,7 +17,7 @@ const NO_LIMIT = 1 << 28;
 function assertSame(actual: Uint8Array | InflateFailure, expected: Uint8Array, what: string): void {
   if (typeof actual === "number") throw new Error(`${what}: ${actual}`);
   assertEquals(actual.length, expected.length, what);
-  for (let i = 0; i < expected.length; i++) if (actual[i] !== expected[i]) throw new Error(`${what}: octet ${i} differs`);
+  for (let i = 0; i < expected.length; i++) if (actual[i] !== expected[i]) throw new Error(`${what}: byte ${i} differs`);
 }
 
 /** What zlib makes of payloads in a row, as one stream with or without the context kept. */
@@ -37,7 +37,7 @@ for (const [sends, from] of engines) {
         for (const message of messages) {
           const payload = await deflater.deflate(message);
           for (const inflater of inflaters) {
-            assertSame(await inflater.inflate(payload, message.length), message, `${message.length} octets`);
+            assertSame(await inflater.inflate(payload, message.length), message, `${message.length} bytes`);
           }
         }
         deflater.close();
@@ -77,7 +77,7 @@ for (const [name, engine] of engines) {
       stream.write(message);
       await new Promise<void>((resolve) => stream.flush(constants.Z_SYNC_FLUSH, resolve));
       const payload = joinBytes(parts.splice(0));
-      assertSame(await inflater.inflate(payload.subarray(0, -4), NO_LIMIT), message, `${message.length} octets`);
+      assertSame(await inflater.inflate(payload.subarray(0, -4), NO_LIMIT), message, `${message.length} bytes`);
     }
     stream.close();
     inflater.close();
@@ -147,7 +147,7 @@ for (const [name, engine] of engines) {
     assert(results.get(0)! > 0 && results.get(1007)! > 0);
   });
 
-  test(`${name} takes a message as large as the limit, refuses one octet more, and takes no memory for a bomb`, async () => {
+  test(`${name} takes a message as large as the limit, refuses one byte more, and takes no memory for a bomb`, async () => {
     const piece = new Uint8Array(deflateRawSync(new Uint8Array(1 << 20), { finishFlush: constants.Z_FULL_FLUSH }));
     const bomb = joinBytes(Array.from({ length: 512 }, () => piece)).subarray(0, -4);
     const limit = 4 << 20;

@@ -1,5 +1,5 @@
 /**
- * Inflating as RFC 1951 describes it, bit by bit: what the walker and the engines are compared with.
+ * Inflating as RFC 1951 describes it, bit by bit: what `inflated_size.ts` and the engines are compared with.
  *
  * @module
  */
@@ -118,7 +118,7 @@ export function inflateReference(payload: Uint8Array, history: Uint8Array = new 
           for (let n = 0; n < length; n++) out.push(out[out.length - distance]);
         }
       }
-      // After a final block, and at the end, an octet begins.
+      // After a final block, and at the end, a byte begins.
       if (final === 1) at = Math.ceil(at / 8) * 8;
       if (final === 1 && at >= payload.length * 8) break;
       if (at === bytes.length * 8) break;

@@ -1,0 +1,36 @@
+/**
+ * What all three adapters have in common: files, datagrams, compression, signals and native functions, with the modules of Node
+ * that every runtime has.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { hash } from "node:crypto";
+import type { NativeFunctions, Runtime } from "../src/transport/runtime.ts";
+import { decompressor, encoder } from "./content_codecs.ts";
+import { files } from "./files.ts";
+import { memoryLimit, signals } from "./process.ts";
+import { listenDatagram } from "./udp.ts";
+import { codecWorks, zlibEngine } from "./zlib.ts";
+
+const { latin1Slice } = Buffer.prototype as unknown as { latin1Slice(this: Uint8Array, start: number, end: number): string };
+
+/** Latin-1 and SHA-1 in native code. */
+export const native: NativeFunctions = {
+  latin1: (bytes, start, end) => latin1Slice.call(bytes, start, end),
+  sha1: (text) => hash("sha1", text, "base64"),
+};
+
+/** The members of a `Runtime` that do not depend on how the runtime does sockets. */
+export const common: Omit<Runtime, "name" | "pid" | "listen" | "connect"> = {
+  listenDatagram,
+  memoryLimit,
+  native,
+  nextTurn: (work) => void setImmediate(work),
+  deflate: codecWorks() ? zlibEngine : undefined,
+  encoder,
+  decompressor,
+  signals,
+  ...files,
+};

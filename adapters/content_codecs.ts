@@ -1,0 +1,158 @@
+/**
+ * Content codings with `node:zlib`, which all three runtimes have. Bodies are encoded synchronously. They are decoded as a stream,
+ * because the web's streams do not support Brotli everywhere, and differ for gzip bodies of several members.
+ *
+ * @module
+ */
+
+import {
+  brotliDecompressSync,
+  constants,
+  createBrotliCompress,
+  createBrotliDecompress,
+  createDeflate,
+  createGunzip,
+  createGzip,
+  createInflate,
+  createInflateRaw,
+} from "node:zlib";
+import { joinBytes } from "../src/transport/bytes.ts";
+import type { ContentCoding, ContentEncoder } from "../src/transport/codecs.ts";
+import { Codec, codecWorks, NO_MEMORY, TRIAL } from "./zlib.ts";
+
+const {
+  BROTLI_OPERATION_FINISH,
+  BROTLI_OPERATION_FLUSH,
+  BROTLI_OPERATION_PROCESS,
+  BROTLI_PARAM_LGWIN,
+  BROTLI_PARAM_QUALITY,
+  Z_FINISH,
+  Z_NO_FLUSH,
+  Z_SYNC_FLUSH,
+} = constants;
+
+const ZLIB_FLUSH = { more: Z_NO_FLUSH, flush: Z_SYNC_FLUSH, end: Z_FINISH };
+const BROTLI_FLUSH = { more: BROTLI_OPERATION_PROCESS, flush: BROTLI_OPERATION_FLUSH, end: BROTLI_OPERATION_FINISH };
+
+/** Brotli's windows, in bits: 4 MiB, its default, and 256 KiB for streams, because there may be many. */
+const BROTLI_WINDOW = 22;
+const BROTLI_STREAM_WINDOW = 18;
+
+const OUTPUT_SIZE = 64 * 1024;
+let output: Uint8Array | undefined;
+
+/** A stream of `node:zlib`, driven synchronously. */
+class Encoder implements ContentEncoder {
+  readonly #codec: Codec;
+  readonly #flush: typeof ZLIB_FLUSH;
+  readonly #shared: boolean;
+
+  constructor(codec: Codec, flush: typeof ZLIB_FLUSH, shared: boolean) {
+    this.#codec = codec;
+    this.#flush = flush;
+    this.#shared = shared;
+  }
+
+  write(piece: Uint8Array, then: "more" | "flush" | "end"): Uint8Array {
+    const memory = output ??= new Uint8Array(OUTPUT_SIZE);
+    const parts: Uint8Array[] = [];
+    for (let at = 0;;) {
+      this.#codec.write(this.#flush[then], piece, at, piece.length, memory, 0, OUTPUT_SIZE);
+      const { outputLeft, inputLeft } = this.#codec;
+      parts.push(memory.slice(0, OUTPUT_SIZE - outputLeft));
+      if (outputLeft > 0) return parts.length === 1 ? parts[0] : joinBytes(parts);
+      at = piece.length - inputLeft; // there may be more output
+    }
+  }
+
+  close(): void {
+    if (this.#shared) this.#codec.reset();
+    else this.#codec.close();
+  }
+}
+
+/** Encoders by coding and level, for bodies that come as a whole, so that nothing else is compressed in between. */
+const shared: Map<string, Encoder> = new Map();
+
+/** Implements `Runtime.encoder()`. */
+export function encoder(coding: ContentCoding, level: number, whole: boolean): ContentEncoder | undefined {
+  // One for each body: Brotli's handles forget their level when reset, and in Deno they do not start anew.
+  if (coding === "br") return brotliWorks() ? brotli(level, whole ? BROTLI_WINDOW : BROTLI_STREAM_WINDOW) : undefined;
+  if (!codecWorks()) return undefined;
+  const make = () => new Codec((coding === "gzip" ? createGzip : createDeflate)({ level, ...NO_MEMORY }));
+  if (!whole) return new Encoder(make(), ZLIB_FLUSH, false);
+  const key = coding + level;
+  let one = shared.get(key);
+  if (one === undefined) shared.set(key, one = new Encoder(make(), ZLIB_FLUSH, true));
+  return one;
+}
+
+function brotli(level: number, window: number): Encoder {
+  const params = { [BROTLI_PARAM_QUALITY]: level, [BROTLI_PARAM_LGWIN]: window };
+  return new Encoder(new Codec(createBrotliCompress({ params, ...NO_MEMORY })), BROTLI_FLUSH, false);
+}
+
+let works: boolean | undefined;
+
+/** Reports whether the handle of a Brotli stream works as expected, as `codecWorks()`. Checked once. */
+function brotliWorks(): boolean {
+  return works ??= codecWorks() && tryBrotli();
+}
+
+function tryBrotli(): boolean {
+  try {
+    const coder = brotli(1, BROTLI_STREAM_WINDOW);
+    const parts = [coder.write(TRIAL, "flush"), coder.write(TRIAL, "end")];
+    coder.close();
+    return brotliDecompressSync(joinBytes(parts)).length === 2 * TRIAL.length && parts[0].length > 0;
+  } catch {
+    return false;
+  }
+}
+
+const CODECS = { br: createBrotliDecompress, gzip: createGunzip, deflate: createInflate, "deflate-raw": createInflateRaw };
+
+/** Implements `Runtime.decompressor()`. */
+export function decompressor(coding: "br" | "gzip" | "deflate" | "deflate-raw"): ReadableWritablePair<Uint8Array, BufferSource> {
+  const codec = CODECS[coding]();
+  const failed = new Promise<never>((_, reject) => codec.once("error", reject));
+  failed.catch(() => {});
+  let given = 0;
+  const ended = new Promise<void>((resolve) => codec.once("end", resolve));
+  const closed = new Promise<void>((resolve) => codec.once("close", resolve)); // also if the body is not read to the end
+  return {
+    // Decodes only on demand: a few bytes may expand to very many.
+    readable: new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        while (true) {
+          const piece: Uint8Array | null = codec.read();
+          if (piece !== null) return controller.enqueue(new Uint8Array(piece));
+          if (codec.readableEnded) return controller.close();
+          const readable = new Promise<void>((resolve) => codec.once("readable", resolve));
+          await Promise.race([readable, ended, failed]);
+        }
+      },
+      cancel() {
+        codec.destroy();
+      },
+    }, { highWaterMark: 0 }),
+    writable: new WritableStream<BufferSource>({
+      write(piece) {
+        given += piece.byteLength;
+        return Promise.race([new Promise<void>((resolve) => codec.write(piece as Uint8Array, () => resolve())), failed, closed]);
+      },
+      async close() {
+        // Deno does not report a truncated Brotli body. A complete one does not consume another byte.
+        const more = new Uint8Array(coding === "br" ? 1 : 0);
+        await Promise.race([new Promise<void>((resolve) => codec.end(more, () => resolve())), failed, closed]);
+        if (coding !== "br") await Promise.race([failed, ended, closed]);
+        if (codec.bytesWritten > given) throw new Error("Cannot decompress: the body is cut off");
+        // gzip handles bytes after the end itself: another member continues the body.
+        if (coding !== "gzip" && codec.bytesWritten < given) throw new Error("Cannot decompress: there is more behind the body");
+      },
+      abort() {
+        codec.destroy();
+      },
+    }),
+  };
+}

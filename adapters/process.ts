@@ -1,0 +1,98 @@
+/**
+ * The process, for all three adapters: its signals and its exit, the memory that it may use, and turns of its event loop. All runtimes
+ * have `node:process`.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import type { SignalControl } from "../src/transport/runtime.ts";
+import { readFileSync } from "node:fs";
+import os from "node:os";
+
+/** The number of listeners removed in this turn, by signal. */
+const removed: Map<string, number> = new Map();
+
+/** Access to the signals and the exit of the process. Listeners do not keep a program alive. */
+export const signals: SignalControl = {
+  listen(name, listener) {
+    // Counts one-time listeners of the program that have just been removed. Our listener is the first, but Deno calls listeners
+    // in order of registration, so they may be gone by the time ours is called.
+    const onRemove = (event: string | symbol, other: unknown) => {
+      if (event !== name || other === listener) return;
+      removed.set(name, (removed.get(name) ?? 0) + 1);
+      queueMicrotask(() => removed.delete(name));
+    };
+    try {
+      process.prependListener(name, listener);
+    } catch {
+      return () => {}; // the system does not have this signal
+    }
+    process.on("removeListener", onRemove);
+    return () => {
+      process.off("removeListener", onRemove);
+      process.off(name, listener);
+    };
+  },
+  count: (name) => process.listenerCount(name) + (removed.get(name) ?? 0),
+  failWith(code) {
+    process.exitCode ??= code;
+  },
+  exit(code) {
+    if (code === undefined) process.exit(); // an argument, even `undefined`, would replace the exit code that was set
+    process.exit(code);
+  },
+};
+
+/** The files with the limits of control groups, and patterns of the group names in `/proc/self/cgroup`. */
+const GROUPS = [
+  { pattern: /^0::(.*)$/m, folder: "/sys/fs/cgroup", file: "memory.max" },
+  { pattern: /^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(.*)$/m, folder: "/sys/fs/cgroup/memory", file: "memory.limit_in_bytes" },
+];
+
+/** Implements `Runtime.memoryLimit()`: returns the lowest of all limits. */
+export function memoryLimit(): number | undefined {
+  const { constrainedMemory } = process as { constrainedMemory?(): number | undefined };
+  const limits: (number | undefined)[] = [];
+  // Without permission, Deno would prompt the user.
+  if (isPermitted({ name: "sys", kind: "systemMemoryInfo" })) limits.push(os.totalmem(), constrainedMemory?.call(process));
+  if (isPermitted({ name: "read", path: "/sys/fs/cgroup" }) && isPermitted({ name: "read", path: "/proc/self/cgroup" })) {
+    limits.push(...groupLimits());
+  }
+  const sensible = limits.filter(isSensible);
+  return sensible.length === 0 ? undefined : Math.min(...sensible);
+}
+
+/** Returns the limits of the process's group and all its parents. In a container, only the outermost one is visible. */
+function groupLimits(): number[] {
+  const names = readText("/proc/self/cgroup");
+  return GROUPS.flatMap(({ pattern, folder, file }) => {
+    const parts = (pattern.exec(names)?.[1] ?? "").split("/").filter((part) => part !== "");
+    const paths = parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`);
+    return ["", ...paths].map((path) => Number(readText(`${folder}${path}/${file}`) || NaN)); // NaN for `max`, too
+  });
+}
+
+/** Reports whether this is a real limit: systems without one report `max`, nothing, 0, or a number near 2^63. */
+function isSensible(limit: number | undefined): limit is number {
+  return limit !== undefined && limit > 0 && limit < Number.MAX_SAFE_INTEGER;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** Reports whether the program has a permission, without prompting the user. */
+function isPermitted(what: { name: string; [key: string]: string }): boolean {
+  const { Deno } = globalThis as { Deno?: { permissions: { querySync(what: unknown): { state: string } } } };
+  return Deno === undefined || Deno.permissions.querySync(what).state === "granted";
+}
+
+/** Resolves in a later turn of the event loop, after the ready sockets and timers have been handled. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}

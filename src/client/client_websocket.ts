@@ -1,0 +1,112 @@
+/**
+ * The WebSocket of a client: its opening handshake (RFC 6455 section 4.1), and what its settings mean for it.
+ *
+ * @module
+ */
+
+import { loadRuntime } from "../transport/current_runtime.ts";
+import { compressFrom, CompressionPolicy } from "../websocket/connection/compression_policy.ts";
+import { checkAnswer, makeKey } from "../websocket/handshake.ts";
+import { type ChannelContext, WebSocketChannel } from "../websocket/connection/channel.ts";
+import { SWOOLE_ERROR_CLIENT_NO_CONNECTION } from "../errors.ts";
+import type { EndpointOptions } from "../websocket/endpoint.ts";
+import { makeMaskingKey } from "../websocket/masking.ts";
+import type { Upgrade } from "./client_session.ts";
+import { type ResolvedClientSettings, subprotocolsOf } from "./client_settings.ts";
+import { clientConnections } from "./connecting.ts";
+
+/** A handshake: the fields to send, and the check of the response. */
+export interface ClientHandshake extends Upgrade {
+  /** The header fields of the request. */
+  readonly fields: readonly [name: string, value: string][];
+}
+
+/**
+ * Prepares a handshake.
+ *
+ * @param settings The settings of the client.
+ * @param ownSubprotocols The `Sec-WebSocket-Protocol` that the program set as a header field, if any.
+ * @throws {TypeError} If the name of a subprotocol is invalid.
+ * @throws {Error} If the requested compression engine is not available.
+ */
+export async function makeHandshake(
+  settings: ResolvedClientSettings,
+  ownSubprotocols: string | undefined,
+): Promise<ClientHandshake> {
+  const key = makeKey();
+  const subprotocols = subprotocolsOf(ownSubprotocols ?? settings.websocket_subprotocol); // may have changed since set()
+  const policy = settings.websocket_compression ? new CompressionPolicy(settings, await loadRuntime()) : undefined;
+  const host = new ClientChannelContext(settings);
+  return {
+    fields: [
+      ["Connection", "Upgrade"],
+      ["Upgrade", "websocket"],
+      ["Sec-WebSocket-Version", "13"],
+      ["Sec-WebSocket-Key", key],
+      ["Sec-WebSocket-Protocol", subprotocols.join(", ")],
+      ["Sec-WebSocket-Extensions", policy?.offer ?? ""],
+    ],
+    accept: (head, connection) => {
+      const wrong = checkAnswer(head, key, subprotocols, policy !== undefined);
+      if (wrong !== undefined) return wrong;
+      const compression = policy?.check(head.header["sec-websocket-extensions"]);
+      if (typeof compression === "string") return compression;
+      return new WebSocketChannel(connection, host, compression, () => policy?.close());
+    },
+  };
+}
+
+/** Settings shared by the WebSockets of one client. */
+class ClientChannelContext implements ChannelContext {
+  readonly answersClose: boolean;
+  readonly endpointOptions: EndpointOptions;
+  readonly closeTimeout: number;
+  readonly pingInterval: number;
+  readonly pingTimeout: number;
+  readonly compressFrom: number;
+  readonly inputLimit: number;
+  readonly messageTimeout: number;
+  readonly readTimeout: number;
+  readonly writeTimeout: number;
+  readonly pushLimit: number;
+  readonly closedError: number = SWOOLE_ERROR_CLIENT_NO_CONNECTION;
+  readonly goneError: number = SWOOLE_ERROR_CLIENT_NO_CONNECTION;
+
+  constructor(settings: ResolvedClientSettings) {
+    this.endpointOptions = {
+      masked: false,
+      maxLength: settings.package_max_length,
+      deliverPing: settings.open_websocket_ping_frame,
+      deliverPong: settings.open_websocket_pong_frame,
+      deliverClose: true,
+      answerClose: false,
+      maskingKey: makeMaskingKey,
+    };
+    this.answersClose = !settings.open_websocket_close_frame;
+    this.closeTimeout = settings.websocket_close_timeout * 1000;
+    this.pingInterval = settings.websocket_ping_interval * 1000;
+    this.pingTimeout = settings.websocket_ping_timeout * 1000;
+    this.compressFrom = compressFrom(settings);
+    this.inputLimit = settings.input_buffer_size;
+    this.messageTimeout = settings.websocket_message_timeout * 1000;
+    this.readTimeout = Math.max(settings.read_timeout, 0) * 1000;
+    this.writeTimeout = Math.max(settings.write_timeout, 0) * 1000;
+    this.pushLimit = settings.socket_buffer_size;
+  }
+
+  get now(): number {
+    return clientConnections().now;
+  }
+
+  idleDeadline(): number {
+    return 0;
+  }
+
+  idleSetting(): "max_idle_time" {
+    return "max_idle_time";
+  }
+
+  dataOf(): undefined {}
+
+  onViolation(): void {}
+}

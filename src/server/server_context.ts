@@ -1,0 +1,197 @@
+/**
+ * What everything in one server shares: its connections, the configuration of the program, its handlers, counters and log.
+ *
+ * @module
+ */
+
+import { describe } from "../values.ts";
+import type { ConnectionData } from "../transport/connection_end.ts";
+import type { Connection } from "../transport/connection.ts";
+import type { ConnectionTable } from "../transport/connection_table.ts";
+import type { Runtime } from "../transport/runtime.ts";
+import type { Admission } from "./admission.ts";
+import { Configuration } from "./configuration.ts";
+import { Endings } from "./endings.ts";
+import { LateHandlers, promised, RunningHandlers, StuckHandlers } from "./running_handlers.ts";
+import type { RequestQueue } from "./http/request_queue.ts";
+import { Log, type LogContext } from "./log.ts";
+import { Refusals } from "./refusals.ts";
+import type { ResolvedSettings } from "./settings/settings.ts";
+
+/** What is counted for `stats()`. */
+export interface Counters {
+  /** Requests and messages passed to a handler. */
+  requests: number;
+  /** Responses and messages sent by the program. */
+  responses: number;
+  /** Bytes of datagrams received. */
+  receivedBytes: number;
+  /** Bytes of datagrams sent. */
+  sentBytes: number;
+  /** Datagrams dropped because of `max_packet_handlers`. */
+  droppedPackets: number;
+}
+
+const NOTHING: Readonly<Counters> = { requests: 0, responses: 0, receivedBytes: 0, sentBytes: 0, droppedPackets: 0 };
+
+/** The context of everything in one server. The core of the server fills it, and empties it for another start. */
+export class ServerContext implements LogContext {
+  /** The object that handlers receive as `server`. */
+  readonly server: unknown;
+  /** The settings and handlers of the server. */
+  readonly config: Configuration = new Configuration();
+  /** The connections, once there can be any. */
+  table: ConnectionTable | undefined = undefined;
+  /** The admission control, once connections can arrive. */
+  admission: Admission | undefined = undefined;
+  /** The adapter, once the server starts. */
+  runtime: Runtime | undefined = undefined;
+  /** How far the server is. */
+  state: "new" | "starting" | "running" | "stopping" | "stopped" = "new";
+  /** When the server started to listen, in milliseconds since 1970. */
+  startTime = 0;
+
+  /** See `Counters`. */
+  readonly counters: Counters = { ...NOTHING };
+  /** The code for `getLastError()`. */
+  lastError = 0;
+  /** The log. */
+  readonly log: Log = new Log(this);
+  /** The refusals, counted. */
+  readonly refusals: Refusals = new Refusals(this.log, (refusal) => this.emit("refuse", refusal));
+  /** The counters of ended connections and errors. */
+  readonly endings: Endings = new Endings(this.log);
+
+  /** The handlers that have not settled. */
+  running: RunningHandlers = new RunningHandlers();
+  /** The queue of requests, if their number is limited. */
+  requestQueue: RequestQueue | undefined = undefined;
+  /** Detects handlers that wait for a message which is itself held back until a handler settles. */
+  readonly stuckHandlers: StuckHandlers = new StuckHandlers(() => this.endings.warnOfStuckHandlers());
+  /** Detects request handlers that do not settle. */
+  readonly lateHandlers: LateHandlers = new LateHandlers((request) => {
+    this.endings.warnOfHandler(request, "half a minute after its client had gone");
+  });
+
+  /** The connection whose end is being handled. */
+  leaving: Connection | undefined = undefined;
+  /** The fds of connections that are exempt from `heartbeat_idle_time`. */
+  readonly protectedFds: Set<number> = new Set();
+  /** The numbers set with `bind()`, by fd. */
+  readonly uids: Map<number, number> = new Map();
+  /** The data that the program keeps for connections, by fd. */
+  readonly data: Map<number, ConnectionData> = new Map();
+
+  constructor(server: unknown) {
+    this.server = server;
+  }
+
+  /** The effective settings of the server. */
+  get settings(): ResolvedSettings {
+    return this.config.settings;
+  }
+
+  /** Whether ports and settings are fixed: the server is starting, running or stopping, or `accept()` was called. */
+  get hasStarted(): boolean {
+    return this.state !== "stopped" && (this.state !== "new" || this.table !== undefined);
+  }
+
+  /** Whether the server accepts connections. */
+  get isRunning(): boolean {
+    return this.state === "running";
+  }
+
+  /** Empties the context for another start. Settings and handlers are kept. */
+  reset(): void {
+    Object.assign(this.counters, NOTHING);
+    this.lastError = 0;
+    this.running = new RunningHandlers(); // handlers that were cut off are no longer awaited
+    this.refusals.reset();
+    this.endings.reset();
+  }
+
+  /** Sets the last-error code. Returns `false`. */
+  failed(code: number): false {
+    this.lastError = code;
+    return false;
+  }
+
+  // ---- connections --------------------------------------------------------------------------------------------------
+
+  /** Returns an open connection. */
+  connection(fd: number): Connection | undefined {
+    return this.table?.get(fd) ?? (typeof fd === "number" ? undefined : this.#connectionNamed(fd));
+  }
+
+  /**
+   * Returns the connection of an fd given as text, such as an object key; `undefined` if none is given. Throws for anything else.
+   */
+  #connectionNamed(fd: unknown): Connection | undefined {
+    if (typeof fd === "string" && /^[0-9]+$/.test(fd)) return this.table?.get(Number(fd));
+    if (fd === undefined || fd === null) return undefined;
+    const hint = typeof (fd as { fd?: unknown }).fd === "number" ? "; give its fd" : "";
+    const given = typeof fd === "string" ? JSON.stringify(fd) : describe(fd);
+    throw new TypeError(`Cannot find the connection: an fd is a number, not ${given}${hint}`);
+  }
+
+  /** Returns an open connection, or the one whose end is being handled. */
+  connectionOrLeaving(fd: number): Connection | undefined {
+    return this.connection(fd) ?? (this.leaving?.fd === fd ? this.leaving : undefined);
+  }
+
+  /** See `Server.data()`. */
+  dataOf(fd: number): ConnectionData | undefined {
+    let data = this.data.get(fd);
+    if (data !== undefined) return data;
+    const connection = this.connectionOrLeaving(fd);
+    if (connection === undefined || connection.protocol.isPlainHttp) return undefined;
+    this.data.set(fd, data = {});
+    return data;
+  }
+
+  // ---- handlers -----------------------------------------------------------------------------------------------------
+
+  /** Calls a handler that is not tied to a connection, with the server as its first argument. */
+  emit(event: string, ...args: unknown[]): void {
+    const handler = this.config.handler(event);
+    if (handler !== undefined) this.run(undefined, () => handler(this.server, ...args));
+  }
+
+  /**
+   * Runs a handler. If it throws or rejects, the connection ends; nothing else is affected.
+   *
+   * @param cause The part of the connection that the handler works for, see `Protocol.onFault()`.
+   */
+  run(connection: Connection | undefined, work: () => unknown, cause?: unknown): void | Promise<void> {
+    try {
+      const result = promised(work());
+      if (result === undefined) return;
+      const { running } = this;
+      running.enter();
+      return result.then(() => running.leave(), (error) => {
+        this.fault(error, connection, cause);
+        running.leave();
+      });
+    } catch (error) {
+      this.fault(error, connection, cause);
+    }
+  }
+
+  /** Reports an error of the program once, and ends the connection it concerns. */
+  fault(error: unknown, connection?: Connection, cause?: unknown): void {
+    this.endings.errorCount++;
+    const handler = this.config.handler("error");
+    const where = handler === undefined ? connection?.protocol.describe?.(cause) : undefined; // before the connection ends
+    if (connection?.isOpen) connection.gather(() => connection.protocol.onFault(error, cause));
+    if (handler === undefined) return this.log.error(error, connection?.fd, where);
+    try {
+      const result = promised(handler(this.server, error, connection?.fd ?? 0));
+      if (result === undefined) return;
+      const { running } = this;
+      running.enter();
+      result.then(undefined, (second) => this.log.error(second, connection?.fd)).then(() => running.leave());
+    } catch (second) {
+      this.log.error(second, connection?.fd);
+    }
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * The protocols of a `WebSocketServer`: HTTP first, a WebSocket after the handshake.
+ *
+ * @module
+ */
+
+import type { Protocol } from "../../transport/connection.ts";
+import { WEBSOCKET_STATUS_HANDSHAKE } from "../../constants.ts";
+import type { BaseResponse } from "../../http/base_response.ts";
+import { encodeClose } from "../../websocket/close_code.ts";
+import { answerFields, checkHandshake } from "../../websocket/handshake.ts";
+import { EVENT_NAMES } from "../configuration.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { type HttpApplication, HttpContext } from "../http/http_context.ts";
+import { RequestApplication } from "../http/http_factory.ts";
+import { HttpSession } from "../http/http_session.ts";
+import type { PortCore, ProtocolFactory } from "../port_core.ts";
+import { RefusedSession, refuseExchange } from "../http/error_response.ts";
+import { HandledWebSocket, HandledWebSocketContext } from "./handled_websocket.ts";
+import { WebSocketSession } from "../../websocket/connection/websocket_session.ts";
+
+/** The page for plain HTTP without a `request` handler (Swoole page "WebSocket\Server", onRequest). */
+const BAD_REQUEST_PAGE = "<html><body><h2>HTTP 400 Bad Request</h2><hr><i>Powered by Sluice</i></body></html>";
+
+/** Creates the protocol factory of a server, or of one of its ports. */
+export function webSocketFactory(port: PortCore, server: unknown): ProtocolFactory {
+  let context: HttpContext | undefined;
+  const theContext = () => context ??= new HttpContext(port, new WebSocketApplication(port, server));
+  return {
+    events: EVENT_NAMES.websocket,
+    required: ["message"],
+    makeProtocol: (connection) => new HttpSession(connection, theContext()),
+    refuse: (connection, denial) => new RefusedSession(connection, theContext(), denial),
+    closeEvent: ({ protocol }) =>
+      !(protocol instanceof WebSocketSession) && port.config.handler("disconnect") !== undefined ? "disconnect" : "close",
+    dismiss: ({ protocol }) => {
+      if (protocol instanceof WebSocketSession) protocol.startClose(encodeClose(1001, "")!);
+      else (protocol as HttpSession).dismiss();
+    },
+  };
+}
+
+/** Responds to handshakes, and passes other requests to the `request` handler, if there is one. */
+class WebSocketApplication implements HttpApplication {
+  readonly #requests: RequestApplication;
+  readonly #port: PortCore;
+  readonly #server: unknown;
+  readonly #frames: HandledWebSocketContext;
+
+  constructor(port: PortCore, server: unknown) {
+    this.#requests = new RequestApplication(port);
+    this.#port = port;
+    this.#server = server;
+    this.#frames = new HandledWebSocketContext(port, server);
+  }
+
+  makeResponse(exchange: Exchange): BaseResponse {
+    return this.#requests.makeResponse(exchange);
+  }
+
+  onMisuse(exchange: Exchange): void {
+    this.#requests.onMisuse(exchange);
+  }
+
+  onRequest(exchange: Exchange): void | Promise<void> {
+    if (this.#port.config.handler("request") !== undefined) return this.#requests.onRequest(exchange);
+    const { connection, context, head, writer } = exchange;
+    context.onRefused(connection, "request", { status: 400, reason: "there is no handler for plain HTTP" }, head);
+    writer.status(400);
+    writer.header("Connection", "close");
+    writer.header("Content-Type", "text/html; charset=UTF-8");
+    writer.header("Cache-Control", "must-revalidate,no-cache,no-store");
+    writer.end(BAD_REQUEST_PAGE);
+  }
+
+  onUpgrade(exchange: Exchange): void | Promise<void> {
+    const { config, context, settings } = this.#port;
+    const { connection, head, request, response } = exchange;
+    const own = config.handler("handshake");
+    if (own !== undefined) {
+      exchange.session.status = WEBSOCKET_STATUS_HANDSHAKE;
+      return context.run(connection, () => own(request, response));
+    }
+    const refusal = checkHandshake(head, settings.websocket_origins);
+    if (refusal !== undefined) return refuseExchange(exchange, refusal);
+    const before = config.handler("beforehandshakeresponse");
+    const done = before && context.run(connection, () => before(request, response, this.#server));
+    if (done === undefined) return this.#open(exchange);
+    return done.then(() => connection.gather(() => this.#open(exchange)));
+  }
+
+  /** Accepts a handshake (RFC 6455 section 4.2.2), unless `beforeHandshakeResponse` has refused it. */
+  #open(exchange: Exchange): void {
+    const { connection, head, request, writer } = exchange;
+    if (!writer.isWritable) return;
+    const port = this.#port;
+    const agreed = port.compression?.accept(head.header["sec-websocket-extensions"]);
+    exchange.compression = agreed?.compression;
+    writer.switchProtocols(answerFields(head.header, port.settings.websocket_subprotocol, agreed?.answer));
+    port.emitFor(connection, "open", request);
+  }
+
+  /**
+   * Negotiates compression for a `handshake` handler. Extensions set by the handler take effect only if the server would have
+   * chosen the same.
+   */
+  beforeSwitch(exchange: Exchange): void {
+    const { compression, config } = this.#port;
+    if (compression === undefined || config.handler("handshake") === undefined) return;
+    const { head, writer } = exchange;
+    const agreed = compression.accept(head.header["sec-websocket-extensions"]);
+    if (agreed === undefined) return;
+    const own = writer.fieldValue("sec-websocket-extensions");
+    if (own === undefined) writer.header("Sec-WebSocket-Extensions", agreed.answer);
+    else if (parametersOf(own) !== parametersOf(agreed.answer)) return;
+    exchange.compression = agreed.compression;
+  }
+
+  onSwitch({ connection, compression, head }: Exchange): Protocol {
+    return new HandledWebSocket(connection, this.#frames, compression, this.#frames.paths.find(head.target));
+  }
+}
+
+/** Returns an extension with its parameters in a canonical order. */
+function parametersOf(extension: string): string {
+  return extension.toLowerCase().split(";").map((part) => part.trim()).sort().join(";");
+}

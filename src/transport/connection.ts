@@ -1,0 +1,495 @@
+/**
+ * A connection between a byte pipe and a protocol.
+ *
+ * @module
+ */
+
+import { type ByteSink, copyBytes, sliceBytes } from "./bytes.ts";
+import { Backpressure, HeldChunks, OutputQueue } from "./connection_queues.ts";
+import { type ConnectionOrigin, type ConnectionOwner, MEASURE_STEP, type Protocol } from "./connection_interfaces.ts";
+import { BROKEN, ConnectionEnd, type EndCause } from "./connection_end.ts";
+import { deadlineIn } from "./deadlines.ts";
+import type { Address, BytePipe, Lane, LaneSink } from "./runtime.ts";
+import { StreamLane } from "./pipes.ts";
+
+export type { ConnectionOrigin, Protocol } from "./connection_interfaces.ts";
+
+/** The maximum number of bytes per write to the lane, so that the progress of a slow peer is visible. */
+const WRITE_LIMIT = 256 * 1024;
+
+/** Program bytes up to this size are copied to the gathered output; larger ones go to the lane at once. */
+const GATHER_LIMIT = 32 * 1024;
+
+const OPEN = 0;
+const CLOSING = 1; // over for the program; output is flushed, then the transport ends
+const ENDED = 2; // our FIN is sent; further input is dropped
+const RELEASED = 3; // the transport is gone
+
+/**
+ * A connection: a lane below, a protocol above. It gathers output, enforces its limits, and handles the closing. All output of
+ * one turn leaves as one chunk.
+ */
+export class Connection implements LaneSink, ByteSink {
+  /** The number by which the program knows the connection. */
+  readonly fd: number;
+  /** The pipe that it was created with. */
+  readonly pipe: BytePipe;
+  /** The listener that accepted it. */
+  readonly origin: ConnectionOrigin;
+  /** The receiver of its input. */
+  protocol: Protocol; // times are those of the owner's clock
+  /** The time at which `protocol.onDeadline()` is due; 0 means never. */
+  deadline = 0;
+  /** The time at which it was accepted. */
+  readonly connectTime: number;
+  /** The time at which bytes last arrived; at first, when it was accepted. */
+  lastReceived: number;
+  /** The time at which bytes were last passed to the transport; 0 at first. */
+  lastSent = 0;
+  /** The time at which the peer last took bytes that had to wait: the sign of life of a slow peer. */
+  lastProgress = 0;
+  /** The number of bytes received. */
+  receivedBytes = 0;
+  /** The number of bytes sent or queued. */
+  sentBytes = 0;
+  /** The error that broke the connection, if any: of the transport, or thrown by the program. */
+  error: unknown = undefined;
+  measured = 0; // bytes held at the last measurement by the owner
+  grown = 0; // bytes received or queued since then
+  hasLost = false; // whether the connection ended with pending output
+  waitingSince = 0; // start of the current period in which output has been pending
+  /** Called once when the connection is over, after `protocol.onClosed()`. */
+  onOver: (() => void) | undefined = undefined;
+  /** The memory for `reserve()`. */
+  memory: Uint8Array;
+
+  readonly #owner: ConnectionOwner<Connection>;
+  readonly #lane: Lane;
+  #state = OPEN;
+  #busy = false; // the lane has not taken the last chunk yet
+  #inFlight = 0; // size of that chunk
+  #ownQueued = 0; // bytes queued since the queue was last empty, not counting shared ones
+  #queue: OutputQueue | undefined = undefined; // output pending for the lane, created on demand
+  #flushing = false; // a flush at the end of this turn is scheduled
+  #backpressure: Backpressure<Connection> | undefined = undefined; // created on demand
+  #pausedByProtocol = false;
+  #peerEnded = false;
+  #failed = false;
+  #held: HeldChunks | undefined = undefined; // input that arrives while the program has paused reading
+  #whenTaken: ((taken: boolean) => void)[] | undefined = undefined;
+
+  constructor(
+    owner: ConnectionOwner<Connection>,
+    fd: number,
+    pipe: BytePipe,
+    protocol: (connection: Connection) => Protocol,
+    origin: ConnectionOrigin = owner,
+  ) {
+    this.#owner = owner;
+    this.origin = origin;
+    this.fd = fd;
+    this.pipe = pipe;
+    this.connectTime = this.lastReceived = owner.now;
+    this.memory = owner.scratch.memory;
+    this.#lane = pipe.lane ?? new StreamLane(pipe);
+    this.protocol = protocol(this);
+  }
+
+  /** Starts to read. */
+  start(): void {
+    this.#lane.start(this);
+  }
+
+  /** Whether the program may still use the connection. */
+  get isOpen(): boolean {
+    return this.#state === OPEN;
+  }
+
+  /** Whether the peer can distinguish an `abort()` from an orderly end. */
+  get canReset(): boolean {
+    return this.#lane.canReset;
+  }
+
+  /** The number of bytes pending to be sent. */
+  get queuedBytes(): number {
+    const { scratch } = this.#owner;
+    return this.#inFlight + (this.#queue?.bytes ?? 0) + (scratch.owner === this ? scratch.length : 0);
+  }
+
+  /** Whether the program should stop sending: from the high watermark of pending output down to the low one. */
+  get isFull(): boolean {
+    return this.#backpressure !== undefined && this.#backpressure.isFull;
+  }
+
+  /** The peer's address, if known. */
+  get remoteAddress(): Address | undefined {
+    return this.pipe.remoteAddress;
+  }
+
+  // ---- ByteSink -----------------------------------------------------------------------------------------------------
+
+  reserve(size: number): number {
+    const { scratch } = this.#owner;
+    if (scratch.owner === this) {
+      if (scratch.length + size > scratch.memory.length) this.#spill();
+      if (size <= scratch.memory.length) {
+        this.memory = scratch.memory;
+        return scratch.length;
+      }
+    }
+    const queue = this.#queue ??= new OutputQueue();
+    this.memory = queue.reserve(size, this.#busy);
+    return queue.at;
+  }
+
+  commit(size: number): void {
+    this.sentBytes += size;
+    const { scratch } = this.#owner;
+    if (this.memory === scratch.memory) {
+      scratch.length += size;
+      if (scratch.length >= this.origin.highWatermark) this.#spill(); // bytes that the lane takes do not count
+      return;
+    }
+    this.#queue!.commit(size);
+    this.memory = scratch.memory; // do not keep a piece of the queue longer than necessary
+    this.#onQueued(size);
+  }
+
+  append(bytes: Uint8Array, isShared = false): void {
+    if (bytes.length === 0) return;
+    this.sentBytes += bytes.length;
+    if (this.#owner.scratch.owner === this) this.#spill();
+    (this.#queue ??= new OutputQueue()).push(bytes);
+    this.#onQueued(isShared ? 0 : bytes.length);
+  }
+
+  appendCopy(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
+    const size = end - start;
+    if (size <= GATHER_LIMIT) {
+      if (size === 0) return;
+      const at = this.reserve(size);
+      this.memory.set(size === bytes.length ? bytes : bytes.subarray(start, end), at);
+      return this.commit(size);
+    }
+    this.sentBytes += size;
+    if (this.#owner.scratch.owner === this) this.#spill();
+    if (!this.#busy && this.#isWaiting) this.flush();
+    while (start < end && !this.#busy && this.#state < ENDED) {
+      const stop = Math.min(start + WRITE_LIMIT, end);
+      this.#writeNow(bytes, start, stop);
+      start = stop;
+    }
+    if (start === end) {
+      if (!this.isFull) this.#checkFull();
+      return;
+    }
+    (this.#queue ??= new OutputQueue()).push(sliceBytes(bytes, start, end));
+    this.#onQueued(end - start);
+  }
+
+  /** Whether output is pending for the lane. */
+  get #isWaiting(): boolean {
+    return this.#queue !== undefined && this.#queue.bytes > 0;
+  }
+
+  /** @param own The number of bytes held for this connection alone. */
+  #onQueued(own: number): void {
+    if (this.#state >= ENDED) return void (this.#queue = undefined);
+    this.#holdOutput(own);
+    if (this.grown >= MEASURE_STEP) this.#owner.onGrown(this);
+    this.#owner.activity++;
+    if (!this.#flushing && !this.#busy && this.#owner.scratch.owner !== this) {
+      this.#flushing = true;
+      this.#owner.flushLater(this);
+    }
+    if (!this.isFull) this.#checkFull();
+  }
+
+  /** Moves the contents of the scratch memory on: to the lane if it is free, otherwise to the queue. */
+  #spill(): void {
+    const { scratch } = this.#owner;
+    const length = scratch.length;
+    if (length === 0) return;
+    scratch.length = 0;
+    if (this.#state >= ENDED) return;
+    if (!this.#busy && !this.#isWaiting) {
+      this.#writeNow(scratch.memory, 0, length);
+    } else {
+      (this.#queue ??= new OutputQueue()).push(copyBytes(scratch.memory, 0, length));
+      this.#holdOutput(length);
+    }
+    if (!this.isFull) this.#checkFull();
+  }
+
+  /** Counts bytes that are held for this connection alone until the peer has taken them. */
+  #holdOutput(size: number): void {
+    if (this.#ownQueued === 0) this.waitingSince = this.#owner.now;
+    this.#ownQueued += size;
+    this.grown += size;
+  }
+
+  /** Passes unqueued bytes to the lane, which copies any that it cannot send at once. */
+  #writeNow(bytes: Uint8Array, start: number, end: number): void {
+    this.#write(bytes, start, end, false);
+    if (this.#busy) this.#holdOutput(end - start);
+  }
+
+  #write(bytes: Uint8Array, start: number, end: number, owned: boolean): void {
+    this.lastSent = this.#owner.now;
+    this.#inFlight = end - start;
+    this.#busy = true; // a lane may drain before write() returns
+    if (this.#lane.write(bytes, start, end, owned)) {
+      this.#busy = false;
+      this.#inFlight = 0;
+    }
+  }
+
+  /** Passes pending output to the lane until it is busy. */
+  flush(): void {
+    this.#flushing = false;
+    try {
+      while (!this.#busy && this.#isWaiting && this.#state < ENDED) {
+        const queue = this.#queue!;
+        const chunk = queue.take(WRITE_LIMIT);
+        this.#write(chunk, queue.start, queue.end, true);
+      }
+    } catch (error) { // must not reach the event loop, nor affect other connections
+      this.#queue = undefined;
+      this.onFault(error);
+      return this.abort(true, { error });
+    }
+    this.#afterFlush();
+  }
+
+  #afterFlush(): void {
+    if (!this.#busy && !this.#isWaiting) this.#ownQueued = 0;
+    if (this.#whenTaken !== undefined && this.queuedBytes === 0) this.#tell(true);
+    if (this.isFull && this.queuedBytes <= this.origin.lowWatermark) this.#backpressure!.drain();
+    if (this.#state === CLOSING && !this.#busy && !this.#isWaiting) this.#end();
+  }
+
+  /** Reading continues: if both ends stopped reading while they cannot write, neither could make progress. */
+  #checkFull(): void {
+    if (this.queuedBytes < this.origin.highWatermark) return;
+    (this.#backpressure ??= new Backpressure<Connection>(this, this.#owner)).fill();
+  }
+
+  // ---- LaneSink -----------------------------------------------------------------------------------------------------
+
+  // An exception here is an error of ours or of the program: a lane must never mistake it for an error of the transport.
+
+  onData(chunk: Uint8Array, given: boolean): void {
+    const owner = this.#owner;
+    this.lastReceived = owner.now;
+    this.receivedBytes += chunk.length;
+    this.grown += chunk.length;
+    if (this.#state !== OPEN) return; // RFC 6455 section 7.1.1 and RFC 9112 section 9.6: continue to read, but drop the input
+    if (this.#held !== undefined) return this.#held.push(chunk);
+    const isOuter = this.#owner.scratch.begin(this);
+    try {
+      this.protocol.receive(chunk, 0, given);
+    } catch (error) {
+      this.onFault(error);
+    }
+    if (isOuter) this.#endTurn();
+    if (this.grown >= MEASURE_STEP) this.#owner.onGrown(this);
+  }
+
+  /** The number of received bytes that are held. */
+  get heldInput(): number {
+    if (this.#state !== OPEN) return 0;
+    return (this.#held?.bytes ?? 0) + (this.protocol.heldBytes ?? 0) + (this.#lane.heldBytes ?? 0);
+  }
+
+  /** The number of bytes held for sending, not counting those shared with other connections. */
+  get heldOutput(): number {
+    return Math.min(this.#ownQueued, this.queuedBytes) + (this.#state === OPEN ? this.protocol.waitingBytes ?? 0 : 0);
+  }
+
+  /** Runs a function and sends its output as one chunk. */
+  gather(work: () => void): void {
+    const isOuter = this.#owner.scratch.begin(this);
+    try {
+      work();
+    } catch (error) {
+      this.onFault(error);
+    }
+    if (isOuter) this.#endTurn();
+  }
+
+  /** Reports an error of the program, or of ours; the protocol then ends the connection, if it can. */
+  onFault(error: unknown): void {
+    if (this.#failed) return this.abort(true, { error });
+    this.#failed = true;
+    this.#owner.onFault(this, error);
+  }
+
+  #endTurn(): void {
+    this.#spill();
+    this.#owner.scratch.owner = undefined;
+    if (this.#isWaiting && !this.#busy) this.flush();
+    else if (this.#state === CLOSING || this.#whenTaken !== undefined) this.#afterFlush();
+  }
+
+  onEnd(): void {
+    this.#peerEnded = true;
+    if (this.#state === OPEN && this.#held === undefined) this.gather(() => this.protocol.receiveEnd());
+  }
+
+  onDrain(): void {
+    this.#busy = false;
+    this.#inFlight = 0;
+    // Bytes that the system takes at once say nothing about the peer: some lanes drain after each write.
+    const hadToWait = this.#owner.now > this.lastSent;
+    this.lastSent = this.#owner.now;
+    if (this.#state >= ENDED) return;
+    if (this.#state === CLOSING) this.#waitForPeer();
+    if (this.#isWaiting) {
+      if (hadToWait) this.lastProgress = this.#owner.now;
+      this.flush();
+    } else {
+      this.#afterFlush();
+    }
+  }
+
+  onClose(error?: unknown): void {
+    if (this.#state === RELEASED) return;
+    this.hasLost = this.queuedBytes > 0;
+    this.#leave(new ConnectionEnd(false, false, this.error ??= error, BROKEN));
+    this.#state = RELEASED;
+    this.#queue = undefined;
+    this.#inFlight = 0;
+    this.#tell(false);
+    this.#owner.onReleased(this);
+  }
+
+  // ---- for protocols and servers ------------------------------------------------------------------------------------
+
+  /** Stops reading until `resume()`, because the protocol cannot take more at the moment. */
+  pause(): void {
+    this.#pausedByProtocol = true;
+    this.#lane.pause();
+  }
+
+  /** Resumes reading. */
+  resume(): void {
+    this.#pausedByProtocol = false;
+    this.#readOn();
+  }
+
+  #readOn(): void {
+    if (this.#pausedByProtocol || this.#held !== undefined) return;
+    this.lastReceived = this.#owner.now; // the peer could not show signs of life until now
+    this.#lane.resume();
+  }
+
+  /** Whether this side has stopped reading. Deadlines for bytes from the peer stand still meanwhile. */
+  get isPaused(): boolean {
+    return this.#pausedByProtocol || this.#held !== undefined;
+  }
+
+  /** Stops reading and holds input back from the protocol until `release()`: the program's own pause. */
+  hold(): void {
+    if (this.#state !== OPEN) return;
+    (this.#held ??= new HeldChunks()).isReleasing = false;
+    this.#lane.pause();
+  }
+
+  /** Undoes `hold()`, at the end of this turn. */
+  release(): void {
+    const held = this.#held;
+    if (held === undefined || held.isReleasing) return;
+    held.isReleasing = true;
+    queueMicrotask(() => {
+      if (held.isReleasing && this.#state === OPEN) this.gather(() => this.#release(held));
+    });
+  }
+
+  /** Whether input is being held. */
+  get isHeld(): boolean {
+    return this.#held?.isReleasing === false;
+  }
+
+  #release(held: HeldChunks): void {
+    const receive = (chunk: Uint8Array) => (this.protocol.receive(chunk, 0), this.isOpen); // the program may end it
+    if (!held.release(receive)) return;
+    this.#held = undefined;
+    if (this.#peerEnded) this.protocol.receiveEnd();
+    else this.#readOn();
+  }
+
+  /** Resolves when no output is pending: to `true` if it was taken, to `false` if the connection is gone. */
+  whenTaken(): Promise<boolean> {
+    if (this.queuedBytes === 0 || this.#state >= ENDED) return Promise.resolve(this.#state !== RELEASED);
+    return new Promise((resolve) => (this.#whenTaken ??= []).push(resolve));
+  }
+
+  #tell(taken: boolean): void {
+    const waiting = this.#whenTaken;
+    this.#whenTaken = undefined;
+    if (waiting !== undefined) { for (const resolve of waiting) resolve(taken); }
+  }
+
+  /**
+   * Ends the connection: sends the queued output and our FIN, then drops further input until the peer ends too or the linger
+   * timeout has passed. This way the peer receives our last bytes and not a reset (RFC 9112 section 9.6).
+   *
+   * @param byServer Whether Swoole would report the server as the closing side.
+   * @param cause Why this side ends it; left out if the peer has ended it.
+   */
+  end(byServer = true, cause?: EndCause): void {
+    if (this.#state !== OPEN) return;
+    this.#leave(new ConnectionEnd(byServer, true, this.error, cause));
+    if ((this.#state as number) === RELEASED) return; // the program has aborted it meanwhile
+    this.#waitForPeer();
+    this.#lane.resume();
+    if (this.#owner.scratch.owner !== this) {
+      if (this.#isWaiting && !this.#busy) this.flush();
+      else this.#afterFlush();
+    }
+  }
+
+  /** Aborts the connection at once, dropping queued output. The parameters are those of `end()`. */
+  abort(byServer = true, cause?: EndCause): void {
+    if (this.#state === RELEASED) return;
+    this.#leave(new ConnectionEnd(byServer, false, this.error, cause));
+    this.#lane.abort();
+  }
+
+  /** Called by the owner's clock when `deadline` has passed. */
+  expire(now: number): void {
+    this.deadline = 0;
+    if (this.#state === OPEN) return this.gather(() => this.protocol.onDeadline(now));
+    const takesNothing = this.#state === CLOSING && this.protocol.sendTimeout !== undefined;
+    this.#owner.onOverdue?.(takesNothing ? "http_send_timeout" : "websocket_close_timeout");
+    this.abort();
+  }
+
+  /** Closes the connection for the program. Effective once. */
+  #leave(end: ConnectionEnd): void {
+    if (this.#state !== OPEN) return;
+    this.#state = CLOSING;
+    this.deadline = 0;
+    this.#held = undefined;
+    try {
+      this.protocol.onClosed(end);
+      this.onOver?.();
+    } catch (error) {
+      this.onFault(error);
+    }
+    this.#owner.onClosed(this, end);
+  }
+
+  /** Sets the deadline by which the peer has to take some of the pending output. */
+  #waitForPeer(): void {
+    this.deadline = deadlineIn(this.protocol.sendTimeout ?? this.origin.lingerTimeout, this.#owner.now);
+  }
+
+  #end(): void {
+    const { lingerTimeout } = this.origin;
+    this.#state = ENDED;
+    this.#owner.onLingering(this);
+    this.#lane.end();
+    this.deadline = deadlineIn(this.#peerEnded ? Math.min(lingerTimeout || 1000, 1000) : lingerTimeout, this.#owner.now);
+  }
+}

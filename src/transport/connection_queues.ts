@@ -1,0 +1,230 @@
+/**
+ * The queues of a connection: output pending for its lane, with the notifications when it is full and drained, and input that
+ * arrives while the program has paused the connection.
+ *
+ * @module
+ */
+
+import { allocateBytes, joinBytes, sliceBytes } from "./bytes.ts";
+import type { ConnectionOwner, Protocol } from "./connection_interfaces.ts";
+
+/** Parts are joined to chunks of up to this many bytes. */
+const JOIN_LIMIT = 64 * 1024;
+
+/**
+ * The size of the memory that gathers small parts after the first one, doubled whenever it is full, up to `MOST_SHARED`. Parts that
+ * leave at the end of this turn get more, because that memory is not kept.
+ */
+const FIRST_SHARED = 1024;
+const FIRST_SHARED_BRIEFLY = 2048;
+const MOST_SHARED = 4096;
+
+/** Up to this many bytes are copied one by one: a view of them would cost more. */
+const COPIED_ONE_BY_ONE = 128;
+
+/** Parts in order, oldest first, followed by memory that gathers small ones. */
+export class OutputQueue {
+  /** The number of pending bytes. */
+  bytes = 0;
+  /** The range of the bytes of `take()` within the returned chunk. */
+  start = 0;
+  end = 0;
+
+  #parts: Uint8Array[] = [];
+  #taken = 0; // of the first part
+  #tail: Uint8Array | undefined = undefined;
+  #tailUsed = 0;
+
+  /** The index at which to write the next small part in the memory that `reserve()` returned. */
+  get at(): number {
+    return this.#tailUsed;
+  }
+
+  /**
+   * Makes room for a small part.
+   *
+   * @param size The maximum number of bytes needed.
+   * @param waits Whether the part may wait for a slow peer, so it must not pin a slab. Otherwise it leaves at the end of this
+   * turn and may lie in one.
+   */
+  reserve(size: number, waits: boolean): Uint8Array {
+    const tail = this.#tail;
+    if (tail !== undefined && tail.length - this.#tailUsed >= size) return tail;
+    const used = this.#tailUsed;
+    // The first part gets exactly what it needs; later ones share memory. This way a queue of small parts uses little more than
+    // their size.
+    let room = this.bytes === 0 ? size : Math.max(size, waits ? FIRST_SHARED : FIRST_SHARED_BRIEFLY);
+    const grows = used > 0 && used + size <= MOST_SHARED;
+    if (grows) room = Math.max(room, used + size, Math.min(2 * used, MOST_SHARED));
+    const memory = waits ? new Uint8Array(room) : allocateBytes(room);
+    if (!grows) this.#sealTail();
+    else if (used <= COPIED_ONE_BY_ONE) { for (let i = 0; i < used; i++) memory[i] = tail![i]; }
+    else memory.set(used === tail!.length ? tail! : tail!.subarray(0, used));
+    return this.#tail = memory;
+  }
+
+  /** Completes a `reserve()`. */
+  commit(size: number): void {
+    this.#tailUsed += size;
+    this.bytes += size;
+  }
+
+  /** Adds a part, which must not change any more. */
+  push(bytes: Uint8Array): void {
+    this.#sealTail();
+    this.#parts.push(bytes);
+    this.bytes += bytes.length;
+  }
+
+  /** Ends the gathering in the current tail. */
+  #sealTail(): void {
+    const tail = this.#tail;
+    if (tail === undefined) return;
+    const used = this.#tailUsed;
+    this.#tail = undefined;
+    this.#tailUsed = 0;
+    if (used > 0) this.#parts.push(used * 2 > tail.length ? tail.subarray(0, used) : tail.slice(0, used));
+  }
+
+  /**
+   * Takes the oldest bytes, of which there must be some: those from `start` to `end` of the returned chunk.
+   *
+   * @param most The maximum number of bytes to take from one part.
+   */
+  take(most: number): Uint8Array {
+    const parts = this.#parts;
+    if (parts.length === 0 && this.#tailUsed <= most) return this.#takeTail();
+    this.#sealTail();
+    const first = parts[0];
+    this.start = this.#taken;
+    if (first.length - this.#taken > most) {
+      this.end = this.#taken += most;
+      this.bytes -= most;
+      return first;
+    }
+    this.#taken = 0;
+    let size = first.length - this.start;
+    let count = 1;
+    while (count < parts.length && size + parts[count].length <= JOIN_LIMIT) size += parts[count++].length;
+    this.bytes -= size;
+    this.end = first.length;
+    if (count === 1) return parts.shift()!;
+    const joined = parts.splice(0, count);
+    if (this.start > 0) joined[0] = first.subarray(this.start);
+    this.start = 0;
+    this.end = size;
+    return joinBytes(joined);
+  }
+
+  /** Takes the whole tail, in the usual case that all pending bytes were gathered in this turn. */
+  #takeTail(): Uint8Array {
+    const tail = this.#tail!;
+    this.start = 0;
+    this.end = this.#tailUsed;
+    this.#tail = undefined;
+    this.#tailUsed = this.bytes = 0;
+    return tail;
+  }
+
+  /** Drops everything. */
+  clear(): void {
+    this.#parts = [];
+    this.#tail = undefined;
+    this.#tailUsed = this.#taken = this.bytes = 0;
+  }
+}
+
+/** The connection that a send queue belongs to. */
+interface Sender {
+  readonly isOpen: boolean;
+  readonly protocol: Protocol;
+  gather(work: () => void): void;
+}
+
+/**
+ * The state of a send queue relative to its watermarks. The owner and the protocol are notified in a microtask, never inside a
+ * call that sends: bytes that they send could otherwise end up in the middle of a frame or a chunk.
+ */
+export class Backpressure<C extends Sender> {
+  /** Whether the high watermark was reached, and the low one not since then. */
+  isFull = false;
+
+  readonly #connection: C;
+  readonly #owner: ConnectionOwner<C>;
+  #toldFull = false; // the last state reported to the owner
+  #hasDrained = false; // not yet reported to the protocol
+  #isTelling = false;
+
+  constructor(connection: C, owner: ConnectionOwner<C>) {
+    this.#connection = connection;
+    this.#owner = owner;
+  }
+
+  /** Called when the high watermark was reached. */
+  fill(): void {
+    this.isFull = true;
+    this.#tellSoon();
+  }
+
+  /** Called when the low watermark was reached. */
+  drain(): void {
+    this.isFull = false;
+    this.#hasDrained = true;
+    this.#tellSoon();
+  }
+
+  #tellSoon(): void {
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    queueMicrotask(() => {
+      this.#isTelling = false;
+      if (this.#connection.isOpen) this.#tell();
+    });
+  }
+
+  #tell(): void {
+    const connection = this.#connection;
+    if (this.isFull !== this.#toldFull) {
+      this.#toldFull = this.isFull;
+      if (this.isFull) this.#owner.onBufferFull(connection);
+      else this.#owner.onBufferEmpty(connection);
+    }
+    if (!this.#hasDrained || this.isFull || !connection.isOpen) return;
+    this.#hasDrained = false;
+    connection.gather(() => connection.protocol.onDrain?.());
+  }
+}
+
+/** The overhead of a chunk in bytes. */
+const CHUNK_COST = 64;
+
+/** Held chunks, in order of arrival. */
+export class HeldChunks {
+  /** The memory that they use, in bytes. */
+  bytes = 0;
+  /** Whether they are to be passed on in this turn. */
+  isReleasing = false;
+
+  #chunks: Uint8Array[] = [];
+
+  /** Adds a copy of a chunk. */
+  push(chunk: Uint8Array): void {
+    this.#chunks.push(sliceBytes(chunk, 0, chunk.length));
+    this.bytes += chunk.length + CHUNK_COST;
+  }
+
+  /**
+   * Passes the chunks on, until the program holds the connection again.
+   *
+   * @param receive Receives a chunk. Returns whether it accepts more.
+   * @returns Whether none is left, and more is accepted.
+   */
+  release(receive: (chunk: Uint8Array) => boolean): boolean {
+    while (this.#chunks.length > 0 && this.isReleasing) {
+      const chunk = this.#chunks.shift()!;
+      this.bytes -= chunk.length + CHUNK_COST;
+      if (!receive(chunk)) return false;
+    }
+    return this.isReleasing;
+  }
+}

@@ -1,0 +1,372 @@
+/**
+ * An open WebSocket that is read with `recv()` and written with `push()`: the basis of the coroutine style, for servers and
+ * clients.
+ *
+ * @module
+ */
+
+import type { CloseInfo, ConnectionEnd } from "../../transport/connection_end.ts";
+import type { Connection } from "../../transport/connection.ts";
+import { WEBSOCKET_OPCODE_TEXT } from "../../constants.ts";
+import {
+  ECONNRESET,
+  ETIMEDOUT,
+  SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW,
+  SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE,
+  SWOOLE_ERROR_WEBSOCKET_PACK_FAILED,
+  SWOOLE_ERROR_WEBSOCKET_UNCONNECTED,
+  SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED,
+} from "../../errors.ts";
+import type { Received } from "./received_messages.ts";
+import { type WebSocketContext, WebSocketSession } from "./websocket_session.ts";
+import { encodeClose, isSendableCloseCode } from "../close_code.ts";
+import type { Compression } from "../deflate/compression.ts";
+import { CloseFrame, Frame } from "../frame.ts";
+import type { Outgoing } from "../outgoing.ts";
+import { type Pushable, readPushed } from "../prepared_message.ts";
+import { Alarm } from "../../transport/deadlines.ts";
+
+/** Shared by the channels of one server or one client. Times are in milliseconds, 0 for no limit; sizes are in bytes. */
+export interface ChannelContext extends WebSocketContext {
+  /** Whether Close frames are answered here; otherwise the program answers them. */
+  readonly answersClose: boolean;
+  /** The default timeout of `recv()`. */
+  readonly readTimeout: number;
+  /** The timeout of a `push()` that waits for room. */
+  readonly writeTimeout: number;
+  /** The largest size of all waiting pushes together. The first one is always accepted. */
+  readonly pushLimit: number;
+  /** The last-error code for using a connection that the program closed. */
+  readonly closedError: number;
+  /** The last-error code for sending to a peer that disconnected. */
+  readonly goneError: number;
+}
+
+interface WaitingPush {
+  readonly frame: Outgoing;
+  readonly until: number;
+  readonly settle: (sent: boolean) => void;
+}
+
+/** The number of bytes waiting for compression from which `push()` waits. */
+const COMPRESSING_LIMIT = 64 * 1024;
+
+/** The bytes counted for each waiting push in addition to its payload, so that many small ones are not free. */
+const PUSH_COST = 128;
+
+const TRUE: Promise<true> = Promise.resolve(true);
+const FALSE: Promise<false> = Promise.resolve(false);
+
+/** An open WebSocket. */
+export class WebSocketChannel extends WebSocketSession {
+  /** The error code of the last method that returned `false`. */
+  lastError = 0;
+
+  declare protected readonly context: ChannelContext;
+
+  #reader: ((received: Received) => void) | undefined = undefined;
+  #working = false; // the program has a frame and has not called recv() again
+  #violation: { code: number; reason: string } | undefined = undefined; // fails the connection once it has
+  #readUntil = 0;
+  #pushes: WaitingPush[] = [];
+  #pushBytes = 0;
+  #alarm: Alarm | undefined = undefined;
+
+  readonly #release: (() => void) | undefined;
+  #failure = 0; // for the last recv()
+  #endTold = false; // the last recv() has returned
+  #hungUp = false; // the program called close()
+
+  /**
+   * @param release Called when the connection is over.
+   * @param path See `WebSocketSession`.
+   */
+  constructor(connection: Connection, context: ChannelContext, compression?: Compression, release?: () => void, path?: string) {
+    super(connection, context, compression, path);
+    this.#release = release;
+  }
+
+  /** Whether messages can be sent. */
+  get isOpen(): boolean {
+    return this.endpoint.canSend && this.connection.isOpen;
+  }
+
+  /**
+   * How the connection ended; `undefined` while it is open. If the program has to answer the peer's Close, this is set as soon as
+   * `recv()` has reported the end. It counts on the answer, which is sent when the handler returns if not before.
+   */
+  get ending(): CloseInfo | undefined {
+    if (this.closeInfo !== undefined || !this.#endTold) return this.closeInfo;
+    return this.infoAt({ initiator: "remote", isOrderly: !this.#hungUp, error: undefined }, true);
+  }
+
+  // ---- receiving ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Returns the next frame, or waits for it.
+   *
+   * @param timeout The timeout in seconds; 0 for the default of the settings, negative for no limit.
+   */
+  recv(timeout = 0): Promise<Received> {
+    if (typeof timeout !== "number" || Number.isNaN(timeout)) {
+      throw new TypeError("Cannot receive: the timeout has to be a number of seconds");
+    }
+    if (this.#reader !== undefined) throw new Error("Cannot receive: another recv() of this connection is waiting");
+    if (!this.waiting.isEmpty) return Promise.resolve(this.#take());
+    this.#working = false;
+    if (this.#violation !== undefined) this.#fail();
+    if (!this.connection.isOpen || this.endpoint.owesClose) return Promise.resolve(this.#end());
+    return new Promise((resolve) => {
+      this.#reader = resolve;
+      const wait = timeout === 0 ? this.context.readTimeout : timeout * 1000;
+      this.#readUntil = wait > 0 ? performance.now() + wait : 0;
+      if (this.#readUntil > 0) this.#wakeAt(this.#readUntil);
+    });
+  }
+
+  #take(): Frame | CloseFrame {
+    const frame = this.waiting.shift();
+    this.#working = true;
+    if (frame instanceof CloseFrame && this.context.answersClose) this.endpoint.answerClose();
+    this.onDequeued();
+    return frame;
+  }
+
+  /** Returns the result of `recv()` when nothing more will arrive. */
+  #end(): "" | false {
+    const code = this.#hungUp || this.#endTold ? this.context.closedError : this.#failure;
+    this.#endTold = true;
+    if (code === 0) return "";
+    this.lastError = code;
+    return false;
+  }
+
+  #settleReader(received: Received): void {
+    const reader = this.#reader;
+    this.#reader = undefined;
+    reader?.(received);
+  }
+
+  protected override deliver(frame: Frame | CloseFrame): void {
+    if (this.#reader !== undefined) {
+      this.#working = true;
+      if (frame.opcode === WEBSOCKET_OPCODE_TEXT) void frame.data; // decode it in place instead of copying it first
+      Frame["settle"](frame);
+      return this.#settleReader(frame);
+    }
+    this.enqueue(frame);
+  }
+
+  override get waitingBytes(): number {
+    return super.waitingBytes + this.#pushBytes;
+  }
+
+  // ---- sending ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Sends a message, or any frame. Waits while the peer is slow.
+   *
+   * @param data The message; see `push()` of `WebSocketServer`.
+   * @param opcode The frame type.
+   * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`.
+   */
+  push(data: Pushable, opcode?: number, flags?: number | boolean): Promise<boolean> {
+    const frame = readPushed(data, opcode, flags);
+    if (frame === undefined) return this.#fails(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
+    if (!this.isOpen) return this.#fails(this.#whyClosed());
+    if (this.#pushes.length === 0 && !this.#isFull) return this.#send(frame) ? TRUE : FALSE;
+    const size = frame.end - frame.start + PUSH_COST;
+    // The first waiting push may have any size: a program that awaits each push holds no more than one.
+    if (this.#pushes.length > 0 && this.#pushBytes + size > this.context.pushLimit) {
+      return this.#fails(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
+    }
+    this.#pushBytes += size;
+    const { writeTimeout } = this.context;
+    const until = writeTimeout > 0 ? performance.now() + writeTimeout : 0;
+    if (until > 0) this.#wakeAt(until);
+    return new Promise((settle) => this.#pushes.push({ frame, until, settle }));
+  }
+
+  get #isFull(): boolean {
+    return this.connection.isFull || this.endpoint.waitingBytes >= COMPRESSING_LIMIT;
+  }
+
+  #send(frame: Outgoing): boolean {
+    if (this.send(frame)) return true;
+    // Fragments of two messages would be mixed, or a Close was sent before.
+    this.lastError = this.isOpen ? SWOOLE_ERROR_WEBSOCKET_PACK_FAILED : this.#whyClosed();
+    return false;
+  }
+
+  /** Sends waiting pushes in order, as far as there is room, or all of them before a Close. */
+  #sendWaiting(all: boolean): void {
+    while (this.#pushes.length > 0 && (all || !this.#isFull)) {
+      const { frame, settle } = this.#pushes.shift()!;
+      this.#pushBytes -= frame.end - frame.start + PUSH_COST;
+      let sent = false;
+      try {
+        sent = this.#send(frame);
+      } finally {
+        settle(sent);
+      }
+    }
+  }
+
+  override onDrain(): void {
+    super.onDrain();
+    if (this.#pushes.length > 0) this.#sendWaiting(false);
+  }
+
+  override onCompressed(): void {
+    this.onDrain();
+    super.onCompressed();
+  }
+
+  #fails(code: number): Promise<false> {
+    this.lastError = code;
+    return FALSE;
+  }
+
+  #whyClosed(): number {
+    if (this.#hungUp) return this.context.closedError;
+    return this.connection.isOpen ? SWOOLE_ERROR_WEBSOCKET_UNCONNECTED : this.context.goneError;
+  }
+
+  // ---- closing ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Starts the closing handshake after waiting pushes, or answers the peer's Close.
+   *
+   * @param code The close code: 1000-1003, 1007-1014 or 3000-4999.
+   * @param reason The reason, at most 123 bytes of UTF-8.
+   */
+  disconnect(code: number, reason: string): boolean {
+    const payload = isSendableCloseCode(code) ? encodeClose(code, reason) : undefined;
+    if (payload === undefined) {
+      this.lastError = SWOOLE_ERROR_WEBSOCKET_PACK_FAILED;
+      return false;
+    }
+    if (!this.isOpen) {
+      this.lastError = this.#whyClosed();
+      return false;
+    }
+    this.#sendWaiting(true);
+    return this.startClose(payload);
+  }
+
+  override startClose(payload: Uint8Array): boolean {
+    if (!super.startClose(payload)) return false;
+    this.readOn(); // up to the peer's Close; messages before it are dropped
+    return true;
+  }
+
+  /** Closes the connection after pending output, without a Close frame. */
+  close(): boolean {
+    if (!this.connection.isOpen || this.#hungUp) {
+      this.lastError = this.context.closedError;
+      return false;
+    }
+    this.#sendWaiting(true);
+    super.hangUp();
+    this.#hungUp = true;
+    this.#drop();
+    return true;
+  }
+
+  /** Closes the WebSocket properly, unless that was done, because the program no longer uses it. */
+  leave(): void {
+    if (this.#violation !== undefined) this.#fail();
+    else if (this.endpoint.owesClose) this.endpoint.answerClose();
+    else if (this.isOpen) this.disconnect(1000, "");
+    this.#drop();
+  }
+
+  /** Drops received messages, which will not be read. */
+  #drop(): void {
+    this.waiting.clear();
+    this.#working = false;
+    this.readOn();
+  }
+
+  // A Close or a violation takes effect when the program is done with the frames before it, so that its replies to them are still
+  // sent; but it waits at most `closeTimeout`.
+
+  get #isAtWork(): boolean {
+    return this.#reader === undefined && (this.#working || !this.waiting.isEmpty);
+  }
+
+  override onClose(payload: Uint8Array): void {
+    const isAtWork = this.#isAtWork;
+    super.onClose(payload);
+    if (this.context.answersClose && !isAtWork) this.endpoint.sendClose(payload);
+    else this.awaitEnd();
+  }
+
+  override onViolation(code: number, reason: string): void {
+    this.context.onViolation(this, code, reason);
+    this.#violation = { code, reason };
+    if (!this.#isAtWork) return this.#fail();
+    this.awaitEnd();
+  }
+
+  protected override get isEnding(): boolean {
+    return super.isEnding || this.#violation !== undefined;
+  }
+
+  override onDeadline(now: number): void {
+    if (this.#violation !== undefined && this.context.closeTimeout > 0) this.#fail();
+    else super.onDeadline(now);
+  }
+
+  #fail(): void {
+    const { code, reason } = this.#violation!;
+    this.#violation = undefined;
+    this.endpoint.fail(code, reason);
+  }
+
+  override onFinished(code: number, reason: string): void {
+    if (!this.peerClosing && code !== 1011 && code !== 1013) {
+      this.#failure = code === 1009 ? SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE : SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED;
+    }
+    super.onFinished(code, reason);
+  }
+
+  override onClosed(end: ConnectionEnd): void {
+    super.onClosed(end);
+    this.#release?.();
+    this.#alarm?.clear();
+    if (end.initiator === "remote" && end.error !== undefined && this.#failure === 0) this.#failure = ECONNRESET;
+    for (const { settle } of this.#pushes.splice(0)) {
+      this.lastError = this.context.goneError;
+      settle(false);
+    }
+    this.#pushBytes = 0;
+    if (this.#reader !== undefined) this.#settleReader(this.#end());
+  }
+
+  // ---- time ---------------------------------------------------------------------------------------------------------
+
+  #wakeAt(time: number): void {
+    (this.#alarm ??= new Alarm(() => this.#onAlarm())).at(time);
+  }
+
+  #onAlarm(): void {
+    const now = performance.now();
+    if (this.#reader !== undefined && this.#readUntil > 0) {
+      if (this.#readUntil <= now) {
+        this.lastError = ETIMEDOUT;
+        this.#settleReader(false);
+      } else {
+        this.#wakeAt(this.#readUntil);
+      }
+    }
+    // All pushes have the same timeout, so the first is due first.
+    while (this.#pushes.length > 0 && this.#pushes[0].until > 0) {
+      if (this.#pushes[0].until > now) return this.#wakeAt(this.#pushes[0].until);
+      const { frame, settle } = this.#pushes.shift()!;
+      this.#pushBytes -= frame.end - frame.start + PUSH_COST;
+      this.lastError = ETIMEDOUT;
+      settle(false);
+    }
+  }
+}

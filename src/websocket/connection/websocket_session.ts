@@ -1,0 +1,462 @@
+/**
+ * An open WebSocket: connects an endpoint with a connection and its deadlines. Subclasses decide whether a message goes to a
+ * handler or waits for `recv()`.
+ *
+ * @module
+ */
+
+import { EMPTY } from "../../transport/bytes.ts";
+import {
+  CloseInfo,
+  type ConnectionData,
+  type ConnectionEnd,
+  timedOut,
+  TimeoutError,
+  type TimeoutSetting,
+} from "../../transport/connection_end.ts";
+import type { Connection, Protocol } from "../../transport/connection.ts";
+import { transferred } from "../../values.ts";
+import {
+  SWOOLE_WEBSOCKET_FLAG_COMPRESS,
+  SWOOLE_WEBSOCKET_FLAG_FIN,
+  SWOOLE_WEBSOCKET_FLAG_MASK,
+  SWOOLE_WEBSOCKET_FLAG_RSV1,
+  WEBSOCKET_OPCODE_CLOSE,
+  WEBSOCKET_OPCODE_PING,
+  WEBSOCKET_OPCODE_PONG,
+  WEBSOCKET_STATUS_ACTIVE,
+  WEBSOCKET_STATUS_CLOSING,
+} from "../../constants.ts";
+import { deadlineIn } from "../../transport/deadlines.ts";
+import { nextTurn } from "../../transport/current_runtime.ts";
+import type { Compression } from "../deflate/compression.ts";
+import { type CloseFrame, closeFrameOf, Frame } from "../frame.ts";
+import type { Outgoing } from "../outgoing.ts";
+import { MessageQueue } from "./received_messages.ts";
+import { type EndpointEvents, type EndpointOptions, WebSocketEndpoint } from "../endpoint.ts";
+
+/** Shared by the sessions of one server or one client. Times are in milliseconds; 0 turns one off. */
+export interface WebSocketContext {
+  /** The behaviour of the endpoints. */
+  readonly endpointOptions: EndpointOptions;
+  /** The setting `websocket_close_timeout`. */
+  readonly closeTimeout: number;
+  /** The setting `websocket_ping_interval`. */
+  readonly pingInterval: number;
+  /** The setting `websocket_ping_timeout`. */
+  readonly pingTimeout: number;
+  /** The coarse monotonic clock, in milliseconds. */
+  readonly now: number;
+  /** The size in bytes from which messages are compressed without a flag, where that was agreed. */
+  readonly compressFrom: number;
+  /** The setting `input_buffer_size`: reading stops while the messages pending for the program hold this many bytes. */
+  readonly inputLimit: number;
+  /** The setting `websocket_message_timeout`. */
+  readonly messageTimeout: number;
+  /** Returns the time at which an idle connection is closed, by the clock; 0 for never. */
+  idleDeadline(connection: Connection): number;
+  /** Returns the setting on which `idleDeadline()` is based. */
+  idleSetting(connection: Connection): TimeoutSetting;
+  /** Returns the program's data for a connection, if there is any. */
+  dataOf(fd: number): ConnectionData | undefined;
+  /** Called when a peer violated the protocol. */
+  onViolation(session: WebSocketSession, code: number, reason: string): void;
+}
+
+/** The `flags` of a message from a server, and from a client. */
+const UNMASKED = SWOOLE_WEBSOCKET_FLAG_FIN;
+const MASKED = SWOOLE_WEBSOCKET_FLAG_FIN | SWOOLE_WEBSOCKET_FLAG_MASK;
+
+/** The WebSocket protocol on one connection, in either role. */
+export abstract class WebSocketSession implements Protocol, EndpointEvents {
+  /** The endpoint, which decodes and encodes frames. */
+  readonly endpoint: WebSocketEndpoint;
+
+  /** The connection. */
+  readonly connection: Connection;
+
+  /** The path of the handshake, for the log, if it is known. */
+  readonly path: string | undefined;
+
+  /** How the connection ended, once it has. */
+  closeInfo: CloseInfo | undefined = undefined;
+
+  /** What it shares with other sessions. */
+  protected readonly context: WebSocketContext;
+  /** The messages that wait for the program. */
+  protected readonly waiting: MessageQueue = new MessageQueue();
+  /** Whether the peer's Close was delivered, so that a Close of ours is the reply. */
+  protected peerClosing = false;
+
+  #pongsDue = 0; // pongs still expected for our own pings
+  #endsWhenSent = false;
+  #closeWaited = false; // our Close was still queued when the reply was due
+  #finished = false; // a client is done with the closing handshake; the server must end TCP
+  #peerEnded = false; // the peer ended while earlier input was still to be delivered
+  #isTurnOver = false; // many frames came at once; other connections have their turn
+  #probed = 0; // when a ping was sent whose pong is not awaited, because we do not read
+  #messageBegun = 0; // when the incomplete message began; 0 if there is no such message
+  #holdsBack = false; // so many messages wait that reading must stop
+  #isPaused = false; // reading is paused by #updateReading()
+  #pingSent = 0; // when the ping was sent that awaits a reply; 0 if there is no such ping
+
+  /**
+   * @param compression The compression, if permessage-deflate was agreed.
+   * @param path The path of the handshake, for the log; a string shared by many sessions.
+   */
+  constructor(connection: Connection, context: WebSocketContext, compression?: Compression, path?: string) {
+    this.path = path;
+    this.connection = connection;
+    this.context = context;
+    this.endpoint = new WebSocketEndpoint(context.endpointOptions, this, connection, compression);
+    connection.deadline = this.#nextDeadline(connection.lastReceived);
+  }
+
+  get #endedByServer(): boolean {
+    return this.endpoint.closing?.byProgram === true;
+  }
+
+  /** Swoole's `websocket_status`: 3, or 4 once we have sent a Close. */
+  get status(): number {
+    return this.endpoint.isClosing || this.#endedByServer ? WEBSOCKET_STATUS_CLOSING : WEBSOCKET_STATUS_ACTIVE;
+  }
+
+  /** Passes a frame to the program. */
+  protected abstract deliver(frame: Frame | CloseFrame): void;
+
+  /** Lets a message wait for the program. Stops reading while the waiting ones hold `inputLimit`. */
+  protected enqueue(frame: Frame | CloseFrame): void {
+    this.connection.grown += this.waiting.push(frame);
+    if (this.#holdsBack || this.waiting.bytes < this.context.inputLimit) return;
+    this.#holdsBack = true;
+    this.#updateReading();
+  }
+
+  /** Reads again if enough of the waiting messages have been taken. */
+  protected onDequeued(): void {
+    if (this.#holdsBack && this.waiting.bytes < this.context.inputLimit / 2) this.readOn();
+  }
+
+  /** Reads again, however many messages wait. */
+  protected readOn(): void {
+    if (!this.#holdsBack) return;
+    this.#holdsBack = false;
+    this.#updateReading();
+  }
+
+  /**
+   * Sends a frame.
+   *
+   * @returns Whether it was sent: not after a Close, nor if fragments of two messages would be mixed.
+   * @throws {TypeError} If its buffer has been transferred since.
+   */
+  send(frame: Outgoing): boolean {
+    const { opcode, payload, start, end, prepared } = frame;
+    if (payload.length < end) throw transferred("send");
+    if (prepared !== undefined) return this.endpoint.sendPrepared(prepared, this.#toBeCompressed(frame));
+    if (opcode === WEBSOCKET_OPCODE_CLOSE) return this.startClose(payload as Uint8Array);
+    if (opcode > WEBSOCKET_OPCODE_CLOSE) return this.endpoint.sendControl(opcode, payload as Uint8Array, start, end);
+    const fin = (frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0;
+    return this.endpoint.sendData(opcode, payload, fin, start, end, this.#toBeCompressed(frame));
+  }
+
+  #toBeCompressed({ flags, start, end }: Outgoing): boolean {
+    return this.endpoint.isCompressed &&
+      ((flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS) !== 0 || end - start >= this.context.compressFrom);
+  }
+
+  /** The number of received bytes held, for unfinished messages or pending for the program. */
+  get heldBytes(): number {
+    return this.endpoint.heldBytes + this.waiting.bytes;
+  }
+
+  get waitingBytes(): number {
+    return this.endpoint.waitingBytes;
+  }
+
+  get unfinishedBytes(): number {
+    return this.heldBytes;
+  }
+
+  shed(): void {
+    this.endpoint.fail(1013, "the server is short of memory");
+  }
+
+  /** The number of bytes pending for output. */
+  get queuedBytes(): number {
+    return this.connection.queuedBytes + this.endpoint.waitingBytes;
+  }
+
+  /**
+   * Starts the closing handshake (RFC 6455 section 7.1.2), or answers the peer's Close.
+   *
+   * @returns Whether the Close frame was sent.
+   */
+  startClose(payload: Uint8Array): boolean {
+    const first = this.endpoint.isOpen && !this.peerClosing;
+    if (!this.endpoint.sendClose(payload)) return false;
+    if (first) this.endpoint.closing!.byProgram = true;
+    this.connection.release(); // read again, or the peer's Close would never arrive
+    if (this.connection.isOpen) this.awaitEnd();
+    return true;
+  }
+
+  /** Closes the connection after pending output, without a Close frame. */
+  hangUp(): void {
+    if (!this.endpoint.isCompressing) return this.connection.end(true);
+    this.#endsWhenSent = true;
+    this.endpoint.shut();
+  }
+
+  // ---- Protocol -----------------------------------------------------------------------------------------------------
+
+  receive(chunk: Uint8Array, at: number, given = false): void {
+    this.endpoint.receive(chunk, at, given);
+    if (this.endpoint.isMidMessage !== (this.#messageBegun !== 0)) this.#onMessageTurn();
+  }
+
+  /** Notes that an incomplete message has begun, or that it is now complete. */
+  #onMessageTurn(): void {
+    this.#messageBegun = this.#messageBegun === 0 ? this.context.now : 0;
+    this.onIdleChange();
+  }
+
+  receiveEnd(): void {
+    if (this.isBehind) {
+      this.#peerEnded = true;
+      return this.awaitEnd();
+    }
+    this.endpoint.abandon(); // section 7.1.5: 1006, because the peer ended without a Close
+    this.connection.end(this.#endedByServer);
+  }
+
+  onDeadline(now: number): void {
+    const connection = this.connection;
+    if (this.isEnding && this.context.closeTimeout === 0) return;
+    if (this.#finished) return connection.end(this.#endedByServer);
+    if (this.#peerEnded) {
+      this.endpoint.abandon();
+      return connection.end(this.#endedByServer);
+    }
+    if (this.endpoint.isClosing) return this.#onCloseTimeout(now);
+    if (this.endpoint.owesClose) return this.endpoint.answerClose(); // the program did not answer the peer's Close
+    // While we do not read, the rest of a message cannot arrive. A flood that waits for its next turn does not count.
+    if (connection.isPaused && !this.#isTurnOver && this.#messageBegun !== 0) this.#messageBegun = now;
+    if (this.#messageDue !== 0 && this.#messageDue <= now) {
+      connection.error ??= new TimeoutError("websocket_message_timeout");
+      return this.endpoint.fail(1008, "the message takes too long");
+    }
+    const idle = this.context.idleDeadline(connection);
+    if (idle !== 0 && idle <= now && !connection.isPaused) {
+      return connection.end(false, timedOut(this.context.idleSetting(connection)));
+    }
+    const heard = this.#lastHeard;
+    if (this.#pingSent !== 0) {
+      if (heard >= this.#pingSent) this.#pingSent = 0;
+      else if (this.#isPingOverdue(now)) return connection.abort(false, timedOut("websocket_ping_timeout"));
+    }
+    const { pingInterval } = this.context;
+    if (this.#pingSent === 0 && pingInterval > 0 && now >= heard + pingInterval) {
+      this.#pingSent = now;
+      this.#pongsDue++;
+      this.endpoint.sendControl(WEBSOCKET_OPCODE_PING, EMPTY); // section 5.5.2: a ping can serve as a keepalive
+    } else if (connection.isPaused && connection.queuedBytes === 0 && pingInterval > 0 && now >= this.#probed + pingInterval) {
+      // The pong will not be read, but sending to a peer that disconnected makes the system report it.
+      this.#probed = now;
+      this.#pongsDue++;
+      this.endpoint.sendControl(WEBSOCKET_OPCODE_PING, EMPTY);
+    }
+    connection.deadline = this.#nextDeadline(this.#lastHeard);
+  }
+
+  onIdleChange(): void {
+    // A closing connection has a different deadline.
+    if (this.endpoint.isOpen && !this.peerClosing && !this.isEnding) {
+      this.connection.deadline = this.#nextDeadline(this.#lastHeard);
+    }
+  }
+
+  #isPingOverdue(now: number): boolean {
+    const { pingTimeout } = this.context;
+    return pingTimeout > 0 && now >= this.#pingSent + pingTimeout;
+  }
+
+  /** Whether the connection ends once somebody has done the rest: the peer, or the program. `closeTimeout` limits that time. */
+  protected get isEnding(): boolean {
+    return this.#finished || this.#peerEnded || this.endpoint.isClosing || this.endpoint.owesClose;
+  }
+
+  /** Starts the time limit of the end of the connection. */
+  protected awaitEnd(): void {
+    this.connection.deadline = deadlineIn(this.context.closeTimeout, this.context.now);
+  }
+
+  /** Handles a peer that has not answered our Close in time. As long as it takes earlier output, it gets more time. */
+  #onCloseTimeout(now: number): void {
+    const { connection } = this;
+    const due = Math.max(connection.lastSent, connection.lastProgress) + this.context.closeTimeout;
+    if (connection.queuedBytes > 0 && due > now) connection.deadline = due;
+    else if (connection.queuedBytes === 0 && this.#closeWaited) connection.deadline = now + this.context.closeTimeout;
+    else return connection.abort(true, timedOut("websocket_close_timeout"));
+    this.#closeWaited = connection.queuedBytes > 0;
+  }
+
+  /**
+   * The time of the last sign of life: received bytes, or progress of output queued before our ping. While we do not read, a peer
+   * can only show that it lives by taking output.
+   */
+  get #lastHeard(): number {
+    const { lastReceived, lastProgress, lastSent, isPaused, queuedBytes } = this.connection;
+    if (!isPaused) return Math.max(lastReceived, lastProgress);
+    return queuedBytes === 0 ? this.context.now : Math.max(lastSent, lastProgress);
+  }
+
+  #nextDeadline(heard: number): number {
+    const { pingInterval, pingTimeout } = this.context;
+    let deadline = this.context.idleDeadline(this.connection);
+    let ping = 0;
+    if (this.#pingSent !== 0) ping = Math.min(this.#pingSent + (pingTimeout || Infinity), this.context.now + pingInterval);
+    else if (pingInterval > 0) ping = heard + pingInterval;
+    if (ping !== 0 && (deadline === 0 || ping < deadline)) deadline = ping;
+    const message = this.#messageDue;
+    if (message !== 0 && (deadline === 0 || message < deadline)) deadline = message;
+    return deadline;
+  }
+
+  /** The time at which the incomplete message is late; 0 for never. */
+  get #messageDue(): number {
+    const { messageTimeout } = this.context;
+    return this.#messageBegun === 0 || messageTimeout === 0 ? 0 : this.#messageBegun + messageTimeout;
+  }
+
+  onFault(error: unknown): void {
+    this.connection.error ??= error;
+    this.endpoint.fail(1011, "");
+  }
+
+  describe(): string {
+    return this.path === undefined ? "WebSocket" : `WebSocket ${this.path}`;
+  }
+
+  onClosed(end: ConnectionEnd): void {
+    this.closeInfo = this.infoAt(end);
+    this.endpoint.abandon();
+  }
+
+  /**
+   * Describes an end of the connection, which need not have happened yet.
+   *
+   * @param isAnswered Whether to count on our answer to the peer's Close, which may not have been sent yet.
+   */
+  protected infoAt(end: Pick<ConnectionEnd, "initiator" | "isOrderly" | "error">, isAnswered = false): CloseInfo {
+    const { initiator, isOrderly, error } = end;
+    const data = this.context.dataOf(this.connection.fd);
+    const { closing } = this.endpoint;
+    if (closing === undefined) return new CloseInfo(1006, "", false, initiator, error, data);
+    const { code, reason, byPeer, sent, received } = closing;
+    return new CloseInfo(code, reason, isOrderly && (sent || isAnswered) && received, byPeer ? "remote" : "local", error, data);
+  }
+
+  // ---- EndpointEvents -----------------------------------------------------------------------------------------------
+
+  onMessage(
+    opcode: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    compressed: boolean,
+    lent: boolean,
+    isAscii = false,
+  ): void {
+    let flags = this.context.endpointOptions.masked ? MASKED : UNMASKED;
+    if (compressed) flags |= SWOOLE_WEBSOCKET_FLAG_COMPRESS | SWOOLE_WEBSOCKET_FLAG_RSV1;
+    // The bytes that follow are of another message.
+    if (this.#messageBegun !== 0 && opcode < WEBSOCKET_OPCODE_CLOSE) this.#messageBegun = this.context.now;
+    this.deliver(Frame["received"](this.connection.fd, opcode, flags, bytes, start, end, lent, isAscii));
+  }
+
+  onPing(bytes: Uint8Array, start: number, end: number): void {
+    this.onMessage(WEBSOCKET_OPCODE_PING, bytes, start, end, false, true);
+  }
+
+  onPong(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#pongsDue > 0 && start === end) return void this.#pongsDue--; // the reply to our own ping
+    this.onMessage(WEBSOCKET_OPCODE_PONG, bytes, start, end, false, true);
+  }
+
+  get isCongested(): boolean {
+    return this.connection.isFull;
+  }
+
+  onDrain(): void {
+    this.endpoint.sendPong();
+  }
+
+  onHold(): void {
+    this.#updateReading();
+  }
+
+  onTurnOver(): void {
+    this.#isTurnOver = true;
+    this.#updateReading();
+    nextTurn(() => {
+      this.#isTurnOver = false;
+      this.onGoOn(() => this.endpoint.goOn());
+    });
+  }
+
+  onGoOn(work: () => void): void {
+    const { connection } = this;
+    if (!connection.isOpen) return;
+    connection.gather(work);
+    if (!connection.isOpen) return;
+    if (this.endpoint.isMidMessage !== (this.#messageBegun !== 0)) this.#onMessageTurn();
+    this.#updateReading();
+    if (this.#peerEnded && !this.isBehind) connection.gather(() => this.receiveEnd());
+  }
+
+  /** Pauses or resumes reading, depending on whether there is a reason not to read. */
+  #updateReading(): void {
+    const { connection } = this;
+    const isBusy = this.endpoint.isInflating || this.#isTurnOver || this.#holdsBack;
+    if (isBusy === this.#isPaused || !connection.isOpen) return;
+    this.#isPaused = isBusy;
+    if (isBusy) connection.pause();
+    else connection.resume();
+  }
+
+  /** Whether input from before the end of the connection is still to be delivered. */
+  protected get isBehind(): boolean {
+    return this.endpoint.isInflating || this.#isTurnOver;
+  }
+
+  onCompressed(): void {
+    if (this.#endsWhenSent) this.connection.end(true);
+  }
+
+  onSendFailure(error: unknown): void {
+    this.connection.error ??= error;
+  }
+
+  onViolation(code: number, reason: string): void {
+    this.context.onViolation(this, code, reason);
+    this.endpoint.fail(code, reason);
+  }
+
+  onClose(payload: Uint8Array): void {
+    const frame = closeFrameOf(payload);
+    frame.fd = this.connection.fd;
+    frame.flags = this.context.endpointOptions.masked ? MASKED : UNMASKED;
+    frame.finish = true;
+    this.peerClosing = true;
+    this.deliver(frame);
+  }
+
+  onFinished(_code: number, _reason: string): void {
+    const { masked } = this.context.endpointOptions;
+    if (masked || !this.peerClosing) return this.connection.end(this.#endedByServer);
+    // Section 7.1.1: a client waits for the server to end TCP first.
+    this.#finished = true;
+    this.awaitEnd();
+  }
+}

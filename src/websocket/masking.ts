@@ -1,0 +1,76 @@
+/**
+ * Masking of frame payloads, and the keys for it (RFC 6455 section 5.3).
+ *
+ * A masking key is four bytes on the wire. Here it is a 32-bit number whose lowest byte is the first on the wire.
+ *
+ * @module
+ */
+
+/** The size in bytes from which a `DataView` pays off. */
+const WORDS_FROM = 128;
+
+/**
+ * Masks or unmasks bytes in place: XOR is its own inverse.
+ *
+ * Long ranges are processed in 32-bit words, through a `DataView`, which needs no alignment. The high bits of all bytes are
+ * collected in the same pass, so that the caller learns whether the text is ASCII.
+ *
+ * @param bytes The bytes to change.
+ * @param start The index of the first byte.
+ * @param end The index after the last byte.
+ * @param key The masking key, already rotated for the byte at `start`.
+ * @returns 0 if every resulting byte is below 0x80, another number otherwise.
+ */
+export function mask(bytes: Uint8Array, start: number, end: number, key: number): number {
+  let seen = 0;
+  let at = start;
+  const last = end - 3;
+  if (end - start >= WORDS_FROM) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (; at < last; at += 4) {
+      const word = view.getInt32(at, true) ^ key;
+      seen |= word;
+      view.setInt32(at, word, true);
+    }
+  } else {
+    const k0 = key & 0xff;
+    const k1 = (key >> 8) & 0xff;
+    const k2 = (key >> 16) & 0xff;
+    const k3 = key >>> 24;
+    for (; at < last; at += 4) {
+      seen |= (bytes[at] ^= k0) | (bytes[at + 1] ^= k1) | (bytes[at + 2] ^= k2) | (bytes[at + 3] ^= k3);
+    }
+  }
+  for (; at < end; at++) {
+    seen |= bytes[at] ^= key & 0xff;
+    key >>>= 8;
+  }
+  return seen & 0x80808080;
+}
+
+/** Rotates a masking key for the byte `count` positions further on. */
+export function rotateKey(key: number, count: number): number {
+  const shift = (count & 3) << 3;
+  return shift === 0 ? key : (key >>> shift) | (key << (32 - shift));
+}
+
+/** Reports whether every byte of a range is below 0x80. */
+export function isAscii(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (bytes[at] > 0x7f) return false;
+  return true;
+}
+
+const pool = new Int32Array(1024);
+let used = pool.length;
+
+/**
+ * Returns a fresh, unpredictable masking key (RFC 6455 section 5.3). Random numbers are drawn a thousand at a time, because one
+ * call into the runtime per frame would cost more than the frame.
+ */
+export function makeMaskingKey(): number {
+  if (used === pool.length) {
+    crypto.getRandomValues(pool);
+    used = 0;
+  }
+  return pool[used++];
+}

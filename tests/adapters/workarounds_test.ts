@@ -1,0 +1,131 @@
+// Faults of runtimes that Sluice works around; docs/workarounds.md lists them. A test fails when its runtime no longer has the
+// fault: then the work-around can go, unless older versions are still supported.
+
+import { assert } from "@std/assert";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import tls from "node:tls";
+import { brotliCompressSync, constants, createBrotliCompress, createBrotliDecompress, deflateSync } from "node:zlib";
+import { Codec } from "../../adapters/zlib.ts";
+import { read, where } from "../tls/stage.ts";
+
+/** Shows a fault of a runtime, in that runtime only. */
+function fault(runtime: typeof where, what: string, place: string, isThere: () => boolean | Promise<boolean>): void {
+  if (runtime !== where) return;
+  test(`${runtime}: ${what}`, async () => {
+    assert(
+      await isThere(),
+      `This runtime no longer has the fault. See docs/workarounds.md, and remove the work-around in ${place}`,
+    );
+  });
+}
+
+const text = new TextEncoder().encode("one message, and then the same message. ".repeat(50));
+
+fault("deno", "DecompressionStream accepts a zlib stream without its checksum", "src/client/content_decoding.ts", async () => {
+  const coded = new Uint8Array(deflateSync(text));
+  const { readable, writable } = new DecompressionStream("deflate");
+  const writer = writable.getWriter();
+  const writing = Promise.allSettled([writer.write(coded.subarray(0, -4)), writer.close()]);
+  try {
+    return (await new Response(readable).bytes()).length === text.length;
+  } catch {
+    return false;
+  } finally {
+    await writing;
+  }
+});
+
+fault("deno", "a Brotli decoder accepts a truncated body", "adapters/content_codecs.ts", () => {
+  const coded = brotliCompressSync(text);
+  return new Promise((resolve) => {
+    const decoder = createBrotliDecompress();
+    decoder.on("error", () => resolve(false)).on("end", () => resolve(true)).resume();
+    decoder.end(coded.subarray(0, -1));
+  });
+});
+
+/** Compresses with a Brotli handle, at the lowest level, before and after a reset. */
+function brotliTwice(): Uint8Array[] {
+  const params = { [constants.BROTLI_PARAM_QUALITY]: 0 };
+  const codec = new Codec(createBrotliCompress({ params }));
+  const results = [0, 1].map((count) => {
+    if (count > 0) codec.reset();
+    const memory = new Uint8Array(4096);
+    codec.write(constants.BROTLI_OPERATION_FINISH, text, 0, text.length, memory, 0, memory.length);
+    return memory.slice(0, memory.length - codec.outputLeft);
+  });
+  codec.close();
+  return results;
+}
+
+for (const runtime of ["deno", "bun", "node"] as const) {
+  fault(runtime, "a Brotli handle is not the same after a reset", "adapters/content_codecs.ts", () => {
+    const [first, second] = brotliTwice();
+    return first.length !== second.length || first.some((byte, at) => byte !== second[at]);
+  });
+}
+
+fault("deno", "createSecureContext() accepts a key of another certificate", "adapters/node_tls.ts", () => {
+  try {
+    tls.createSecureContext({ cert: read("cert.pem"), key: read("stranger_key.pem") });
+    return true;
+  } catch {
+    return false;
+  }
+});
+
+fault("deno", "listeners of signals are called in the order they were added", "adapters/process.ts", async () => {
+  const called: string[] = [];
+  const second = Promise.withResolvers<void>();
+  const listeners = ["added", "prepended"].map((name) => () => {
+    called.push(name);
+    if (called.length === 2) second.resolve();
+  });
+  process.on("SIGUSR2", listeners[0]);
+  process.prependListener("SIGUSR2", listeners[1]);
+  const awake = setInterval(() => {}, 1000); // listeners of signals do not keep the test alive
+  process.kill(process.pid, "SIGUSR2");
+  await second.promise;
+  clearInterval(awake);
+  for (const listener of listeners) process.off("SIGUSR2", listener);
+  return called[0] === "added";
+});
+
+fault("bun", "a file that was moved has the size 0", "src/server/http/uploaded_file.ts", () => {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
+  try {
+    const path = join(folder, "a");
+    writeFileSync(path, "hello");
+    const { Bun } = globalThis as unknown as { Bun: { file(path: string): Blob } };
+    const file = new File([Bun.file(path)], "a");
+    renameSync(path, join(folder, "b"));
+    return file.size === 0;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+fault("node", "a missing folder of a unix socket is reported as EACCES", "adapters/node.ts", () => {
+  return new Promise((resolve) => {
+    const server = net.createServer();
+    server.on("error", ({ code }: NodeJS.ErrnoException) => resolve(code === "EACCES"));
+    server.listen(join(tmpdir(), "sluice-no-such-folder", "socket"));
+  });
+});
+
+fault("node", "the error of a host with several addresses has no message", "adapters/node.ts", () => {
+  return new Promise((resolve) => {
+    const addresses = [{ address: "127.0.0.1", family: 4 }, { address: "::1", family: 6 }];
+    const socket = net.connect({
+      host: "two.test",
+      port: 1, // nobody listens there
+      lookup: (_host, _options, done) => (done as (error: null, found: typeof addresses) => void)(null, addresses),
+    });
+    socket.on("error", (error) => resolve(error.message === ""));
+  });
+});
