@@ -9,7 +9,6 @@ const bin = (name) => `${root}tools/node_modules/${name}`;
 const deno = bin(".bin/deno");
 const bun = bin(".bin/bun");
 const offline = ["--import-map", "tests/offline/import_map.json"];
-const nodes = ["22", "24", "26"];
 
 /** All files below a folder whose names end in a certain way. */
 function filesOf(folder, ending) {
@@ -23,6 +22,11 @@ const all = filesOf("tests", "_test.ts");
 const isAdversary = (name) => name.startsWith("tests/adversary/");
 const tests = all.filter((name) => !isAdversary(name));
 const adversary = all.filter(isAdversary);
+
+/** Tests that take long and do the same in every version of Node: one version runs them. */
+const isLong = (name) =>
+  ["tests/conformance/", "tests/interop/", "tests/server/large_bodies_test.ts"].some((path) => name.startsWith(path));
+const shortTests = tests.filter((name) => !isLong(name));
 const browserTests = filesOf("tests/browser", "_in_browser.ts");
 const sources = [
   "mod.ts",
@@ -51,6 +55,23 @@ const inNode = (version, files, ...flags) => [
   ...files,
 ];
 
+/**
+ * The tests whose branch coverage of src/ is measured. It costs a fifth of their time: those that take long, or whose programs are
+ * others, are left out.
+ */
+const isMeasured = (name) =>
+  ["client", "coroutine", "http", "pages", "server", "transport", "websocket"].some((room) =>
+    name.startsWith(`tests/${room}/`)
+  ) &&
+  !isLong(name);
+const coverage = [
+  "--experimental-test-coverage",
+  "--test-coverage-include=src/**",
+  ...["spec", "./tools/check/branch_floor.mjs"].flatMap((
+    name,
+  ) => [`--test-reporter=${name}`, "--test-reporter-destination=stdout"]),
+];
+
 /** What a step may need of the machine; where all of it is missing the step is left out. */
 const browsers = ["chromium", "firefox"];
 
@@ -71,7 +92,6 @@ export const steps = [
       "examples/",
       "tests/",
       "bench/",
-      "tools/mutants.ts",
     ],
   },
   {
@@ -113,16 +133,8 @@ export const steps = [
   },
   { name: "tests in Deno", command: inDeno(tests) },
   { name: "tests in Bun", command: inBun(tests) },
-  ...nodes.map((version) => ({
-    name: `tests in Node ${version}`,
-    command: inNode(version, tests),
-  })),
-  ...(adversary.length === 0 ? [] : [{ name: "adversary in Deno", command: inDeno(adversary) }, {
-    name: "adversary in Bun",
-    command: inBun(adversary),
-  }, { name: "adversary in Node", command: inNode("24", adversary) }]),
   {
-    name: "browser",
+    name: "browser, with Node 24",
     needs: browsers,
     command: [
       bin("n24/bin/node"),
@@ -133,6 +145,16 @@ export const steps = [
       ...browserTests,
     ],
   },
+  { name: "tests in Node 24, with branch coverage", command: inNode("24", tests.filter(isMeasured), ...coverage) },
+  { name: "tests in Node 24, the others", command: inNode("24", tests.filter((name) => !isMeasured(name))) },
+  ...["22", "26"].map((version) => ({
+    name: `tests in Node ${version}, but for conformance, interop, adversary and bodies of 1 GiB`,
+    command: inNode(version, shortTests),
+  })),
+  ...(adversary.length === 0 ? [] : [{ name: "adversary in Deno, each test on one lane", command: inDeno(adversary) }, {
+    name: "adversary in Bun, each test on one lane",
+    command: inBun(adversary),
+  }, { name: "adversary in Node 24, each test on one lane", command: inNode("24", adversary) }]),
 ];
 
 const quickly = (...folders) => tests.filter((name) => folders.some((folder) => name.startsWith(`tests/${folder}/`)));

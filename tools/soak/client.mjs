@@ -35,6 +35,8 @@ export class Client {
   #rest = undefined;
   #open;
   #isOpen = false;
+  /** Why it was not opened. */
+  why = "";
 
   constructor(port) {
     this.socket = net.connect({ port, host: "127.0.0.1" });
@@ -44,6 +46,7 @@ export class Client {
     this.socket.on("data", (chunk) => this.#read(chunk));
     this.socket.on("error", (reason) => error = reason.code ?? reason.message);
     this.socket.on("close", () => {
+      this.why ||= error;
       this.#open(false);
       this.onEnd(error);
     });
@@ -61,6 +64,7 @@ export class Client {
         this.#isOpen = true;
         const isGood = bytes.toString("latin1", 0, 12) === "HTTP/1.1 101";
         bytes = bytes.subarray(end + 4);
+        if (!isGood) this.why = bytes.toString("latin1", 0, 40);
         this.#open(isGood);
       }
     }

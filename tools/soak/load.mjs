@@ -57,7 +57,7 @@ async function join(name) {
     staying.delete(client);
   };
   staying.add(client);
-  if (!await client.opened) problem(`${name} did not get in`);
+  if (!await client.opened) problem(`${name} did not get in: ${client.why}`);
   return client;
 }
 
@@ -148,7 +148,7 @@ async function visit() {
   const client = new Client(plan.port);
   counts.joins++;
   if (!await client.opened) {
-    return void (stopping || problem("a visitor did not get in"));
+    return void (stopping || problem(`a visitor did not get in: ${client.why}`));
   }
   const isBroadcast = watchBroadcasts("a visitor");
   const echo = new Promise((resolve) => {
