@@ -51,7 +51,7 @@ class TestServer {
     return server;
   }
 
-  /** Resident memory in octets. */
+  /** Resident memory in bytes. */
   get rss() {
     const status = readFileSync(`/proc/${this.child.pid}/status`, "utf8");
     return Number(/VmRSS:\s+(\d+) kB/.exec(status)[1]) * 1024;
@@ -80,8 +80,8 @@ class TestServer {
   async gc() {
     for (let i = 0; i < 3; i++) {
       this.child.kill("SIGUSR2");
-      const answer = await this.line();
-      if (answer !== "GC done") throw new Error(`A server cannot collect garbage: ${answer}`);
+      const line = await this.line();
+      if (line !== "GC done") throw new Error(`A server cannot collect garbage: ${line}`);
     }
   }
 
@@ -163,7 +163,7 @@ async function measureOnce({ cores, runtime, file, isRaw, row, seconds, warmup }
   }
 }
 
-/** One run of the memory row. Returns octets for each idle connection, and for each connection after all have gone. */
+/** One run of the memory row. Returns bytes for each idle connection, and for each connection after all have gone. */
 export async function measureMemory({ cores, runtime, file, row, gc }) {
   const server = await TestServer.start(cores[0], runtime, file, row, gc);
   let load;

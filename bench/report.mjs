@@ -3,7 +3,7 @@
 import { isHttp, takesPart, unitOf } from "./rows.mjs";
 
 /** The middle value. */
-export function median(numbers) {
+function median(numbers) {
   const sorted = [...numbers].sort((a, b) => a - b);
   const half = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
@@ -113,7 +113,7 @@ function speedTable(samples, rows, runtimes, all) {
     (capped ? "\n\\* The load generator's core was full and the server's was not: the server can do more.\n" : "");
 }
 
-/** How long the servers made what they sent, in octets. */
+/** How long the servers made what they sent, in bytes. */
 function sizeTable(title, samples, rows, runtimes, all) {
   const servers = all.filter((server) => rows.some((row) => takesPart(server, row)));
   const header = [title, "in", ...servers.map((name) => TITLES[name])];
@@ -133,7 +133,7 @@ function sizeTable(title, samples, rows, runtimes, all) {
 function memoryTable(samples, row, runtimes, servers) {
   const part = servers.filter((server) => takesPart(server, row));
   const header = [
-    `${row.title}: octets for each of ${row.conns.toLocaleString("en")}`,
+    `${row.title}: bytes for each of ${row.conns.toLocaleString("en")}`,
     "in",
     ...part.map((name) => TITLES[name]),
   ];
@@ -165,9 +165,9 @@ export function report(samples, rows, runtimes, servers) {
     if (some.length > 0) parts.push(speedTable(samples, some, runtimes, servers));
   }
   const compressed = speed.filter((row) => row.deflate);
-  if (compressed.length > 0) parts.push(sizeTable("octets of a compressed message", samples, compressed, runtimes, servers));
+  if (compressed.length > 0) parts.push(sizeTable("bytes of a compressed message", samples, compressed, runtimes, servers));
   const http = speed.filter(isHttp);
-  if (http.length > 0) parts.push(sizeTable("octets of an answer with its head", samples, http, runtimes, servers));
+  if (http.length > 0) parts.push(sizeTable("bytes of a response with its head", samples, http, runtimes, servers));
   for (const row of rows.filter((row) => row.mode === "idle")) parts.push(memoryTable(samples, row, runtimes, servers));
   return parts.join("\n");
 }

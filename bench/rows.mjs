@@ -13,9 +13,20 @@ const TAKEOVER = "permessage-deflate";
 const json = { deflate: "shared", offer: APART };
 const takeover = { deflate: "takeover", offer: TAKEOVER };
 
-/** The rows. `mode`, the numbers and `offer` are what `wsload` is told, `deflate` is what the servers are. */
+/**
+ * The rows. `mode`, the numbers and `offer` are arguments of `wsload`; `deflate` is how the servers compress; `warmup` is the least
+ * warm-up in seconds, where the runtimes take longer than elsewhere to compile the code that runs.
+ */
 export const rows = [
   { name: "echo-64-1", title: "echo 64 B, 100 connections, 1 in flight", mode: "echo", conns: 100, payload: 64, pipeline: 1 },
+  ...[512, 700, 1000].map((payload) => ({
+    name: `echo-${payload}-1`,
+    title: `echo ${payload.toLocaleString("en")} B, 100 connections, 1 in flight`,
+    mode: "echo",
+    conns: 100,
+    payload,
+    pipeline: 1,
+  })),
   { name: "echo-64-16", title: "echo 64 B, 100 connections, 16 in flight", mode: "echo", conns: 100, payload: 64, pipeline: 16 },
   { name: "echo-16k-4", title: "echo 16 KiB, 20 connections, 4 in flight", mode: "echo", conns: 20, payload: 16384, pipeline: 4 },
   {
@@ -79,7 +90,7 @@ export const rows = [
     pipeline: 1,
     ...json,
   },
-  { name: "handshakes", title: "handshakes", mode: "storm", conns: 64, payload: 1, pipeline: 1 },
+  { name: "handshakes", title: "handshakes", mode: "storm", conns: 64, payload: 1, pipeline: 1, warmup: 4 },
   {
     name: "http-1",
     title: "GET, 13 B back, 100 connections, 1 in flight",
@@ -119,7 +130,7 @@ export function isHttp(row) {
 /** What the figures of a row are. Less is better for memory only. */
 export function unitOf(row) {
   if (isHttp(row)) return "requests/s";
-  if (row.mode === "idle") return "octets";
+  if (row.mode === "idle") return "bytes";
   if (row.mode === "storm") return "handshakes/s";
   if (row.mode === "broadcast") return "deliveries/s";
   return row.payload >= 4096 ? "MiB/s" : "messages/s";
@@ -172,7 +183,7 @@ export function fileOf(server, runtime, row, before) {
 
 /**
  * Raw TCP knows no handshakes, rooms and compression; and the lane does not matter to compression. Deno's own server ends the
- * connection with every answer to a POST.
+ * connection with every response to a POST.
  */
 export function takesPart(server, row, runtime) {
   if (server === "before") return true;

@@ -94,7 +94,8 @@ for (const row of chosenRows) {
         const about = { row: row.name, runtime, server, round };
         const common = { cores, runtime: runtimes[runtime], file, row };
         if (!idle) {
-          keep({ ...about, result: await measureSpeed({ ...common, isRaw: server === "raw", seconds, warmup, patience }) });
+          const times = { seconds, warmup: Math.max(warmup, row.warmup ?? 0), patience };
+          keep({ ...about, result: await measureSpeed({ ...common, isRaw: server === "raw", ...times }) });
         } else {
           for (const gc of [false, true]) keep({ ...about, gc, result: await measureMemory({ ...common, gc }) });
         }

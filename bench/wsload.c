@@ -3,18 +3,18 @@
 //   wsload MODE PORT CONNS PAYLOAD PIPELINE SECONDS [WARMUP [PATH [OFFER]]]
 //
 // MODE  echo       every connection keeps PIPELINE masked messages in flight; the server echoes them
-//       raw        as echo, but no handshake and no framing: the octets come back as they went
+//       raw        as echo, but no handshake and no framing: the bytes come back as they went
 //       broadcast  connection 0 sends a batch of PIPELINE messages; the server sends each to all connections, and the next batch
 //                  goes out when every connection has all of them
 //       storm      connect, handshake, drop, in a loop on CONNS slots; counts handshakes
-//       http       every connection keeps PIPELINE requests in flight and sends the next ones when all have been answered; the answer
+//       http       every connection keeps PIPELINE requests in flight and sends the next ones when all have their responses; the response
 //                  to GET PATH is known, see wsload_http.h
-//       post       the same with POST and a body of PAYLOAD octets, which the server sends back
+//       post       the same with POST and a body of PAYLOAD bytes, which the server sends back
 //       idle       opens CONNS connections, prints its line, holds them for SECONDS (read the server's memory meanwhile)
 //
-// The first WARMUP seconds are not counted. What comes back is compared octet by octet for the first batch of each connection
+// The first WARMUP seconds are not counted. What comes back is compared byte by byte for the first batch of each connection
 // and for one batch in 64 after that, and by its length always, the bodies of HTTP always too; anything else than the expected
-// answer ends the run with 1.
+// response ends the run with 1.
 //
 // OFFER is what the client offers as Sec-WebSocket-Extensions. With it, the messages are JSON, all different and the same in every
 // run, and travel compressed both ways (RFC 7692); `idle` sends one on each connection and waits until it is back. What the client
@@ -23,7 +23,7 @@
 //
 // Prints one line of JSON: `rate` per second (messages or requests; deliveries for broadcast; handshakes for storm), `p50_us` and `p99_us`
 // of the round trip of a batch, `load_cpu` the share of its core that this program used: near 1 the server was not the limit;
-// `wire` how many octets a compressed payload that came back had on average; of HTTP the whole answer.
+// `wire` how many bytes a compressed payload that came back had on average; of HTTP the whole response.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -45,16 +45,16 @@ enum { HEAD_LIMIT = 8192, VERIFY_EVERY = 64, PORTS_PER_ADDRESS = 20000 };
 typedef struct {
   int fd;
   int sending;      // the socket did not take all of the batch: EPOLLOUT is on
-  size_t want;      // octets still expected of this batch; with compression: messages; of HTTP: answers
-  size_t out_off;   // octets of the batch already written
+  size_t want;      // bytes still expected of this batch; with compression: messages; of HTTP: responses
+  size_t out_off;   // bytes of the batch already written
   uint64_t t0;      // when the batch, or the connection attempt, began
   uint64_t batches; // how many came back whole
-  char *head;       // the answer to the handshake, while it is incomplete
+  char *head;       // the response to the handshake, while it is incomplete
   size_t headlen;
   const char *out;     // the batch
   size_t outlen;
   struct incoming *in; // with compression only
-  struct answer *answer; // with HTTP only
+  struct response *response; // with HTTP only
 } conn;
 
 static char *batch, *expected;
@@ -137,7 +137,7 @@ static void check_agreement(const char *head) {
   if (strstr(offer, restrictions[0]) && !strcasestr(head, restrictions[0])) fail("the server keeps its context", head);
 }
 
-// Reads the answer to the handshake. Returns -1 while it is incomplete, else how many octets came behind it (left in `sink`).
+// Reads the response to the handshake. Returns -1 while it is incomplete, else how many bytes came behind it (left in `sink`).
 static ssize_t read_head(conn *c) {
   if (!c->head) c->head = malloc(HEAD_LIMIT + 1);
   ssize_t r = read(c->fd, c->head + c->headlen, HEAD_LIMIT - c->headlen);
@@ -147,7 +147,7 @@ static ssize_t read_head(conn *c) {
   c->head[c->headlen] = 0;
   char *end = strstr(c->head, "\r\n\r\n");
   if (!end) {
-    if (c->headlen == HEAD_LIMIT) fail("the answer to the handshake has no end", NULL);
+    if (c->headlen == HEAD_LIMIT) fail("the response to the handshake has no end", NULL);
     return -1;
   }
   if (strncmp(c->head, "HTTP/1.1 101", 12)) fail("the handshake was refused", c->head);
@@ -189,13 +189,13 @@ static void note(uint64_t since) {
   if (nlat < caplat) lat[nlat++] = now_us() - since;
 }
 
-// Octets that came back on a connection: the expected ones?
+// Bytes that came back on a connection: the expected ones?
 static void take(conn *c, size_t r) {
-  if (http) return take_answers(c, r);
+  if (http) return take_responses(c, r);
   if (offer) return take_compressed(c, r);
   if (r > c->want) fail("more came back than was sent", NULL);
   if (c->batches % VERIFY_EVERY == 0 && memcmp(sink, expected + backlen - c->want, r)) {
-    fail("what came back is not the answer", NULL);
+    fail("what came back is not the response", NULL);
   }
   c->want -= r;
   if (c->want == 0) c->batches++;
@@ -275,7 +275,7 @@ int main(int ac, char **av) {
       if (rest > 0) fail("the server sends without being asked", NULL);
     }
     c->want = http ? (size_t)pipeline : backlen;
-    if (http) c->answer = calloc(1, sizeof *c->answer);
+    if (http) c->response = calloc(1, sizeof *c->response);
     c->out = batch;
     c->outlen = batchlen;
     if (offer) prepare(c);
@@ -310,7 +310,7 @@ int main(int ac, char **av) {
       counted = 1;
       count = nlat = 0;
       wire_before = wire;
-      answer_octets = 0;
+      response_bytes = 0;
       start = now;
       cpu = cpu_seconds();
       // One line when counting begins, for whoever measures the server at the same time.
@@ -362,7 +362,7 @@ int main(int ac, char **av) {
          av[1], nconn, pay, pipeline, count / s, count * (double)pay / s / 1048576, nlat ? lat[nlat / 2] : 0,
          nlat ? lat[(size_t)(nlat * 0.99)] : 0, (cpu_seconds() - cpu) / s);
   if (offer) printf(",\"wire\":%.0f", count ? (wire - wire_before) / (double)count : 0);
-  if (http) printf(",\"wire\":%.0f", count ? answer_octets / (double)count : 0);
+  if (http) printf(",\"wire\":%.0f", count ? response_bytes / (double)count : 0);
   printf("}\n");
   return 0;
 }

@@ -31,8 +31,8 @@ typedef struct incoming {
   int first;        // which one this batch began with
   unsigned char head[4];
   int headlen;
-  size_t need;   // octets of the payload that are missing
-  size_t length; // octets of it that are here
+  size_t need;   // bytes of the payload that are missing
+  size_t length; // bytes of it that are here
   unsigned char *payload;
   z_stream *inflater;
 } incoming;
@@ -49,7 +49,7 @@ static uint32_t chance(uint32_t below) {
   return (state >> 20) % below;
 }
 
-// An array of objects as programs send them: exactly `size` octets of ASCII.
+// An array of objects as programs send them: exactly `size` bytes of ASCII.
 static void write_json(char *to, size_t size) {
   static const char *given[] = {"Marta", "Ioana", "Chen", "Olu",   "Sven",   "Priya", "Tomas", "Aiko",
                                 "Lena",  "Diego", "Sara", "Noah",  "Greta",  "Yusuf", "Clara", "Pavel"};
@@ -99,7 +99,7 @@ static z_stream *make_inflater(void) {
 }
 
 static void build_streams(size_t pay) {
-  if (pay < 128 || pay > 32768) fail("compressed messages have 128 to 32768 octets", NULL);
+  if (pay < 128 || pay > 32768) fail("compressed messages have 128 to 32768 bytes", NULL);
   paylen = pay;
   paymax = pay + pay / 8 + 64;
   takeover = !strstr(offer, "server_no_context_takeover");
@@ -134,7 +134,7 @@ static void build_streams(size_t pay) {
   free(deflated);
 }
 
-// Gives a connection its stream and what it needs to read the answers.
+// Gives a connection its stream and what it needs to read the responses.
 static void prepare(conn *c) {
   incoming *in = c->in = calloc(1, sizeof *in);
   int i = c - cs;
@@ -169,11 +169,11 @@ static void check_payload(conn *c) {
   if (inflate(z, Z_SYNC_FLUSH) != Z_OK || z->avail_in > 0) fail("what came back cannot be inflated", z->msg);
   int i = (sent->first + pipeline - (int)c->want) % row;
   if (z->avail_out != 1 || memcmp(inflated, streams[sent->stream].plain + i * paylen, paylen)) {
-    fail("what came back is not the answer", NULL);
+    fail("what came back is not the response", NULL);
   }
 }
 
-// Octets that came back on a connection: whole messages of this batch, of whatever size the server made them?
+// Bytes that came back on a connection: whole messages of this batch, of whatever size the server made them?
 static void take_compressed(conn *c, size_t r) {
   incoming *in = c->in;
   int checks = takeover || c->batches % VERIFY_EVERY == 0;

@@ -1,22 +1,22 @@
 // The HTTP requests of wsload.c and what comes back, which includes this file where it has all that is used here.
 //
 // A request has the fields that a browser sends on a visit, without Accept-Encoding: what compression costs is another question.
-// The body of every answer, and of a POST, is "Hello, World!" again and again, cut off at PAYLOAD octets. An answer may come with
+// The body of every response, and of a POST, is "Hello, World!" again and again, cut off at PAYLOAD bytes. A response may come with
 // Content-Length or in chunks (RFC 9112 sections 6 and 7); whatever else it is, anything but a 200 with that body as text/plain on a
 // connection that stays open ends the run with 1.
 
-typedef struct answer {
+typedef struct response {
   enum { IN_HEAD, IN_BODY, IN_CHUNK_SIZE, IN_CHUNK, IN_CHUNK_END, IN_TRAILER } at;
-  size_t need; // octets of the body, or of this chunk, that are missing
-  size_t done; // octets of the body that are here
-  size_t line; // octets of this line, where lines are counted
+  size_t need; // bytes of the body, or of this chunk, that are missing
+  size_t done; // bytes of the body that are here
+  size_t line; // bytes of this line, where lines are counted
   char *head;  // one that came in pieces
   size_t headlen;
-} answer;
+} response;
 
 static char *hello_body;
-static size_t hello_length, answer_octets;
-// The last head that was looked at: one that is the same octet by octet needs no second look.
+static size_t hello_length, response_bytes;
+// The last head that was looked at: one that is the same byte by byte needs no second look.
 static char known_head[HEAD_LIMIT + 1];
 static size_t known_length;
 static int known_chunked;
@@ -51,11 +51,11 @@ static int field(const char *head, const char *name, char *value, size_t size) {
   size_t length = strlen(name);
   for (const char *line = strstr(head, "\r\n") + 2; *line && *line != '\r'; line = strstr(line, "\r\n") + 2) {
     if (strncasecmp(line, name, length) || line[length] != ':') continue;
-    if (found++) fail("a field of the answer is there twice", head);
+    if (found++) fail("a field of the response is there twice", head);
     const char *from = line + length + 1;
     while (*from == ' ') from++;
     size_t many = strstr(line, "\r\n") - from;
-    if (many >= size) fail("a field of the answer is too long", head);
+    if (many >= size) fail("a field of the response is too long", head);
     memcpy(value, from, many);
     value[many] = 0;
   }
@@ -65,22 +65,22 @@ static int field(const char *head, const char *name, char *value, size_t size) {
 // Looks at a whole head, in `known_head`.
 static void check_head(void) {
   char value[256], wanted[32];
-  if (strncmp(known_head, "HTTP/1.1 200", 12)) fail("the answer is not 200", known_head);
+  if (strncmp(known_head, "HTTP/1.1 200", 12)) fail("the response is not 200", known_head);
   if (!field(known_head, "Content-Type", value, sizeof value) || strncasecmp(value, "text/plain", 10)) {
-    fail("the answer is no text/plain", known_head);
+    fail("the response is no text/plain", known_head);
   }
   if (field(known_head, "Connection", value, sizeof value) && strcasecmp(value, "keep-alive")) fail("the connection does not stay open", known_head);
-  if (field(known_head, "Content-Encoding", value, sizeof value)) fail("the answer is compressed", known_head);
+  if (field(known_head, "Content-Encoding", value, sizeof value)) fail("the response is compressed", known_head);
   known_chunked = field(known_head, "Transfer-Encoding", value, sizeof value);
   if (known_chunked && strcasecmp(value, "chunked")) fail("the transfer coding is unknown", known_head);
   int has_length = field(known_head, "Content-Length", value, sizeof value);
-  if (has_length == known_chunked) fail("the length of the answer is not clear", known_head);
+  if (has_length == known_chunked) fail("the length of the response is not clear", known_head);
   snprintf(wanted, sizeof wanted, "%zu", hello_length);
-  if (has_length && strcmp(value, wanted)) fail("the length of the answer is wrong", known_head);
+  if (has_length && strcmp(value, wanted)) fail("the length of the response is wrong", known_head);
 }
 
-// Takes octets of a head. Returns how many belong to it.
-static size_t take_head(answer *a, const char *p, size_t r) {
+// Takes bytes of a head. Returns how many belong to it.
+static size_t take_head(response *a, const char *p, size_t r) {
   size_t used = known_length;
   if (a->headlen > 0 || r < used || used == 0 || memcmp(p, known_head, used)) {
     if (!a->head) a->head = malloc(HEAD_LIMIT + 1);
@@ -89,14 +89,14 @@ static size_t take_head(answer *a, const char *p, size_t r) {
     size_t from = before < 3 ? 0 : before - 3;
     char *end = memmem(a->head + from, before + many - from, "\r\n\r\n", 4);
     if (!end) {
-      if (before + many == HEAD_LIMIT) fail("the head of the answer has no end", NULL);
+      if (before + many == HEAD_LIMIT) fail("the head of the response has no end", NULL);
       a->headlen = before + many;
       return many;
     }
     known_length = end + 4 - a->head;
     memcpy(known_head, a->head, known_length);
     known_head[known_length] = 0;
-    if (strlen(known_head) != known_length) fail("the head of the answer has a NUL", known_head);
+    if (strlen(known_head) != known_length) fail("the head of the response has a NUL", known_head);
     check_head();
     used = known_length - before;
     a->headlen = 0;
@@ -107,8 +107,8 @@ static size_t take_head(answer *a, const char *p, size_t r) {
   return used;
 }
 
-// Takes octets of the body, or of a chunk. Returns how many belong to it.
-static size_t take_body(answer *a, const char *p, size_t r) {
+// Takes bytes of the body, or of a chunk. Returns how many belong to it.
+static size_t take_body(response *a, const char *p, size_t r) {
   size_t many = r < a->need ? r : a->need;
   if (many > hello_length - a->done) fail("the body is too long", NULL);
   if (memcmp(p, hello_body + a->done, many)) fail("the body is wrong", NULL);
@@ -118,7 +118,7 @@ static size_t take_body(answer *a, const char *p, size_t r) {
 }
 
 // The size of a chunk, digit by digit. Extensions are not expected.
-static void take_size(answer *a, char c) {
+static void take_size(response *a, char c) {
   a->line++;
   if (c == '\r') return;
   if (c == '\n') {
@@ -131,10 +131,10 @@ static void take_size(answer *a, char c) {
   a->need = a->need * 16 + (c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
 }
 
-// Octets that came back on a connection: the expected answers?
-static void take_answers(conn *c, size_t r) {
-  answer *a = c->answer;
-  answer_octets += r;
+// Bytes that came back on a connection: the expected responses?
+static void take_responses(conn *c, size_t r) {
+  response *a = c->response;
+  response_bytes += r;
   for (const char *p = sink, *stop = sink + r; p < stop;) {
     if (c->want == 0) fail("more came back than was asked for", NULL);
     size_t left = stop - p;

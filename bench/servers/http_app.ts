@@ -1,6 +1,6 @@
 /** The fetch-style application under test: for Deno's and Bun's own servers, and for Sluice. */
 
-import { body, echoes } from "./http_answer.mjs";
+import { body, echoes } from "./http_body.mjs";
 
 /**
  * The application that the row is about.

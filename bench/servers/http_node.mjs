@@ -1,7 +1,7 @@
 // node:http: Node's own server, which Deno and Bun have too.
 
 import { createServer } from "node:http";
-import { body, echoes } from "./http_answer.mjs";
+import { body, echoes } from "./http_body.mjs";
 import { ready } from "./support.mjs";
 
 function hello(_request, response) {

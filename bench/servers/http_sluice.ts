@@ -1,7 +1,7 @@
 // Sluice's event style.
 
 import { HttpServer } from "../../mod.ts";
-import { body, echoes } from "./http_answer.mjs";
+import { body, echoes } from "./http_body.mjs";
 import { ready } from "./support.mjs";
 
 const server = new HttpServer("127.0.0.1", 0);

@@ -1,4 +1,4 @@
-// The ceiling in Bun: octets back as they came, through `Bun.listen()`.
+// The ceiling in Bun: bytes back as they came, through `Bun.listen()`.
 
 import { ready } from "./support.mjs";
 

@@ -1,4 +1,4 @@
-// The ceiling in Deno: octets back as they came, through `conn.read()` and `conn.write()`.
+// The ceiling in Deno: bytes back as they came, through `conn.read()` and `conn.write()`.
 
 import { ready } from "./support.mjs";
 

@@ -1,4 +1,4 @@
-// The ceiling in Node: octets back as they came, through `node:net`.
+// The ceiling in Node: bytes back as they came, through `node:net`.
 
 import net from "node:net";
 import { ready } from "./support.mjs";
