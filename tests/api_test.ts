@@ -48,6 +48,7 @@ const UNTYPED: Readonly<Record<string, string>> = {
   HttpServer: "push() ping() disconnect() isEstablished()",
   // The way from a public object to the internal one.
   BaseResponse: "writerOf()",
+  HttpResponse: "leave() fail()", // of the coroutine style
   ServerConnections: "coreOf()",
 };
 

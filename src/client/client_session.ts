@@ -16,6 +16,7 @@ import { type AnswerHead, ResponseParser } from "../http/response_parser.ts";
 import { Alarm } from "../transport/deadlines.ts";
 import { BodyFlow, type BodySink } from "./body_sink.ts";
 import type { WebSocketChannel } from "../websocket/connection/channel.ts";
+import type { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import { ClientFailure, fileFailure, RefusedUpgrade, Unanswered } from "./client_failure.ts";
 import { type BodyPart, BodySender, checkBytes } from "./outgoing_body.ts";
 
@@ -39,12 +40,12 @@ export interface OutgoingRequest {
 
 /** The switch to a WebSocket after a response with status 101. */
 export interface Upgrade {
-  /** Checks the response. Returns the error as text, or the channel that takes over the connection. */
-  accept(head: AnswerHead, connection: Connection): WebSocketChannel | string;
+  /** Checks the response. Returns the error as text, or the session that takes over the connection. */
+  accept(head: AnswerHead, connection: Connection): WebSocketSession<WebSocketChannel> | string;
 }
 
 /** A response. */
-export interface Incoming {
+interface Incoming {
   /** The head. */
   readonly head: AnswerHead;
   /** The trailer fields, as Latin-1, each with its CRLF. */
@@ -225,19 +226,19 @@ export class ClientSession implements Protocol {
 
   #switch(head: AnswerHead, chunk: Uint8Array, at: number): void {
     const connection = this.#connection;
-    const channel = this.#exchange!.request.upgrade?.accept(head, connection);
-    if (channel === undefined) {
+    const session = this.#exchange!.request.upgrade?.accept(head, connection);
+    if (session === undefined) {
       const why = "the server switched protocols unasked";
       this.#finish(new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_SERVER_RESET, SWOOLE_ERROR_HTTP_INVALID_PROTOCOL, why));
       return connection.abort();
     }
-    if (typeof channel === "string") {
-      this.#finish(new RefusedUpgrade(head, channel));
+    if (typeof session === "string") {
+      this.#finish(new RefusedUpgrade(head, session));
       return connection.abort();
     }
-    connection.protocol = channel;
-    this.#finish({ head, trailer: "", body: this.#parser.body, channel });
-    if (at < chunk.length) channel.receive(chunk, at);
+    connection.protocol = session;
+    this.#finish({ head, trailer: "", body: this.#parser.body, channel: session.consumer });
+    if (at < chunk.length) session.receive(chunk, at);
   }
 
   #refuse(): void {

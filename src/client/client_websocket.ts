@@ -8,6 +8,7 @@ import { loadRuntime } from "../transport/current_runtime.ts";
 import { compressFrom, CompressionPolicy } from "../websocket/connection/compression_policy.ts";
 import { checkAnswer, makeKey } from "../websocket/handshake.ts";
 import { type ChannelContext, WebSocketChannel } from "../websocket/connection/channel.ts";
+import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import { SWOOLE_ERROR_CLIENT_NO_CONNECTION } from "../errors.ts";
 import type { EndpointOptions } from "../websocket/endpoint.ts";
 import { makeMaskingKey } from "../websocket/masking.ts";
@@ -36,7 +37,7 @@ export async function makeHandshake(
   const key = makeKey();
   const subprotocols = subprotocolsOf(ownSubprotocols ?? settings.websocket_subprotocol); // may have changed since set()
   const policy = settings.websocket_compression ? new CompressionPolicy(settings, await loadRuntime()) : undefined;
-  const host = new ClientChannelContext(settings);
+  const context = new ClientChannelContext(settings);
   return {
     fields: [
       ["Connection", "Upgrade"],
@@ -51,7 +52,8 @@ export async function makeHandshake(
       if (wrong !== undefined) return wrong;
       const compression = policy?.check(head.header["sec-websocket-extensions"]);
       if (typeof compression === "string") return compression;
-      return new WebSocketChannel(connection, host, compression, () => policy?.close());
+      const makeChannel = (session: WebSocketSession) => new WebSocketChannel(session, context, () => policy?.close());
+      return new WebSocketSession(connection, context, makeChannel, compression);
     },
   };
 }

@@ -19,7 +19,7 @@ import { authorityOf, proxyAuthorization, type Target } from "./connecting.ts";
 const READ_TIMEOUT = 60;
 
 /** Everything that makes up a request. */
-export interface RequestPlan {
+interface RequestPlan {
   /** The server. */
   readonly target: Target;
   /** Whether the request is addressed to an HTTP proxy, which forwards it. */
@@ -43,7 +43,7 @@ export interface RequestPlan {
 }
 
 /** A request, with its head as text for programs. */
-export interface ComposedRequest extends OutgoingRequest {
+interface ComposedRequest extends OutgoingRequest {
   /** The request line and header fields, including the empty line. */
   readonly head: string;
 }

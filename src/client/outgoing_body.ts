@@ -28,7 +28,7 @@ export interface UploadFile {
 }
 
 /** A part of a body that is read from a file when its turn comes. */
-export interface FilePart {
+interface FilePart {
   /** The path. */
   readonly path: string;
   /** The offset in the file at which the part starts. */
@@ -38,7 +38,7 @@ export interface FilePart {
 }
 
 /** A part of a body in memory. */
-export interface BytesPart {
+interface BytesPart {
   /** The bytes of the part. */
   readonly bytes: Uint8Array;
   /** The number of bytes when the program passed them in. If there are fewer now, the program has transferred them since. */

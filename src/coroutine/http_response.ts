@@ -16,6 +16,7 @@ import { answerFields, checkHandshake } from "../websocket/handshake.ts";
 import { isUpgrade } from "../http/request_parser.ts";
 import { iterateMessages, readMessages, type Received, writeMessages } from "../websocket/connection/received_messages.ts";
 import type { WebSocketChannel } from "../websocket/connection/channel.ts";
+import type { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Pushable } from "../websocket/prepared_message.ts";
 
 const TRUE: Promise<true> = Promise.resolve(true);
@@ -23,6 +24,21 @@ const FALSE: Promise<false> = Promise.resolve(false);
 
 /** The number of queued bytes from which `write()` waits. */
 const WRITE_LIMIT = 256 * 1024;
+
+/** Ends the WebSocket of a response after its handler has settled, unless the program detached it. */
+export function leave(response: HttpResponse): void {
+  HttpResponse["leave"](response);
+}
+
+/** Sets the error code of a response, or of the WebSocket that it has become. */
+export function fail(response: HttpResponse, code: number): void {
+  HttpResponse["fail"](response, code);
+}
+
+/** Returns the channel of a connection that has switched. */
+function channelOf({ connection }: Exchange): WebSocketChannel {
+  return (connection.protocol as WebSocketSession<WebSocketChannel>).consumer;
+}
 
 /** The server settings that `upgrade()` needs. */
 export interface UpgradePolicy {
@@ -67,6 +83,8 @@ export interface UpgradePolicy {
  */
 export class HttpResponse extends WaitingResponse {
   readonly #policy: UpgradePolicy;
+  #isKept = false; // whether the WebSocket stays open when the handler returns
+  #lastError = 0; // until there is a channel
   #channel: WebSocketChannel | undefined = undefined;
   #readable: ReadableStream<string | Uint8Array> | undefined = undefined;
   #writable: WritableStream<string | Uint8Array> | undefined = undefined;
@@ -111,14 +129,14 @@ export class HttpResponse extends WaitingResponse {
       ? checkHandshake(head, this.#policy.origins)
       : { status: 400, reason: "this is a WebSocket: the request has no Upgrade header" };
     if (refusal !== undefined) {
-      exchange.lastError = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;
+      this.#lastError = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;
       refuseExchange(exchange, refusal, "handshake");
       return false;
     }
     const agreed = this.#policy.compression?.accept(head.header["sec-websocket-extensions"]);
     exchange.compression = agreed?.compression;
     writer.switchProtocols(answerFields(head.header, this.#policy.subprotocols, agreed?.answer));
-    this.#channel = exchange.connection.protocol as WebSocketChannel;
+    this.#channel = channelOf(exchange);
     return true;
   }
 
@@ -197,7 +215,7 @@ export class HttpResponse extends WaitingResponse {
    * @returns `false` if the response has already been sent.
    */
   override detach(): boolean {
-    return this.#channel !== undefined ? exchangeOf(this).isKept = true : super.detach();
+    return this.#channel !== undefined ? this.#isKept = true : super.detach();
   }
 
   /** Iterates over the data messages until the connection closes. Other frames are skipped. */
@@ -228,11 +246,24 @@ export class HttpResponse extends WaitingResponse {
    * it.
    */
   getLastError(): number {
-    return this.#channel?.lastError || exchangeOf(this).lastError;
+    return this.#channel?.lastError || this.#lastError;
+  }
+
+  /** See the functions `leave()` and `fail()`: they call these, which `private` keeps out of the public types. */
+  private static leave(response: HttpResponse): void {
+    const exchange = exchangeOf(response);
+    if (exchange.isSwitched && !response.#isKept && !exchange.writer.isDetached) channelOf(exchange).leave();
+  }
+
+  /** See `leave()`. */
+  private static fail(response: HttpResponse, code: number): void {
+    response.#lastError = code;
+    const exchange = exchangeOf(response);
+    if (exchange.isSwitched) channelOf(exchange).lastError = code;
   }
 
   #isNoWebSocket(): false {
-    exchangeOf(this).lastError = SWOOLE_ERROR_WEBSOCKET_UNCONNECTED;
+    this.#lastError = SWOOLE_ERROR_WEBSOCKET_UNCONNECTED;
     return false;
   }
 }

@@ -11,9 +11,9 @@ import { checkHost, describe, portNumber } from "../values.ts";
 import { ServerCore } from "../server/core.ts";
 import type { Exchange } from "../server/http/exchange.ts";
 import type { HttpRequest } from "../server/http/http_request.ts";
-import { type HttpApplication, HttpContext } from "../server/http/http_context.ts";
+import type { HttpApplication } from "../server/http/http_context.ts";
 import { HttpSession } from "../server/http/http_session.ts";
-import { RefusedSession } from "../server/http/error_response.ts";
+import { beginWithHttp } from "../server/http/http_factory.ts";
 import type { PortCore, ProtocolFactory } from "../server/port_core.ts";
 import type { Refusal } from "../server/refusals.ts";
 import { checkSeconds } from "../server/shutdown.ts";
@@ -24,7 +24,8 @@ import { ServerWebSocketContext } from "../server/websocket/websocket_context.ts
 import { systemCode } from "../transport/system_codes.ts";
 import { encodeClose } from "../websocket/close_code.ts";
 import { type ChannelContext, WebSocketChannel } from "../websocket/connection/channel.ts";
-import { HttpResponse, type UpgradePolicy } from "./http_response.ts";
+import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
+import { fail, HttpResponse, leave, type UpgradePolicy } from "./http_response.ts";
 import { Router } from "./router.ts";
 
 /** A function that answers a request, or serves a WebSocket while it is open. A returned promise is awaited. */
@@ -222,18 +223,15 @@ export class HttpServer {
 
 /** Returns the protocol factory of a coroutine server: HTTP first, a channel after `upgrade()`. */
 function coroutineFactory(port: PortCore, router: Router<RequestHandler>): ProtocolFactory {
-  let context: HttpContext | undefined;
-  const theContext = () => context ??= new HttpContext(port, new CoroutineApplication(port, router));
   return {
+    ...beginWithHttp(port, () => new CoroutineApplication(port, router)),
     events: ["error", "refuse"],
     required: [],
     defaults: DEFAULTS,
-    makeProtocol: (connection) => new HttpSession(connection, theContext()),
-    refuse: (connection, denial) => new RefusedSession(connection, theContext(), denial),
     closeEvent: () => "",
     dismiss: ({ protocol }, patient) => {
       if (protocol instanceof HttpSession) protocol.dismiss();
-      else if (!patient) (protocol as WebSocketChannel).startClose(encodeClose(1001, "")!);
+      else if (!patient) (protocol as WebSocketSession).startClose(encodeClose(1001, "")!);
     },
   };
 }
@@ -244,6 +242,7 @@ class CoroutineApplication implements HttpApplication {
   readonly #router: Router<RequestHandler>;
   readonly #policy: UpgradePolicy;
   readonly #channels: ServerChannelContext;
+  readonly #makeChannel: (session: WebSocketSession) => WebSocketChannel;
 
   constructor(port: PortCore, router: Router<RequestHandler>) {
     const { settings } = port;
@@ -254,7 +253,8 @@ class CoroutineApplication implements HttpApplication {
       subprotocols: settings.websocket_subprotocol,
       compression: port.compression,
     };
-    this.#channels = new ServerChannelContext(port);
+    const channels = this.#channels = new ServerChannelContext(port);
+    this.#makeChannel = (session) => new WebSocketChannel(session, channels);
   }
 
   makeResponse(exchange: Exchange): HttpResponse {
@@ -272,8 +272,8 @@ class CoroutineApplication implements HttpApplication {
       return;
     }
     const done = context.run(connection, () => handler(request, response as HttpResponse), exchange);
-    if (done === undefined) return leave(exchange);
-    return done.then(() => leave(exchange));
+    if (done === undefined) return leave(response as HttpResponse);
+    return done.then(() => leave(response as HttpResponse));
   }
 
   onUpgrade(exchange: Exchange): void | Promise<void> {
@@ -281,20 +281,14 @@ class CoroutineApplication implements HttpApplication {
   }
 
   onSwitch({ connection, compression, head }: Exchange): Protocol {
-    return new WebSocketChannel(connection, this.#channels, compression, undefined, this.#channels.paths.find(head.target));
+    const channels = this.#channels;
+    return new WebSocketSession(connection, channels, this.#makeChannel, compression, channels.paths.find(head.target));
   }
 
   /** Sets the error of the response, or of the WebSocket that it has become. */
   onMisuse(exchange: Exchange): void {
-    const { connection: { protocol }, isSwitched } = exchange;
-    exchange.lastError = SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE;
-    if (isSwitched && protocol instanceof WebSocketChannel) protocol.lastError = exchange.lastError;
+    fail(exchange.response as HttpResponse, SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE);
   }
-}
-
-/** Ends the WebSocket after its handler has settled, unless the program detached it. */
-function leave({ connection: { protocol }, isKept, isSwitched, writer }: Exchange): void {
-  if (isSwitched && !isKept && !writer.isDetached) (protocol as WebSocketChannel).leave();
 }
 
 /** Settings shared by the channels of one server. */

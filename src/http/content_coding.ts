@@ -109,7 +109,7 @@ export function codingOf(
 }
 
 /** Declares in the header of a response that its body is coded. */
-export function markCoded(fields: ResponseFields, coding: ContentCoding): void {
+function markCoded(fields: ResponseFields, coding: ContentCoding): void {
   fields.set("Content-Encoding", coding);
   // RFC 9110 section 8.8.3: a strong validator identifies the bytes of one representation, so it becomes a weak one.
   const tag = fields.get("etag");

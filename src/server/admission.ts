@@ -8,11 +8,11 @@ import type { Connection, ConnectionOrigin, Protocol } from "../transport/connec
 import type { Address, BytePipe, HandshakeGate } from "../transport/runtime.ts";
 import { dropPipe } from "../transport/pipes.ts";
 import type { ConnectionTable } from "../transport/connection_table.ts";
-import type { Denial, Refusals } from "./refusals.ts";
+import { type Denial, ipOf, type Refusals } from "./refusals.ts";
 import type { ResolvedSettings } from "./settings/settings.ts";
 
 /** What admission needs of the port on which a connection arrives. */
-export interface AdmittingPort extends ConnectionOrigin {
+interface AdmittingPort extends ConnectionOrigin {
   /** Creates the protocol of a connection. */
   makeProtocol(connection: Connection): Protocol;
   /** See `ProtocolFactory`. */
@@ -130,8 +130,7 @@ export class Admission implements HandshakeGate {
   }
 
   #tell(kind: "connection" | "request", status: number, denial: Pick<Denial, "reason" | "setting">, from?: Address): void {
-    const address = from === undefined || from.transport === "unix" ? "" : from.hostname;
-    this.#refusals.add({ kind, status, reason: denial.reason, setting: denial.setting, address });
+    this.#refusals.add({ kind, status, reason: denial.reason, setting: denial.setting, address: ipOf(from) });
   }
 
   // ---- HandshakeGate: TLS -------------------------------------------------------------------------------------------
@@ -213,7 +212,7 @@ export class TokenBucket {
 }
 
 /** The counters of one address. */
-export class AddressRecord {
+class AddressRecord {
   /** The number of its connections: open, in a TLS handshake, or lingering. */
   connections = 0;
   /** The limiter of its WebSocket handshakes, once there was one. */

@@ -17,7 +17,6 @@ import { StatsFile } from "./stats.ts";
 import { listen } from "./listening.ts";
 import { logWritten } from "./log.ts";
 import { type Place, PortCore, portOf, type ProtocolFactory, type ProtocolName, Protocols } from "./port_core.ts";
-import { HttpSession } from "./http/http_session.ts";
 import { RequestQueue, UNLIMITED } from "./http/request_queue.ts";
 import { ServerContext } from "./server_context.ts";
 import { checkSeconds, Shutdown, signalsOf } from "./shutdown.ts";
@@ -105,9 +104,7 @@ export class ServerCore {
       },
       onFault: (connection, error) => context.fault(error, connection),
       onReleased: (connection) => admission.onReleased(connection),
-      onShed: (connection) => {
-        if (!(connection.protocol instanceof HttpSession)) admission.onShed(connection); // HTTP reports what it refuses
-      },
+      onShed: (connection) => admission.onShed(connection),
     });
     const admission = context.admission = new Admission(settings, table, context.refusals);
     this.#limitMemory(currentRuntime());

@@ -6,8 +6,9 @@
 
 import { type CloseInfo, TimeoutError, type TimeoutSetting } from "../transport/connection_end.ts";
 import type { Connection } from "../transport/connection.ts";
+import { ipOf } from "./refusals.ts";
 import type { LateRequest } from "./running_handlers.ts";
-import { type Log, LogThrottle, quoted } from "./log.ts";
+import { type Log, LogThrottle, quotedRequest } from "./log.ts";
 
 /** The counters of ended connections of a server, on all its ports. */
 export class Endings {
@@ -43,7 +44,7 @@ export class Endings {
   addViolation({ fd, remoteAddress }: Connection, path: string | undefined, code: number, reason: string): void {
     count(this.violations, String(code));
     this.#throttle.warn("violation", () => {
-      const address = remoteAddress?.hostname ?? "";
+      const address = ipOf(remoteAddress);
       const where = `fd ${fd}${address === "" ? "" : ` of ${address}`}`;
       return `Closed ${where} with ${code}: ${reason}${path === undefined ? "" : `; path ${path}`}`;
     });
@@ -51,7 +52,7 @@ export class Endings {
 
   /** Logs that a request handler has not settled although nobody can receive its response any more. */
   warnOfHandler({ fd, head }: LateRequest, when: string): void {
-    this.#throttle.warn("handler", () => `fd ${fd}: ${head.method} ${quoted(head.target)}: the handler had not settled ${when}`);
+    this.#throttle.warn("handler", () => `fd ${fd}: ${quotedRequest(head)}: the handler had not settled ${when}`);
   }
 
   /**

@@ -69,15 +69,17 @@ export interface LogContext {
 /** The log of a server. */
 export class Log {
   readonly #context: LogContext;
+  readonly #now: () => number;
 
-  constructor(context: LogContext) {
+  /** @param now Returns the time, in milliseconds since 1970. */
+  constructor(context: LogContext, now: () => number = Date.now) {
     this.#context = context;
+    this.#now = now;
   }
 
   /** Logs a warning. */
   warn(text: string): void {
-    const { settings, runtime } = this.#context;
-    logLine(text, SWOOLE_LOG_WARNING, settings, runtime, Date.now());
+    this.#add(text, SWOOLE_LOG_WARNING);
   }
 
   /**
@@ -87,57 +89,23 @@ export class Log {
    * @param where A description of what was being handled.
    */
   error(error: unknown, fd = 0, where?: string): void {
-    const { settings, runtime } = this.#context;
-    logError(error, fd, settings, runtime, Date.now(), where);
+    const what = error instanceof Error ? error.stack ?? error.message : String(error);
+    this.#add(`${fd === 0 ? "" : `fd ${fd}: `}${where === undefined ? "" : `${where}: `}${what}`, SWOOLE_LOG_ERROR);
   }
-}
 
-/**
- * Logs an error.
- *
- * @param fd The connection concerned, 0 for none.
- * @param runtime Writes files; without it the line goes to the console.
- * @param now The time, in milliseconds since 1970.
- * @param where A description of what was being handled.
- */
-export function logError(
-  error: unknown,
-  fd: number,
-  settings: Required<LogSettings>,
-  runtime: Runtime | undefined,
-  now: number,
-  where?: string,
-): void {
-  const what = error instanceof Error ? error.stack ?? error.message : String(error);
-  logLine(
-    `${fd === 0 ? "" : `fd ${fd}: `}${where === undefined ? "" : `${where}: `}${what}`,
-    SWOOLE_LOG_ERROR,
-    settings,
-    runtime,
-    now,
-  );
-}
-
-/**
- * Logs a line.
- *
- * @param level The severity, a `SWOOLE_LOG_*` number.
- */
-function logLine(
-  text: string,
-  level: number,
-  settings: Required<LogSettings>,
-  runtime: Runtime | undefined,
-  now: number,
-): void {
-  const { log_file, log_level } = settings;
-  if (log_file === "/dev/null" || log_level > level) return;
-  const line = `${timestamp(settings, now)} ${text}`;
-  if (log_file === "" || runtime === undefined) return console.error(line);
-  writeLog(runtime, logPath(settings, now), line + "\n", (count) => {
-    const lines = count === 1 ? "1 line was" : `${count} lines were`;
-    return `${timestamp(settings, Date.now())} ${lines} left out here: more was logged than the file could take\n`;
-  });
+  /** @param level The severity, a `SWOOLE_LOG_*` number. */
+  #add(text: string, level: number): void {
+    const { settings, runtime } = this.#context;
+    const { log_file, log_level } = settings;
+    if (log_file === "/dev/null" || log_level > level) return;
+    const now = this.#now();
+    const line = `${timestamp(settings, now)} ${text}`;
+    if (log_file === "" || runtime === undefined) return console.error(line);
+    writeLog(runtime, logPath(settings, now), line + "\n", (count) => {
+      const lines = count === 1 ? "1 line was" : `${count} lines were`;
+      return `${timestamp(settings, this.#now())} ${lines} left out here: more was logged than the file could take\n`;
+    });
+  }
 }
 
 /** Returns the path of the current log file, if `log_file` is set. */
@@ -192,6 +160,11 @@ export function quoted(text: string): string {
   const cut = text.length > MAX_LOGGED ? `${text.slice(0, MAX_LOGGED)}…` : text;
   // JSON does not escape the control characters above ASCII, and terminals obey them.
   return JSON.stringify(cut).replace(/[\x7f-\x9f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
+}
+
+/** Returns the method and the target of a request for the log; a peer chose both. */
+export function quotedRequest({ method, target }: { readonly method: string; readonly target: string }): string {
+  return `${method} ${quoted(target)}`;
 }
 
 /** The limit of the text that waits for a write, in characters. An empty queue takes a line of any length. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Address } from "../transport/runtime.ts";
 import { type Log, LogThrottle, quoted } from "./log.ts";
 
 /** A refusal: the second argument of the event `refuse`. */
@@ -22,6 +23,11 @@ export interface Refusal {
   readonly path?: string;
   /** The setting to change in order to allow it. */
   readonly setting?: string;
+}
+
+/** Returns the IP address of a peer; empty on a unix socket, or if it is unknown. */
+export function ipOf(address: Address | undefined): string {
+  return address === undefined || address.transport === "unix" ? "" : address.hostname;
 }
 
 /** Why a connection or a handshake is not admitted. */

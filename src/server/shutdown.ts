@@ -138,7 +138,7 @@ export interface Stoppable {
 const NUMBERS: Readonly<Record<SignalName, number>> = { SIGINT: 2, SIGTERM: 15 };
 
 /** The signal listeners of a process. They exist while there are servers and, after a signal, until the process ends. */
-export class Signals {
+class Signals {
   readonly #control: SignalControl;
   readonly #servers: Set<Stoppable> = new Set();
   #remove: (() => void)[] = [];

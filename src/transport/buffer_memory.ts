@@ -45,7 +45,7 @@ export class BufferMemory {
 
   /**
    * @param flush Passes output queued in this turn to the lanes: bytes that they take are not held.
-   * @param onShed Called before a connection is closed for the memory that it holds.
+   * @param onShed Called when a connection has been closed for the memory that it held, unless its protocol has reported that.
    */
   constructor(clock: () => number, flush: () => void, onShed: (connection: Connection) => void) {
     this.#clock = clock;
@@ -135,8 +135,12 @@ export class BufferMemory {
     candidates.sort((one, other) => other.bytes - one.bytes);
     for (const { connection, isStalled } of candidates) {
       if (this.held <= goal) return;
-      this.#onShed(connection);
-      connection.gather(() => isStalled ? connection.abort() : connection.protocol.shed!());
+      let isReported = false;
+      connection.gather(() => {
+        if (isStalled) connection.abort();
+        else isReported = connection.protocol.shed!();
+      });
+      if (!isReported) this.#onShed(connection);
       this.measure(connection);
     }
   }

@@ -178,6 +178,13 @@ export interface ByteSink {
   appendCopy(bytes: Uint8Array, start?: number, end?: number): void;
 }
 
+/** Sends a text of which each character is a byte. */
+export function appendLatin1(sink: ByteSink, text: string): void {
+  const at = sink.reserve(text.length);
+  writeLatin1(text, sink.memory, at);
+  sink.commit(text.length);
+}
+
 /** A sink that keeps everything in memory, for `pack()` and for tests. */
 export class MemorySink implements ByteSink {
   memory: Uint8Array = new Uint8Array(0);

@@ -38,8 +38,10 @@ export interface Protocol {
   /**
    * Releases incomplete input because memory is scarce, ends the connection, and reports the reason to the peer. Called only if
    * there is incomplete input.
+   *
+   * @returns Whether the protocol has reported it as the refusal of a request.
    */
-  shed?(): void;
+  shed?(): boolean;
   /** Called when the time at which an idle connection is to be closed has changed. */
   onIdleChange?(): void;
   /** Called when the send queue has drained to the low watermark: `isFull` is `false` again. */

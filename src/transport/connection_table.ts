@@ -12,7 +12,7 @@ import { dropPipe } from "./pipes.ts";
 import type { BytePipe } from "./runtime.ts";
 
 /** The options of a table. Times are in milliseconds, sizes in bytes. */
-export interface TableOptions {
+interface TableOptions {
   /** The maximum number of connections at a time, in whatever state. */
   readonly maxConnections: number;
   /** The number before the first fd. */
@@ -26,7 +26,7 @@ export interface TableOptions {
 }
 
 /** The callbacks of a table to its server. */
-export interface TableEvents {
+interface TableEvents {
   /** Creates the first protocol of a connection. */
   makeProtocol(connection: Connection): Protocol;
   /** Called after a connection was accepted, before it is read. */

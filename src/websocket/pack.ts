@@ -17,10 +17,10 @@ import { Measurement, TAIL, windowSize } from "./deflate/compressed_payload.ts";
 const RSV1 = 0x40;
 
 /** The largest message that `unpack()` inflates by default: the default of `package_max_length`. */
-export const UNPACK_LIMIT: number = 2 * 1024 * 1024;
+const UNPACK_LIMIT: number = 2 * 1024 * 1024;
 
 /** The content of a frame that was bytes. */
-export interface Unpacked {
+interface Unpacked {
   /** The opcode. */
   readonly opcode: number;
   /** The flags, including those for the reserved bits. */

@@ -161,8 +161,9 @@ function holders(limit: number) {
     get unfinishedBytes(): number {
       return this.heldBytes;
     }
-    shed(): void {
+    shed(): boolean {
       this.connection.end(true);
+      return false;
     }
     receive(): void {}
     receiveEnd(): void {}

@@ -7,10 +7,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { HttpServer, type Runtime, setRuntime, SWOOLE_LOG_ROTATION_EVERY_MINUTE } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
-import { LOG_DEFAULTS, logError, logWritten } from "../../src/server/log.ts";
+import { Log, LOG_DEFAULTS, logWritten } from "../../src/server/log.ts";
 import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 import { signal } from "../support/serving.ts";
+
+const settings = { ...LOG_DEFAULTS, log_file: "a.log", log_date_format: "@" };
 
 /** A runtime whose writes end when the test says so. */
 class SlowFiles {
@@ -23,6 +25,11 @@ class SlowFiles {
       return new Promise<void>((resolve, reject) => this.#pending.push({ resolve, reject }));
     },
   } as unknown as Runtime;
+
+  /** Logs an error to a file of this runtime. */
+  log(text: string, given = settings, now = 0): void {
+    new Log({ settings: given, runtime: this.runtime }, () => now).error(text);
+  }
 
   /** The number of writes under way. */
   get pending(): number {
@@ -38,25 +45,23 @@ class SlowFiles {
   }
 }
 
-const settings = { ...LOG_DEFAULTS, log_file: "a.log", log_date_format: "@" };
-
 /** Returns a line of so many characters in the file, and the function that logs it. */
 function lineOf(length: number): [string, (files: SlowFiles) => void] {
   const text = "x".repeat(length - "@ \n".length);
-  return [`@ ${text}\n`, (files) => logError(text, 0, settings, files.runtime, 0)];
+  return [`@ ${text}\n`, (files) => files.log(text)];
 }
 
 test("lines that come while a write is under way are joined into the next one, in order", async () => {
   const files = new SlowFiles();
-  for (const text of ["one", "two", "three"]) logError(text, 0, settings, files.runtime, 0);
+  for (const text of ["one", "two", "three"]) files.log(text);
   assertEquals(files.writes, [["a.log", "@ one\n"]]);
   await files.end();
-  logError("four", 0, settings, files.runtime, 0);
+  files.log("four");
   assertEquals(files.writes.slice(1), [["a.log", "@ two\n@ three\n"]]);
   await files.end();
   assertEquals(files.writes.slice(2), [["a.log", "@ four\n"]]);
   await files.end();
-  logError("five", 0, settings, files.runtime, 0); // at once, since nothing is under way
+  files.log("five"); // at once, since nothing is under way
   assertEquals([files.writes.slice(3), files.pending], [[["a.log", "@ five\n"]], 1]);
 });
 
@@ -65,7 +70,7 @@ test("each file of a rotation is written on its own", async () => {
   const rotated = { ...settings, log_rotation: SWOOLE_LOG_ROTATION_EVERY_MINUTE };
   const first = new Date(2024, 0, 5, 9, 7).getTime();
   for (const [text, now] of [["a", first], ["b", first], ["c", first + 60_000], ["d", first + 60_000]] as const) {
-    logError(text, 0, rotated, files.runtime, now);
+    files.log(text, rotated, now);
   }
   assertEquals(files.writes, [["a.log.202401050907", "@ a\n"], ["a.log.202401050908", "@ c\n"]]);
   await files.end();
@@ -110,14 +115,14 @@ test("what cannot be written goes to the console, and the next lines are tried a
   const { error } = console;
   console.error = (text: unknown) => void shown.push(text);
   try {
-    for (const text of ["one", "two", "three"]) logError(text, 0, settings, files.runtime, 0);
+    for (const text of ["one", "two", "three"]) files.log(text);
     await files.end(new Error("no space"));
     await files.end(new Error("no space"));
   } finally {
     console.error = error;
   }
   assertEquals(shown, ["@ one", "@ two\n@ three"]);
-  logError("four", 0, settings, files.runtime, 0);
+  files.log("four");
   assertEquals(files.writes[2], ["a.log", "@ four\n"]);
 });
 
@@ -125,7 +130,7 @@ test("logWritten() waits for the lines of before, not for later ones", async () 
   const files = new SlowFiles();
   await logWritten(undefined);
   await logWritten(files.runtime);
-  const log = (text: string) => logError(text, 0, settings, files.runtime, 0);
+  const log = (text: string) => files.log(text);
   const wait = () => {
     const state = { isOver: false };
     logWritten(files.runtime).then(() => state.isOver = true);

@@ -16,7 +16,7 @@ import {
   SWOOLE_LOG_ROTATION_SINGLE,
 } from "../../mod.ts";
 import { formatDate } from "../../src/server/date_format.ts";
-import { LOG_DEFAULTS, logError, type LogSettings, timestamp } from "../../src/server/log.ts";
+import { Log, LOG_DEFAULTS, type LogSettings, timestamp } from "../../src/server/log.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 
 const MORNING = new Date(2024, 0, 5, 9, 7, 3, 42); // a Friday
@@ -86,10 +86,11 @@ test("each month, day, hour or minute has a file of its own, with its date behin
     [SWOOLE_LOG_ROTATION_EVERY_MINUTE, "a.log.202401050907"],
   ] as const;
   const format = { log_file: "a.log", log_date_format: "[%T]" };
-  for (const [log_rotation] of rotations) logError("odd", 7, settings({ ...format, log_rotation }), runtime, MORNING.getTime());
+  const log = (more: LogSettings) => new Log({ settings: settings({ ...format, ...more }), runtime }, () => MORNING.getTime());
+  for (const [log_rotation] of rotations) log({ log_rotation }).error("odd", 7);
   assertEquals(written, rotations.map(([, path]) => [path, "[09:07:03] fd 7: odd\n"]));
-  logError("odd", 0, settings({ ...format, log_level: SWOOLE_LOG_NONE }), runtime, 0);
-  logError("odd", 0, settings({ ...format, log_file: "/dev/null" }), runtime, 0);
+  log({ log_level: SWOOLE_LOG_NONE }).error("odd");
+  log({ log_file: "/dev/null" }).error("odd");
   assertEquals(written.length, rotations.length);
 });
 

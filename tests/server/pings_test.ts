@@ -4,15 +4,22 @@ import { assertEquals } from "@std/assert";
 import { test } from "node:test";
 import type { Connection, Protocol } from "../../src/transport/connection.ts";
 import { ConnectionTable } from "../../src/transport/connection_table.ts";
+import type { FrameConsumer } from "../../src/websocket/connection/frame_consumer.ts";
 import { type WebSocketContext, WebSocketSession } from "../../src/websocket/connection/websocket_session.ts";
 import { FakeLane, laneOnly } from "../support/fake_lane.ts";
 import { settle } from "../support/memory_client.ts";
 
 const START = 1_000_000;
 
-class QuietSession extends WebSocketSession {
-  protected override deliver(): void {}
-}
+const idleConsumer: FrameConsumer = {
+  isAtWork: false,
+  isBehind: false,
+  deliver() {},
+  onClose() {},
+  onClosing() {},
+  onDrain() {},
+  onClosed() {},
+};
 
 /** A WebSocket with timeouts in seconds, at a time that can be set. */
 function open({ interval, timeout, idle = 0 }: { interval: number; timeout: number; idle?: number }) {
@@ -45,7 +52,7 @@ function open({ interval, timeout, idle = 0 }: { interval: number; timeout: numb
   const table = new ConnectionTable(
     { maxConnections: 1, firstFd: 0, lingerTimeout: 5000, highWatermark: 1e9, lowWatermark: 0 },
     {
-      makeProtocol: (connection: Connection): Protocol => new QuietSession(connection, host),
+      makeProtocol: (connection: Connection): Protocol => new WebSocketSession(connection, host, () => idleConsumer),
       onAccepted: nothing,
       onClosed: nothing,
       onBufferFull: nothing,

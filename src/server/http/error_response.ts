@@ -8,7 +8,7 @@ import type { ResponseWriter } from "../../http/response_writer.ts";
 import { reasonPhrase } from "../../http/response_head.ts";
 import type { HandshakeRefusal } from "../../websocket/handshake.ts";
 import type { Exchange } from "./exchange.ts";
-import { writeLatin1 } from "../../transport/bytes.ts";
+import { appendLatin1 } from "../../transport/bytes.ts";
 import type { Connection, Protocol } from "../../transport/connection.ts";
 import { deadlineIn } from "../../transport/deadlines.ts";
 import type { Denial } from "../refusals.ts";
@@ -72,13 +72,9 @@ export class RefusedSession implements Protocol {
   }
 
   receive(): void {
-    const connection = this.#connection;
     const { reason, retryAfter } = this.#denial;
-    const text = refusal(503, reason, this.#context.date, `Retry-After: ${retryAfter}\r\n`);
-    const at = connection.reserve(text.length);
-    writeLatin1(text, connection.memory, at);
-    connection.commit(text.length);
-    connection.end(true);
+    appendLatin1(this.#connection, refusal(503, reason, this.#context.date, `Retry-After: ${retryAfter}\r\n`));
+    this.#connection.end(true);
   }
 
   receiveEnd(): void {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { EMPTY, writeAscii, writeLatin1 } from "../../transport/bytes.ts";
+import { appendLatin1, EMPTY, writeAscii, writeLatin1 } from "../../transport/bytes.ts";
 import type { ConnectionData, EndCause } from "../../transport/connection_end.ts";
 import type { Connection } from "../../transport/connection.ts";
 import type { BodyCompression } from "../../http/content_coding.ts";
@@ -25,6 +25,8 @@ export type HttpRefusal = Pick<HttpFailure, "status" | "reason">;
 
 /** What an exchange needs of the class of its server. */
 export interface ExchangeApplication {
+  /** Creates the response as the program sees it. */
+  makeResponse(exchange: Exchange): BaseResponse;
   /** Called before a response with status 101 is sent. */
   beforeSwitch?(exchange: Exchange): void;
   /** Called when the program uses a response that has ended. */
@@ -111,8 +113,8 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   readonly request: HttpRequest;
   /** The response. */
   readonly writer: ResponseWriter;
-  /** The response as the program sees it. The session makes it right after the exchange. */
-  response!: BaseResponse;
+  /** The response as the program sees it. */
+  readonly response: BaseResponse;
   body: Uint8Array;
   readonly upload: RequestBody | undefined;
   fields: FormFields | undefined = undefined;
@@ -126,10 +128,6 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   isHandedOver = false;
   /** The compression negotiated in a handshake. */
   compression: Compression | undefined = undefined;
-  /** Whether the WebSocket stays open when its handler returns; in the coroutine style. */
-  isKept = false;
-  /** The code for `getLastError()` of the response; in the coroutine style. */
-  lastError = 0;
 
   readonly #persists: boolean; // according to the client
   #state = PENDING;
@@ -161,6 +159,7 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
     this.upload = body === undefined ? new RequestBody(this) : undefined;
     this.request = new HttpRequest(this, context.requestOptions);
     this.writer = new ResponseWriter(this);
+    this.response = context.application.makeResponse(this);
   }
 
   /** The number of bytes of memory that the request takes. */
@@ -362,10 +361,7 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   }
 
   sendHead(text: string): void {
-    const { connection } = this;
-    const at = connection.reserve(text.length);
-    writeLatin1(text, connection.memory, at);
-    connection.commit(text.length);
+    appendLatin1(this.connection, text);
   }
 
   sendText(head: string, body: string): boolean {

@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { BaseResponse } from "../../http/base_response.ts";
 import type { Connection, Protocol } from "../../transport/connection.ts";
 import type { Exchange, ExchangeApplication, ExchangeContext, HttpRefusal } from "./exchange.ts";
 import { type ConnectionData, type ConnectionEnd, TimeoutError } from "../../transport/connection_end.ts";
@@ -14,9 +13,9 @@ import type { RequestHead } from "../../http/request_head.ts";
 import type { RequestLimits } from "../../http/request_parser.ts";
 import { formatHttpDate } from "../../http/field_values.ts";
 import { StaticFiles } from "../files/static_files.ts";
-import { quoted } from "../log.ts";
+import { quoted, quotedRequest } from "../log.ts";
 import type { PortCore } from "../port_core.ts";
-import { type Denial, settingOf } from "../refusals.ts";
+import { type Denial, ipOf, settingOf } from "../refusals.ts";
 import type { ServerContext } from "../server_context.ts";
 import { type FormOptions, formOptions } from "./form_reader.ts";
 import type { HttpRequestOptions } from "./http_request.ts";
@@ -27,8 +26,6 @@ import type { ResolvedSettings } from "../settings/settings.ts";
 
 /** The difference between the classes of servers that speak HTTP. */
 export interface HttpApplication extends ExchangeApplication {
-  /** Creates the response as the program sees it. */
-  makeResponse(exchange: Exchange): BaseResponse;
   /** Handles a request. The promise, if any, settles when the handler is done. */
   onRequest(exchange: Exchange): void | Promise<void>;
   /** Responds to a handshake. Without it, handshakes are requests like any others. */
@@ -149,14 +146,13 @@ export class HttpContext implements ExchangeContext {
     const denial = admission!.refuseHandshake(exchange);
     if (denial === undefined) return undefined;
     const { head, remoteAddress } = exchange;
-    const address = remoteAddress === undefined || remoteAddress.transport === "unix" ? "" : remoteAddress.hostname;
     const { reason, setting } = denial;
     refusals.add({
       kind: "handshake",
       status: 503,
       reason,
       setting,
-      address,
+      address: ipOf(remoteAddress),
       path: pathAndQuery(head.target),
       origin: head.header.origin,
     });
@@ -199,9 +195,11 @@ export class HttpContext implements ExchangeContext {
     const { origin, host = "" } = head?.header ?? {};
     const hint = status !== 403 || origin === undefined ? "" : `the request went to host ${quoted(host)}; websocket_origins: ` +
       `[${quoted(origin)}] lets such pages in, and behind a proxy that changes Host, have it pass on that of the browser`;
-    const address = remoteAddress?.hostname ?? "";
     const setting = settingOf(kind, reason);
-    this.#context.refusals.add({ kind, status, reason, address, origin, path: head?.target, setting }, hint);
+    this.#context.refusals.add(
+      { kind, status, reason, address: ipOf(remoteAddress), origin, path: head?.target, setting },
+      hint,
+    );
   }
 
   dataOf(fd: number): ConnectionData | undefined {
@@ -210,7 +208,7 @@ export class HttpContext implements ExchangeContext {
 
   /** Logs a problem with an exchange. */
   warn({ fd, head }: Exchange, what: string): void {
-    this.#context.log.warn(`fd ${fd}: ${head.method} ${quoted(head.target)}: ${what}`); // a peer chose the path
+    this.#context.log.warn(`fd ${fd}: ${quotedRequest(head)}: ${what}`);
   }
 
   hasRoom(queued: number, size: number): boolean {

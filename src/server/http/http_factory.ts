@@ -14,16 +14,30 @@ import { SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE } from "../../errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { HttpResponse } from "./http_response.ts";
 
+/**
+ * Returns the part of a protocol factory in which all servers that speak HTTP agree: connections begin with HTTP.
+ *
+ * @param makeApplication Called when the first connection arrives, because the settings are final from then on.
+ */
+export function beginWithHttp(
+  port: PortCore,
+  makeApplication: () => HttpApplication,
+): Pick<ProtocolFactory, "makeProtocol" | "refuse"> {
+  let context: HttpContext | undefined;
+  const theContext = () => context ??= new HttpContext(port, makeApplication());
+  return {
+    makeProtocol: (connection) => new HttpSession(connection, theContext()),
+    refuse: (connection, denial) => new RefusedSession(connection, theContext(), denial),
+  };
+}
+
 /** Returns the protocol factory of an `HttpServer`. */
 export function httpFactory(port: PortCore): ProtocolFactory {
-  let context: HttpContext | undefined;
-  const theContext = () => context ??= new HttpContext(port, new RequestApplication(port));
   return {
+    ...beginWithHttp(port, () => new RequestApplication(port)),
     events: EVENT_NAMES.http,
     portEvents: EVENT_NAMES.websocket, // for ports with `open_websocket_protocol`
     required: ["request"],
-    makeProtocol: (connection) => new HttpSession(connection, theContext()),
-    refuse: (connection, denial) => new RefusedSession(connection, theContext(), denial),
     closeEvent: () => "close",
     dismiss: (connection) => (connection.protocol as HttpSession).dismiss(),
   };

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { writeLatin1 } from "../../transport/bytes.ts";
+import { appendLatin1 } from "../../transport/bytes.ts";
 import type { Connection, Protocol } from "../../transport/connection.ts";
 import { type ConnectionEnd, type EndCause, timedOut } from "../../transport/connection_end.ts";
 import { deadlineIn } from "../../transport/deadlines.ts";
@@ -16,7 +16,7 @@ import { Exchange, type ExchangeSession, type HttpRefusal } from "./exchange.ts"
 import { completeBehind, completeUnfinished, expire, handleRequest } from "./handling.ts";
 import type { HttpContext } from "./http_context.ts";
 import { type HttpState, ReadAhead, ReadDeadline } from "./session_state.ts";
-import { quoted } from "../log.ts";
+import { quotedRequest } from "../log.ts";
 import { refusal, refuse, RETRY_LATER, SHORT_OF_MEMORY } from "./error_response.ts";
 
 /** The number of requests that one connection handles per turn. */
@@ -189,7 +189,7 @@ export class HttpSession implements Protocol, ExchangeSession {
       return this.#beginUpload(head, chunk, at);
     } else {
       // The client waits for this before it sends the body (RFC 9110 section 10.1.1).
-      if (at === chunk.length && expectsContinue(head)) this.#sendText("HTTP/1.1 100 Continue\r\n\r\n");
+      if (at === chunk.length && expectsContinue(head)) appendLatin1(this.connection, "HTTP/1.1 100 Continue\r\n\r\n");
       this.#state = "body";
       this.#waitForBytes(context.bodyTimeout);
     }
@@ -204,10 +204,7 @@ export class HttpSession implements Protocol, ExchangeSession {
 
   /** @param body The body; `undefined` if it has yet to arrive. */
   #makeExchange(head: RequestHead, body: Uint8Array | undefined, isUpgrade: boolean): Exchange {
-    const { context } = this;
-    const exchange = this.#exchange = new Exchange(this, context, head, body, isUpgrade);
-    exchange.response = context.application.makeResponse(exchange);
-    return exchange;
+    return this.#exchange = new Exchange(this, this.context, head, body, isUpgrade);
   }
 
   /** Begins the exchange of a request that has arrived completely. */
@@ -419,21 +416,27 @@ export class HttpSession implements Protocol, ExchangeSession {
     return this.#state === "handshake" || this.#state === "over" ? 0 : this.heldBytes;
   }
 
-  shed(): void {
+  shed(): boolean {
     const reason = SHORT_OF_MEMORY;
+    if (this.#state === "draining") {
+      this.connection.end(true, { reason });
+      return false;
+    }
     if (this.#state === "handling") {
       this.context.onRefused(this.connection, "request", { status: 0, reason }, undefined); // the bytes after the pending request
-      return this.#dropAhead();
+      this.#dropAhead();
+    } else if (this.#state === "uploading") {
+      this.#exchange!.upload!.fail(reason);
+      this.refuseUpload({ status: 408, reason });
+    } else {
+      this.#refuse({ status: 408, reason });
     }
-    if (this.#state === "draining") return this.connection.end(true, { reason });
-    if (this.#state !== "uploading") return this.#refuse({ status: 408, reason });
-    this.#exchange!.upload!.fail(reason);
-    this.refuseUpload({ status: 408, reason });
+    return true;
   }
 
   describe(cause?: unknown): string {
     const exchange = cause instanceof Exchange ? cause : this.#exchange;
-    return exchange === undefined ? "HTTP" : `${exchange.head.method} ${quoted(exchange.head.target)}`;
+    return exchange === undefined ? "HTTP" : quotedRequest(exchange.head);
   }
 
   onFault(error: unknown, cause?: unknown): void {
@@ -471,7 +474,7 @@ export class HttpSession implements Protocol, ExchangeSession {
   #refuse(failure: HttpRefusal, cause?: EndCause): void {
     const { status, reason } = failure;
     this.context.onRefused(this.connection, "request", failure, this.#parser.head);
-    this.#sendText(refusal(status, reason, this.context.date, status === 503 ? RETRY_LATER : ""));
+    appendLatin1(this.connection, refusal(status, reason, this.context.date, status === 503 ? RETRY_LATER : ""));
     this.connection.end(false, { reason, error: cause?.error });
   }
 
@@ -481,14 +484,7 @@ export class HttpSession implements Protocol, ExchangeSession {
     const because = { reason, error: cause?.error };
     this.context.onRefused(this.connection, "request", failure, head);
     if (writer.headSent) return this.connection.abort(true, because);
-    this.connection.gather(() => this.#sendText(refusal(status, reason, this.context.date)));
+    this.connection.gather(() => appendLatin1(this.connection, refusal(status, reason, this.context.date)));
     this.connection.end(byServer, because);
-  }
-
-  #sendText(text: string): void {
-    const { connection } = this;
-    const at = connection.reserve(text.length);
-    writeLatin1(text, connection.memory, at);
-    connection.commit(text.length);
   }
 }

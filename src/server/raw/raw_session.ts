@@ -90,8 +90,9 @@ export class RawSession implements Protocol {
     return this.heldBytes;
   }
 
-  shed(): void {
+  shed(): boolean {
     this.#connection.abort();
+    return false;
   }
 
   receive(chunk: Uint8Array, _at: number, given = false): void {

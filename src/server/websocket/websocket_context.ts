@@ -16,7 +16,7 @@ import type { WebSocketContext, WebSocketSession } from "../../websocket/connect
 const MOST_PATHS = 100;
 
 /** The paths of WebSockets, shared by those with the same one, so that a path costs a connection only a reference. */
-export class KnownPaths {
+class KnownPaths {
   readonly #texts: Map<string, string> = new Map();
 
   /** Returns a path without its query, quoted for the log; `undefined` if it is new and too many others are kept. */

@@ -11,12 +11,12 @@ import { encodeClose } from "../../websocket/close_code.ts";
 import { answerFields, checkHandshake } from "../../websocket/handshake.ts";
 import { EVENT_NAMES } from "../configuration.ts";
 import type { Exchange } from "../http/exchange.ts";
-import { type HttpApplication, HttpContext } from "../http/http_context.ts";
-import { RequestApplication } from "../http/http_factory.ts";
-import { HttpSession } from "../http/http_session.ts";
+import type { HttpApplication } from "../http/http_context.ts";
+import { beginWithHttp, RequestApplication } from "../http/http_factory.ts";
+import type { HttpSession } from "../http/http_session.ts";
 import type { PortCore, ProtocolFactory } from "../port_core.ts";
-import { RefusedSession, refuseExchange } from "../http/error_response.ts";
-import { HandledWebSocket, HandledWebSocketContext } from "./handled_websocket.ts";
+import { refuseExchange } from "../http/error_response.ts";
+import { MessageDispatcher, MessageDispatcherContext } from "./message_dispatcher.ts";
 import { WebSocketSession } from "../../websocket/connection/websocket_session.ts";
 
 /** The page for plain HTTP without a `request` handler (Swoole page "WebSocket\Server", onRequest). */
@@ -24,13 +24,10 @@ const BAD_REQUEST_PAGE = "<html><body><h2>HTTP 400 Bad Request</h2><hr><i>Powere
 
 /** Creates the protocol factory of a server, or of one of its ports. */
 export function webSocketFactory(port: PortCore, server: unknown): ProtocolFactory {
-  let context: HttpContext | undefined;
-  const theContext = () => context ??= new HttpContext(port, new WebSocketApplication(port, server));
   return {
+    ...beginWithHttp(port, () => new WebSocketApplication(port, server)),
     events: EVENT_NAMES.websocket,
     required: ["message"],
-    makeProtocol: (connection) => new HttpSession(connection, theContext()),
-    refuse: (connection, denial) => new RefusedSession(connection, theContext(), denial),
     closeEvent: ({ protocol }) =>
       !(protocol instanceof WebSocketSession) && port.config.handler("disconnect") !== undefined ? "disconnect" : "close",
     dismiss: ({ protocol }) => {
@@ -45,13 +42,15 @@ class WebSocketApplication implements HttpApplication {
   readonly #requests: RequestApplication;
   readonly #port: PortCore;
   readonly #server: unknown;
-  readonly #frames: HandledWebSocketContext;
+  readonly #messages: MessageDispatcherContext;
+  readonly #makeDispatcher: (session: WebSocketSession) => MessageDispatcher;
 
   constructor(port: PortCore, server: unknown) {
     this.#requests = new RequestApplication(port);
     this.#port = port;
     this.#server = server;
-    this.#frames = new HandledWebSocketContext(port, server);
+    const messages = this.#messages = new MessageDispatcherContext(port, server);
+    this.#makeDispatcher = (session) => new MessageDispatcher(session, messages);
   }
 
   makeResponse(exchange: Exchange): BaseResponse {
@@ -117,7 +116,8 @@ class WebSocketApplication implements HttpApplication {
   }
 
   onSwitch({ connection, compression, head }: Exchange): Protocol {
-    return new HandledWebSocket(connection, this.#frames, compression, this.#frames.paths.find(head.target));
+    const messages = this.#messages;
+    return new WebSocketSession(connection, messages, this.#makeDispatcher, compression, messages.paths.find(head.target));
   }
 }
 

@@ -6,7 +6,6 @@
  */
 
 import type { CloseInfo, ConnectionEnd } from "../../transport/connection_end.ts";
-import type { Connection } from "../../transport/connection.ts";
 import { WEBSOCKET_OPCODE_TEXT } from "../../constants.ts";
 import {
   ECONNRESET,
@@ -18,9 +17,9 @@ import {
   SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED,
 } from "../../errors.ts";
 import type { Received } from "./received_messages.ts";
-import { type WebSocketContext, WebSocketSession } from "./websocket_session.ts";
+import type { FrameConsumer } from "./frame_consumer.ts";
+import type { WebSocketContext, WebSocketSession } from "./websocket_session.ts";
 import { encodeClose, isSendableCloseCode } from "../close_code.ts";
-import type { Compression } from "../deflate/compression.ts";
 import { CloseFrame, Frame } from "../frame.ts";
 import type { Outgoing } from "../outgoing.ts";
 import { type Pushable, readPushed } from "../prepared_message.ts";
@@ -57,38 +56,35 @@ const PUSH_COST = 128;
 const TRUE: Promise<true> = Promise.resolve(true);
 const FALSE: Promise<false> = Promise.resolve(false);
 
-/** An open WebSocket. */
-export class WebSocketChannel extends WebSocketSession {
+/** What a coroutine program does with a WebSocket: it takes the frames one by one, and pushes as fast as the peer reads. */
+export class WebSocketChannel implements FrameConsumer {
   /** The error code of the last method that returned `false`. */
   lastError = 0;
 
-  declare protected readonly context: ChannelContext;
-
+  readonly #session: WebSocketSession;
+  readonly #context: ChannelContext;
+  readonly #release: (() => void) | undefined;
   #reader: ((received: Received) => void) | undefined = undefined;
   #working = false; // the program has a frame and has not called recv() again
-  #violation: { code: number; reason: string } | undefined = undefined; // fails the connection once it has
   #readUntil = 0;
   #pushes: WaitingPush[] = [];
   #pushBytes = 0;
   #alarm: Alarm | undefined = undefined;
-
-  readonly #release: (() => void) | undefined;
   #failure = 0; // for the last recv()
   #endTold = false; // the last recv() has returned
   #hungUp = false; // the program called close()
 
-  /**
-   * @param release Called when the connection is over.
-   * @param path See `WebSocketSession`.
-   */
-  constructor(connection: Connection, context: ChannelContext, compression?: Compression, release?: () => void, path?: string) {
-    super(connection, context, compression, path);
+  /** @param release Called when the connection is over. */
+  constructor(session: WebSocketSession, context: ChannelContext, release?: () => void) {
+    this.#session = session;
+    this.#context = context;
     this.#release = release;
   }
 
   /** Whether messages can be sent. */
   get isOpen(): boolean {
-    return this.endpoint.canSend && this.connection.isOpen;
+    const { connection, endpoint } = this.#session;
+    return endpoint.canSend && connection.isOpen;
   }
 
   /**
@@ -96,8 +92,9 @@ export class WebSocketChannel extends WebSocketSession {
    * `recv()` has reported the end. It counts on the answer, which is sent when the handler returns if not before.
    */
   get ending(): CloseInfo | undefined {
-    if (this.closeInfo !== undefined || !this.#endTold) return this.closeInfo;
-    return this.infoAt({ initiator: "remote", isOrderly: !this.#hungUp, error: undefined }, true);
+    const session = this.#session;
+    if (session.closeInfo !== undefined || !this.#endTold) return session.closeInfo;
+    return session.infoAt({ initiator: "remote", isOrderly: !this.#hungUp, error: undefined }, true);
   }
 
   // ---- receiving ----------------------------------------------------------------------------------------------------
@@ -112,29 +109,31 @@ export class WebSocketChannel extends WebSocketSession {
       throw new TypeError("Cannot receive: the timeout has to be a number of seconds");
     }
     if (this.#reader !== undefined) throw new Error("Cannot receive: another recv() of this connection is waiting");
-    if (!this.waiting.isEmpty) return Promise.resolve(this.#take());
+    const session = this.#session;
+    if (!session.waiting.isEmpty) return Promise.resolve(this.#take());
     this.#working = false;
-    if (this.#violation !== undefined) this.#fail();
-    if (!this.connection.isOpen || this.endpoint.owesClose) return Promise.resolve(this.#end());
+    session.settleViolation();
+    if (!session.connection.isOpen || session.endpoint.owesClose) return Promise.resolve(this.#end());
     return new Promise((resolve) => {
       this.#reader = resolve;
-      const wait = timeout === 0 ? this.context.readTimeout : timeout * 1000;
+      const wait = timeout === 0 ? this.#context.readTimeout : timeout * 1000;
       this.#readUntil = wait > 0 ? performance.now() + wait : 0;
       if (this.#readUntil > 0) this.#wakeAt(this.#readUntil);
     });
   }
 
   #take(): Frame | CloseFrame {
-    const frame = this.waiting.shift();
+    const session = this.#session;
+    const frame = session.waiting.shift();
     this.#working = true;
-    if (frame instanceof CloseFrame && this.context.answersClose) this.endpoint.answerClose();
-    this.onDequeued();
+    if (frame instanceof CloseFrame && this.#context.answersClose) session.endpoint.answerClose();
+    session.onDequeued();
     return frame;
   }
 
   /** Returns the result of `recv()` when nothing more will arrive. */
   #end(): "" | false {
-    const code = this.#hungUp || this.#endTold ? this.context.closedError : this.#failure;
+    const code = this.#hungUp || this.#endTold ? this.#context.closedError : this.#failure;
     this.#endTold = true;
     if (code === 0) return "";
     this.lastError = code;
@@ -147,18 +146,23 @@ export class WebSocketChannel extends WebSocketSession {
     reader?.(received);
   }
 
-  protected override deliver(frame: Frame | CloseFrame): void {
+  deliver(frame: Frame | CloseFrame): void {
     if (this.#reader !== undefined) {
       this.#working = true;
       if (frame.opcode === WEBSOCKET_OPCODE_TEXT) void frame.data; // decode it in place instead of copying it first
       Frame["settle"](frame);
       return this.#settleReader(frame);
     }
-    this.enqueue(frame);
+    this.#session.enqueue(frame);
   }
 
-  override get waitingBytes(): number {
-    return super.waitingBytes + this.#pushBytes;
+  /** Deliveries end with the connection, but frames that wait can still be received. */
+  get isBehind(): boolean {
+    return false;
+  }
+
+  get waitingBytes(): number {
+    return this.#pushBytes;
   }
 
   // ---- sending ------------------------------------------------------------------------------------------------------
@@ -177,22 +181,23 @@ export class WebSocketChannel extends WebSocketSession {
     if (this.#pushes.length === 0 && !this.#isFull) return this.#send(frame) ? TRUE : FALSE;
     const size = frame.end - frame.start + PUSH_COST;
     // The first waiting push may have any size: a program that awaits each push holds no more than one.
-    if (this.#pushes.length > 0 && this.#pushBytes + size > this.context.pushLimit) {
+    if (this.#pushes.length > 0 && this.#pushBytes + size > this.#context.pushLimit) {
       return this.#fails(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
     }
     this.#pushBytes += size;
-    const { writeTimeout } = this.context;
+    const { writeTimeout } = this.#context;
     const until = writeTimeout > 0 ? performance.now() + writeTimeout : 0;
     if (until > 0) this.#wakeAt(until);
     return new Promise((settle) => this.#pushes.push({ frame, until, settle }));
   }
 
   get #isFull(): boolean {
-    return this.connection.isFull || this.endpoint.waitingBytes >= COMPRESSING_LIMIT;
+    const { connection, endpoint } = this.#session;
+    return connection.isFull || endpoint.waitingBytes >= COMPRESSING_LIMIT;
   }
 
   #send(frame: Outgoing): boolean {
-    if (this.send(frame)) return true;
+    if (this.#session.send(frame)) return true;
     // Fragments of two messages would be mixed, or a Close was sent before.
     this.lastError = this.isOpen ? SWOOLE_ERROR_WEBSOCKET_PACK_FAILED : this.#whyClosed();
     return false;
@@ -212,14 +217,8 @@ export class WebSocketChannel extends WebSocketSession {
     }
   }
 
-  override onDrain(): void {
-    super.onDrain();
+  onDrain(): void {
     if (this.#pushes.length > 0) this.#sendWaiting(false);
-  }
-
-  override onCompressed(): void {
-    this.onDrain();
-    super.onCompressed();
   }
 
   #fails(code: number): Promise<false> {
@@ -228,8 +227,8 @@ export class WebSocketChannel extends WebSocketSession {
   }
 
   #whyClosed(): number {
-    if (this.#hungUp) return this.context.closedError;
-    return this.connection.isOpen ? SWOOLE_ERROR_WEBSOCKET_UNCONNECTED : this.context.goneError;
+    if (this.#hungUp) return this.#context.closedError;
+    return this.#session.connection.isOpen ? SWOOLE_ERROR_WEBSOCKET_UNCONNECTED : this.#context.goneError;
   }
 
   // ---- closing ------------------------------------------------------------------------------------------------------
@@ -251,23 +250,21 @@ export class WebSocketChannel extends WebSocketSession {
       return false;
     }
     this.#sendWaiting(true);
-    return this.startClose(payload);
+    return this.#session.startClose(payload);
   }
 
-  override startClose(payload: Uint8Array): boolean {
-    if (!super.startClose(payload)) return false;
-    this.readOn(); // up to the peer's Close; messages before it are dropped
-    return true;
+  onClosing(): void {
+    this.#session.readOn(); // up to the peer's Close; messages before it are dropped
   }
 
   /** Closes the connection after pending output, without a Close frame. */
   close(): boolean {
-    if (!this.connection.isOpen || this.#hungUp) {
-      this.lastError = this.context.closedError;
+    if (!this.#session.connection.isOpen || this.#hungUp) {
+      this.lastError = this.#context.closedError;
       return false;
     }
     this.#sendWaiting(true);
-    super.hangUp();
+    this.#session.hangUp();
     this.#hungUp = true;
     this.#drop();
     return true;
@@ -275,69 +272,47 @@ export class WebSocketChannel extends WebSocketSession {
 
   /** Closes the WebSocket properly, unless that was done, because the program no longer uses it. */
   leave(): void {
-    if (this.#violation !== undefined) this.#fail();
-    else if (this.endpoint.owesClose) this.endpoint.answerClose();
+    const { endpoint } = this.#session;
+    if (this.#session.settleViolation()) { /* that has closed it */ }
+    else if (endpoint.owesClose) endpoint.answerClose();
     else if (this.isOpen) this.disconnect(1000, "");
     this.#drop();
   }
 
   /** Drops received messages, which will not be read. */
   #drop(): void {
-    this.waiting.clear();
+    this.#session.waiting.clear();
     this.#working = false;
-    this.readOn();
+    this.#session.readOn();
   }
 
   // A Close or a violation takes effect when the program is done with the frames before it, so that its replies to them are still
   // sent; but it waits at most `closeTimeout`.
 
-  get #isAtWork(): boolean {
-    return this.#reader === undefined && (this.#working || !this.waiting.isEmpty);
+  get isAtWork(): boolean {
+    return this.#reader === undefined && (this.#working || !this.#session.waiting.isEmpty);
   }
 
-  override onClose(payload: Uint8Array): void {
-    const isAtWork = this.#isAtWork;
-    super.onClose(payload);
-    if (this.context.answersClose && !isAtWork) this.endpoint.sendClose(payload);
-    else this.awaitEnd();
+  onClose(payload: Uint8Array): void {
+    const session = this.#session;
+    const { isAtWork } = this;
+    session.deliverClose(payload);
+    if (this.#context.answersClose && !isAtWork) session.endpoint.sendClose(payload);
+    else session.awaitEnd();
   }
 
-  override onViolation(code: number, reason: string): void {
-    this.context.onViolation(this, code, reason);
-    this.#violation = { code, reason };
-    if (!this.#isAtWork) return this.#fail();
-    this.awaitEnd();
-  }
-
-  protected override get isEnding(): boolean {
-    return super.isEnding || this.#violation !== undefined;
-  }
-
-  override onDeadline(now: number): void {
-    if (this.#violation !== undefined && this.context.closeTimeout > 0) this.#fail();
-    else super.onDeadline(now);
-  }
-
-  #fail(): void {
-    const { code, reason } = this.#violation!;
-    this.#violation = undefined;
-    this.endpoint.fail(code, reason);
-  }
-
-  override onFinished(code: number, reason: string): void {
-    if (!this.peerClosing && code !== 1011 && code !== 1013) {
+  onFinished(code: number): void {
+    if (!this.#session.peerClosing && code !== 1011 && code !== 1013) {
       this.#failure = code === 1009 ? SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE : SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED;
     }
-    super.onFinished(code, reason);
   }
 
-  override onClosed(end: ConnectionEnd): void {
-    super.onClosed(end);
+  onClosed(end: ConnectionEnd): void {
     this.#release?.();
     this.#alarm?.clear();
     if (end.initiator === "remote" && end.error !== undefined && this.#failure === 0) this.#failure = ECONNRESET;
     for (const { settle } of this.#pushes.splice(0)) {
-      this.lastError = this.context.goneError;
+      this.lastError = this.#context.goneError;
       settle(false);
     }
     this.#pushBytes = 0;

@@ -75,7 +75,7 @@ export const COMPRESSION_KINDS: Record<keyof CompressionSettings, Kind> = {
  *
  * @throws {Error} If it is `zlib` and the runtime does not have it.
  */
-export function chooseEngine(settings: Required<CompressionSettings>, runtime: Runtime | undefined): DeflateEngine {
+function chooseEngine(settings: Required<CompressionSettings>, runtime: Runtime | undefined): DeflateEngine {
   const wanted = settings.websocket_compression_engine;
   if (wanted === "web") return webEngine;
   if (runtime?.deflate !== undefined) return runtime.deflate;

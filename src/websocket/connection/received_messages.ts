@@ -62,7 +62,7 @@ export class MessageQueue {
 export type Received = Frame | CloseFrame | "" | false;
 
 /** The methods that are needed to read and write a WebSocket. */
-export interface MessageEnd {
+interface MessageEnd {
   /** Receives the next frame. */
   recv(timeout?: number): Promise<Received>;
   /** Sends a message. */

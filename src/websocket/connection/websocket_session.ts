@@ -1,6 +1,5 @@
 /**
- * An open WebSocket: connects an endpoint with a connection and its deadlines. Subclasses decide whether a message goes to a
- * handler or waits for `recv()`.
+ * An open WebSocket: connects an endpoint with a connection, its deadlines, and a consumer of messages.
  *
  * @module
  */
@@ -32,6 +31,7 @@ import { nextTurn } from "../../transport/current_runtime.ts";
 import type { Compression } from "../deflate/compression.ts";
 import { type CloseFrame, closeFrameOf, Frame } from "../frame.ts";
 import type { Outgoing } from "../outgoing.ts";
+import type { FrameConsumer } from "./frame_consumer.ts";
 import { MessageQueue } from "./received_messages.ts";
 import { type EndpointEvents, type EndpointOptions, WebSocketEndpoint } from "../endpoint.ts";
 
@@ -68,7 +68,7 @@ const UNMASKED = SWOOLE_WEBSOCKET_FLAG_FIN;
 const MASKED = SWOOLE_WEBSOCKET_FLAG_FIN | SWOOLE_WEBSOCKET_FLAG_MASK;
 
 /** The WebSocket protocol on one connection, in either role. */
-export abstract class WebSocketSession implements Protocol, EndpointEvents {
+export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implements Protocol, EndpointEvents {
   /** The endpoint, which decodes and encodes frames. */
   readonly endpoint: WebSocketEndpoint;
 
@@ -78,16 +78,20 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
   /** The path of the handshake, for the log, if it is known. */
   readonly path: string | undefined;
 
+  /** What takes the frames. */
+  readonly consumer: C;
+
+  /** The messages that wait for the program. */
+  readonly waiting: MessageQueue = new MessageQueue();
+
+  /** Whether the peer's Close was delivered, so that a Close of ours is the reply. */
+  peerClosing = false;
+
   /** How the connection ended, once it has. */
   closeInfo: CloseInfo | undefined = undefined;
 
-  /** What it shares with other sessions. */
-  protected readonly context: WebSocketContext;
-  /** The messages that wait for the program. */
-  protected readonly waiting: MessageQueue = new MessageQueue();
-  /** Whether the peer's Close was delivered, so that a Close of ours is the reply. */
-  protected peerClosing = false;
-
+  readonly #context: WebSocketContext;
+  #violation: { code: number; reason: string } | undefined = undefined; // takes effect when the consumer is done
   #pongsDue = 0; // pongs still expected for our own pings
   #endsWhenSent = false;
   #closeWaited = false; // our Close was still queued when the reply was due
@@ -101,15 +105,23 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
   #pingSent = 0; // when the ping was sent that awaits a reply; 0 if there is no such ping
 
   /**
+   * @param makeConsumer Makes the consumer of the session.
    * @param compression The compression, if permessage-deflate was agreed.
    * @param path The path of the handshake, for the log; a string shared by many sessions.
    */
-  constructor(connection: Connection, context: WebSocketContext, compression?: Compression, path?: string) {
+  constructor(
+    connection: Connection,
+    context: WebSocketContext,
+    makeConsumer: (session: WebSocketSession) => C,
+    compression?: Compression,
+    path?: string,
+  ) {
     this.path = path;
     this.connection = connection;
-    this.context = context;
+    this.#context = context;
     this.endpoint = new WebSocketEndpoint(context.endpointOptions, this, connection, compression);
     connection.deadline = this.#nextDeadline(connection.lastReceived);
+    this.consumer = makeConsumer(this);
   }
 
   get #endedByServer(): boolean {
@@ -121,24 +133,21 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
     return this.endpoint.isClosing || this.#endedByServer ? WEBSOCKET_STATUS_CLOSING : WEBSOCKET_STATUS_ACTIVE;
   }
 
-  /** Passes a frame to the program. */
-  protected abstract deliver(frame: Frame | CloseFrame): void;
-
   /** Lets a message wait for the program. Stops reading while the waiting ones hold `inputLimit`. */
-  protected enqueue(frame: Frame | CloseFrame): void {
+  enqueue(frame: Frame | CloseFrame): void {
     this.connection.grown += this.waiting.push(frame);
-    if (this.#holdsBack || this.waiting.bytes < this.context.inputLimit) return;
+    if (this.#holdsBack || this.waiting.bytes < this.#context.inputLimit) return;
     this.#holdsBack = true;
     this.#updateReading();
   }
 
   /** Reads again if enough of the waiting messages have been taken. */
-  protected onDequeued(): void {
-    if (this.#holdsBack && this.waiting.bytes < this.context.inputLimit / 2) this.readOn();
+  onDequeued(): void {
+    if (this.#holdsBack && this.waiting.bytes < this.#context.inputLimit / 2) this.readOn();
   }
 
   /** Reads again, however many messages wait. */
-  protected readOn(): void {
+  readOn(): void {
     if (!this.#holdsBack) return;
     this.#holdsBack = false;
     this.#updateReading();
@@ -162,7 +171,7 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
 
   #toBeCompressed({ flags, start, end }: Outgoing): boolean {
     return this.endpoint.isCompressed &&
-      ((flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS) !== 0 || end - start >= this.context.compressFrom);
+      ((flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS) !== 0 || end - start >= this.#context.compressFrom);
   }
 
   /** The number of received bytes held, for unfinished messages or pending for the program. */
@@ -171,15 +180,16 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
   }
 
   get waitingBytes(): number {
-    return this.endpoint.waitingBytes;
+    return this.endpoint.waitingBytes + (this.consumer.waitingBytes ?? 0);
   }
 
   get unfinishedBytes(): number {
     return this.heldBytes;
   }
 
-  shed(): void {
+  shed(): boolean {
     this.endpoint.fail(1013, "the server is short of memory");
+    return false;
   }
 
   /** The number of bytes pending for output. */
@@ -198,6 +208,7 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
     if (first) this.endpoint.closing!.byProgram = true;
     this.connection.release(); // read again, or the peer's Close would never arrive
     if (this.connection.isOpen) this.awaitEnd();
+    this.consumer.onClosing();
     return true;
   }
 
@@ -217,12 +228,12 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
 
   /** Notes that an incomplete message has begun, or that it is now complete. */
   #onMessageTurn(): void {
-    this.#messageBegun = this.#messageBegun === 0 ? this.context.now : 0;
+    this.#messageBegun = this.#messageBegun === 0 ? this.#context.now : 0;
     this.onIdleChange();
   }
 
   receiveEnd(): void {
-    if (this.isBehind) {
+    if (this.#isBehind) {
       this.#peerEnded = true;
       return this.awaitEnd();
     }
@@ -231,8 +242,14 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
   }
 
   onDeadline(now: number): void {
+    this.#checkDeadlines(now);
+    if (this.connection.isOpen) this.consumer.onDeadline?.();
+  }
+
+  #checkDeadlines(now: number): void {
     const connection = this.connection;
-    if (this.isEnding && this.context.closeTimeout === 0) return;
+    if (this.#isEnding && this.#context.closeTimeout === 0) return;
+    if (this.settleViolation()) return;
     if (this.#finished) return connection.end(this.#endedByServer);
     if (this.#peerEnded) {
       this.endpoint.abandon();
@@ -246,16 +263,16 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
       connection.error ??= new TimeoutError("websocket_message_timeout");
       return this.endpoint.fail(1008, "the message takes too long");
     }
-    const idle = this.context.idleDeadline(connection);
+    const idle = this.#context.idleDeadline(connection);
     if (idle !== 0 && idle <= now && !connection.isPaused) {
-      return connection.end(false, timedOut(this.context.idleSetting(connection)));
+      return connection.end(false, timedOut(this.#context.idleSetting(connection)));
     }
     const heard = this.#lastHeard;
     if (this.#pingSent !== 0) {
       if (heard >= this.#pingSent) this.#pingSent = 0;
       else if (this.#isPingOverdue(now)) return connection.abort(false, timedOut("websocket_ping_timeout"));
     }
-    const { pingInterval } = this.context;
+    const { pingInterval } = this.#context;
     if (this.#pingSent === 0 && pingInterval > 0 && now >= heard + pingInterval) {
       this.#pingSent = now;
       this.#pongsDue++;
@@ -271,32 +288,33 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
 
   onIdleChange(): void {
     // A closing connection has a different deadline.
-    if (this.endpoint.isOpen && !this.peerClosing && !this.isEnding) {
+    if (this.endpoint.isOpen && !this.peerClosing && !this.#isEnding) {
       this.connection.deadline = this.#nextDeadline(this.#lastHeard);
     }
   }
 
   #isPingOverdue(now: number): boolean {
-    const { pingTimeout } = this.context;
+    const { pingTimeout } = this.#context;
     return pingTimeout > 0 && now >= this.#pingSent + pingTimeout;
   }
 
   /** Whether the connection ends once somebody has done the rest: the peer, or the program. `closeTimeout` limits that time. */
-  protected get isEnding(): boolean {
-    return this.#finished || this.#peerEnded || this.endpoint.isClosing || this.endpoint.owesClose;
+  get #isEnding(): boolean {
+    const { isClosing, owesClose } = this.endpoint;
+    return this.#finished || this.#peerEnded || this.#violation !== undefined || isClosing || owesClose;
   }
 
   /** Starts the time limit of the end of the connection. */
-  protected awaitEnd(): void {
-    this.connection.deadline = deadlineIn(this.context.closeTimeout, this.context.now);
+  awaitEnd(): void {
+    this.connection.deadline = deadlineIn(this.#context.closeTimeout, this.#context.now);
   }
 
   /** Handles a peer that has not answered our Close in time. As long as it takes earlier output, it gets more time. */
   #onCloseTimeout(now: number): void {
     const { connection } = this;
-    const due = Math.max(connection.lastSent, connection.lastProgress) + this.context.closeTimeout;
+    const due = Math.max(connection.lastSent, connection.lastProgress) + this.#context.closeTimeout;
     if (connection.queuedBytes > 0 && due > now) connection.deadline = due;
-    else if (connection.queuedBytes === 0 && this.#closeWaited) connection.deadline = now + this.context.closeTimeout;
+    else if (connection.queuedBytes === 0 && this.#closeWaited) connection.deadline = now + this.#context.closeTimeout;
     else return connection.abort(true, timedOut("websocket_close_timeout"));
     this.#closeWaited = connection.queuedBytes > 0;
   }
@@ -308,14 +326,14 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
   get #lastHeard(): number {
     const { lastReceived, lastProgress, lastSent, isPaused, queuedBytes } = this.connection;
     if (!isPaused) return Math.max(lastReceived, lastProgress);
-    return queuedBytes === 0 ? this.context.now : Math.max(lastSent, lastProgress);
+    return queuedBytes === 0 ? this.#context.now : Math.max(lastSent, lastProgress);
   }
 
   #nextDeadline(heard: number): number {
-    const { pingInterval, pingTimeout } = this.context;
-    let deadline = this.context.idleDeadline(this.connection);
+    const { pingInterval, pingTimeout } = this.#context;
+    let deadline = this.#context.idleDeadline(this.connection);
     let ping = 0;
-    if (this.#pingSent !== 0) ping = Math.min(this.#pingSent + (pingTimeout || Infinity), this.context.now + pingInterval);
+    if (this.#pingSent !== 0) ping = Math.min(this.#pingSent + (pingTimeout || Infinity), this.#context.now + pingInterval);
     else if (pingInterval > 0) ping = heard + pingInterval;
     if (ping !== 0 && (deadline === 0 || ping < deadline)) deadline = ping;
     const message = this.#messageDue;
@@ -325,7 +343,7 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
 
   /** The time at which the incomplete message is late; 0 for never. */
   get #messageDue(): number {
-    const { messageTimeout } = this.context;
+    const { messageTimeout } = this.#context;
     return this.#messageBegun === 0 || messageTimeout === 0 ? 0 : this.#messageBegun + messageTimeout;
   }
 
@@ -341,6 +359,7 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
   onClosed(end: ConnectionEnd): void {
     this.closeInfo = this.infoAt(end);
     this.endpoint.abandon();
+    this.consumer.onClosed(end);
   }
 
   /**
@@ -348,9 +367,9 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
    *
    * @param isAnswered Whether to count on our answer to the peer's Close, which may not have been sent yet.
    */
-  protected infoAt(end: Pick<ConnectionEnd, "initiator" | "isOrderly" | "error">, isAnswered = false): CloseInfo {
+  infoAt(end: Pick<ConnectionEnd, "initiator" | "isOrderly" | "error">, isAnswered = false): CloseInfo {
     const { initiator, isOrderly, error } = end;
-    const data = this.context.dataOf(this.connection.fd);
+    const data = this.#context.dataOf(this.connection.fd);
     const { closing } = this.endpoint;
     if (closing === undefined) return new CloseInfo(1006, "", false, initiator, error, data);
     const { code, reason, byPeer, sent, received } = closing;
@@ -368,11 +387,11 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
     lent: boolean,
     isAscii = false,
   ): void {
-    let flags = this.context.endpointOptions.masked ? MASKED : UNMASKED;
+    let flags = this.#context.endpointOptions.masked ? MASKED : UNMASKED;
     if (compressed) flags |= SWOOLE_WEBSOCKET_FLAG_COMPRESS | SWOOLE_WEBSOCKET_FLAG_RSV1;
     // The bytes that follow are of another message.
-    if (this.#messageBegun !== 0 && opcode < WEBSOCKET_OPCODE_CLOSE) this.#messageBegun = this.context.now;
-    this.deliver(Frame["received"](this.connection.fd, opcode, flags, bytes, start, end, lent, isAscii));
+    if (this.#messageBegun !== 0 && opcode < WEBSOCKET_OPCODE_CLOSE) this.#messageBegun = this.#context.now;
+    this.consumer.deliver(Frame["received"](this.connection.fd, opcode, flags, bytes, start, end, lent, isAscii));
   }
 
   onPing(bytes: Uint8Array, start: number, end: number): void {
@@ -390,6 +409,7 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
 
   onDrain(): void {
     this.endpoint.sendPong();
+    this.consumer.onDrain();
   }
 
   onHold(): void {
@@ -412,7 +432,7 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
     if (!connection.isOpen) return;
     if (this.endpoint.isMidMessage !== (this.#messageBegun !== 0)) this.#onMessageTurn();
     this.#updateReading();
-    if (this.#peerEnded && !this.isBehind) connection.gather(() => this.receiveEnd());
+    if (this.#peerEnded && !this.#isBehind) connection.gather(() => this.receiveEnd());
   }
 
   /** Pauses or resumes reading, depending on whether there is a reason not to read. */
@@ -426,11 +446,12 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
   }
 
   /** Whether input from before the end of the connection is still to be delivered. */
-  protected get isBehind(): boolean {
-    return this.endpoint.isInflating || this.#isTurnOver;
+  get #isBehind(): boolean {
+    return this.endpoint.isInflating || this.#isTurnOver || this.consumer.isBehind;
   }
 
   onCompressed(): void {
+    this.consumer.onDrain();
     if (this.#endsWhenSent) this.connection.end(true);
   }
 
@@ -439,21 +460,38 @@ export abstract class WebSocketSession implements Protocol, EndpointEvents {
   }
 
   onViolation(code: number, reason: string): void {
-    this.context.onViolation(this, code, reason);
-    this.endpoint.fail(code, reason);
+    this.#context.onViolation(this, code, reason);
+    this.#violation = { code, reason };
+    if (this.consumer.isAtWork) this.awaitEnd();
+    else this.settleViolation();
+  }
+
+  /** Fails the connection if the peer has violated the protocol and that has had no effect yet. Returns whether it has. */
+  settleViolation(): boolean {
+    const violation = this.#violation;
+    if (violation === undefined) return false;
+    this.#violation = undefined;
+    this.endpoint.fail(violation.code, violation.reason);
+    return true;
   }
 
   onClose(payload: Uint8Array): void {
-    const frame = closeFrameOf(payload);
-    frame.fd = this.connection.fd;
-    frame.flags = this.context.endpointOptions.masked ? MASKED : UNMASKED;
-    frame.finish = true;
-    this.peerClosing = true;
-    this.deliver(frame);
+    this.consumer.onClose(payload);
   }
 
-  onFinished(_code: number, _reason: string): void {
-    const { masked } = this.context.endpointOptions;
+  /** Passes the peer's Close to the program. */
+  deliverClose(payload: Uint8Array): void {
+    const frame = closeFrameOf(payload);
+    frame.fd = this.connection.fd;
+    frame.flags = this.#context.endpointOptions.masked ? MASKED : UNMASKED;
+    frame.finish = true;
+    this.peerClosing = true;
+    this.consumer.deliver(frame);
+  }
+
+  onFinished(code: number): void {
+    this.consumer.onFinished?.(code);
+    const { masked } = this.#context.endpointOptions;
     if (masked || !this.peerClosing) return this.connection.end(this.#endedByServer);
     // Section 7.1.1: a client waits for the server to end TCP first.
     this.#finished = true;

@@ -1,22 +1,20 @@
 /**
- * An open WebSocket whose messages go to the program's `message` handler.
+ * Passes the messages of WebSockets to the program's `message` handler.
  *
  * @module
  */
 
-import type { Connection } from "../../transport/connection.ts";
-import type { ConnectionEnd } from "../../transport/connection_end.ts";
-import type { Compression } from "../../websocket/deflate/compression.ts";
 import { CloseFrame, Frame } from "../../websocket/frame.ts";
 import type { Configuration } from "../configuration.ts";
 import type { PortCore } from "../port_core.ts";
 import { promised, type RunningHandlers } from "../running_handlers.ts";
 import type { ServerContext } from "../server_context.ts";
 import { ServerWebSocketContext } from "./websocket_context.ts";
-import { WebSocketSession } from "../../websocket/connection/websocket_session.ts";
+import type { FrameConsumer } from "../../websocket/connection/frame_consumer.ts";
+import type { WebSocketSession } from "../../websocket/connection/websocket_session.ts";
 
 /** The settings and handlers shared by the WebSockets of one port. */
-export class HandledWebSocketContext extends ServerWebSocketContext {
+export class MessageDispatcherContext extends ServerWebSocketContext {
   /** The settings and handlers of the port. */
   readonly config: Configuration;
   /** What everything in the server shares. */
@@ -42,83 +40,94 @@ export class HandledWebSocketContext extends ServerWebSocketContext {
 }
 
 /**
- * A WebSocket whose messages start handlers in order, without waiting for earlier handlers to settle. Messages wait while the
+ * Starts the handlers of the messages of one WebSocket, in order, without waiting for earlier handlers to settle. Messages wait while the
  * maximum number of handlers is running, and while the send queue is full, because a handler would add to it. Meanwhile the
  * connection is read, until the pending messages hold `input_buffer_size`.
  */
-export class HandledWebSocket extends WebSocketSession {
-  declare protected readonly context: HandledWebSocketContext;
+export class MessageDispatcher implements FrameConsumer {
+  readonly #session: WebSocketSession;
+  readonly #context: MessageDispatcherContext;
   #handlers = 0; // that are running
   #isStarting = false;
   #peerClose: Uint8Array | undefined = undefined; // after pending messages
 
-  constructor(connection: Connection, context: HandledWebSocketContext, compression?: Compression, path?: string) {
-    super(connection, context, compression, path);
+  constructor(session: WebSocketSession, context: MessageDispatcherContext) {
+    this.#session = session;
+    this.#context = context;
   }
 
-  protected override deliver(frame: Frame | CloseFrame): void {
-    if (this.waiting.isEmpty && (this.#mayStart || frame instanceof CloseFrame)) return this.#start(frame);
-    this.enqueue(frame);
-    if (this.#handlers >= this.context.maxHandlers) this.#watch();
+  /** The replies of running handlers to earlier messages are not awaited. */
+  get isAtWork(): boolean {
+    return false;
+  }
+
+  get isBehind(): boolean {
+    return !this.#session.waiting.isEmpty;
+  }
+
+  deliver(frame: Frame | CloseFrame): void {
+    const session = this.#session;
+    if (session.waiting.isEmpty && (this.#mayStart || frame instanceof CloseFrame)) return this.#start(frame);
+    session.enqueue(frame);
+    if (this.#handlers >= this.#context.maxHandlers) this.#watch();
   }
 
   get #mayStart(): boolean {
-    return this.#handlers < this.context.maxHandlers && !this.connection.isFull;
+    return this.#handlers < this.#context.maxHandlers && !this.#session.connection.isFull;
   }
 
   #start(frame: Frame | CloseFrame): void {
-    const { config, server, serverContext } = this.context;
+    const { config, server, serverContext } = this.#context;
     serverContext.counters.requests++;
     try {
       const result = promised(config.handler("message")!(server, frame));
       if (result !== undefined) {
         this.#handlers++;
-        this.context.running.enter();
+        this.#context.running.enter();
         result.then(this.#onSettled, (error) => {
-          serverContext.fault(error, this.connection);
+          serverContext.fault(error, this.#session.connection);
           this.#onSettled();
         });
       }
     } catch (error) {
-      serverContext.fault(error, this.connection);
+      serverContext.fault(error, this.#session.connection);
     }
     Frame["settle"](frame);
   }
 
   /** Reports handlers that may be waiting for later messages of the same connection, which wait for them. */
   #watch(): void {
-    const { connection, context } = this;
+    const context = this.#context;
+    const { connection } = this.#session;
     const due = context.serverContext.stuckHandlers.look(this, context.now);
     if (due !== 0 && (connection.deadline === 0 || due < connection.deadline)) connection.deadline = due;
   }
 
-  override onDeadline(now: number): void {
-    super.onDeadline(now);
-    if (!this.waiting.isEmpty && this.#handlers >= this.context.maxHandlers && this.connection.isOpen) this.#watch();
+  onDeadline(): void {
+    if (!this.#session.waiting.isEmpty && this.#handlers >= this.#context.maxHandlers) this.#watch();
   }
 
   readonly #onSettled = (): void => {
     this.#handlers--;
-    this.context.running.leave();
-    if (this.waiting.isEmpty) return;
-    this.context.serverContext.stuckHandlers.onSettled(this);
-    this.connection.gather(() => this.#startWaiting());
+    this.#context.running.leave();
+    if (this.#session.waiting.isEmpty) return;
+    this.#context.serverContext.stuckHandlers.onSettled(this);
+    this.#session.connection.gather(() => this.#startWaiting());
   };
 
-  override onDrain(): void {
-    super.onDrain();
-    if (!this.waiting.isEmpty) this.#startWaiting();
+  onDrain(): void {
+    if (!this.#session.waiting.isEmpty) this.#startWaiting();
   }
 
   #startWaiting(): void {
     if (this.#isStarting) return; // a handler has made room for the next one
     this.#isStarting = true;
-    while (!this.waiting.isEmpty && this.#mayStart && this.endpoint.canSend && this.connection.isOpen) {
-      this.#start(this.waiting.shift());
-    }
+    const session = this.#session;
+    const { connection, endpoint, waiting } = session;
+    while (!waiting.isEmpty && this.#mayStart && endpoint.canSend && connection.isOpen) this.#start(waiting.shift());
     this.#isStarting = false;
-    this.onDequeued();
-    if (this.waiting.isEmpty) this.#onCaughtUp();
+    session.onDequeued();
+    if (waiting.isEmpty) this.#onCaughtUp();
   }
 
   /** Handles the end of the connection, once all messages before it were passed to a handler. */
@@ -126,40 +135,34 @@ export class HandledWebSocket extends WebSocketSession {
     const close = this.#peerClose;
     this.#peerClose = undefined;
     if (close !== undefined) this.#receiveClose(close);
-    else this.onGoOn(() => {});
+    else this.#session.onGoOn(() => {});
   }
 
-  protected override get isBehind(): boolean {
-    return super.isBehind || !this.waiting.isEmpty;
-  }
-
-  override onClose(payload: Uint8Array): void {
-    if (this.waiting.isEmpty) return this.#receiveClose(payload);
+  onClose(payload: Uint8Array): void {
+    if (!this.isBehind) return this.#receiveClose(payload);
     this.#peerClose = payload;
-    this.awaitEnd(); // then it is answered in any case
+    this.#session.awaitEnd(); // then it is answered in any case
   }
 
   #receiveClose(payload: Uint8Array): void {
-    if (this.context.deliversClose) super.onClose(payload);
-    else this.peerClosing = true;
-    if (this.endpoint.owesClose) this.endpoint.answerClose();
-    else this.endpoint.sendClose(payload);
+    const session = this.#session;
+    if (this.#context.deliversClose) session.deliverClose(payload);
+    else session.peerClosing = true;
+    if (session.endpoint.owesClose) session.endpoint.answerClose();
+    else session.endpoint.sendClose(payload);
   }
 
-  override startClose(payload: Uint8Array): boolean {
-    if (!super.startClose(payload)) return false;
+  onClosing(): void {
     this.#drop(); // the program has closed it
-    return true;
   }
 
-  override onClosed(end: ConnectionEnd): void {
-    super.onClosed(end);
-    this.context.serverContext.stuckHandlers.onSettled(this);
+  onClosed(): void {
+    this.#context.serverContext.stuckHandlers.onSettled(this);
     this.#drop();
   }
 
   #drop(): void {
-    this.waiting.clear();
-    this.readOn();
+    this.#session.waiting.clear();
+    this.#session.readOn();
   }
 }
