@@ -231,6 +231,7 @@ async function soak(runtime) {
   console.log(
     `  left: ${toMib(end.rss)} MiB, ${end.connections} connections, ${end.descriptors} descriptors (${start.descriptors} before)`,
   );
+  console.log(`  ${end.endings}`);
   console.log(
     `  pings ${loaded.pings}, silent peers ${loaded.silent}, of which dropped ${loaded.silentDropped}`,
   );

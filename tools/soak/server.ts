@@ -74,11 +74,13 @@ process.stdin.on("data", () => {
   };
   Bun?.gc(true);
   gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
+  const { connection_num, timeouts, closes, refusals } = server.stats();
   console.log(
     JSON.stringify({
       rss: process.memoryUsage().rss,
       descriptors: existsSync("/proc/self/fd") ? readdirSync("/proc/self/fd").length : 0,
-      connections: server.stats().connection_num,
+      connections: connection_num,
+      endings: JSON.stringify({ timeouts, closes, refusals }),
       cpu: Object.values(process.cpuUsage()).reduce((sum, part) => sum + part) /
         1e6,
       ...counts,
