@@ -3,7 +3,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { ownLanes } from "../support/lanes.ts";
-import { frame, octets, RawClient } from "../support/raw_client.ts";
+import { bytesOf, frame, RawClient } from "../support/raw_client.ts";
 import { becomes, drawing, Victim, within } from "./harness.ts";
 
 const MIB = 2 ** 20;
@@ -15,8 +15,8 @@ const SLACK = 448 * MIB;
 const PEERS = 300;
 const PIECE = new Uint8Array(64 * 1024);
 const BEGINNING = frame({ opcode: 2, payload: new Uint8Array(2 * MIB) }).subarray(0, 14);
-const POST = octets(`POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: ${2 * MIB}\r\n\r\n`);
-const HANDSHAKE = octets(
+const POST = bytesOf(`POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: ${2 * MIB}\r\n\r\n`);
+const HANDSHAKE = bytesOf(
   "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
 );

@@ -3,12 +3,12 @@
 
 import { assertEquals } from "@std/assert";
 import { ownLanes } from "../support/lanes.ts";
-import { closeFrame, frame, handshake, octets, RawClient } from "../support/raw_client.ts";
+import { bytesOf, closeFrame, frame, handshake, RawClient } from "../support/raw_client.ts";
 import { becomes, drawing, EVERYTHING, randomNumbers, SEED, socketsOf, surviving, type Victim, within } from "./harness.ts";
 import type { ServerName } from "./options.ts";
 
 function join(...parts: (string | Uint8Array)[]): Uint8Array {
-  const all = parts.map((part) => typeof part === "string" ? octets(part) : part);
+  const all = parts.map((part) => typeof part === "string" ? bytesOf(part) : part);
   const bytes = new Uint8Array(
     all.reduce((sum, { length }) => sum + length, 0),
   );

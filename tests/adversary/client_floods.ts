@@ -7,7 +7,7 @@
 import { gzipSync } from "node:zlib";
 import { Frame } from "../../mod.ts";
 import type { HttpClient, HttpClientSettings } from "../../src/coroutine/mod.ts";
-import { frame, octets, type RawClient } from "../support/raw_client.ts";
+import { bytesOf, frame, type RawClient } from "../support/raw_client.ts";
 import { get, open, outcomeOf, receiveAll } from "./client_states.ts";
 
 const MIB = 2 ** 20;
@@ -28,7 +28,7 @@ export interface Misbehaviour {
 
 /** Writes the same bytes repeatedly, as fast as the client accepts them, until the client disconnects. */
 async function flood(guest: RawClient, one: string | Uint8Array): Promise<void> {
-  const bytes = octets(one);
+  const bytes = bytesOf(one);
   const count = Math.max(1, Math.floor(64 * 1024 / bytes.length));
   const many = new Uint8Array(count * bytes.length);
   for (let i = 0; i < count; i++) many.set(bytes, i * bytes.length);
@@ -40,7 +40,7 @@ async function flood(guest: RawClient, one: string | Uint8Array): Promise<void> 
 
 /** Sends one byte at a time. */
 async function drip(guest: RawClient, data: string | Uint8Array, milliseconds = 0): Promise<void> {
-  for (const byte of octets(data)) {
+  for (const byte of bytesOf(data)) {
     if (guest.ended) return;
     await new Promise<void>((resolve) => guest.socket.write(Uint8Array.of(byte), () => resolve()));
     if (milliseconds > 0) await new Promise((resolve) => setTimeout(resolve, milliseconds));

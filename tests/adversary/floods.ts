@@ -4,7 +4,7 @@
  * @module
  */
 
-import { frame, handshake, octets } from "../support/raw_client.ts";
+import { bytesOf, frame, handshake } from "../support/raw_client.ts";
 import type { ServerName } from "./options.ts";
 
 const MIB = 2 ** 20;
@@ -48,7 +48,7 @@ export interface Flood {
 
 /** Repeats bytes until they fill a write. */
 function many(one: string | Uint8Array, size = 64 * 1024): Uint8Array {
-  const bytes = octets(one);
+  const bytes = bytesOf(one);
   const count = Math.max(1, Math.floor(size / bytes.length));
   const all = new Uint8Array(count * bytes.length);
   for (let i = 0; i < count; i++) all.set(bytes, i * bytes.length);
@@ -159,21 +159,21 @@ export const FLOODS: readonly Flood[] = [
     name: "parameters of queries",
     servers: BOTH,
     peers: 3,
-    then: octets(request(`GET /flood?${"a[]&".repeat(15_000)}`)),
+    then: bytesOf(request(`GET /flood?${"a[]&".repeat(15_000)}`)),
     limit: 10 * HEADS,
   },
   {
     name: "parameters of forms",
     servers: ["event"],
     peers: 3,
-    then: octets(form(URLENCODED, "a[]=1&".repeat(FLOODED.package_max_length / 6 | 0))),
+    then: bytesOf(form(URLENCODED, "a[]=1&".repeat(FLOODED.package_max_length / 6 | 0))),
     limit: 4 * FLOODED.package_max_length,
   },
   {
     name: "cookies",
     servers: BOTH,
     peers: 3,
-    then: octets(request("GET /flood", `Cookie: ${"a=b; ".repeat(12_000)}a=b\r\n`)),
+    then: bytesOf(request("GET /flood", `Cookie: ${"a=b; ".repeat(12_000)}a=b\r\n`)),
     limit: 10 * HEADS,
   },
   {

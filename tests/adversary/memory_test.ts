@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { ownLanes } from "../support/lanes.ts";
-import { frame, octets, RawClient } from "../support/raw_client.ts";
+import { bytesOf, frame, RawClient } from "../support/raw_client.ts";
 import { becomes, drawing, EVERYTHING, SLACK, slackOfStreams, surviving, within } from "./harness.ts";
 
 const MIB = 2 ** 20;
@@ -14,11 +14,11 @@ const CPU = 3000;
 function* oneByteChunks(size: number): Generator<Uint8Array> {
   const chunk = "1\r\nx\r\n";
   const perPiece = 10_000;
-  const piece = octets(chunk.repeat(perPiece));
+  const piece = bytesOf(chunk.repeat(perPiece));
   for (let sent = 0; sent < size; sent += perPiece) {
     yield piece.subarray(0, Math.min(perPiece, size - sent) * chunk.length);
   }
-  yield octets("0\r\n\r\n");
+  yield bytesOf("0\r\n\r\n");
 }
 
 async function sendAll(
@@ -202,7 +202,7 @@ for (const [lane] of ownLanes) {
       const body = "x".repeat(100);
       const request = `POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
       await Promise.all(Array.from({ length: 20 }, async () => {
-        const client = await one(octets(request));
+        const client = await one(bytesOf(request));
         assertEquals(
           (await within(20_000, "the response", client.readAnswer())).body,
           "100",

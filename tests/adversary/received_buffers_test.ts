@@ -16,7 +16,7 @@ import {
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { DatagramClient } from "../support/datagram_client.ts";
 import { lanes, startOn } from "../support/lanes.ts";
-import { frame, octets, RawClient } from "../support/raw_client.ts";
+import { bytesOf, frame, RawClient } from "../support/raw_client.ts";
 import { drawing, within } from "./harness.ts";
 import { MISDEEDS } from "./misdeeds.ts";
 
@@ -118,7 +118,7 @@ interface Way {
 
 const post = (content: Uint8Array): Uint8Array =>
   join([
-    octets(
+    bytesOf(
       `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${content.length}\r\n\r\n`,
     ),
     content,
@@ -126,13 +126,13 @@ const post = (content: Uint8Array): Uint8Array =>
 
 const chunked = (content: Uint8Array): Uint8Array => {
   const parts = [
-    octets("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    bytesOf("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
   ];
   for (let at = 0; at < content.length; at += 1000) {
     const part = content.subarray(at, at + 1000);
-    parts.push(octets(`${part.length.toString(16)}\r\n`), part, octets("\r\n"));
+    parts.push(bytesOf(`${part.length.toString(16)}\r\n`), part, bytesOf("\r\n"));
   }
-  parts.push(octets("0\r\n\r\n"));
+  parts.push(bytesOf("0\r\n\r\n"));
   return join(parts);
 };
 

@@ -96,16 +96,16 @@ test("gzip, deflate and br are asked for and undone: http_compression asks, body
     ["deflate", deflateSync(body)],
     ["br", brotliCompressSync(body)],
   ];
-  for (const [coding, octets] of codings) {
-    const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${octets.length}\r\n\r\n`;
-    const answer = join(latin1(head), new Uint8Array(octets));
+  for (const [coding, bytes] of codings) {
+    const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${bytes.length}\r\n\r\n`;
+    const answer = join(latin1(head), new Uint8Array(bytes));
     assertEquals(await outcome(answer), `true 200 ${body}`, coding);
     const unasked = scripted({ http_compression: false });
     const { request } = await answered(unasked, answer);
     assertEquals([request.includes("Accept-Encoding"), unasked.client.body], [false, body]);
     const asItIs = scripted({ body_decompression: false });
     assertStringIncludes((await answered(asItIs, answer)).request, "\r\nAccept-Encoding: gzip, deflate, br\r\n");
-    assertEquals(asItIs.client.bytes, new Uint8Array(octets));
+    assertEquals(asItIs.client.bytes, new Uint8Array(bytes));
   }
   assertEquals(await outcome(ok("as it is", "Content-Encoding: zstd\r\n")), "true 200 as it is");
   for (const coding of ["gzip", "deflate", "br"]) {
@@ -130,13 +130,13 @@ test("lowercase_header: false keeps the names as they were sent", async () => {
 });
 
 test("a chunked gzip body in pieces is put together before it is decompressed", async () => {
-  const octets = new Uint8Array(gzipSync("hello ".repeat(500)));
+  const bytes = new Uint8Array(gzipSync("hello ".repeat(500)));
   const it = scripted();
   const asking = it.client.get("/");
   await requestOf(it.lane);
   it.lane.receive("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n");
-  for (let at = 0; at < octets.length; at += 7) {
-    const piece = octets.subarray(at, at + 7);
+  for (let at = 0; at < bytes.length; at += 7) {
+    const piece = bytes.subarray(at, at + 7);
     it.lane.receive(join(latin1(`${piece.length.toString(16)}\r\n`), piece, latin1("\r\n")));
   }
   it.lane.receive("0\r\n\r\n");
@@ -152,10 +152,10 @@ test("a broken compressed body is false with 7102, and the message says which co
     ["deflate", new Uint8Array(deflateSync("hello".repeat(100)).subarray(0, -2))],
     ["br", new Uint8Array(brotliCompressSync("hello".repeat(100)).subarray(0, -2))],
   ];
-  for (const [coding, octets] of broken) {
+  for (const [coding, bytes] of broken) {
     const it = scripted();
-    const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${octets.length}\r\n\r\n`;
-    const { result } = await answered(it, join(latin1(head), octets));
+    const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${bytes.length}\r\n\r\n`;
+    const { result } = await answered(it, join(latin1(head), bytes));
     assertEquals([result, it.client.errCode, it.client.body], [false, 7102, ""], coding);
     assertStringIncludes(it.client.errMsg, `the ${coding} body is broken`);
     assertEquals([(await answered(it, ok("next"))).result, it.client.errCode], [true, 0]);
@@ -192,10 +192,10 @@ test("a compressed body may become as large as package_max_length, and no larger
   const codings = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync };
   for (const [coding, compress] of Object.entries(codings)) {
     for (const [size, limit] of [[1000, 1000], [1001, 1000], [50 * 1024 * 1024, 2 * 1024 * 1024]]) {
-      const octets = new Uint8Array(compress(new Uint8Array(size)));
+      const bytes = new Uint8Array(compress(new Uint8Array(size)));
       const it = scripted({ package_max_length: limit });
-      const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${octets.length}\r\n\r\n`;
-      const { result } = await answered(it, join(latin1(head), octets));
+      const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${bytes.length}\r\n\r\n`;
+      const { result } = await answered(it, join(latin1(head), bytes));
       const { client } = it;
       const expected = size <= limit ? [true, 200, 0, size] : [false, 200, 1201, 0];
       assertEquals([result, client.statusCode, client.errCode, client.bytes.length], expected, `${coding} ${size}`);

@@ -117,22 +117,22 @@ test("a compressed body is decompressed on its way to the file; a broken one is 
     const path = joinPath(folder, "a");
     const body = "compressed ".repeat(10_000);
     for (const [coding, compress] of Object.entries({ gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync })) {
-      const octets = new Uint8Array(compress(body));
+      const bytes = new Uint8Array(compress(body));
       for (const cut of [0, 2]) {
         const it = scripted();
         const asking = it.client.download("/", path);
         await requestOf(it.lane);
-        it.lane.receive(`HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${octets.length - cut}\r\n\r\n`);
-        for (let at = 0; at < octets.length - cut; at += 50) {
-          it.lane.receive(octets.slice(at, Math.min(at + 50, octets.length - cut)));
+        it.lane.receive(`HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${bytes.length - cut}\r\n\r\n`);
+        for (let at = 0; at < bytes.length - cut; at += 50) {
+          it.lane.receive(bytes.slice(at, Math.min(at + 50, bytes.length - cut)));
         }
         if (cut === 0) assertEquals([await asking, text(path) === body], [true, true], coding);
         else assertEquals([await asking, it.client.errCode, it.client.statusCode], [false, 7102, 200], coding);
       }
       const plain = scripted({ body_decompression: false });
-      const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${octets.length}\r\n\r\n`;
-      await answered(plain, join(latin1(head), octets), (client) => client.download("/", path));
-      assertEquals(new Uint8Array(readFileSync(path)), octets);
+      const head = `HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${bytes.length}\r\n\r\n`;
+      await answered(plain, join(latin1(head), bytes), (client) => client.download("/", path));
+      assertEquals(new Uint8Array(readFileSync(path)), bytes);
     }
   }));
 
@@ -200,17 +200,17 @@ test("a download is not late while bytes arrive; one that stands still is", () =
 test("a file of 64 MiB arrives whole, of the server of the coroutine style, far above package_max_length", () =>
   inFolder(async (folder) => {
     const [from, to] = [joinPath(folder, "from"), joinPath(folder, "to")];
-    const octets = new Uint8Array(64 * 1024 * 1024);
-    for (let at = 0; at < octets.length; at++) octets[at] = (at * 31 + (at >> 8) * 7) & 255;
-    writeFileSync(from, octets);
+    const bytes = new Uint8Array(64 * 1024 * 1024);
+    for (let at = 0; at < bytes.length; at++) bytes[at] = (at * 31 + (at >> 8) * 7) & 255;
+    writeFileSync(from, bytes);
     const server = new HttpServer("127.0.0.1");
     server.handle("/", (_request, response) => response.sendfile(from));
     await serving(server, async (server) => {
       const client = new HttpClient("127.0.0.1", server.port);
-      assertEquals([await client.download("/", to), client.statusCode, statSync(to).size], [true, 200, octets.length]);
+      assertEquals([await client.download("/", to), client.statusCode, statSync(to).size], [true, 200, bytes.length]);
       const digest = createHash("sha256");
       for await (const piece of createReadStream(to)) digest.update(piece);
-      assertEquals(digest.digest("hex"), createHash("sha256").update(octets).digest("hex"));
+      assertEquals(digest.digest("hex"), createHash("sha256").update(bytes).digest("hex"));
       assertEquals([await client.download("/", to), client.connected], [true, true]); // on the same connection
       client.close();
     });
@@ -237,9 +237,9 @@ test("write_func gets the client and each piece, with status and header fields; 
 test("write_func gets a compressed body decompressed", async () => {
   let body = "";
   const it = scripted({ write_func: (_client, data) => void (body += new TextDecoder().decode(data)) });
-  const octets = new Uint8Array(gzipSync("hello ".repeat(1000)));
-  const head = `HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ${octets.length}\r\n\r\n`;
-  assertEquals([(await answered(it, join(latin1(head), octets))).result, body], [true, "hello ".repeat(1000)]);
+  const bytes = new Uint8Array(gzipSync("hello ".repeat(1000)));
+  const head = `HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ${bytes.length}\r\n\r\n`;
+  assertEquals([(await answered(it, join(latin1(head), bytes))).result, body], [true, "hello ".repeat(1000)]);
 });
 
 test("while write_func works nothing is late; one piece at a time, in order, and what came meanwhile is one piece", async () => {

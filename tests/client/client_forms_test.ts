@@ -16,12 +16,12 @@ import { answered, ok, requestOf, scripted, serverOf } from "./client_stage.ts";
 
 /** Bytes that differ from place to place. */
 function pattern(size: number): Uint8Array {
-  const octets = new Uint8Array(size);
-  for (let at = 0; at < size; at++) octets[at] = (at * 31 + (at >> 8) * 7) & 255;
-  return octets;
+  const bytes = new Uint8Array(size);
+  for (let at = 0; at < size; at++) bytes[at] = (at * 31 + (at >> 8) * 7) & 255;
+  return bytes;
 }
 
-const hash = (octets: Uint8Array) => createHash("sha256").update(octets).digest("hex");
+const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 /** A boundary of `request`, and the request with another one. */
 function withBoundary(request: string): string {

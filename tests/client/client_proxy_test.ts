@@ -43,8 +43,11 @@ function socks(port: number, heard: string[]) {
     const [size] = await peer.read(1);
     heard.push(`${name}:${new TextDecoder().decode(await peer.read(size))}`);
     peer.send(Uint8Array.of(1, 0));
-    const [, , , , octets] = await peer.read(5);
-    heard.push(new TextDecoder().decode(await peer.read(octets)), String(new DataView((await peer.read(2)).buffer).getUint16(0)));
+    const [, , , , hostLength] = await peer.read(5);
+    heard.push(
+      new TextDecoder().decode(await peer.read(hostLength)),
+      String(new DataView((await peer.read(2)).buffer).getUint16(0)),
+    );
     peer.send(Uint8Array.of(5, 0, 0, 1, 0, 0));
     peer.send(Uint8Array.of(0, 0, 0, 0));
     await carry(peer, port);

@@ -57,8 +57,8 @@ test("post() and setData() send text, bytes and forms, with their length", async
   const text = await post("h\u00e9");
   assert(text.startsWith("POST /p HTTP/1.1\r\n") && text.endsWith("\r\n\r\nh\xc3\xa9"), text);
   assertEquals([line(text, "Content-Length"), line(text, "Content-Type")], ["3", undefined]);
-  const octets = await post(new Uint8Array([0, 255]));
-  assert(octets.endsWith("\r\n\r\n\0\xff") && line(octets, "Content-Length") === "2");
+  const sent = await post(new Uint8Array([0, 255]));
+  assert(sent.endsWith("\r\n\r\n\0\xff") && line(sent, "Content-Length") === "2");
   const form = await post({ a: "1 2", "b&": "=ü" });
   assert(form.endsWith("\r\n\r\na=1+2&b%26=%3D%C3%BC"), form);
   assertEquals(line(form, "Content-Type"), "application/x-www-form-urlencoded");

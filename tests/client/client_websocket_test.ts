@@ -102,12 +102,12 @@ test("every frame is masked, with a key that is another each time", async () => 
   const count = 3000;
   for (let i = 0; i < count; i++) await client.push("same");
   await settle();
-  const octets = lane.text;
-  assertEquals(octets.length, count * 10);
+  const bytes = lane.text;
+  assertEquals(bytes.length, count * 10);
   const keys = new Set<string>();
   for (let i = 0; i < count; i++) {
-    assertEquals(octets.slice(i * 10, i * 10 + 2), "\x81\x84");
-    keys.add(octets.slice(i * 10 + 2, i * 10 + 6));
+    assertEquals(bytes.slice(i * 10, i * 10 + 2), "\x81\x84");
+    keys.add(bytes.slice(i * 10 + 2, i * 10 + 6));
   }
   assert(keys.size > count - 3, `${keys.size} keys`);
   for (let bit = 0; bit < 32; bit++) { // each bit is as often 0 as 1, more or less
@@ -140,9 +140,9 @@ test("a masked frame from a server, and other broken rules: the server gets the 
     [served(1, [0xc3]), 1007, 8506],
     [served(2, new Uint8Array(101)), 1009, 1201],
   ];
-  for (const [octets, code, error] of violations) {
+  for (const [bytes, code, error] of violations) {
     const { client, lane } = await opened({ package_max_length: 100 });
-    arrive(lane, HELLO, octets);
+    arrive(lane, HELLO, bytes);
     assertEquals([await next(client), await next(client)], ["1 hello", `false ${error}`]);
     assert(framesIn(lane.text)[0].startsWith(`m88 ${code}`), framesIn(lane.text)[0]);
     assertEquals([client.connected, await next(client), await client.push("x"), client.errCode], [

@@ -21,7 +21,7 @@ import {
 } from "./case.ts";
 
 const HELLO = "Hello, world!";
-const OCTETS = new Uint8Array([0x00, 0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0x00, 0xff]);
+const BYTES = new Uint8Array([0x00, 0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0x00, 0xff]);
 
 function repeat(unit: string | number, length: number): Payload {
   return { repeat: typeof unit === "string" ? unit : new Uint8Array([unit]), length };
@@ -54,7 +54,7 @@ function framing(): Case[] {
 function pings(): Case[] {
   const many = Array.from({ length: 10 }, (_, i) => `payload-${i}`);
   const unsolicited = pong("unsolicited pong payload");
-  const answered = [HELLO, OCTETS, repeat(0xfe, 125)];
+  const answered = [HELLO, BYTES, repeat(0xfe, 125)];
   const all: Omit<Case, "id" | "ending">[] = [
     ...["", ...answered].map((payload) => ({ steps: [ping(payload)], expect: [pongBack(payload)] })),
     { steps: [ping(repeat(0xfe, 126))], expect: [] },
@@ -79,7 +79,7 @@ function reservedBits(): Case[] {
     badAfterText(text(HELLO, { rsv: 2 })),
     { ...badAfterText(text(HELLO, { rsv: 3 })), apart: true },
     { ...badAfterText(text(HELLO, { rsv: 4 })), chop: 1 },
-    { steps: [binary(OCTETS, { rsv: 5 })], expect: [] },
+    { steps: [binary(BYTES, { rsv: 5 })], expect: [] },
     { steps: [binary(HELLO, { rsv: 6 })], expect: [] },
     // As a frame, not as our Close: with these bits it is none.
     { steps: [{ frame: { opcode: 8, rsv: 7 } }], expect: [] },

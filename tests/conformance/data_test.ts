@@ -4,7 +4,7 @@ import { deflateRawSync } from "node:zlib";
 import { type DataName, slice } from "./data.ts";
 import { joined } from "./frame_reader.ts";
 
-const sizes: readonly (readonly [name: DataName, length: number, octets: number])[] = [
+const sizes: readonly (readonly [name: DataName, length: number, bytes: number])[] = [
   ["json", 194_056, 194_056],
   ["bitmap", 263_222, 263_222],
   ["poem", 222_218, 222_218],
@@ -13,7 +13,7 @@ const sizes: readonly (readonly [name: DataName, length: number, octets: number]
 ];
 
 test("the data are of the same sizes as the suite's", () => {
-  for (const [name, length, octets] of sizes) assertEquals(slice(name, 0, length).length, octets, name);
+  for (const [name, length, bytes] of sizes) assertEquals(slice(name, 0, length).length, bytes, name);
 });
 
 test("the data are of the same kinds as the suite's", () => {
@@ -26,7 +26,7 @@ test("the data are of the same kinds as the suite's", () => {
   assert(decoder.decode(all.html).startsWith("<!DOCTYPE html>") && decoder.decode(all.html).endsWith("</html>\n"));
   assertEquals(decoder.decode(all.pdf.subarray(0, 8)), "%PDF-1.4");
   // Of 100 bytes, how many are left.
-  const left = (octets: Uint8Array) => 100 * deflateRawSync(octets).length / octets.length;
+  const left = (bytes: Uint8Array) => 100 * deflateRawSync(bytes).length / bytes.length;
   for (const name of ["json", "poem", "html"] as const) assert(left(all[name]) < 50, `${name}: ${left(all[name])}`);
   assert(left(all.bitmap) > 30 && left(all.bitmap) < 80, `bitmap: ${left(all.bitmap)}`);
   assert(left(all.pdf) > 90, `pdf: ${left(all.pdf)}`);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { frame, type FrameSpec, octets, type RawClient } from "../support/raw_client.ts";
+import { bytesOf, frame, type FrameSpec, type RawClient } from "../support/raw_client.ts";
 import type { Blocks } from "./case.ts";
 import { FrameReader, isText } from "./frame_reader.ts";
 import { type Agreement, Codec } from "./permessage_deflate.ts";
@@ -154,7 +154,7 @@ export class Endpoint {
   /** The bytes of a frame that carry these bytes of the payload; the first ones come with the header. */
   part(spec: FrameSpec, from: number, to: number): Uint8Array {
     const whole = frame({ ...spec, mask: this.role === "client" }); // all parts with the same key
-    const header = whole.length - octets(spec.payload ?? "").length;
+    const header = whole.length - bytesOf(spec.payload ?? "").length;
     return whole.slice(from === 0 ? 0 : header + from, header + to);
   }
 

@@ -126,13 +126,13 @@ export class FrameReader {
   }
 }
 
-function toNumber(octets: readonly number[]): number {
-  return octets.reduce((sum, byte) => sum * 256 + byte, 0);
+function toNumber(bytes: readonly number[]): number {
+  return bytes.reduce((sum, byte) => sum * 256 + byte, 0);
 }
 
 function unmask(payload: Uint8Array, key: number): void {
-  const octets = [key >>> 24, (key >> 16) & 255, (key >> 8) & 255, key & 255];
-  for (let i = 0; i < payload.length; i++) payload[i] ^= octets[i & 3];
+  const bytes = [key >>> 24, (key >> 16) & 255, (key >> 8) & 255, key & 255];
+  for (let i = 0; i < payload.length; i++) payload[i] ^= bytes[i & 3];
 }
 
 /** Bytes, one behind the other. */

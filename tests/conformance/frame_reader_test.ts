@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
-import { closeFrame, frame, hex, octets } from "../support/raw_client.ts";
+import { bytesOf, closeFrame, frame, hex } from "../support/raw_client.ts";
 import { FrameReader } from "./frame_reader.ts";
 
 test("FrameReader hands out messages and control frames in any pieces", () => {
@@ -23,7 +23,7 @@ test("FrameReader hands out messages and control frames in any pieces", () => {
   }
 });
 
-const broken: [octets: string, rule: string][] = [
+const broken: [bytes: string, rule: string][] = [
   ["c100", "a reserved bit is set"],
   ["a100", "a reserved bit is set"],
   ["9100", "a reserved bit is set"],
@@ -52,7 +52,7 @@ const broken: [octets: string, rule: string][] = [
 test("FrameReader finds what a server may not send", () => {
   for (const [digits, rule] of broken) {
     const reader = new FrameReader({ masked: false }, () => {});
-    reader.receive(octets(hex(digits)));
+    reader.receive(bytesOf(hex(digits)));
     assertEquals(reader.violation, rule, digits);
   }
 });
@@ -73,15 +73,15 @@ test("FrameReader undoes the masks of a client", () => {
     }
     assertEquals(reader.violation, undefined);
     assertEquals(seen, [
-      [9, octets("")],
-      [1, octets("grün")],
+      [9, bytesOf("")],
+      [1, bytesOf("grün")],
       [2, new Uint8Array(126).fill(7)],
       [2, new Uint8Array(65536).fill(9)],
     ]);
   }
 });
 
-const brokenByClients: [octets: string, rule: string | undefined][] = [
+const brokenByClients: [bytes: string, rule: string | undefined][] = [
   ["8100", "the frame is not masked"],
   ["8180 01020304 8180 01020304", "the masking key is an old one"],
   ["8180 00000000 8180 00000000", "the masking key is an old one"],

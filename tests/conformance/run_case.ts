@@ -85,7 +85,7 @@ class Run {
     const { answers } = this.#endpoint;
     for (let round = 0; round < this.#rounds && !this.#endpoint.over; round++) {
       if (round > 0) this.passed += answers.splice(0).length;
-      this.expected = this.#test.expect.map((answer) => withOctets(answer, round));
+      this.expected = this.#test.expect.map((answer) => withBytes(answer, round));
       await this.#sendRound(this.#test.steps, round);
       if (this.#rounds === 1) return;
       await this.#endpoint.until(() => answers.length >= this.expected.length);
@@ -189,7 +189,7 @@ function spec(frame: Frame): FrameSpec {
   return { ...frame, payload: expand(frame.payload ?? "") };
 }
 
-function withOctets(answer: Answer, round = 0): Received {
+function withBytes(answer: Answer, round = 0): Received {
   return { type: answer.type, payload: expand(answer.payload, round) };
 }
 
@@ -208,7 +208,7 @@ function judgeAnswers(test: Case, endpoint: Endpoint, run: Run, close: Verdict["
   if (ending.spoiledBy === "side" && endpoint.closedBy !== ending.by) return "FAILED";
   if (ending.spoiledBy === "code" && close === "WRONG CODE") return "FAILED";
   if (areEqual(endpoint.answers, run.expected)) return run.tooLate || run.plain > 0 ? "NON-STRICT" : "OK";
-  return tolerate !== undefined && areEqual(endpoint.answers, tolerate.map((answer) => withOctets(answer)))
+  return tolerate !== undefined && areEqual(endpoint.answers, tolerate.map((answer) => withBytes(answer)))
     ? "NON-STRICT"
     : "FAILED";
 }

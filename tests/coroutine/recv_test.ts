@@ -129,8 +129,8 @@ test("after close() recv() is false with 9 at once, also when messages were wait
 test("a timeout is false with 110 and loses nothing: half a frame, half a message", async () => {
   const { ws, lane } = await openLane();
   assertEquals(await next(ws, 0.02), "false 110");
-  const octets = join(sent(1, "frag", false), sent(0, "mented"), HELLO);
-  const pieces = [octets.slice(0, 3), octets.slice(3, 12), octets.slice(12, 15), octets.slice(15)];
+  const bytes = join(sent(1, "frag", false), sent(0, "mented"), HELLO);
+  const pieces = [bytes.slice(0, 3), bytes.slice(3, 12), bytes.slice(12, 15), bytes.slice(15)];
   for (const piece of pieces.slice(0, 3)) {
     arrive(lane, piece);
     assertEquals(await next(ws, 0.02), "false 110");
@@ -215,11 +215,11 @@ test("a broken protocol: the peer gets the close code, the program what came bef
     ["a message that is too long", sent(2, new Uint8Array(101)), "88 1009", 1201],
     ["fragments that are too long", join(sent(2, new Uint8Array(60), false), sent(0, new Uint8Array(41))), "88 1009", 1201],
   ];
-  for (const [what, octets, code, error] of violations) {
+  for (const [what, bytes, code, error] of violations) {
     for (const waiting of [false, true]) {
       const { ws, lane } = await openLane({ package_max_length: 100 });
       const early = waiting ? rest(ws) : undefined;
-      arrive(lane, HELLO, octets, HELLO);
+      arrive(lane, HELLO, bytes, HELLO);
       assertEquals(await (early ?? rest(ws)), ["1 hello", `false ${error}`], what);
       assert(framesIn(lane.text)[0].startsWith(code), what);
       assertEquals([framesIn(lane.text).length, lane.ended], [1, true], what);

@@ -145,19 +145,19 @@ export async function rest(end: Receiving): Promise<string[]> {
 }
 
 /** Frames in bytes, in short: `81 hello`, `88 1000 bye`; the first byte is in hex. Masked ones have an `m` in front. */
-export function framesIn(octets: string): string[] {
+export function framesIn(bytes: string): string[] {
   const found: string[] = [];
-  for (let at = 0; at < octets.length;) {
-    const first = octets.charCodeAt(at);
-    const second = octets.charCodeAt(at + 1);
+  for (let at = 0; at < bytes.length;) {
+    const first = bytes.charCodeAt(at);
+    const second = bytes.charCodeAt(at + 1);
     let size = second & 0x7f;
     at += 2;
     for (let more = size === 126 ? 2 : size === 127 ? 8 : 0, i = 0; i < more; i++) {
-      size = (i === 0 ? 0 : size * 256) + octets.charCodeAt(at++);
+      size = (i === 0 ? 0 : size * 256) + bytes.charCodeAt(at++);
     }
-    let payload = octets.slice(at + (second > 127 ? 4 : 0), at + size + (second > 127 ? 4 : 0));
+    let payload = bytes.slice(at + (second > 127 ? 4 : 0), at + size + (second > 127 ? 4 : 0));
     if (second > 127) {
-      const key = octets.slice(at, at + 4);
+      const key = bytes.slice(at, at + 4);
       payload = payload.replace(/[^]/g, (c, i: number) => String.fromCharCode(c.charCodeAt(0) ^ key.charCodeAt(i & 3)));
       at += 4;
     }
@@ -196,8 +196,8 @@ export function latin1(text: string): Uint8Array {
 }
 
 /** Bytes as text, one character for each. */
-export function text(octets: Uint8Array): string {
-  return Array.from(octets, (byte) => String.fromCharCode(byte)).join("");
+export function text(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
 /** Bytes in one piece. */

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { brotliDecompressSync, createBrotliDecompress, createGunzip, gunzipSync, inflateSync } from "node:zlib";
 import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, setRuntime } from "../../mod.ts";
 import { chooseCoding, isCompressible } from "../../src/http/content_coding.ts";
+import { bytes } from "../support/http_parsing.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 
 type Handler = (request: HttpRequest, response: HttpResponse) => unknown;
@@ -33,9 +34,8 @@ async function over(
   assertEquals(errors, []);
 }
 
-const octets = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
-const ungzip = (text: string) => new TextDecoder().decode(gunzipSync(octets(text)));
-const unbrotli = (text: string) => new TextDecoder().decode(brotliDecompressSync(octets(text)));
+const ungzip = (text: string) => new TextDecoder().decode(gunzipSync(bytes(text)));
+const unbrotli = (text: string) => new TextDecoder().decode(brotliDecompressSync(bytes(text)));
 
 test("Accept-Encoding: weights are honoured; of what is liked the same br is taken, then gzip", () => {
   const cases: [string, string | undefined][] = [
@@ -103,7 +103,7 @@ test("deflate is zlib's format", () =>
     client.send(get("deflate"));
     const { header, body } = await client.readAnswer();
     assertEquals(header["content-encoding"], "deflate");
-    assertEquals(new TextDecoder().decode(inflateSync(octets(body))), "hello ".repeat(50));
+    assertEquals(new TextDecoder().decode(inflateSync(bytes(body))), "hello ".repeat(50));
   }));
 
 test("nobody gets a compressed body who has not asked for it; who may ask is told by Vary", () =>
@@ -192,7 +192,7 @@ for (const [coding, makeDecoder] of Object.entries(decoders)) {
         while (!client.pending.includes("\r\n")) await settle();
         while (client.pending.length > 0) {
           const size = parseInt(await client.read(client.pending.indexOf("\r\n") + 2), 16);
-          const chunk = octets((await client.read(size + 2)).slice(0, -2));
+          const chunk = bytes((await client.read(size + 2)).slice(0, -2));
           if (size > 0) decoder.write(chunk);
         }
         while (text.length < expected.length) await new Promise<void>((resolve) => wake = resolve);
@@ -218,7 +218,7 @@ test("brotli: whole bodies, what does not shrink included, whatever the level", 
         assertEquals([header["content-encoding"], header["vary"]], ["br", "Accept-Encoding"]);
         assert(unbrotli(body) === "b".repeat(length));
       }
-      assertEquals(brotliDecompressSync(octets((await client.readAnswer()).body)).equals(noise), true);
+      assertEquals(brotliDecompressSync(bytes((await client.readAnswer()).body)).equals(noise), true);
     }, { http_compression_level });
   }
 });
@@ -237,7 +237,7 @@ test("without a runtime the web compresses whole bodies; parts are sent as they 
     const gzip = await client.readAnswer();
     assertEquals([gzip.header["content-encoding"], gzip.header["etag"], ungzip(gzip.body)], ["gzip", 'W/"1"', BODY]);
     const deflate = await client.readAnswer();
-    assertEquals(new TextDecoder().decode(inflateSync(octets(deflate.body))), BODY);
+    assertEquals(new TextDecoder().decode(inflateSync(bytes(deflate.body))), BODY);
     for (const body of [BODY, `part${BODY}`]) {
       const answer = await client.readAnswer();
       assertEquals([answer.header["content-encoding"], answer.header["etag"], answer.body], [undefined, '"1"', body]);
@@ -297,7 +297,7 @@ test("two streams and whole bodies at the same time do not mix", () =>
     const text = (name: string) => Array.from({ length: 20 }, (_, i) => `${name} ${i} `).join("") + name;
     first.send(get("gzip", "GET", "/a") + get("deflate", "GET", "/b"));
     assertEquals(ungzip((await first.readAnswer()).body), text("/a"));
-    assertEquals(new TextDecoder().decode(inflateSync(octets((await first.readAnswer()).body))), text("/b"));
+    assertEquals(new TextDecoder().decode(inflateSync(bytes((await first.readAnswer()).body))), text("/b"));
   }));
 
 test("http_compression off, the limit of the length, and the types, under all their names", async () => {

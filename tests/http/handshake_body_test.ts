@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { test } from "node:test";
 import { type ServerSettings, WebSocketServer } from "../../mod.ts";
 import { HttpServer } from "../../src/coroutine/mod.ts";
+import { text } from "../support/http_parsing.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 import { frame, handshake } from "../support/raw_client.ts";
 
@@ -46,8 +47,7 @@ const STYLES: Record<string, (settings: ServerSettings) => Running> = {
   },
 };
 
-const octetsOf = (bytes: Uint8Array) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-const TEXT = octetsOf(frame({ opcode: 1, payload: "hello" }));
+const TEXT = text(frame({ opcode: 1, payload: "hello" }));
 const SIZED = handshake("/", { "Content-Length": "11" }) + "Swoole Http";
 const CHUNKED = handshake("/", { "Transfer-Encoding": "chunked" }) + "6\r\nSwoole\r\n5;a=b\r\n Http\r\n0\r\nX-T: 1\r\n\r\n";
 

@@ -26,9 +26,9 @@ function read(pieces: readonly Uint8Array[], boundary = "B", limits = LIMITS): P
       open = true;
       parts.push({ ...head, content: "" });
     },
-    onContent: (octets, start, end) => {
+    onContent: (bytes, start, end) => {
       assert(open && end > start);
-      parts[parts.length - 1].content += text(octets.subarray(start, end));
+      parts[parts.length - 1].content += text(bytes.subarray(start, end));
     },
     onPartEnd: () => {
       assert(open);
@@ -48,13 +48,13 @@ const field = (name: string, content: string) => `--B\r\n${disposition(`name="${
 const END = "--B--\r\n";
 
 /** The same, whole and split at every byte, which may make no difference. */
-function form(whole: string, boundary = "B", limits = LIMITS): Part[] | string {
-  const octets = bytes(whole);
-  const result = read([octets], boundary, limits);
-  for (let at = 0; at <= octets.length; at++) {
-    assertEquals(read([octets.slice(0, at), octets.slice(at)], boundary, limits), result, `split at ${at}`);
+function form(content: string, boundary = "B", limits = LIMITS): Part[] | string {
+  const whole = bytes(content);
+  const result = read([whole], boundary, limits);
+  for (let at = 0; at <= whole.length; at++) {
+    assertEquals(read([whole.slice(0, at), whole.slice(at)], boundary, limits), result, `split at ${at}`);
   }
-  assertEquals(read(Array.from(octets, (byte) => Uint8Array.of(byte)), boundary, limits), result, "byte by byte");
+  assertEquals(read(Array.from(whole, (byte) => Uint8Array.of(byte)), boundary, limits), result, "byte by byte");
   return result;
 }
 
@@ -209,12 +209,12 @@ const input = fc.oneof(
 
 test("whatever comes, in whatever pieces: the same result, and no exception", () => {
   fc.assert(
-    fc.property(input, fc.array(fc.nat({ max: 40 })), (octets, sizes) => {
+    fc.property(input, fc.array(fc.nat({ max: 40 })), (bytes, sizes) => {
       const pieces = [];
       let at = 0;
-      for (const size of sizes) pieces.push(octets.slice(at, at += size));
-      pieces.push(octets.slice(at));
-      assertEquals(read(pieces, BOUNDARY), read([octets], BOUNDARY));
+      for (const size of sizes) pieces.push(bytes.slice(at, at += size));
+      pieces.push(bytes.slice(at));
+      assertEquals(read(pieces, BOUNDARY), read([bytes], BOUNDARY));
     }),
     { numRuns: 1000 },
   );

@@ -7,7 +7,7 @@ const OK = "HTTP/1.1 200 OK\r\n";
 const LENGTH_3 = `${OK}Content-Length: 3\r\n\r\n`;
 
 /** What ResponseParser makes of well-formed input, however it arrives. */
-const cases: [name: string, octets: string, answers: Partial<ParsedAnswer>[], options?: AnswerOptions, rest?: string][] = [
+const cases: [name: string, received: string, answers: Partial<ParsedAnswer>[], options?: AnswerOptions, rest?: string][] = [
   ["a status line and fields", "HTTP/1.1 404 Not \xe4 Found\r\nA: 1\r\nB:\t2 \r\na: 3\r\nContent-Length: 0\r\n\r\n", [
     { status: 404, reason: "Not \xe4 Found", version: "1.1", header: { a: "1, 3", b: "2", "content-length": "0" }, body: "" },
   ]],
@@ -90,9 +90,9 @@ const cases: [name: string, octets: string, answers: Partial<ParsedAnswer>[], op
   ]],
 ];
 
-for (const [name, octets, expected, options, rest = ""] of cases) {
+for (const [name, received, expected, options, rest = ""] of cases) {
   test(`ResponseParser reads ${name}`, () => {
-    const outcome = parseAnswersEveryWay(octets, options);
+    const outcome = parseAnswersEveryWay(received, options);
     assertEquals([outcome.failure, outcome.rest], [0, rest]);
     const picked = outcome.answers.map((answer, i) =>
       Object.fromEntries(Object.keys(expected[i] ?? {}).map((key) => [key, answer[key as keyof ParsedAnswer]]))
@@ -102,9 +102,9 @@ for (const [name, octets, expected, options, rest = ""] of cases) {
 }
 
 /** Each of the bytes fails with the status, and nothing of them is an answer. */
-function refused(status: number, octets: string, options: AnswerOptions = {}): void {
-  const outcome = parseAnswersEveryWay(octets, options);
-  assertEquals([outcome.failure, outcome.answers], [status, []], JSON.stringify(octets));
+function refused(status: number, received: string, options: AnswerOptions = {}): void {
+  const outcome = parseAnswersEveryWay(received, options);
+  assertEquals([outcome.failure, outcome.answers], [status, []], JSON.stringify(received));
 }
 
 const malformed: Record<string, string[]> = {
@@ -163,10 +163,10 @@ test("ResponseParser refuses malformed chunks", () => {
 });
 
 test("ResponseParser refuses what is no HTTP at its first byte, without waiting for a line", () => {
-  for (const octets of ["220 mail ready", "SSH-2.0", "\x15\x03\x01", "HTTQ", "\r\n", "<html>"]) {
-    refused(400, octets, { ends: false });
-    refused(400, `HTTP/1.1 100 Continue\r\n\r\n${octets}`, { ends: false });
-    const second = parseAnswersEveryWay(`${LENGTH_3}abc${octets}`, { methods: ["GET", "GET"], ends: false });
+  for (const received of ["220 mail ready", "SSH-2.0", "\x15\x03\x01", "HTTQ", "\r\n", "<html>"]) {
+    refused(400, received, { ends: false });
+    refused(400, `HTTP/1.1 100 Continue\r\n\r\n${received}`, { ends: false });
+    const second = parseAnswersEveryWay(`${LENGTH_3}abc${received}`, { methods: ["GET", "GET"], ends: false });
     assertEquals([second.failure, second.answers.length], [400, 1]);
   }
 });
@@ -195,8 +195,8 @@ test("the reason of a failure tells no answer from half of one", () => {
 test("the end of the connection changes nothing behind a complete answer or a failure", () => {
   const parser = new ResponseParser(WIDE);
   parser.begin("GET");
-  const octets = bytes(`${LENGTH_3}abc`);
-  parser.receive(octets, parser.receive(octets, 0));
+  const received = bytes(`${LENGTH_3}abc`);
+  parser.receive(received, parser.receive(received, 0));
   parser.receiveEnd();
   assertEquals([parser.complete, parser.failure, text(parser.body)], [true, undefined, "abc"]);
   const ended = new ResponseParser(WIDE);
@@ -243,34 +243,34 @@ test("16 interim answers are skipped, one more is a failure; the next answer may
 });
 
 test("a head that is too large fails, at the limit and one past it; interim heads do not count", () => {
-  const octets = `HTTP/1.1 100 Continue\r\n\r\n${OK}A: ${"b".repeat(20)}\r\nContent-Length: 0\r\n\r\n`;
-  const size = octets.length - 25;
+  const received = `HTTP/1.1 100 Continue\r\n\r\n${OK}A: ${"b".repeat(20)}\r\nContent-Length: 0\r\n\r\n`;
+  const size = received.length - 25;
   const limits = { ...WIDE, maxHeadSize: size };
-  assertEquals(parseAnswersEveryWay(octets, { limits }).failure, 0);
-  refused(431, octets, { limits: { ...limits, maxHeadSize: size - 1 } });
+  assertEquals(parseAnswersEveryWay(received, { limits }).failure, 0);
+  refused(431, received, { limits: { ...limits, maxHeadSize: size - 1 } });
   refused(414, `HTTP/1.1 200 ${"x".repeat(size)}`, { limits });
 });
 
 test("too many fields fail, at the limit and one past it", () => {
-  const octets = `${OK}${"Set-Cookie: a=b\r\n".repeat(4)}Content-Length: 0\r\n\r\n`;
-  assertEquals(parseAnswersEveryWay(octets, { limits: { ...WIDE, maxHeaders: 5 } }).answers[0].setCookie.length, 4);
-  refused(431, octets, { limits: { ...WIDE, maxHeaders: 4 } });
+  const received = `${OK}${"Set-Cookie: a=b\r\n".repeat(4)}Content-Length: 0\r\n\r\n`;
+  assertEquals(parseAnswersEveryWay(received, { limits: { ...WIDE, maxHeaders: 5 } }).answers[0].setCookie.length, 4);
+  refused(431, received, { limits: { ...WIDE, maxHeaders: 4 } });
 });
 
 test("a body that is too large fails with tooLarge, at the limit and one past it, of every kind", () => {
   for (
-    const octets of [
+    const received of [
       `${LENGTH_3}abc`,
       `${OK}Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n`,
       `${OK}\r\nabc`,
     ]
   ) {
     const limits = { ...WIDE, maxBodySize: 3 };
-    assertEquals(parseAnswersEveryWay(octets, { limits }).answers[0].body, "abc");
-    refused(413, octets, { limits: { ...limits, maxBodySize: 2 } });
+    assertEquals(parseAnswersEveryWay(received, { limits }).answers[0].body, "abc");
+    refused(413, received, { limits: { ...limits, maxBodySize: 2 } });
     const parser = new ResponseParser({ ...limits, maxBodySize: 2 });
     parser.begin("GET");
-    for (let at = 0; at < octets.length && parser.failure === undefined;) at = parser.receive(bytes(octets), at);
+    for (let at = 0; at < received.length && parser.failure === undefined;) at = parser.receive(bytes(received), at);
     assertEquals(parser.tooLarge, true);
   }
   const parser = new ResponseParser(WIDE);
@@ -283,8 +283,8 @@ test("ResponseParser holds memory for what has arrived, not for what was announc
   for (const fields of ["Content-Length: 1000000000", "Transfer-Encoding: chunked"]) {
     const parser = new ResponseParser({ ...WIDE, maxBodySize: 2 ** 31 });
     parser.begin("GET");
-    const octets = bytes(`${OK}${fields}\r\n\r\n3b9aca00\r\nabc`);
-    parser.receive(octets, parser.receive(octets, 0));
+    const received = bytes(`${OK}${fields}\r\n\r\n3b9aca00\r\nabc`);
+    parser.receive(received, parser.receive(received, 0));
     assert(parser.heldBytes <= 1024, `${parser.heldBytes}`);
   }
 });
@@ -293,9 +293,9 @@ test("ResponseParser gives each answer a body of its own", () => {
   const parser = new ResponseParser(WIDE);
   const bodies = ["abc", "def"].map((body) => {
     parser.begin("GET");
-    const octets = bytes(`${LENGTH_3}${body}`);
-    parser.receive(octets, parser.receive(octets, 0));
-    octets.fill(0);
+    const received = bytes(`${LENGTH_3}${body}`);
+    parser.receive(received, parser.receive(received, 0));
+    received.fill(0);
     return parser.body;
   });
   assertEquals(bodies.map(text), ["abc", "def"]);

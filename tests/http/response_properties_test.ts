@@ -27,7 +27,7 @@ const fragments = fc.constantFrom(
 const input = fc.oneof(
   fc.array(fragments, { maxLength: 30 }).map((parts) => bytes(parts.join(""))),
   fc.uint8Array({ maxLength: 300 }),
-  fc.uint8Array({ maxLength: 300 }).map((octets) => bytes(`${OK}${text(octets)}`)),
+  fc.uint8Array({ maxLength: 300 }).map((body) => bytes(`${OK}${text(body)}`)),
   fc.array(fragments, { maxLength: 30 }).map((parts) => bytes(`${OK}${parts.join("")}`)),
 );
 const methods = fc.shuffledSubarray(METHODS, { minLength: 1 });

@@ -228,13 +228,13 @@ test("an answer has nothing in it but what it is to have (CVE-2016-10518, CVE-20
   const client = new MemoryClient(server);
   try {
     const head = "HTTP/1.1 200 OK\r\nServer: sluice\r\nConnection: keep-alive\r\nContent-Type: text/html; charset=utf-8\r\n";
-    const octets = (text: string) => String.fromCharCode(...new TextEncoder().encode(text));
+    const inUtf8 = (text: string) => String.fromCharCode(...new TextEncoder().encode(text));
     for (let i = 0; i < 3; i++) {
       client.send("GET /secret HTTP/1.1\r\nHost: x\r\n\r\n");
       assertEquals((await client.readAnswer()).body.length, 120_000);
       client.send("GET /text HTTP/1.1\r\nHost: x\r\n\r\nGET /parts HTTP/1.1\r\nHost: x\r\n\r\n");
-      const expected = `${head}Content-Length: 9\r\n\r\n${octets("ä€😀")}` +
-        `${head}Transfer-Encoding: chunked\r\n\r\n2\r\n${octets("ä")}\r\n3\r\n\0\0\0\r\n3\r\n${octets("€")}\r\n0\r\n\r\n`;
+      const expected = `${head}Content-Length: 9\r\n\r\n${inUtf8("ä€😀")}` +
+        `${head}Transfer-Encoding: chunked\r\n\r\n2\r\n${inUtf8("ä")}\r\n3\r\n\0\0\0\r\n3\r\n${inUtf8("€")}\r\n0\r\n\r\n`;
       assertEquals(await client.read(expected.length), expected);
       client.send("GET /number HTTP/1.1\r\nHost: x\r\n\r\n");
       assertEquals((await client.readAnswer()).body, "1000000");

@@ -129,12 +129,12 @@ for (const [way, settings] of WAYS) {
 
   test(`${way}: split at every byte it is the same`, () =>
     over(settings, show, async (client) => {
-      const octets = post(field("a", "1") + file("f", "a.txt", "x\r\n--Cy") + END);
+      const bytes = post(field("a", "1") + file("f", "a.txt", "x\r\n--Cy") + END);
       const bodies = new Set<string>();
-      for (let at = 1; at < octets.length; at += 7) {
-        client.send(octets.slice(0, at));
+      for (let at = 1; at < bytes.length; at += 7) {
+        client.send(bytes.slice(0, at));
         await settle();
-        client.send(octets.slice(at));
+        client.send(bytes.slice(at));
         bodies.add((await client.readAnswer()).body);
       }
       assertEquals(bodies.size, 1);
@@ -230,8 +230,8 @@ for (const [way, settings] of WAYS) {
       const found = [];
       for (const name of Object.keys(files)) {
         const file: UploadedFile = files[name];
-        const octets = new Uint8Array(await file.arrayBuffer());
-        const same = octets.length === content.length && octets.every((byte, i) => byte === content[i]);
+        const bytes = new Uint8Array(await file.arrayBuffer());
+        const same = bytes.length === content.length && bytes.every((byte, i) => byte === content[i]);
         found.push([name, file.full_path.replace("\r", ""), file.type, same, post[name]]);
       }
       response.end(JSON.stringify(found));
@@ -331,9 +331,9 @@ for (const [way, settings] of WAYS) {
       openForWriting: async (path, options) => {
         const file = await runtime.openForWriting(path, options);
         return {
-          write: (octets) => {
-            if ((left -= octets.length) < 0) return Promise.reject(Object.assign(new Error("full"), { code: "ENOSPC" }));
-            return file.write(octets);
+          write: (bytes) => {
+            if ((left -= bytes.length) < 0) return Promise.reject(Object.assign(new Error("full"), { code: "ENOSPC" }));
+            return file.write(bytes);
           },
           close: () => file.close(),
         };
@@ -427,9 +427,9 @@ test("upload_max_filesize: the whole form has a limit of its own, 20 files or ht
   over({ upload_max_filesize: 100, package_max_length: 50 }, () => {
     throw new Error("never");
   }, async (_client, _folder, server) => {
-    const answer = async (octets: string) => {
+    const answer = async (bytes: string) => {
       const client = new MemoryClient(server);
-      client.send(octets);
+      client.send(bytes);
       const { status, body } = await client.readAnswer();
       client.drop();
       return [status, body];

@@ -17,7 +17,7 @@ def ten_messages():
         state = state * 48271 % 2147483647
         return state & 255
 
-    octets = bytes(random() for _ in range(5000))
+    data = bytes(random() for _ in range(5000))
     words = ["aäbcödeüfghi€jklmnopqrstu"[i : i + 2 + i % 5] for i in range(16)]
     entries = [{"id": i, "name": f"user {i * 7 % 97}", "tags": ["ä", i % 3 == 0], "x": None} for i in range(256)]
     pieces, length = [], 0
@@ -34,7 +34,7 @@ def ten_messages():
         "ünïcödé, 日本語, 🎉 \0, " * 20,
         compact,
         compact,
-        octets,
+        data,
         text,
         text[-10_000:],
         bytes(1024 * 1024),

@@ -6,7 +6,7 @@ export const MESSAGES = tenMessages();
 function tenMessages() {
   let state = 1;
   const random = () => (state = state * 48271 % 2147483647) & 255; // the same numbers in compressed_client.py
-  const octets = Uint8Array.from({ length: 5000 }, random);
+  const bytes = Uint8Array.from({ length: 5000 }, random);
   const words = Array.from({ length: 16 }, (_, i) => "aäbcödeüfghi€jklmnopqrstu".slice(i, i + 2 + i % 5));
   const entries = Array.from(
     { length: 256 },
@@ -22,7 +22,7 @@ function tenMessages() {
     "ünïcödé, 日本語, 🎉 \u0000, ".repeat(20),
     json,
     json,
-    octets,
+    bytes,
     text,
     text.slice(-10_000), // sent in fragments where that is possible
     new Uint8Array(1024 * 1024),
@@ -37,18 +37,18 @@ export const PLAIN = "this one is plain";
 
 /** A message as `count` fragments, which cut characters apart. */
 export function fragments(message, count) {
-  const octets = typeof message === "string" ? new TextEncoder().encode(message) : message;
-  const size = Math.ceil(octets.length / count);
-  return Array.from({ length: count }, (_, i) => octets.subarray(i * size, (i + 1) * size));
+  const bytes = typeof message === "string" ? new TextEncoder().encode(message) : message;
+  const size = Math.ceil(bytes.length / count);
+  return Array.from({ length: count }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
 }
 
 /** Fails unless a message is another, byte by byte. */
 export function compare(actual, expected, what) {
-  const octets = typeof actual === "string" || actual instanceof Uint8Array ? actual : new Uint8Array(actual);
-  const same = typeof octets === "string" || typeof expected === "string"
-    ? octets === expected
-    : octets.length === expected.length && octets.every((octet, i) => octet === expected[i]);
-  if (!same) throw new Error(`${what}: ${typeof octets} of ${octets.length} instead of ${typeof expected} of ${expected.length}`);
+  const bytes = typeof actual === "string" || actual instanceof Uint8Array ? actual : new Uint8Array(actual);
+  const same = typeof bytes === "string" || typeof expected === "string"
+    ? bytes === expected
+    : bytes.length === expected.length && bytes.every((byte, i) => byte === expected[i]);
+  if (!same) throw new Error(`${what}: ${typeof bytes} of ${bytes.length} instead of ${typeof expected} of ${expected.length}`);
 }
 
 /**

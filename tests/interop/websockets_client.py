@@ -35,9 +35,9 @@ async def main():
     done("text")
 
     for size in SIZES:
-        octets = bytes((i * 7 + (i >> 8)) & 255 for i in range(size))
-        await client.send(octets)
-        expect(await client.recv(), octets)
+        data = bytes((i * 7 + (i >> 8)) & 255 for i in range(size))
+        await client.send(data)
+        expect(await client.recv(), data)
     done("binary")
 
     await client.send(["one ", "", "zwei ü", " three"])

@@ -276,8 +276,8 @@ test("a WebSocket is also an iterable of its data frames", async () => {
     async (client) => {
       client.send(say("text"));
       client.send(frame({ opcode: 2, payload: [0, 255] }));
-      const [text, octets] = [await client.readFrame(), await client.readFrame()];
-      assertEquals([text?.opcode, textOf(text), octets?.opcode, ...octets!.payload], [1, "text", 2, 0, 255]);
+      const [text, bytes] = [await client.readFrame(), await client.readFrame()];
+      assertEquals([text?.opcode, textOf(text), bytes?.opcode, ...bytes!.payload], [1, "text", 2, 0, 255]);
       client.send(closeFrame(1000));
       assertEquals((await client.readFrames()).map(({ opcode }) => opcode), [8]);
     },

@@ -102,18 +102,18 @@ function ourRequest(text: string, port: number): string {
 
 /** Masked frames with the key 0, so that payloads can be read. */
 function unmasked(text: string): string {
-  const octets = fromLatin1(text);
-  for (let at = 0; at + 1 < octets.length;) {
-    let size = octets[at + 1] & 0x7f;
+  const bytes = fromLatin1(text);
+  for (let at = 0; at + 1 < bytes.length;) {
+    let size = bytes[at + 1] & 0x7f;
     at += 2;
-    if (size === 126) size = octets[at++] * 256 + octets[at++];
-    const key = octets.slice(at, at + 4);
-    octets.fill(0, at, at + 4);
+    if (size === 126) size = bytes[at++] * 256 + bytes[at++];
+    const key = bytes.slice(at, at + 4);
+    bytes.fill(0, at, at + 4);
     at += 4;
-    for (let i = 0; i < size; i++) octets[at + i] ^= key[i & 3];
+    for (let i = 0; i < size; i++) bytes[at + i] ^= key[i & 3];
     at += size;
   }
-  return Array.from(octets, (byte) => String.fromCharCode(byte)).join("");
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
 /** Something to wait for. */

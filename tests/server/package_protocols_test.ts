@@ -12,7 +12,7 @@ import {
 import { type PackageOptions, PackageSplitter } from "../../src/server/raw/packages.ts";
 import { mergeSettings } from "../../src/server/settings/settings.ts";
 import { MemoryClient } from "../support/memory_client.ts";
-import { octets } from "../support/raw_client.ts";
+import { bytesOf } from "../support/raw_client.ts";
 import { EventLog } from "./event_log.ts";
 
 const TOO_LARGE = SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE;
@@ -105,7 +105,7 @@ test("Redis: requests are arrays of bulk strings, or lines, however they are cut
     "*-1\r\n",
     "*1\r\n$4\r\nQUIT\r\n",
   ];
-  assertEquals(everyWay(redis(), octets(requests.join(""))), { packages: requests, failure: 0 });
+  assertEquals(everyWay(redis(), bytesOf(requests.join(""))), { packages: requests, failure: 0 });
 });
 
 test("Redis: what is no request is malformed", () => {
@@ -126,26 +126,26 @@ test("Redis: what is no request is malformed", () => {
     "*1\r\nPING\r\n",
   ];
   for (const text of bad) {
-    assertEquals([text, everyWay(redis(), octets(good + text))], [text, { packages: [good], failure: MALFORMED }]);
+    assertEquals([text, everyWay(redis(), bytesOf(good + text))], [text, { packages: [good], failure: MALFORMED }]);
   }
 });
 
 test("Redis: a request above the limit is too large, as soon as it tells so", () => {
   const request = "*1\r\n$9\r\n123456789\r\n";
-  assertEquals(everyWay(redis(request.length), octets(request + request)), { packages: [request, request], failure: 0 });
-  assertEquals(everyWay(redis(request.length - 1), octets(request)), { packages: [], failure: TOO_LARGE });
-  assertEquals(everyWay(redis(), octets("*1\r\n$9999999999\r\n")), { packages: [], failure: TOO_LARGE });
+  assertEquals(everyWay(redis(request.length), bytesOf(request + request)), { packages: [request, request], failure: 0 });
+  assertEquals(everyWay(redis(request.length - 1), bytesOf(request)), { packages: [], failure: TOO_LARGE });
+  assertEquals(everyWay(redis(), bytesOf("*1\r\n$9999999999\r\n")), { packages: [], failure: TOO_LARGE });
   // An array of very many is no fault in itself; but it does not fit.
-  assertEquals(everyWay(redis(100), octets("*9999999999\r\n" + "$0\r\n\r\n".repeat(15))), { packages: [], failure: TOO_LARGE });
+  assertEquals(everyWay(redis(100), bytesOf("*9999999999\r\n" + "$0\r\n\r\n".repeat(15))), { packages: [], failure: TOO_LARGE });
   // What lies behind the limit is not looked at: however it is cut, the request is too large.
-  assertEquals(everyWay(redis(20), octets("*9\r\n$9\r\n123456789\r\n$x")), { packages: [], failure: TOO_LARGE });
-  assertEquals(everyWay(redis(10), octets("123456789\n")), { packages: ["123456789\n"], failure: 0 });
-  assertEquals(everyWay(redis(10), octets("1234567890\n")), { packages: [], failure: TOO_LARGE });
+  assertEquals(everyWay(redis(20), bytesOf("*9\r\n$9\r\n123456789\r\n$x")), { packages: [], failure: TOO_LARGE });
+  assertEquals(everyWay(redis(10), bytesOf("123456789\n")), { packages: ["123456789\n"], failure: 0 });
+  assertEquals(everyWay(redis(10), bytesOf("1234567890\n")), { packages: [], failure: TOO_LARGE });
 });
 
 test("Redis: a request of many small pieces is not read again for each byte", () => {
   const count = 100_000; // reading it again would be 10 to the 11th steps
-  const stream = octets(`*${count}\r\n` + "$0\r\n\r\n".repeat(count));
+  const stream = bytesOf(`*${count}\r\n` + "$0\r\n\r\n".repeat(count));
   const splitter = new PackageSplitter(redis(1_000_000));
   let size = 0;
   for (let at = 0; at < stream.length; at++) {

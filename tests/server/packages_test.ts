@@ -2,7 +2,7 @@ import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
 import { LENGTH_TYPES, type LengthType, type PackageOptions, PackageSplitter } from "../../src/server/raw/packages.ts";
-import { octets } from "../support/raw_client.ts";
+import { bytesOf } from "../support/raw_client.ts";
 
 const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
@@ -27,7 +27,7 @@ function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
 
 const eof = (text: string, more: Partial<PackageOptions> = {}): PackageOptions => ({
   maxLength: 100,
-  eof: octets(text),
+  eof: bytesOf(text),
   split: true,
   ...more,
 });
@@ -37,15 +37,18 @@ const byLength = (type: LengthType, offset = 0, bodyOffset = 0, maxLength = 1000
 });
 
 test("packages with an end mark are split behind each mark, which they keep", () => {
-  assertEquals(split(eof("\r\n"), [octets("a\r\nbc\r\n\r\nd")]), { packages: ["a\r\n", "bc\r\n", "\r\n"], failure: 0, held: 1 });
-  assertEquals(split(eof("\r\n"), [octets("a\r"), octets("\nb"), octets("\r\n")]).packages, ["a\r\n", "b\r\n"]);
-  assertEquals(split(eof("aab"), [octets("aa"), octets("ab")]).packages, ["aaab"]);
+  assertEquals(split(eof("\r\n"), [bytesOf("a\r\nbc\r\n\r\nd")]), { packages: ["a\r\n", "bc\r\n", "\r\n"], failure: 0, held: 1 });
+  assertEquals(split(eof("\r\n"), [bytesOf("a\r"), bytesOf("\nb"), bytesOf("\r\n")]).packages, ["a\r\n", "b\r\n"]);
+  assertEquals(split(eof("aab"), [bytesOf("aa"), bytesOf("ab")]).packages, ["aaab"]);
 });
 
 test("without splitting, what has arrived is delivered when it ends with the mark", () => {
   const check = eof("\r\n", { split: false });
-  assertEquals(split(check, [octets("a\r\nb\r\n")]).packages, ["a\r\nb\r\n"]);
-  assertEquals(split(check, [octets("a\r\nb"), octets("c\r"), octets("\n"), octets("d\r\n")]).packages, ["a\r\nbc\r\n", "d\r\n"]);
+  assertEquals(split(check, [bytesOf("a\r\nb\r\n")]).packages, ["a\r\nb\r\n"]);
+  assertEquals(split(check, [bytesOf("a\r\nb"), bytesOf("c\r"), bytesOf("\n"), bytesOf("d\r\n")]).packages, [
+    "a\r\nbc\r\n",
+    "d\r\n",
+  ]);
 });
 
 test("every type of length is read as PHP packs it", () => {
@@ -79,13 +82,13 @@ test("the length may lie anywhere, and count from anywhere", () => {
 });
 
 test("a length that cannot be, or is too large, is told apart, and nothing follows", () => {
-  const fails = (options: PackageOptions, bytes: number[]) => split(options, [new Uint8Array(bytes), octets("more")]);
+  const fails = (options: PackageOptions, bytes: number[]) => split(options, [new Uint8Array(bytes), bytesOf("more")]);
   assertEquals(fails(byLength("c", 0, 1), [0xff, 1]), { packages: [], failure: 1204, held: 0 });
   assertEquals(fails(byLength("C", 0, 0), [0, 1]), { packages: [], failure: 1204, held: 0 });
   assertEquals(fails(byLength("C", 0, 1, 10), [10, 1]), { packages: [], failure: 1201, held: 0 });
   assertEquals(split(byLength("C", 0, 1, 10), [new Uint8Array([9, 1, 2, 3, 4, 5, 6, 7, 8, 9])]).packages.length, 1);
   assertEquals(fails(byLength("N", 0, 4), [0xff, 0xff, 0xff, 0xff]).failure, 1201);
-  assertEquals(split(eof("\n", { maxLength: 4 }), [octets("abc\n"), octets("abcd"), octets("\n")]), {
+  assertEquals(split(eof("\n", { maxLength: 4 }), [bytesOf("abc\n"), bytesOf("abcd"), bytesOf("\n")]), {
     packages: ["abc\n"],
     failure: 1201,
     held: 0,
@@ -99,11 +102,11 @@ test("a function tells the length instead: 0 for more bytes, below 0 for none", 
     return colon < 0 ? 0 : colon === 0 ? -1 : colon + 2 + Number(new TextDecoder().decode(data.subarray(0, colon)));
   };
   const options: PackageOptions = { maxLength: 20, length: { type: "N", offset: 0, bodyOffset: 0, measure } };
-  assertEquals(split(options, [octets("3:abc,1"), octets(":d,0:,")]).packages, ["3:abc,", "1:d,", "0:,"]);
-  assertEquals(split(options, [octets(":x")]).failure, 1204);
-  assertEquals(split(options, [octets("x:x")]).failure, 1204); // NaN
-  assertEquals(split(options, [octets("1".repeat(19))]).failure, 0);
-  assertEquals(split(options, [octets("1".repeat(20))]).failure, 1202);
+  assertEquals(split(options, [bytesOf("3:abc,1"), bytesOf(":d,0:,")]).packages, ["3:abc,", "1:d,", "0:,"]);
+  assertEquals(split(options, [bytesOf(":x")]).failure, 1204);
+  assertEquals(split(options, [bytesOf("x:x")]).failure, 1204); // NaN
+  assertEquals(split(options, [bytesOf("1".repeat(19))]).failure, 0);
+  assertEquals(split(options, [bytesOf("1".repeat(20))]).failure, 1202);
 });
 
 const anyOptions: fc.Arbitrary<PackageOptions> = fc.oneof(
@@ -116,11 +119,11 @@ const anyOptions: fc.Arbitrary<PackageOptions> = fc.oneof(
     maxLength: fc.integer({ min: 8, max: 40 }),
   }).map(({ type, offset, bodyOffset, maxLength }) => byLength(type, offset, bodyOffset, maxLength)),
 );
-const anyOctets = fc.array(fc.oneof(fc.constantFrom(0, 1, 2, 3), fc.constantFrom(5, 30, 200)), { maxLength: 120, size: "max" });
+const anyBytes = fc.array(fc.oneof(fc.constantFrom(0, 1, 2, 3), fc.constantFrom(5, 30, 200)), { maxLength: 120, size: "max" });
 
 test("however a stream is cut, the same packages come out, and the same failure", () => {
   fc.assert(
-    fc.property(anyOptions, anyOctets, fc.array(fc.nat(), { maxLength: 10 }), (options, stream, places) => {
+    fc.property(anyOptions, anyBytes, fc.array(fc.nat(), { maxLength: 10 }), (options, stream, places) => {
       const bytes = new Uint8Array(stream);
       const whole = split(options, [bytes]);
       const bytewise = split(options, Array.from(bytes, (byte) => new Uint8Array([byte])));
@@ -138,7 +141,7 @@ test("however a stream is cut, the same packages come out, and the same failure"
 
 test("what is held is never more than a package may have", () => {
   fc.assert(
-    fc.property(anyOptions, anyOctets, (options, stream) => {
+    fc.property(anyOptions, anyBytes, (options, stream) => {
       const splitter = new PackageSplitter(options);
       for (const byte of stream) {
         splitter.receive(new Uint8Array([byte]), true, (bytes) => {
@@ -154,14 +157,14 @@ test("what is held is never more than a package may have", () => {
 test("nothing more is delivered once nobody wants it", () => {
   const splitter = new PackageSplitter(eof("\n"));
   let count = 0;
-  splitter.receive(octets("a\nb\nc\n"), true, () => ++count < 2);
+  splitter.receive(bytesOf("a\nb\nc\n"), true, () => ++count < 2);
   assertEquals(count, 2);
 });
 
 test("a delivered package is not written over by what follows", () => {
   const splitter = new PackageSplitter(eof("\n"));
   const kept: Uint8Array[] = [];
-  for (const part of ["a", "a\nb", "b\n", "c\n"]) splitter.receive(octets(part), true, (bytes) => kept.push(bytes) > 0);
+  for (const part of ["a", "a\nb", "b\n", "c\n"]) splitter.receive(bytesOf(part), true, (bytes) => kept.push(bytes) > 0);
   assertEquals(kept.map((bytes) => new TextDecoder().decode(bytes)), ["aa\n", "bb\n", "c\n"]);
   assert(kept.every((bytes) => bytes.constructor === Uint8Array));
 });

@@ -10,7 +10,7 @@ import {
   swooleStrerror,
   WebSocketServer,
 } from "../../mod.ts";
-import { closeFrame, frame, hex, octets, RawClient } from "../support/raw_client.ts";
+import { bytesOf, closeFrame, frame, hex, RawClient } from "../support/raw_client.ts";
 import { serving } from "../support/serving.ts";
 import { closeCodeOf, EventLog, textOf } from "./event_log.ts";
 
@@ -40,8 +40,8 @@ const FORMS: [name: string, pushed: Arguments, fin: boolean, opcode: number, pay
   ["text as binary", ["hello", 2], true, 2, "hello"],
   ["bytes as binary", [hex("00ff80"), 2], true, 2, hex("00ff80")],
   ["bytes, which are binary", [hex("00ff80")], true, 2, hex("00ff80")],
-  ["bytes as text", [octets("grüße"), 1], true, 1, "grüße"],
-  ["600 bytes as text", [octets("ü".repeat(300)), 1], true, 1, "ü".repeat(300)],
+  ["bytes as text", [bytesOf("grüße"), 1], true, 1, "grüße"],
+  ["600 bytes as text", [bytesOf("ü".repeat(300)), 1], true, 1, "ü".repeat(300)],
   ["a number", [5], true, 1, "5"],
   ["a number as binary", [-1.5, 2], true, 2, "-1.5"],
   ["a frame of bytes without an opcode", [frameOf({ data: hex("00ff") })], true, 2, hex("00ff")],
@@ -83,7 +83,7 @@ for (const [name, pushed, fin, opcode, payload] of FORMS) {
       assertEquals(server.push(1, ...pushed), true);
       const sent = await client.readFrame();
       assertEquals([sent?.fin, sent?.rsv, sent?.opcode, sent?.masked], [fin, 0, opcode, false]);
-      assertEquals(sent?.payload, octets(payload));
+      assertEquals(sent?.payload, bytesOf(payload));
       assertEquals(server.getLastError(), 0);
       client.destroy();
     });
@@ -130,7 +130,7 @@ test("push() sends a text in fragments that cut a character in two, and none tha
     assertEquals(sent.map((frame) => [frame?.fin, frame?.opcode, frame?.payload]), [
       [false, 1, hex("c3")],
       [false, 0, hex("a9")],
-      [true, 0, octets("é")],
+      [true, 0, bytesOf("é")],
       [false, 2, hex("ff")],
       [true, 0, hex("ff")],
     ]);
@@ -145,13 +145,13 @@ test("a message that is prepared of bytes is binary, of everything else text, wh
       [["é"], 1, "é"],
       [[5], 1, "5"],
       [[hex("00ff")], 2, hex("00ff")],
-      [[octets("é"), 1], 1, "é"],
+      [[bytesOf("é"), 1], 1, "é"],
       [[frameOf({ data: hex("00ff") })], 2, hex("00ff")],
     ];
     for (const [args, opcode, payload] of messages) {
       assertEquals(server.push(1, server.prepare(...args)), true);
       const sent = await client.readFrame();
-      assertEquals([sent?.opcode, sent?.payload], [opcode, octets(payload)]);
+      assertEquals([sent?.opcode, sent?.payload], [opcode, bytesOf(payload)]);
     }
     assertThrows(() => server.prepare(hex("ff"), 1), RangeError, "a text has to be UTF-8");
     assertThrows(() => server.prepare(frameOf({ opcode: 1, data: hex("ff") })), RangeError, "a text has to be UTF-8");
@@ -291,7 +291,7 @@ test("ping() sends a ping and tells why it does not", async () => {
     const sent = [await client.readFrame(), await client.readFrame(), await client.readFrame()];
     assertEquals(sent.map((frame) => [frame?.opcode, frame?.payload]), [
       [9, hex("")],
-      [9, octets("are you there?")],
+      [9, bytesOf("are you there?")],
       [9, hex("00ff")],
     ]);
     assertEquals([server.ping(1, "p".repeat(126)), server.getLastError()], [false, 8505]);
@@ -312,9 +312,9 @@ test("a frame that was received is forwarded as it is, text and binary", async (
     from.send(frame({ opcode: 0, payload: "ment" }));
     const got = [await to.readFrame(), await to.readFrame(), await to.readFrame()];
     assertEquals(got.map((frame) => [frame?.fin, frame?.opcode, frame?.masked, frame?.payload]), [
-      [true, 1, false, octets("grüße")],
+      [true, 1, false, bytesOf("grüße")],
       [true, 2, false, hex("00ff80")],
-      [true, 1, false, octets("fragment")],
+      [true, 1, false, bytesOf("fragment")],
     ]);
     for (const client of [from, to]) client.destroy();
   });

@@ -38,9 +38,9 @@ testLanes("packages arrive whole, however they come", async (runtime) => {
   await startOn(runtime, server);
   try {
     const client = await RawClient.connect(server.port);
-    const octets = new Uint8Array([0, 3, 97, 98, 99, 0, 0, 0, 1, 100]);
-    await client.sendApart(Array.from(octets, (byte) => new Uint8Array([byte])));
-    client.send(octets);
+    const bytes = new Uint8Array([0, 3, 97, 98, 99, 0, 0, 0, 1, 100]);
+    await client.sendApart(Array.from(bytes, (byte) => new Uint8Array([byte])));
+    client.send(bytes);
     await log.count(6);
     assertEquals(log.lines.map((line) => line.slice(10)), ["abc", "", "d", "abc", "", "d"]);
     client.destroy();

@@ -35,8 +35,8 @@ export function bytes(text: string): Uint8Array {
 }
 
 /** Converts bytes to text, one character per byte (Latin-1). */
-export function text(octets: Uint8Array): string {
-  return Array.from(octets, (byte) => String.fromCharCode(byte)).join("");
+export function text(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
 /** Parses bytes that arrive in the given pieces. */
@@ -168,12 +168,12 @@ export function parseAnswers(pieces: Iterable<Uint8Array>, options: AnswerOption
 }
 
 /** Parses responses in all ways and checks that the results agree. */
-export function parseAnswersEveryWay(octets: string, options: AnswerOptions = {}): AnswerOutcome {
-  const all = bytes(octets);
+export function parseAnswersEveryWay(received: string, options: AnswerOptions = {}): AnswerOutcome {
+  const all = bytes(received);
   const whole = parseAnswers([all], options);
-  assertEquals(parseAnswers(oneByOne(all), options), whole, `byte by byte: ${JSON.stringify(octets)}`);
+  assertEquals(parseAnswers(oneByOne(all), options), whole, `byte by byte: ${JSON.stringify(received)}`);
   for (const two of splits(all)) {
-    assertEquals(parseAnswers(two, options), whole, `split at ${two[0].length}: ${JSON.stringify(octets)}`);
+    assertEquals(parseAnswers(two, options), whole, `split at ${two[0].length}: ${JSON.stringify(received)}`);
   }
   return whole;
 }

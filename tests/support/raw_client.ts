@@ -24,7 +24,7 @@ export const SAMPLE_ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const MASK = [0x37, 0xfa, 0x21, 0x3d];
 
 /** Converts text or bytes to bytes. */
-export function octets(data: string | Uint8Array | readonly number[]): Uint8Array {
+export function bytesOf(data: string | Uint8Array | readonly number[]): Uint8Array {
   return typeof data === "string" ? new TextEncoder().encode(data) : new Uint8Array(data);
 }
 
@@ -49,7 +49,7 @@ export interface FrameSpec {
 
 /** Returns the bytes of a frame, masked by default. */
 export function frame({ opcode, payload = "", fin = true, rsv = 0, mask = true, key = MASK }: FrameSpec): Uint8Array {
-  const body = octets(payload);
+  const body = bytesOf(payload);
   const length = body.length < 126
     ? [body.length]
     : body.length < 65536
@@ -66,7 +66,7 @@ export function frame({ opcode, payload = "", fin = true, rsv = 0, mask = true, 
 
 /** Returns the bytes of a Close frame. */
 export function closeFrame(code?: number, reason: string | Uint8Array = "", mask = true): Uint8Array {
-  const payload = code === undefined ? [] : [code >> 8, code & 255, ...octets(reason)];
+  const payload = code === undefined ? [] : [code >> 8, code & 255, ...bytesOf(reason)];
   return frame({ opcode: 8, payload, mask });
 }
 

@@ -40,8 +40,8 @@ test("everything that handlers send while a chunk is handled leaves as one write
     server.push(fd, `${data} and`);
     server.push(fd, "again");
   });
-  const octets = ["one", "two", "three"].flatMap((payload) => [...frame({ opcode: 1, payload })]);
-  lane.receive(Uint8Array.from(octets));
+  const bytes = ["one", "two", "three"].flatMap((payload) => [...frame({ opcode: 1, payload })]);
+  lane.receive(Uint8Array.from(bytes));
   assertEquals(lane.writes.length, 1);
   assertEquals(lane.text, "\x81\x07one and\x81\x05again\x81\x07two and\x81\x05again\x81\x09three and\x81\x05again");
 });

@@ -7,7 +7,7 @@ import { latin1, nativeSha1, useNativeFunctions } from "../../src/transport/curr
 import type { Runtime } from "../../src/transport/runtime.ts";
 import { Frame } from "../../src/websocket/frame.ts";
 import { acceptFor } from "../../src/websocket/handshake.ts";
-import { octets } from "../support/raw_client.ts";
+import { bytesOf } from "../support/raw_client.ts";
 
 afterEach(() => setRuntime(undefined));
 
@@ -54,7 +54,7 @@ test("an adapter without native functions gets the portable ones", () => {
   assertEquals(nativeSha1, native.sha1);
   setRuntime({} as Runtime);
   assertEquals(nativeSha1, undefined);
-  assertEquals(latin1(octets("grüße"), 0, 7), "grÃ¼Ã\x9fe");
+  assertEquals(latin1(bytesOf("grüße"), 0, 7), "grÃ¼Ã\x9fe");
 });
 
 test("text is decoded as it is, also when the program has changed bytes that were ASCII", () => {
@@ -64,9 +64,9 @@ test("text is decoded as it is, also when the program has changed bytes that wer
       const memory = new Uint8Array(size + 20).fill(97);
       assertEquals(Frame["received"](1, 1, 33, memory, 10, 10 + size, true, true).data, "a".repeat(size));
     }
-    const frame = Frame["received"](1, 1, 33, octets("xxabcxx"), 2, 5, true, true);
+    const frame = Frame["received"](1, 1, 33, bytesOf("xxabcxx"), 2, 5, true, true);
     frame.bytes.set([0xc3, 0xbc], 1);
     assertEquals(frame.data, "aü");
-    assertEquals(Frame["received"](1, 1, 33, octets("grüße"), 0, 7, true, false).data, "grüße");
+    assertEquals(Frame["received"](1, 1, 33, bytesOf("grüße"), 0, 7, true, false).data, "grüße");
   }
 });

@@ -5,7 +5,7 @@
  */
 
 import fc from "fast-check";
-import { octets } from "../support/raw_client.ts";
+import { bytesOf } from "../support/raw_client.ts";
 import { cut, frames, type Spec } from "./recorder.ts";
 
 /** Turns any numbers into places to cut `length` bytes at. */
@@ -31,7 +31,7 @@ const anyMessage: fc.Arbitrary<Spec[]> = fc.tuple(
   fc.array(fc.nat(), { maxLength: 3, size: "max" }),
   fc.array(fc.option(anyControl), { minLength: 4, maxLength: 4 }),
 ).map(([payload, numbers, controls]) => {
-  const bytes = octets(payload);
+  const bytes = bytesOf(payload);
   const parts = cut(bytes, places(numbers, bytes.length));
   return parts.flatMap((part, i): Spec[] => {
     const opcode = i > 0 ? 0 : typeof payload === "string" ? 1 : 2;

@@ -14,7 +14,7 @@ interface Outcome {
   readonly offer: string;
   readonly answer: string;
   readonly compressed: boolean;
-  readonly octets: number;
+  readonly bytes: number;
 }
 
 /** Lets a side with some settings send a text to one with others. */
@@ -48,7 +48,7 @@ async function send(side: Side, settings: CompressionSettings, others: Compressi
       offer,
       answer: String(client.headers["sec-websocket-extensions"]),
       compressed: (seen.flags & SWOOLE_WEBSOCKET_FLAG_RSV1) !== 0,
-      octets: side === "server" ? total_send_bytes - before.total_send_bytes : total_recv_bytes - before.total_recv_bytes,
+      bytes: side === "server" ? total_send_bytes - before.total_send_bytes : total_recv_bytes - before.total_recv_bytes,
     };
   } finally {
     client.close();
@@ -73,12 +73,12 @@ for (const side of SIDES) {
   });
 
   test(`${side}: websocket_compression_level and websocket_compression_memory_level make a difference`, async () => {
-    const octets = async (settings: CompressionSettings) =>
-      (await send(side, { websocket_compression_auto: true, ...settings }, {}, HARD)).octets;
-    const usual = await octets({});
+    const bytes = async (settings: CompressionSettings) =>
+      (await send(side, { websocket_compression_auto: true, ...settings }, {}, HARD)).bytes;
+    const usual = await bytes({});
     assertGreater(HARD.length, usual);
-    assertGreater(await octets({ websocket_compression_level: 0 }), HARD.length);
-    assert(await octets({ websocket_compression_memory_level: 1 }) !== usual);
+    assertGreater(await bytes({ websocket_compression_level: 0 }), HARD.length);
+    assert(await bytes({ websocket_compression_memory_level: 1 }) !== usual);
   });
 
   test(`${side}: websocket_compression_engine is zlib only where there is one, and web everywhere`, async () => {

@@ -11,7 +11,7 @@ import type { DeflateEngine, InflateFailure } from "../../src/transport/codecs.t
 import { encodeClose } from "../../src/websocket/close_code.ts";
 import { PreparedMessage } from "../../src/websocket/prepared_message.ts";
 import { zlibEngine } from "../../adapters/zlib.ts";
-import { closeFrame, frame, octets } from "../support/raw_client.ts";
+import { bytesOf, closeFrame, frame } from "../support/raw_client.ts";
 import { CLIENT, everyCut, frames, note, RecordedProtocol, SERVER, toHex } from "./recorder.ts";
 
 const PLAIN = { windowBits: 15, takeover: false };
@@ -24,13 +24,13 @@ const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
 /** The payload of a compressed message (RFC 7692 section 7.2.1). */
 function deflated(data: string | Uint8Array): Uint8Array {
-  const whole = deflateRawSync(octets(data), { finishFlush: 2 });
+  const whole = deflateRawSync(bytesOf(data), { finishFlush: 2 });
   return new Uint8Array(whole.subarray(0, whole.length - 4));
 }
 
 /** The reverse. */
 function inflated(payload: Uint8Array): string {
-  return decode(inflateRawSync(joinBytes([payload, octets([0, 0, 0xff, 0xff])]), { finishFlush: 2 }));
+  return decode(inflateRawSync(joinBytes([payload, bytesOf([0, 0, 0xff, 0xff])]), { finishFlush: 2 }));
 }
 
 const RSV1 = 4;
@@ -43,7 +43,7 @@ class Slow implements Compression {
   readonly #waiting: (() => void)[] = [];
 
   deflate(payload: string | Uint8Array): Eventually<Packed> {
-    return this.#later(() => new Packed(joinBytes([octets("!"), octets(payload)]), true));
+    return this.#later(() => new Packed(joinBytes([bytesOf("!"), bytesOf(payload)]), true));
   }
 
   deflatePrepared(message: PreparedFrame): Eventually<Packed> {
@@ -91,9 +91,9 @@ test("a compressed message is inflated, whole or in fragments, with control fram
     const recorded = new RecordedProtocol(SERVER, shared());
     for (const chunk of chunks) recorded.endpoint.receive(chunk);
     assertEquals(recorded.notes, [
-      note("message", 1, toHex(octets("Hello"))),
-      note("message", 2, toHex(octets("Hello Hello Hello"))),
-      note("message", 1, toHex(octets("plain"))),
+      note("message", 1, toHex(bytesOf("Hello"))),
+      note("message", 2, toHex(bytesOf("Hello Hello Hello"))),
+      note("message", 1, toHex(bytesOf("plain"))),
       note("message", 1, ""),
     ]);
     assertEquals(recorded.sent(), toHex(frames(false, [[10, "p"]])));
@@ -127,8 +127,8 @@ test("what is corrupt or no UTF-8 ends with 1007, what is too large with 1009, a
   };
   assertEquals(results(frame({ opcode: 2, payload: [0xff, 0xff, 0xff], rsv: RSV1 })), ["finished 1007"]);
   assertEquals(results(frame({ opcode: 2, payload: "", rsv: RSV1 })), ["message 2"]);
-  assertEquals(results(compressedFrame(octets([0xc3, 0x28]), 1)), ["finished 1007"]);
-  assertEquals(results(compressedFrame(octets([0xc3, 0x28]), 2)), ["message 2"]);
+  assertEquals(results(compressedFrame(bytesOf([0xc3, 0x28]), 1)), ["finished 1007"]);
+  assertEquals(results(compressedFrame(bytesOf([0xc3, 0x28]), 2)), ["message 2"]);
   assertEquals(results(compressedFrame("x".repeat(1000))), ["message 1"]);
   assertEquals(results(compressedFrame("x".repeat(1001))), ["finished 1009"]);
   // What does not shrink is a little longer on the wire than the limit allows for the message.
@@ -139,13 +139,13 @@ test("what is corrupt or no UTF-8 ends with 1007, what is too large with 1009, a
 
 test("what arrives behind a message that is being inflated waits for it, and is delivered in order, in whatever pieces it came", async () => {
   const input = joinBytes([slowFrame("one"), frame({ opcode: 1, payload: "two" }), slowFrame("three"), frame({ opcode: 9 })]);
-  for (const chunks of [[input], Array.from(input, (byte) => octets([byte]))]) {
+  for (const chunks of [[input], Array.from(input, (byte) => bytesOf([byte]))]) {
     const slow = new Slow();
     const recorded = new RecordedProtocol(SERVER, slow);
     for (const chunk of chunks) recorded.endpoint.receive(chunk.slice());
     assertEquals([recorded.notes, recorded.held, recorded.endpoint.isInflating], [[], true, true]);
     await slow.finish();
-    assertEquals(recorded.notes.map(({ text }) => text), ["one", "two"].map((text) => toHex(octets(text))));
+    assertEquals(recorded.notes.map(({ text }) => text), ["one", "two"].map((text) => toHex(bytesOf(text))));
     assertEquals([recorded.held, slow.waiting, recorded.sent()], [true, 1, ""]);
     await slow.finish();
     assertEquals(recorded.notes.length, 3);
@@ -180,8 +180,8 @@ test("what is sent behind a message that is being compressed waits for it; contr
   const { endpoint } = recorded;
   assert(endpoint.sendData(1, "one", true, 0, 3, true));
   assert(endpoint.sendData(1, "two", true));
-  assert(endpoint.sendData(2, octets("three"), true, 0, 5, true));
-  assert(endpoint.sendControl(9, octets("p")));
+  assert(endpoint.sendData(2, bytesOf("three"), true, 0, 5, true));
+  assert(endpoint.sendControl(9, bytesOf("p")));
   assertEquals([recorded.sent(), endpoint.waitingBytes], [toHex(frames(false, [[9, "p"]])), 11]);
   assert(endpoint.sendClose(encodeClose(1000, "")!));
   assertEquals([endpoint.sendData(1, "four", true), endpoint.sendClose(encodeClose(1000, "")!)], [false, false]);
@@ -277,7 +277,7 @@ test("a text to many is compressed once where nothing is remembered, and so is a
   };
   const compressor = new Compressor(counting, OPTIONS);
   const text = JSON.stringify(Array.from({ length: 300 }, (_, id) => ({ id, name: "somebody" })));
-  const bytes = octets(text);
+  const bytes = bytesOf(text);
   const recorded = Array.from(
     { length: 100 },
     () => new RecordedProtocol(SERVER, compressor.connect({ send: PLAIN, receive: PLAIN })),

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { test } from "node:test";
 import { MemorySink } from "../../src/transport/bytes.ts";
 import { writeFrame, writeTextFrame } from "../../src/websocket/encoder.ts";
-import { hex, octets } from "../support/raw_client.ts";
+import { bytesOf, hex } from "../support/raw_client.ts";
 import { RecordedDecoder, toHex } from "./recorder.ts";
 
 /** A sink whose memory is shared by many frames and begins anywhere, as that of a connection is. */
@@ -42,13 +42,13 @@ function encode(first: number, payload: string | Uint8Array, key?: number): Uint
 }
 
 test("writeFrame and writeTextFrame give the examples of RFC 6455 section 5.7", () => {
-  for (const payload of ["Hello", octets("Hello")]) {
+  for (const payload of ["Hello", bytesOf("Hello")]) {
     assertEquals(toHex(encode(0x81, payload)), "810548656c6c6f");
     assertEquals(toHex(encode(0x81, payload, KEY)), "818537fa213d7f9f4d5158");
   }
   assertEquals(toHex(encode(0x01, "Hel")), "010348656c");
   assertEquals(toHex(encode(0x80, "lo")), "80026c6f");
-  assertEquals(toHex(encode(0x89, octets("Hello"))), "890548656c6c6f");
+  assertEquals(toHex(encode(0x89, bytesOf("Hello"))), "890548656c6c6f");
   assertEquals(toHex(encode(0x82, new Uint8Array(256)).subarray(0, 4)), "827e0100");
   assertEquals(toHex(encode(0x82, new Uint8Array(65536)).subarray(0, 10)), "827f0000000000010000");
 });
@@ -94,7 +94,7 @@ test("Every form of the length is as short as it can be, for bytes and for texts
       assertEquals(toHex(encode(0x82, bytes, key)), header(0x82, length, keyDigits) + decoded(toHex(bytes)));
       for (const character of ["a", "é", "€", "😀"]) {
         for (const text of [character.repeat(length / character.length), "a".repeat(Math.max(0, length - 2)) + character]) {
-          const encoded = octets(text);
+          const encoded = bytesOf(text);
           const expected = header(0x81, encoded.length, keyDigits) + decoded(toHex(encoded));
           assertEquals(toHex(encode(0x81, text, key)), expected, `${length} times ${character}`);
         }
@@ -137,7 +137,7 @@ test("writeFrame passes large payloads on by reference if they stay as they are,
 
 test("A lone surrogate becomes U+FFFD, so that what is sent is UTF-8", () => {
   for (const text of ["\ud83d", "a\ud800b", "x".repeat(100) + "\udc00", "\ud800".repeat(126)]) {
-    const expected = octets(text);
+    const expected = bytesOf(text);
     assertEquals(toHex(encode(0x81, text).subarray(-expected.length)), toHex(expected));
     assertEquals(toHex(expected).includes("efbfbd"), true);
   }
@@ -171,7 +171,7 @@ test("MessageDecoder reads what writeFrame and writeTextFrame wrote: both roles,
         list.map(([payload]) => ({
           what: "message",
           number: typeof payload === "string" ? 1 : 2,
-          text: toHex(octets(payload)),
+          text: toHex(bytesOf(payload)),
         })),
       );
     }),

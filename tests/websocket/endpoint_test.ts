@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { test } from "node:test";
 import { encodeClose } from "../../src/websocket/close_code.ts";
 import type { EndpointOptions } from "../../src/websocket/endpoint.ts";
-import { closeFrame, hex, octets } from "../support/raw_client.ts";
+import { bytesOf, closeFrame, hex } from "../support/raw_client.ts";
 import { anyInput, anyNumbers, anyText, places } from "./arbitrary.ts";
 import {
   CLIENT,
@@ -32,7 +32,7 @@ function closing(mask: boolean, code?: number, reason: string | Uint8Array = "")
 }
 
 const finished = (code: number, reason = ""): Note => note("finished", code, reason);
-const text = (value: string) => toHex(octets(value));
+const text = (value: string) => toHex(bytesOf(value));
 
 /** Runs input through a protocol in all cuts, and compares what it told and what it sent. */
 function check(options: EndpointOptions, input: string, notes: Note[], sent: string): void {
@@ -149,7 +149,7 @@ test("WebSocketEndpoint closes: one Close goes out, nothing but pongs behind it,
 
       assertFalse(endpoint.sendClose(encodeClose(1000, "again")!));
       assertFalse(endpoint.sendData(1, "late", true));
-      assertFalse(endpoint.sendControl(9, octets("late")));
+      assertFalse(endpoint.sendControl(9, bytesOf("late")));
       endpoint.receive(hex(frames(masked, [1, "dropped"], [10, "dropped"], [9, "answered"], [2, "dropped", false])));
       assertEquals(recorded.notes, []);
       assertEquals(recorded.sent(), frames(!masked, [10, "answered"]));
@@ -210,7 +210,7 @@ test("WebSocketEndpoint.fail() sends a Close once and leaves out a reason that i
     assertEquals(endpoint.heldBytes, 0);
     endpoint.receive(hex(frames(masked, [1, "late"], [9, "late"])));
     assertFalse(endpoint.sendData(2, "late", true));
-    assertFalse(endpoint.sendControl(10, octets("late")));
+    assertFalse(endpoint.sendControl(10, bytesOf("late")));
     assertFalse(endpoint.sendClose(encodeClose(1000, "")!));
     assertEquals(recorded.notes.length, 1);
     assertEquals(recorded.sent(), "");
@@ -242,12 +242,12 @@ test("WebSocketEndpoint does not mix up the fragments of two messages that it se
     assertFalse(endpoint.sendData(0, "nothing to continue", true));
     assert(endpoint.sendData(1, "a", false));
     assertFalse(endpoint.sendData(1, "another", true));
-    assertFalse(endpoint.sendData(2, octets("another"), false));
-    assert(endpoint.sendControl(9, octets("p"))); // section 5.4: control frames may come in between
-    assert(endpoint.sendData(0, octets("b"), false));
+    assertFalse(endpoint.sendData(2, bytesOf("another"), false));
+    assert(endpoint.sendControl(9, bytesOf("p"))); // section 5.4: control frames may come in between
+    assert(endpoint.sendData(0, bytesOf("b"), false));
     assert(endpoint.sendData(0, "c", true));
     assertFalse(endpoint.sendData(0, "d", true));
-    assert(endpoint.sendData(2, octets("e"), true));
+    assert(endpoint.sendData(2, bytesOf("e"), true));
     const sent: Spec[] = [[1, "a", false], [9, "p"], [0, "b", false], [0, "c"], [2, "e"]];
     assertEquals(recorded.sent(), frames(!masked, ...sent));
   }
@@ -256,12 +256,12 @@ test("WebSocketEndpoint does not mix up the fragments of two messages that it se
 test("WebSocketEndpoint sends a part of bytes when it is told where", () => {
   for (const [options, masked] of ROLES) {
     const recorded = new RecordedProtocol(options);
-    const memory = octets("abcdefgh");
+    const memory = bytesOf("abcdefgh");
     assert(recorded.endpoint.sendData(2, memory, true, 2, 5));
     assert(recorded.endpoint.sendData(1, memory, true, 7));
     assert(recorded.endpoint.sendControl(10, memory, 0, 1));
     assertEquals(recorded.sent(), frames(!masked, [2, "cde"], [1, "h"], [10, "a"]));
-    assertEquals(memory, octets("abcdefgh"));
+    assertEquals(memory, bytesOf("abcdefgh"));
   }
 });
 
@@ -269,7 +269,7 @@ test("WebSocketEndpoint masks each frame with a new key as a client, and none as
   let count = 0;
   const client = new RecordedProtocol({ ...CLIENT, maskingKey: () => ++count });
   client.endpoint.sendData(1, "\0", true);
-  client.endpoint.sendControl(9, octets("\0"));
+  client.endpoint.sendControl(9, bytesOf("\0"));
   client.endpoint.receive(hex(frames(false, [9, "\0"])));
   client.endpoint.sendClose(new Uint8Array(0));
   assertEquals(client.sent(), "8181 01000000 01 8981 02000000 02 8a81 03000000 03 8880 04000000".replaceAll(" ", ""));
@@ -288,8 +288,8 @@ test("Two protocols that talk to each other, in any pieces, get what was sent an
       for (const [payload, ping] of sends) {
         const opcode = typeof payload === "string" ? 1 : 2;
         assert(sender.endpoint.sendData(opcode, payload, true));
-        if (ping) assert(sender.endpoint.sendControl(9, octets("ping")));
-        expected.push(note("message", opcode, toHex(octets(payload))));
+        if (ping) assert(sender.endpoint.sendControl(9, bytesOf("ping")));
+        expected.push(note("message", opcode, toHex(bytesOf(payload))));
       }
       sender.endpoint.sendClose(encodeClose(1000, "bye")!);
       const there = sender.sentBytes();

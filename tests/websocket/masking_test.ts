@@ -7,8 +7,8 @@ import { toHex } from "./recorder.ts";
 
 /** RFC 6455 section 5.3, word by word. */
 function reference(bytes: Uint8Array, start: number, end: number, key: number): Uint8Array {
-  const keyOctets = [key & 255, (key >>> 8) & 255, (key >>> 16) & 255, (key >>> 24) & 255];
-  return bytes.map((byte, i) => i >= start && i < end ? byte ^ keyOctets[(i - start) % 4] : byte);
+  const keyBytes = [key & 255, (key >>> 8) & 255, (key >>> 16) & 255, (key >>> 24) & 255];
+  return bytes.map((byte, i) => i >= start && i < end ? byte ^ keyBytes[(i - start) % 4] : byte);
 }
 
 const anyKey = fc.integer({ min: -0x80000000, max: 0x7fffffff });

@@ -12,7 +12,7 @@ import {
   SWOOLE_WEBSOCKET_FLAG_RSV3,
   WebSocketServer,
 } from "../../mod.ts";
-import { hex, octets } from "../support/raw_client.ts";
+import { bytesOf, hex } from "../support/raw_client.ts";
 import { toHex } from "./recorder.ts";
 
 const FIN = SWOOLE_WEBSOCKET_FLAG_FIN;
@@ -45,7 +45,7 @@ const HELLO = "68656c6c6f";
 test("pack gives the bytes that Swoole gives", () => {
   const rows: [args: Arguments, digits: string | false][] = [
     [["hello"], `8105${HELLO}`],
-    [[octets("hello"), 1], `8105${HELLO}`],
+    [[bytesOf("hello"), 1], `8105${HELLO}`],
     [[5], "810135"],
     [[-1.5, 2], "82042d312e35"],
     [[""], "8100"],
@@ -57,7 +57,7 @@ test("pack gives the bytes that Swoole gives", () => {
     [["hello", 1, COMPRESS], `0105${HELLO}`],
     [["", 1, FIN | COMPRESS], "8100"],
     [["hello", 1, FIN | COMPRESS], "c107ca48cdc9c90700"],
-    [[octets("hello"), 2, FIN | COMPRESS], "c207ca48cdc9c90700"],
+    [[bytesOf("hello"), 2, FIN | COMPRESS], "c207ca48cdc9c90700"],
     [["hello", 0, FIN | COMPRESS], `8005${HELLO}`], // only a whole message
     [[frameWith(new Frame(), { data: "hello", flags: FIN | COMPRESS })], "c107ca48cdc9c90700"],
     [["hello", 1, FIN | SWOOLE_WEBSOCKET_FLAG_RSV2], `8105${HELLO}`],
@@ -90,7 +90,7 @@ test("pack gives the bytes that Swoole gives", () => {
 });
 
 test("pack takes the payload of a received frame from where it lies", () => {
-  const memory = octets("..hello..");
+  const memory = bytesOf("..hello..");
   for (const [opcode, first] of [[1, "81"], [2, "82"], [9, "89"], [0, "80"]] as const) {
     const received = Frame["received"](7, opcode, FIN, memory, 2, 7, false);
     assertEquals(packed(received), `${first}05${HELLO}`);
@@ -102,14 +102,14 @@ test("pack takes the payload of a received frame from where it lies", () => {
   assertEquals(packed(Frame["received"](7, 8, FIN, memory, 2, 7, false)), "880203e8");
   const changed = Frame["received"](7, 1, FIN, memory, 2, 7, false);
   changed.data = "other";
-  assertEquals(packed(changed), `8105${toHex(octets("other"))}`);
-  assertEquals(toHex(memory), toHex(octets("..hello..")));
+  assertEquals(packed(changed), `8105${toHex(bytesOf("other"))}`);
+  assertEquals(toHex(memory), toHex(bytesOf("..hello..")));
 });
 
 test("pack differs from Swoole where RFC 6455 says so, and is documented to", () => {
   const rows: [why: string, args: Arguments, digits: string | false][] = [
     ["the text is the reason, the code 1000; Swoole: code 0", ["bye", 8], "880503e8627965"],
-    ["the same for bytes", [octets("bye"), 8, 0], "880503e8627965"],
+    ["the same for bytes", [bytesOf("bye"), 8, 0], "880503e8627965"],
     ["the code is 1000; Swoole: code 0", ["", 8], "880203e8"],
     ["a control payload has at most 125 bytes; Swoole: sent", ["x".repeat(126), 9], false],
     ["the same for a pong", ["x".repeat(126), 10], false],
@@ -153,7 +153,7 @@ test("pack differs from Swoole where RFC 6455 says so, and is documented to", ()
 test("pack masks with a new key each time; Swoole's key is always the same", () => {
   const keys = new Set<string>();
   for (let i = 0; i < 8; i++) {
-    for (const data of ["hello", octets("hello"), frameWith(new Frame(), { data: "hello", flags: FIN | MASK })]) {
+    for (const data of ["hello", bytesOf("hello"), frameWith(new Frame(), { data: "hello", flags: FIN | MASK })]) {
       const bytes = WebSocketServer.pack(data, 1, FIN | MASK);
       assertEquals(toHex(bytes.subarray(0, 2)), "8185");
       assertEquals(bytes.length, 11);
@@ -264,8 +264,8 @@ test("A Frame shows its payload as text or bytes, by its opcode, whichever was s
   const text = frameWith(new Frame(), { data: "é" });
   assertEquals([text.data, toHex(text.bytes)], ["é", "c3a9"]);
   assertStrictEquals(text.bytes, text.bytes); // made once
-  const fromOctets = frameWith(new Frame(), { opcode: 1, data: hex("c3a9") });
-  assertEquals([fromOctets.data, toHex(fromOctets.bytes)], ["é", "c3a9"]);
+  const fromBytes = frameWith(new Frame(), { opcode: 1, data: hex("c3a9") });
+  assertEquals([fromBytes.data, toHex(fromBytes.bytes)], ["é", "c3a9"]);
   const bom = frameWith(new Frame(), { opcode: 1, data: hex("efbbbf61") });
   assertEquals(bom.data, "\ufeffa"); // U+FEFF is part of the message
   const binary = frameWith(new Frame(), { opcode: 2, data: hex("c3a9") });
@@ -274,7 +274,7 @@ test("A Frame shows its payload as text or bytes, by its opcode, whichever was s
   assertEquals([binary.data, binary.bytes], [hex("00"), hex("00")]);
   const number = new Frame();
   number.data = 5;
-  assertEquals([number.data, number.bytes], ["5", octets("5")]);
+  assertEquals([number.data, number.bytes], ["5", bytesOf("5")]);
   assertThrows(() => frameWith(new Frame(), { data: { a: 1 } as unknown as string }), TypeError, "JSON.stringify()");
 });
 
@@ -293,8 +293,8 @@ test("A Frame whose opcode is not set is binary when its data is bytes, and text
 });
 
 test("A received text is forwarded, and looked at again once the program has had its bytes", () => {
-  const text = Frame["received"](7, 1, FIN, octets("grüße"), 0, 7, false);
-  assertEquals(packed(text), `8107${toHex(octets("grüße"))}`);
+  const text = Frame["received"](7, 1, FIN, bytesOf("grüße"), 0, 7, false);
+  assertEquals(packed(text), `8107${toHex(bytesOf("grüße"))}`);
   text.bytes[2] = 0xff;
   assertEquals(packed(text), false);
   const binary = Frame["received"](7, 2, FIN, hex("ff"), 0, 1, false);
@@ -331,7 +331,7 @@ test("unpack reads what pack wrote", () => {
       }
       const frame = WebSocketServer.unpack(WebSocketServer.pack(data, opcode, flags) as Uint8Array);
       assert(frame instanceof Frame);
-      assertEquals(toHex(frame.bytes), toHex(octets(data)));
+      assertEquals(toHex(frame.bytes), toHex(bytesOf(data)));
       const compressed = (flags & COMPRESS) !== 0 && (flags & FIN) !== 0 && opcode !== 0 && data.length > 0;
       const expected = compressed ? flags | SWOOLE_WEBSOCKET_FLAG_RSV1 : flags & ~COMPRESS;
       assertEquals([frame.opcode, frame.flags, frame.finish], [opcode, expected, (flags & FIN) !== 0]);

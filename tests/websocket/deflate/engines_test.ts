@@ -250,9 +250,9 @@ for (const [name, engine] of engines.filter(([, { sendTakeover }]) => sendTakeov
   test(`${name} compresses better with a larger window, and with a higher level`, async () => {
     // Repetitions that only larger and larger windows reach.
     const message = joinBytes([300, 3000, 15_000].map((length) => noise(length)).flatMap((part) => [part, part]));
-    const size = async (octets: Uint8Array, windowBits: number, level: number) => {
+    const size = async (bytes: Uint8Array, windowBits: number, level: number) => {
       const deflater = engine.deflater(windowBits, false, { level, memLevel: 8 });
-      const { length } = await deflater.deflate(octets);
+      const { length } = await deflater.deflate(bytes);
       deflater.close();
       return length;
     };

@@ -5,7 +5,7 @@ import { inflateRawSync } from "node:zlib";
 import { syncZlib } from "../../../adapters/zlib_sync.ts";
 import { joinBytes } from "../../../src/transport/bytes.ts";
 import { deflateMessage, inflateMessage, useSyncZlib } from "../../../src/websocket/pack.ts";
-import { hex, octets } from "../../support/raw_client.ts";
+import { bytesOf, hex } from "../../support/raw_client.ts";
 import { toHex } from "../recorder.ts";
 import { anyDamaged, anyMessage, anyPayload, runs, TAIL } from "./arbitrary.ts";
 import { inflateReference } from "./reference.ts";
@@ -20,9 +20,9 @@ function zlibInflate(payload: Uint8Array): Uint8Array {
 }
 
 test("deflateMessage makes Swoole's bytes", () => {
-  assertEquals(toHex(deflateMessage(octets("hello"))), "ca48cdc9c90700");
-  assertEquals(toHex(deflateMessage(octets("a"))), "4a0400");
-  assertEquals(toHex(deflateMessage(octets("Hello Swoole"))), "f248cdc9c957082ecfcfcf490500");
+  assertEquals(toHex(deflateMessage(bytesOf("hello"))), "ca48cdc9c90700");
+  assertEquals(toHex(deflateMessage(bytesOf("a"))), "4a0400");
+  assertEquals(toHex(deflateMessage(bytesOf("Hello Swoole"))), "f248cdc9c957082ecfcfcf490500");
 });
 
 test("zlib inflates what deflateMessage makes, and inflateMessage does", () => {
@@ -71,7 +71,7 @@ test("inflateMessage takes the tail for what it is where a block asks for it", (
 test("Without zlib, compressed frames cannot be packed or unpacked", () => {
   try {
     useSyncZlib(() => undefined);
-    assertThrows(() => deflateMessage(octets("hello")), Error, "Cannot pack a compressed frame: this runtime has no node:zlib");
+    assertThrows(() => deflateMessage(bytesOf("hello")), Error, "Cannot pack a compressed frame: this runtime has no node:zlib");
     assertThrows(
       () => inflateMessage(hex("4a0400"), 1),
       Error,
@@ -84,8 +84,8 @@ test("Without zlib, compressed frames cannot be packed or unpacked", () => {
 
 test("zlib refuses blocks of another size than was measured", () => {
   const { inflate } = syncZlib()!;
-  const blocks = joinBytes([deflateMessage(octets("hello")), TAIL]);
-  assertEquals(inflate(blocks, 5), octets("hello"));
+  const blocks = joinBytes([deflateMessage(bytesOf("hello")), TAIL]);
+  assertEquals(inflate(blocks, 5), bytesOf("hello"));
   for (const size of [4, 6]) assertEquals(inflate(blocks, size), undefined);
   const long = joinBytes([deflateMessage(new Uint8Array(1000)), TAIL]);
   for (const size of [999, 1001]) assertEquals(inflate(long, size), undefined);
