@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
-import net from "node:net";
+import type net from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import type { BytePipe, ConnectOptions, Runtime } from "../../src/transport/runtime.ts";
 import { inFolder } from "../support/folder.ts";
 import { testLanes } from "../support/lanes.ts";
-import { checkEcho, echo, listening, PipeEnd, type Place } from "../support/pipe_end.ts";
+import { checkEcho, echo, listening, listeningWithoutAdapter, PipeEnd, type Place } from "../support/pipe_end.ts";
 import { signal } from "../support/serving.ts";
 
 const KIB = 1024;
@@ -31,24 +31,10 @@ async function failureOf(connecting: Promise<BytePipe>): Promise<unknown> {
   return (error as { code?: unknown }).code;
 }
 
-/** A listener of no adapter, for what an adapter's own would not do. */
-async function withServer(accept: (socket: net.Socket) => void, work: (place: Place) => Promise<void>): Promise<void> {
-  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
-    socket.on("error", () => {});
-    accept(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  try {
-    await work({ transport: "tcp", hostname: "127.0.0.1", port: (server.address() as net.AddressInfo).port });
-  } finally {
-    server.close();
-  }
-}
-
 /** A port that nobody listens on. */
 async function freePort(): Promise<number> {
   let port = 0;
-  await withServer(() => {}, (place) => Promise.resolve(void (port = place.port)));
+  await listeningWithoutAdapter({}, () => {}, (place) => Promise.resolve(void (port = place.port)));
   return port;
 }
 
@@ -127,7 +113,7 @@ testLanes("connect: what comes before anybody reads is kept, and so is the end",
     socket.write("early ");
     setImmediate(() => socket.end("bird"));
   };
-  await withServer(accept, async (place) => {
+  await listeningWithoutAdapter({}, accept, async (place) => {
     const pipe = await connect(runtime, place);
     await checkRoundTrips(runtime, 5);
     const end = new PipeEnd(pipe);
@@ -149,7 +135,7 @@ async function checkRoundTrips(runtime: Runtime, count: number): Promise<void> {
 
 testLanes("connect: a reset that comes before anybody reads is told", async (runtime) => {
   const peer = signal<net.Socket>();
-  await withServer((socket) => peer.resolve(socket), async (place) => {
+  await listeningWithoutAdapter({}, (socket) => peer.resolve(socket), async (place) => {
     const pipe = await connect(runtime, place);
     (await peer.promise).resetAndDestroy();
     await checkRoundTrips(runtime, 5);
@@ -162,10 +148,14 @@ testLanes("connect: a reset that comes before anybody reads is told", async (run
 
 testLanes("connect: abort() before anybody reads drops the connection", async (runtime) => {
   const gone = signal();
-  await withServer((socket) => socket.on("close", () => gone.resolve()).on("end", () => socket.end()).resume(), async (place) => {
-    (await connect(runtime, place)).abort();
-    await gone.promise;
-  });
+  await listeningWithoutAdapter(
+    {},
+    (socket) => socket.on("close", () => gone.resolve()).on("end", () => socket.end()).resume(),
+    async (place) => {
+      (await connect(runtime, place)).abort();
+      await gone.promise;
+    },
+  );
 });
 
 testLanes("connect: a signal that has been given already makes no socket", async (runtime) => {
@@ -190,7 +180,7 @@ testLanes("connect: a signal that is given on the way leaves no socket behind", 
     open.add(socket);
     socket.on("close", () => open.delete(socket)).on("end", () => socket.end()).resume();
   };
-  await withServer(accept, async (place) => {
+  await listeningWithoutAdapter({}, accept, async (place) => {
     for (const more of [{}, { localHostname: "127.0.0.1" }, { hostname: "localhost" }]) {
       const control = new AbortController();
       const reason = { any: "value" };

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertRejects } from "@std/assert";
-import net from "node:net";
-import tls from "node:tls";
+import type net from "node:net";
+import type tls from "node:tls";
 import type { BytePipe, ConnectTls, Runtime } from "../../src/transport/runtime.ts";
 import { testLanes } from "../support/lanes.ts";
-import { checkEcho, echo, listening, PipeEnd, type Place } from "../support/pipe_end.ts";
+import { checkEcho, echo, listening, listeningWithoutAdapter, PipeEnd, type Place } from "../support/pipe_end.ts";
 import { signal } from "../support/serving.ts";
 import { authority, certificate } from "../support/tls_client.ts";
 
@@ -34,27 +34,6 @@ async function failureOf(connecting: Promise<BytePipe>): Promise<string> {
   return String((error as { code?: unknown }).code);
 }
 
-/** A server of no adapter: plain TCP, or with the options of TLS. */
-async function withServer(
-  secure: tls.TlsOptions | undefined,
-  accept: (socket: net.Socket) => void,
-  work: (place: Place) => Promise<void>,
-): Promise<void> {
-  const on = (socket: net.Socket) => {
-    socket.on("error", () => {});
-    accept(socket);
-  };
-  const server = secure === undefined
-    ? net.createServer({ allowHalfOpen: true }, on)
-    : tls.createServer({ allowHalfOpen: true, ...secure } as tls.TlsOptions, on).on("tlsClientError", () => {});
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  try {
-    await work({ transport: "tcp", hostname: "127.0.0.1", port: (server.address() as net.AddressInfo).port });
-  } finally {
-    server.close();
-  }
-}
-
 testLanes("connect with TLS: bytes go there and back when the authority is trusted", async (runtime) => {
   await listening(runtime, { tls: certificate("cert") }, echo, async (place) => {
     const pipe = await connect(runtime, place);
@@ -73,8 +52,8 @@ testLanes("connect with TLS: an IP address as the name is checked too", async (r
 
 testLanes("connect with TLS: the server is told the name, and the client's certificate", async (runtime) => {
   const told = signal<unknown[]>();
-  const options = { ...certificate("cert"), requestCert: true, rejectUnauthorized: false };
-  await withServer(options, (socket) => {
+  const options = { tls: { ...certificate("cert"), requestCert: true, rejectUnauthorized: false } };
+  await listeningWithoutAdapter(options, (socket) => {
     const { servername } = socket as tls.TLSSocket & { servername: string };
     told.resolve([servername, (socket as tls.TLSSocket).getPeerCertificate().subject?.CN]);
     socket.end();
@@ -134,7 +113,7 @@ testLanes("connect with TLS: a certificate that is out of date", async (runtime)
 testLanes("connect with TLS: a certificate that is refused leaves no socket behind", async (runtime) => {
   const sockets: Promise<void>[] = [];
   const onSocket = (socket: net.Socket) => sockets.push(new Promise((resolve) => socket.on("close", () => resolve())));
-  await withServer(certificate("cert"), (socket) => {
+  await listeningWithoutAdapter({ tls: certificate("cert") }, (socket) => {
     onSocket(socket);
     socket.on("end", () => socket.end()).resume();
   }, async (place) => {
@@ -153,13 +132,13 @@ async function checkEcholess(pipe: BytePipe): Promise<void> {
 }
 
 testLanes("connect with TLS: a peer that speaks something else, or leaves", async (runtime) => {
-  await withServer(undefined, (socket) => socket.resume().end("HTTP/1.1 400 Bad Request\r\n\r\n"), async (place) => {
+  await listeningWithoutAdapter({}, (socket) => socket.resume().end("HTTP/1.1 400 Bad Request\r\n\r\n"), async (place) => {
     assertMatch(await failureOf(connect(runtime, place)), /^ERR_SSL_/);
   });
-  await withServer(undefined, (socket) => socket.resume().end(), async (place) => {
+  await listeningWithoutAdapter({}, (socket) => socket.resume().end(), async (place) => {
     assertEquals(await failureOf(connect(runtime, place)), "ECONNRESET");
   });
-  await withServer(undefined, (socket) => socket.once("data", () => socket.resetAndDestroy()), async (place) => {
+  await listeningWithoutAdapter({}, (socket) => socket.once("data", () => socket.resetAndDestroy()), async (place) => {
     assertEquals(await failureOf(connect(runtime, place)), "ECONNRESET");
   });
 });
@@ -170,7 +149,7 @@ testLanes("connect with TLS: a peer that never answers is given up, and its sock
   const accept = (socket: net.Socket) => {
     socket.once("data", () => greeted.resolve()).on("close", () => gone.resolve()).on("end", () => socket.end());
   };
-  await withServer(undefined, accept, async (place) => {
+  await listeningWithoutAdapter({}, accept, async (place) => {
     const control = new AbortController();
     const outcome = connect(runtime, place, {}, control).then(() => "connected", (error) => error);
     await greeted.promise;
@@ -201,7 +180,7 @@ testLanes("connect with TLS: the signal, before, at once and afterwards", async 
 });
 
 testLanes("connect with TLS: what comes before anybody reads is kept, and so is the end", async (runtime) => {
-  await withServer(certificate("cert"), (socket) => {
+  await listeningWithoutAdapter({ tls: certificate("cert") }, (socket) => {
     socket.resume().write("early ");
     setImmediate(() => socket.end("bird"));
   }, async (place) => {
@@ -218,7 +197,7 @@ testLanes("connect with TLS: what comes before anybody reads is kept, and so is 
 testLanes("connect with TLS: 8 MiB there and back through a slow reader arrive unharmed", async (runtime) => {
   // The server never stops reading: this is about the client.
   const echoAll = (socket: net.Socket) => socket.on("data", (chunk) => socket.write(chunk)).on("end", () => socket.end());
-  await withServer(certificate("cert"), echoAll, async (place) => {
+  await listeningWithoutAdapter({ tls: certificate("cert") }, echoAll, async (place) => {
     const sum = 8 * MIB;
     const byte = (i: number) => (i * 31 + (i >> 12)) & 255;
     let at = 0;

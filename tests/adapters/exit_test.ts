@@ -2,22 +2,19 @@ import { assertEquals } from "@std/assert";
 import net from "node:net";
 import { test } from "node:test";
 import { lanes } from "../support/lanes.ts";
-import { inThisRuntime, Program } from "../support/program.ts";
+import { inThisRuntime, running } from "../support/program.ts";
 import { closeFrame, frame, RawClient } from "../support/raw_client.ts";
 
 const file = new URL("./exit_program.ts", import.meta.url);
 
 /** Runs a scene; the program has to finish and to end by itself with code 0 and without a complaint. */
-async function checkExit(lane: string, scene: string, meet: (port: number) => Promise<void>): Promise<void> {
-  const program = new Program(inThisRuntime(file, lane, scene));
-  try {
+function checkExit(lane: string, scene: string, meet: (port: number) => Promise<void>): Promise<void> {
+  return running(inThisRuntime(file, lane, scene), async (program) => {
     await meet(Number(await program.line()));
     assertEquals(await program.line(), "finished");
     assertEquals(await program.exited, 0, program.errors);
     assertEquals(program.errors, "");
-  } finally {
-    program.process.kill("SIGKILL");
-  }
+  });
 }
 
 for (const [lane] of lanes) {
@@ -61,12 +58,12 @@ for (const [lane] of lanes) {
     const port = await new Promise<number>((resolve) =>
       other.listen(0, "127.0.0.1", () => resolve((other.address() as net.AddressInfo).port))
     );
-    const program = new Program(inThisRuntime(file, lane, "taken", String(port)));
     try {
-      assertEquals(await program.line(), "EADDRINUSE");
-      assertEquals(await program.exited, 0, program.errors);
+      await running(inThisRuntime(file, lane, "taken", String(port)), async (program) => {
+        assertEquals(await program.line(), "EADDRINUSE");
+        assertEquals(await program.exited, 0, program.errors);
+      });
     } finally {
-      program.process.kill("SIGKILL");
       await new Promise<void>((resolve) => other.close(() => resolve()));
     }
   });

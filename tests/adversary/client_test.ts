@@ -48,8 +48,7 @@ async function runAll(lane: string): Promise<Outcome> {
   } catch (error) {
     outcome.faults.push((error as Error).message);
   } finally {
-    program.process.kill("SIGKILL");
-    await program.exited;
+    await program.kill();
     for (const host of [warm, ...hosts.values()]) await host.close();
   }
   return outcome;

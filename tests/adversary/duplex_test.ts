@@ -8,7 +8,7 @@ import { CloseFrame, WebSocketServer } from "../../mod.ts";
 import { HttpServer } from "../../src/coroutine/mod.ts";
 import { PYTHON, testWithPython } from "../interop/python.ts";
 import { ownLanes, servingOn } from "../support/lanes.ts";
-import { inThisRuntime, Program, runners } from "../support/program.ts";
+import { inThisRuntime, runners, running } from "../support/program.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
 import { serving } from "../support/serving.ts";
 import { within } from "./harness.ts";
@@ -36,9 +36,8 @@ function coroutineServer(): HttpServer {
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
 /** Runs a client program against a port. */
-async function talk(command: readonly string[], port: number): Promise<void> {
-  const program = new Program([...command, String(port)]);
-  try {
+function talk(command: readonly string[], port: number): Promise<void> {
+  return running([...command, String(port)], async (program) => {
     assertEquals(
       await within(
         15_000,
@@ -48,10 +47,7 @@ async function talk(command: readonly string[], port: number): Promise<void> {
       "400 of 400",
       program.errors,
     );
-  } finally {
-    program.process.kill("SIGKILL");
-    await program.exited;
-  }
+  });
 }
 
 const node = runners.find(([name]) => name === "Node 24")!.slice(1);
@@ -88,17 +84,14 @@ for (
   );
 }
 
-async function talkTo(command: readonly string[]): Promise<void> {
-  const program = new Program(command);
-  try {
+/** Lets our client talk to the server of a program. */
+function talkTo(command: readonly string[]): Promise<void> {
+  return running(command, async (program) => {
     await talk(
       inThisRuntime(new URL("./duplex_client.ts", import.meta.url)),
       Number(await program.line()),
     );
-  } finally {
-    program.process.kill("SIGKILL");
-    await program.exited;
-  }
+  });
 }
 
 test("400 messages of 64 KiB at once in both directions, our client and the server of the package ws", () =>
@@ -127,10 +120,7 @@ for (const [lane, runtime] of ownLanes) {
         };
         const receive = async () => {
           for (let i = 0; i < 1000; i++) {
-            let next = await client.readFrame();
-            for (; next?.opcode === 9; next = await client.readFrame()) {
-              client.send(frame({ opcode: 10, payload: next.payload }));
-            }
+            const next = await client.readPastPings();
             assertEquals([i, next?.payload.length, next?.payload[0]], [
               i,
               65_536,

@@ -110,8 +110,7 @@ class Scene {
   }
 
   async close(): Promise<void> {
-    this.#flooder.process.kill("SIGKILL");
-    await this.#flooder.exited;
+    await this.#flooder.kill();
     await this.victim.stop();
   }
 }

@@ -229,8 +229,7 @@ export class Victim {
 
   /** Kills the process. */
   async stop(): Promise<void> {
-    this.#program.process.kill("SIGKILL");
-    await this.#program.exited;
+    await this.#program.kill();
   }
 }
 
@@ -261,11 +260,7 @@ export class Bystander {
       while (!this.#stopped) {
         await this.#timed("an echo", async () => {
           socket.send(frame({ opcode: 1, payload: "are you there" }));
-          let echo = await socket.readFrame();
-          while (echo !== null && echo.opcode === 9) {
-            socket.send(frame({ opcode: 10, payload: echo.payload }));
-            echo = await socket.readFrame();
-          }
+          const echo = await socket.readPastPings();
           assertEquals(
             new TextDecoder().decode(echo?.payload),
             "are you there",

@@ -106,17 +106,8 @@ for (const [lane, runtime] of ownLanes) {
       const echoes: string[] = [];
       const all = signal();
       (async () => {
-        for (
-          let next = await client.readFrame();
-          next !== null;
-          next = await client.readFrame()
-        ) {
-          if (next.opcode === 9) {
-            client.send(frame({ opcode: 10, payload: next.payload }));
-          } else if (
-            next.opcode === 1 &&
-            echoes.push(new TextDecoder().decode(next.payload)) === 300
-          ) all.resolve();
+        for (let next = await client.readPastPings(); next !== null; next = await client.readPastPings()) {
+          if (next.opcode === 1 && echoes.push(new TextDecoder().decode(next.payload)) === 300) all.resolve();
         }
       })().catch(() => {});
       const sent = Array.from({ length: 300 }, (_, i) => `message ${i}`);

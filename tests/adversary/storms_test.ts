@@ -103,7 +103,6 @@ test("out of descriptors a server goes on serving who is there, and recovers", {
     assert(lines < 20, `one shortage made ${lines} lines of log`);
   } finally {
     for (const client of clients) client.destroy();
-    program.process.kill("SIGKILL");
-    await program.exited;
+    await program.kill();
   }
 });

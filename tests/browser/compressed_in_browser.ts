@@ -43,8 +43,7 @@ async function visitAll(page: Visitor, tells: boolean): Promise<void> {
         assertMatch(await program.line(), /^(3[39] ){3}39 39 39 3[39] 39 39 39$/, title);
       }
     } finally {
-      program.process.kill("SIGKILL");
-      await program.exited;
+      await program.kill();
     }
   }
 }

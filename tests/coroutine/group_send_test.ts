@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Program } from "../support/program.ts";
+import { running } from "../support/program.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
 
 const MIB = 1024 * 1024;
@@ -15,11 +15,11 @@ interface Memory {
   readonly held: number;
 }
 
-async function withServer(work: (port: number, memory: (members: number) => Promise<Memory>) => Promise<void>): Promise<void> {
+/** Runs a server of the coroutine style in a process of its own; `memory()` tells what it holds with so many members in the group. */
+function withGroup(work: (port: number, memory: (members: number) => Promise<Memory>) => Promise<void>): Promise<void> {
   const flags = "Deno" in globalThis ? ["run", "-A", "--v8-flags=--expose-gc"] : "Bun" in globalThis ? ["run"] : ["--expose-gc"];
   const file = fileURLToPath(new URL("./group_send_program.ts", import.meta.url));
-  const program = new Program([process.execPath, ...flags, file]);
-  try {
+  return running([process.execPath, ...flags, file], async (program) => {
     const port = Number(await program.line());
     await work(port, async (members) => {
       while (true) { // until everybody has come, or has gone
@@ -27,16 +27,13 @@ async function withServer(work: (port: number, memory: (members: number) => Prom
         if (memory.members === members) return memory;
       }
     });
-  } finally {
-    program.process.kill("SIGKILL");
-    await program.exited;
-  }
+  });
 }
 
 test("1,000 connections in group send: nothing is lost, and the memory is back where it was when they have left", {
   timeout: 120_000,
 }, async () => {
-  await withServer(async (port, memory) => {
+  await withGroup(async (port, memory) => {
     const COUNT = 1000;
     const held: number[] = [];
     for (let round = 0; round < 4; round++) {
@@ -62,7 +59,7 @@ test("1,000 connections in group send: nothing is lost, and the memory is back w
 });
 
 test("a slow reader in a group send holds up only itself, and its memory is capped", { timeout: 120_000 }, async () => {
-  await withServer(async (port, memory) => {
+  await withGroup(async (port, memory) => {
     const COUNT = 10;
     const clients = await Promise.all(Array.from({ length: COUNT }, () => RawClient.open(port, "/room")));
     const slow = await RawClient.open(port, "/room");

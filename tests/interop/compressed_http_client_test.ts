@@ -149,8 +149,7 @@ async function checkServers(
   } catch (error) {
     throw new Error(`${error} ${program.errors}`, { cause: error });
   } finally {
-    program.process.kill("SIGKILL");
-    await program.exited;
+    await program.kill();
   }
 }
 

@@ -38,8 +38,7 @@ async function check(command: readonly string[], flags: readonly number[], agree
     }
     assertEquals(await program.exited, 0, program.errors);
   } finally {
-    program.process.kill("SIGKILL");
-    await program.exited;
+    await program.kill();
     for (const server of servers) {
       server.shutdown();
       await server.finished;

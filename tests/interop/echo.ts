@@ -8,7 +8,7 @@ import { assertEquals } from "@std/assert";
 import { CloseFrame, type ServerSettings, SWOOLE_BASE, SWOOLE_SOCK_TCP, SWOOLE_SSL, WebSocketServer } from "../../mod.ts";
 import { fileURLToPath } from "node:url";
 import { HttpServer } from "../../src/coroutine/mod.ts";
-import { Program } from "../support/program.ts";
+import { running } from "../support/program.ts";
 import { serving } from "../support/serving.ts";
 import { tlsSettings } from "../support/tls_client.ts";
 
@@ -113,13 +113,10 @@ export async function checkClient(
   server.set({ websocket_compression: compresses });
   await serving<HttpServer | WebSocketServer>(server, async (_server, port) => {
     const url = secure ? `wss://localhost:${port}/` : `ws://127.0.0.1:${port}/`;
-    const program = new Program([...command, fileURLToPath(new URL(file, import.meta.url)), url, ...args], env);
-    try {
+    await running([...command, fileURLToPath(new URL(file, import.meta.url)), url, ...args], async (program) => {
       for (const check of checks) assertEquals(await program.line(), check, program.errors);
       assertEquals(await program.exited, 0, program.errors);
-    } finally {
-      program.process.kill("SIGKILL");
-    }
+    }, env);
     while (heard.ended < heard.opened) await new Promise<void>((resolve) => setImmediate(resolve));
   });
   assertEquals(heard.errors, []);

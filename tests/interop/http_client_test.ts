@@ -4,7 +4,7 @@
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Program, runners } from "../support/program.ts";
+import { runners, running } from "../support/program.ts";
 import { checkClient } from "./echo.ts";
 import { type Abilities, checkServer } from "./http_client_checks.ts";
 import { PYTHON, testWithPython } from "./python.ts";
@@ -12,15 +12,11 @@ import { PYTHON, testWithPython } from "./python.ts";
 const runner = (runtime: string): string[] => runners.find(([name]) => name === runtime)!.slice(1);
 
 /** Runs a server program and our client against it. */
-async function checkProgram(command: readonly string[], file: string, abilities: Abilities): Promise<void> {
-  const program = new Program([...command, fileURLToPath(new URL(file, import.meta.url))]);
-  try {
+function checkProgram(command: readonly string[], file: string, abilities: Abilities): Promise<void> {
+  return running([...command, fileURLToPath(new URL(file, import.meta.url))], async (program) => {
     await checkServer(Number(await program.line()), abilities);
     assertEquals([await program.line(), await program.line()], ["4321 bye für now", "4001 that is enough"], program.errors);
-  } finally {
-    program.process.kill("SIGKILL");
-    await program.exited;
-  }
+  });
 }
 
 for (const compresses of [false, true]) {

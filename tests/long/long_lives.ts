@@ -31,15 +31,7 @@ async function keepWebSocket(
   client.send(handshake());
   await client.readHead();
   (async () => {
-    for (
-      let next = await client.readFrame();
-      next !== null;
-      next = await client.readFrame()
-    ) {
-      if (next.opcode === 9) {
-        client.send(frame({ opcode: 10, payload: next.payload }));
-      } else count();
-    }
+    while (await client.readPastPings() !== null) count();
   })().catch(() => {}); // its end is told by watch()
 }
 
@@ -91,8 +83,7 @@ async function live(command: readonly string[]): Promise<string[]> {
     return ended.slice(); // without what ends from here on
   } finally {
     for (const timer of timers) clearInterval(timer);
-    program.process.kill("SIGKILL");
-    await program.exited;
+    await program.kill();
     for (const client of clients) client.destroy();
   }
 }

@@ -1,32 +1,28 @@
 // Bodies of 1 GiB, in and out: the server's memory stays where it was.
 
 import { assert, assertEquals } from "@std/assert";
-import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import * as net from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { inThisRuntime, Program } from "../support/program.ts";
+import { inFolder } from "../support/folder.ts";
+import { inThisRuntime, running } from "../support/program.ts";
 
 const GIB = 2 ** 30;
 /** What the server's memory may grow by, far below the size of a body. V8 lets some 64 MiB of bytes pile up before it frees them. */
 const BOUND = 256 * 2 ** 20;
 
 /** A server in a process of its own, with a folder that has a file of 1 GiB without content. */
-async function withServer(work: (port: number, folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "large-"));
-  const large = join(folder, "large");
-  const uploads = mkdtempSync(join(folder, "uploads-"));
-  writeFileSync(large, "");
-  truncateSync(large, GIB);
-  const program = new Program(inThisRuntime(new URL("./large_bodies_program.ts", import.meta.url), uploads, large));
-  try {
-    await work(Number(await program.line()), uploads);
-  } finally {
-    program.process.kill("SIGKILL");
-    await program.exited;
-    rmSync(folder, { recursive: true });
-  }
+function withLargeBodies(work: (port: number, uploads: string) => Promise<void>): Promise<void> {
+  return inFolder(async (folder) => {
+    const large = join(folder, "large");
+    const uploads = join(folder, "uploads");
+    mkdirSync(uploads);
+    writeFileSync(large, "");
+    truncateSync(large, GIB);
+    const command = inThisRuntime(new URL("./large_bodies_program.ts", import.meta.url), uploads, large);
+    await running(command, async (program) => await work(Number(await program.line()), uploads));
+  });
 }
 
 /** Sends a request and reads the answer up to the end of the connection, keeping the first 64 KiB of it. */
@@ -87,14 +83,14 @@ function checkMemory(taken: number): void {
 }
 
 test("1 GiB that is read as it arrives", { timeout: 120_000 }, () =>
-  withServer(async (port) => {
+  withLargeBodies(async (port) => {
     const [{ text }, taken] = await measured(port, () => upload(port, "/stream", ""));
     assert(text.endsWith(`\r\n\r\n${GIB}`), text);
     checkMemory(taken);
   }));
 
 test("1 GiB as a file of a form", { timeout: 120_000 }, () =>
-  withServer(async (port, folder) => {
+  withLargeBodies(async (port, uploads) => {
     const before = '--B\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n';
     const [{ text }, taken] = await measured(
       port,
@@ -103,11 +99,11 @@ test("1 GiB as a file of a form", { timeout: 120_000 }, () =>
     const part = "0123456789abcdef";
     assertEquals(JSON.parse(text.slice(text.indexOf("\r\n\r\n") + 4)), [GIB, 0, true, part, part, part]);
     checkMemory(taken);
-    while (readdirSync(folder).length > 0) await get(port, "/begin");
+    while (readdirSync(uploads).length > 0) await get(port, "/begin");
   }));
 
 test("1 GiB with sendfile()", { timeout: 120_000 }, () =>
-  withServer(async (port) => {
+  withLargeBodies(async (port) => {
     const [{ text, size }, taken] = await measured(
       port,
       () => exchange(port, "GET /file HTTP/1.1\r\n", (socket) => socket.write("\r\n")),

@@ -5,6 +5,8 @@
  */
 
 import { assertEquals } from "@std/assert";
+import net from "node:net";
+import tls from "node:tls";
 import type { BytePipe, Lane, LaneSink, Runtime } from "../../src/transport/runtime.ts";
 import { StreamLane } from "../../src/transport/pipes.ts";
 
@@ -132,4 +134,25 @@ export async function listening(
     await listener.close();
   }
   if (errors.length > 0) throw errors[0];
+}
+
+/** Listens without an adapter while a test runs, for what the listener of an adapter would not do. */
+export async function listeningWithoutAdapter(
+  options: { tls?: tls.TlsOptions },
+  accept: (socket: net.Socket) => void,
+  work: (place: Place) => Promise<void>,
+): Promise<void> {
+  const take = (socket: net.Socket) => {
+    socket.on("error", () => {});
+    accept(socket);
+  };
+  const server = options.tls === undefined
+    ? net.createServer({ allowHalfOpen: true }, take)
+    : tls.createServer({ allowHalfOpen: true, ...options.tls } as tls.TlsOptions, take).on("tlsClientError", () => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    await work({ transport: "tcp", hostname: "127.0.0.1", port: (server.address() as net.AddressInfo).port });
+  } finally {
+    server.close();
+  }
 }

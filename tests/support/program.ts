@@ -62,6 +62,12 @@ export class Program {
     this.process.stdin!.write(`${line}\n`);
   }
 
+  /** Kills the program, and waits until it is gone. */
+  async kill(): Promise<void> {
+    this.process.kill("SIGKILL");
+    await this.exited;
+  }
+
   /** Returns the lines of output that have not been read yet. */
   printed(): string[] {
     return this.#lines.splice(0);
@@ -69,6 +75,20 @@ export class Program {
 
   #notify(): void {
     for (const wake of this.#wake.splice(0)) wake();
+  }
+}
+
+/** Runs a program for a test, and always kills it. */
+export async function running(
+  command: readonly string[],
+  test: (program: Program) => Promise<void>,
+  env: Record<string, string> = {},
+): Promise<void> {
+  const program = new Program(command, env);
+  try {
+    await test(program);
+  } finally {
+    await program.kill();
   }
 }
 

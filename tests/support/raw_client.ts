@@ -213,6 +213,13 @@ export class RawClient {
     return found.frame;
   }
 
+  /** Reads the next frame that is no ping, and answers the pings before it. */
+  async readPastPings(): Promise<RawFrame | null> {
+    let next = await this.readFrame();
+    for (; next?.opcode === 9; next = await this.readFrame()) this.send(frame({ opcode: 10, payload: next.payload }));
+    return next;
+  }
+
   /** Reads frames until the connection ends. */
   async readFrames(): Promise<RawFrame[]> {
     const frames: RawFrame[] = [];
