@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertFalse, assertMatch, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import type { ChatMessage, ClientMessage, ServerMessage } from "../examples/chat/protocol.ts";
 import { runExample, startExample } from "./browser/start_example.ts";
+import { inFolder } from "./support/folder.ts";
 import { closeFrame, frame, handshake, RawClient } from "./support/raw_client.ts";
 
 /** Runs a test against an example. */
@@ -518,44 +518,44 @@ test("The client and the server of compression compress what they say", async ()
   });
 });
 
-test("Files are left, told of, listed, and sent as attachments", { timeout: 60_000 }, async () => {
-  const folder = process.env.FOLDER = mkdtempSync(join(tmpdir(), "sluice-"));
-  await withExample("files.ts", async (port) => {
-    const at = `http://127.0.0.1:${port}`;
-    assertStringIncludes(await (await fetch(`${at}/`)).text(), '<form method="post" action="/upload"');
-    assertEquals((await fetch(`${at}/nothing`)).status, 404);
+test("Files are left, told of, listed, and sent as attachments", { timeout: 60_000 }, () =>
+  inFolder(async (folder) => {
+    process.env.FOLDER = folder;
+    await withExample("files.ts", async (port) => {
+      const at = `http://127.0.0.1:${port}`;
+      assertStringIncludes(await (await fetch(`${at}/`)).text(), '<form method="post" action="/upload"');
+      assertEquals((await fetch(`${at}/nothing`)).status, 404);
 
-    const reader = await RawClient.connect(port);
-    reader.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let heard = "";
-    const hears = async (text: string) => {
-      while (!heard.includes(text)) {
-        const some = await reader.readSome();
-        assert(some !== null, heard);
-        heard += new TextDecoder().decode(some);
-      }
-    };
-    await hears(": hello\n\n");
+      const reader = await RawClient.connect(port);
+      reader.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      let heard = "";
+      const hears = async (text: string) => {
+        while (!heard.includes(text)) {
+          const some = await reader.readSome();
+          assert(some !== null, heard);
+          heard += new TextDecoder().decode(some);
+        }
+      };
+      await hears(": hello\n\n");
 
-    const form = new FormData();
-    form.append("files[]", new File(["0123456789"], "../digits of é.txt", { type: "text/plain" }));
-    form.append("files[]", new File(["<b>"], "b.html"));
-    const answer = await fetch(`${at}/upload`, { method: "POST", body: form, redirect: "manual" });
-    assertEquals([answer.status, answer.headers.get("location")], [303, "/"]);
-    await answer.body?.cancel();
-    await hears('data: {"href":"/files/1-digits_of_.txt","textContent":"digits of é.txt, 10 bytes"}\n\n');
-    await hears('data: {"href":"/files/2-b.html","textContent":"b.html, 3 bytes"}\n\n');
+      const form = new FormData();
+      form.append("files[]", new File(["0123456789"], "../digits of é.txt", { type: "text/plain" }));
+      form.append("files[]", new File(["<b>"], "b.html"));
+      const answer = await fetch(`${at}/upload`, { method: "POST", body: form, redirect: "manual" });
+      assertEquals([answer.status, answer.headers.get("location")], [303, "/"]);
+      await answer.body?.cancel();
+      await hears('data: {"href":"/files/1-digits_of_.txt","textContent":"digits of é.txt, 10 bytes"}\n\n');
+      await hears('data: {"href":"/files/2-b.html","textContent":"b.html, 3 bytes"}\n\n');
 
-    const page = await fetch(`${at}/files/2-b.html`);
-    const { headers } = page;
-    assertEquals([page.status, await page.text()], [200, "<b>"]);
-    assertEquals([headers.get("content-disposition"), headers.get("x-content-type-options")], ["attachment", "nosniff"]);
-    for (const path of ["/files/none", "/files/..%2fb", "/files/.x"]) assertEquals((await fetch(at + path)).status, 404, path);
-    const list = await (await fetch(`${at}/files/`)).text();
-    assertStringIncludes(list, "1-digits_of_.txt");
-    reader.destroy();
-  });
-  assertEquals(readFileSync(join(folder, "files/2-b.html"), "utf8"), "<b>");
-  delete process.env.FOLDER;
-  rmSync(folder, { recursive: true });
-});
+      const page = await fetch(`${at}/files/2-b.html`);
+      const { headers } = page;
+      assertEquals([page.status, await page.text()], [200, "<b>"]);
+      assertEquals([headers.get("content-disposition"), headers.get("x-content-type-options")], ["attachment", "nosniff"]);
+      for (const path of ["/files/none", "/files/..%2fb", "/files/.x"]) assertEquals((await fetch(at + path)).status, 404, path);
+      const list = await (await fetch(`${at}/files/`)).text();
+      assertStringIncludes(list, "1-digits_of_.txt");
+      reader.destroy();
+    });
+    assertEquals(readFileSync(join(folder, "files/2-b.html"), "utf8"), "<b>");
+    delete process.env.FOLDER;
+  }));

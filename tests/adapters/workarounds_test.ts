@@ -2,7 +2,7 @@
 // fault: then the work-around can go, unless older versions are still supported.
 
 import { assert } from "@std/assert";
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,7 @@ import { test } from "node:test";
 import tls from "node:tls";
 import { brotliCompressSync, constants, createBrotliCompress, createBrotliDecompress, deflateSync } from "node:zlib";
 import { Codec } from "../../adapters/zlib.ts";
+import { inFolder } from "../support/folder.ts";
 import { read, where } from "../tls/stage.ts";
 
 /** Shows a fault of a runtime, in that runtime only. */
@@ -96,18 +97,18 @@ fault("deno", "listeners of signals are called in the order they were added", "a
   return called[0] === "added";
 });
 
-fault("bun", "a file that was moved has the size 0", "src/server/http/uploaded_file.ts", () => {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  try {
+fault("bun", "a file that was moved has the size 0", "src/server/http/uploaded_file.ts", async () => {
+  let size = -1;
+  await inFolder((folder) => {
     const path = join(folder, "a");
     writeFileSync(path, "hello");
     const { Bun } = globalThis as unknown as { Bun: { file(path: string): Blob } };
     const file = new File([Bun.file(path)], "a");
     renameSync(path, join(folder, "b"));
-    return file.size === 0;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+    size = file.size;
+    return Promise.resolve();
+  });
+  return size === 0;
 });
 
 fault("node", "a missing folder of a unix socket is reported as EACCES", "adapters/node.ts", () => {

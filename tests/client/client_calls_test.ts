@@ -2,14 +2,13 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { writeFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { HttpClient, HttpServer } from "../../src/coroutine/mod.ts";
+import { inFolder } from "../support/folder.ts";
 
 const LARGE = 2_000_000;
 
@@ -73,27 +72,26 @@ test("what is set while a request is under way goes out with the next one", asyn
   });
 });
 
-test("a file that is still being added goes out with the request that it was added for", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "sluice-calls-"));
-  writeFileSync(join(folder, "one"), "content of one");
-  writeFileSync(join(folder, "two"), "content of two");
-  await noting(async (port, seen) => {
-    const client = new HttpClient("127.0.0.1", port);
-    client.addFile(join(folder, "one"), "a"); // not awaited
-    const call = client.post("/first", {});
-    const added = client.addFile(join(folder, "two"), "b");
-    assertEquals(client.uploadFiles.length, 0); // of the next request
-    await call;
-    await added;
-    assertEquals(client.uploadFiles.length, 1);
-    await client.post("/second", {});
-    const [first, second] = seen;
-    assertEquals([first.includes("content of one"), first.includes("content of two")], [true, false]);
-    assertEquals([second.includes("content of one"), second.includes("content of two")], [false, true]);
-    client.close();
-  });
-  await rm(folder, { recursive: true });
-});
+test("a file that is still being added goes out with the request that it was added for", () =>
+  inFolder(async (folder) => {
+    writeFileSync(join(folder, "one"), "content of one");
+    writeFileSync(join(folder, "two"), "content of two");
+    await noting(async (port, seen) => {
+      const client = new HttpClient("127.0.0.1", port);
+      client.addFile(join(folder, "one"), "a"); // not awaited
+      const call = client.post("/first", {});
+      const added = client.addFile(join(folder, "two"), "b");
+      assertEquals(client.uploadFiles.length, 0); // of the next request
+      await call;
+      await added;
+      assertEquals(client.uploadFiles.length, 1);
+      await client.post("/second", {});
+      const [first, second] = seen;
+      assertEquals([first.includes("content of one"), first.includes("content of two")], [true, false]);
+      assertEquals([second.includes("content of one"), second.includes("content of two")], [false, true]);
+      client.close();
+    });
+  }));
 
 test("after close() another request begins, which the one that was closed does not disturb", async () => {
   await noting(async (port, seen) => {

@@ -2,13 +2,13 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type net from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { deflateSync, gzipSync } from "node:zlib";
 import { HttpClient } from "../../src/coroutine/mod.ts";
+import { inFolder } from "../support/folder.ts";
 import { answering, serverFor } from "./client_servers.ts";
 
 const transfer = (bytes: Uint8Array) => void structuredClone(bytes, { transfer: [bytes.buffer as ArrayBuffer] });
@@ -178,39 +178,38 @@ test("with defer the bytes are the program's again when the call returns", async
   }
 });
 
-test("a server that goes is noticed while write_func or a file is busy with what came before", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  const goes: ((socket: net.Socket) => void)[] = [(socket) => socket.end(), (socket) => socket.resetAndDestroy()];
-  for (const go of goes) {
-    let leave = () => {};
-    const left = new Promise<void>((resolve) => leave = resolve);
-    await serverFor((socket) => {
-      socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nsome of it"));
-      left.then(() => go(socket));
-    }, async (port) => {
-      const client = new HttpClient("127.0.0.1", port);
-      let got = "";
-      let wasConnected = true;
-      client.set({
-        write_func: async (_client, data) => {
-          got += new TextDecoder().decode(data);
-          leave();
-          const until = performance.now() + 20_000;
-          while (client.connected && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));
-          wasConnected = client.connected;
-        },
+test("a server that goes is noticed while write_func or a file is busy with what came before", () =>
+  inFolder(async (folder) => {
+    const goes: ((socket: net.Socket) => void)[] = [(socket) => socket.end(), (socket) => socket.resetAndDestroy()];
+    for (const go of goes) {
+      let leave = () => {};
+      const left = new Promise<void>((resolve) => leave = resolve);
+      await serverFor((socket) => {
+        socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nsome of it"));
+        left.then(() => go(socket));
+      }, async (port) => {
+        const client = new HttpClient("127.0.0.1", port);
+        let got = "";
+        let wasConnected = true;
+        client.set({
+          write_func: async (_client, data) => {
+            got += new TextDecoder().decode(data);
+            leave();
+            const until = performance.now() + 20_000;
+            while (client.connected && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));
+            wasConnected = client.connected;
+          },
+        });
+        assertEquals([await client.get("/"), client.statusCode, client.errCode], [false, -3, 104]);
+        assertEquals([got, wasConnected], ["some of it", false]);
       });
-      assertEquals([await client.get("/"), client.statusCode, client.errCode], [false, -3, 104]);
-      assertEquals([got, wasConnected], ["some of it", false]);
-    });
-    const file = join(folder, "file");
-    await serverFor((socket) => {
-      socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nsome of it", () => go(socket)));
-    }, async (port) => {
-      const client = new HttpClient("127.0.0.1", port);
-      assertEquals([await client.download("/", file), client.statusCode, client.errCode], [false, -3, 104]);
-      assert("some of it".startsWith(readFileSync(file, "utf8")));
-    });
-  }
-  rmSync(folder, { recursive: true });
-});
+      const file = join(folder, "file");
+      await serverFor((socket) => {
+        socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nsome of it", () => go(socket)));
+      }, async (port) => {
+        const client = new HttpClient("127.0.0.1", port);
+        assertEquals([await client.download("/", file), client.statusCode, client.errCode], [false, -3, 104]);
+        assert("some of it".startsWith(readFileSync(file, "utf8")));
+      });
+    }
+  }));

@@ -1,9 +1,8 @@
 /** `HttpClient` over real sockets: connecting, connecting again, TLS, unix sockets. */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import net from "node:net";
-import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -13,6 +12,7 @@ import type { RawClient } from "../support/raw_client.ts";
 import { serving } from "../support/serving.ts";
 import { ok, serverOf } from "./client_stage.ts";
 import { next } from "../coroutine/stage.ts";
+import { inFolder } from "../support/folder.ts";
 
 const path = (name: string) => fileURLToPath(new URL(`../tls/${name}`, import.meta.url));
 
@@ -218,9 +218,8 @@ test("a file of the settings that cannot be read is an Error that names the sett
   assert(readFileSync(path("ca.pem"), "utf8").includes("BEGIN CERTIFICATE"));
 });
 
-test("a unix socket: HTTP and a WebSocket; without a server -1 and 2", async () => {
-  const folder = mkdtempSync(joinPath(tmpdir(), "sluice-"));
-  try {
+test("a unix socket: HTTP and a WebSocket; without a server -1 and 2", () =>
+  inFolder(async (folder) => {
     const place = `unix:${joinPath(folder, "s")}`;
     const server = new HttpServer(place);
     server.handle("/", async (request, ws) => {
@@ -235,10 +234,7 @@ test("a unix socket: HTTP and a WebSocket; without a server -1 and 2", async () 
     });
     const nobody = new HttpClient(`unix://${joinPath(folder, "nobody")}`);
     assertEquals([await nobody.get("/"), ...failure(nobody)], [false, -1, 2, false]);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-});
+  }));
 
 test("an IPv6 host, with brackets and without", async () => {
   await serverOf([answers], async (port) => {

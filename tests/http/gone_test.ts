@@ -2,23 +2,16 @@
 // take. The program is told, its streams are cancelled, and nothing stays: no connection, no file.
 
 import { assertEquals } from "@std/assert";
-import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import { fromFetch, type HttpRequest, type HttpResponse, HttpServer, type Runtime } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { servingOn as servingCoroutineOn } from "../coroutine/stage.ts";
 import { until } from "../support/activity.ts";
+import { inFolder } from "../support/folder.ts";
 import { lanes, servingOn } from "../support/lanes.ts";
 import { RawClient } from "../support/raw_client.ts";
-
-const folder = mkdtempSync(join(tmpdir(), "sluice-gone-"));
-const large = join(folder, "large");
-writeFileSync(large, "");
-truncateSync(large, 64 * 1024 * 1024);
-process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
 /** What has happened. */
 interface Log {
@@ -87,7 +80,7 @@ function stream(log: Log, first?: string, goesOn = false): Response {
   );
 }
 
-function handler(log: Log, release: Promise<void>): (request: HttpRequest, response: HttpResponse) => unknown {
+function handler(log: Log, large: string, release: Promise<void>): (request: HttpRequest, response: HttpResponse) => unknown {
   const application = fromFetch((request) => {
     request.signal.addEventListener("abort", () => log.aborted++);
     const { pathname } = new URL(request.url);
@@ -113,45 +106,50 @@ function handler(log: Log, release: Promise<void>): (request: HttpRequest, respo
   };
 }
 
-async function checkRoute(runtime: Runtime, route: Route, leave: (client: RawClient) => void): Promise<void> {
-  const log: Log = { started: [], aborted: 0, cancelled: 0, failed: 0, closed: 0, errors: [] };
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const uploads = mkdtempSync(join(tmpdir(), "sluice-gone-"));
-  const server = new HttpServer("127.0.0.1", 0);
-  server.set({
-    document_root: folder,
-    enable_static_handler: true,
-    static_handler_locations: "/large",
-    http_stream_body: route.streams === true,
-    http_parse_files: !route.streams,
-    upload_max_filesize: 1_000_000,
-    upload_tmp_dir: uploads,
-    websocket_close_timeout: 0.5,
-    http_send_timeout: 1,
+function checkRoute(runtime: Runtime, route: Route, leave: (client: RawClient) => void): Promise<void> {
+  return inFolder(async (folder) => {
+    const large = join(folder, "large");
+    writeFileSync(large, "");
+    truncateSync(large, 64 * 1024 * 1024);
+    const uploads = join(folder, "uploads");
+    mkdirSync(uploads);
+    const log: Log = { started: [], aborted: 0, cancelled: 0, failed: 0, closed: 0, errors: [] };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const server = new HttpServer("127.0.0.1", 0);
+    server.set({
+      document_root: folder,
+      enable_static_handler: true,
+      static_handler_locations: "/large",
+      http_stream_body: route.streams === true,
+      http_parse_files: !route.streams,
+      upload_max_filesize: 1_000_000,
+      upload_tmp_dir: uploads,
+      websocket_close_timeout: 0.5,
+      http_send_timeout: 1,
+    });
+    server.on("request", handler(log, large, promise));
+    server.on("close", () => log.closed++);
+    server.on("error", (_server, error) => void log.errors.push(error));
+    await servingOn(runtime, server, async (_server, port) => {
+      const client = await RawClient.connect(port);
+      client.send(route.request);
+      if (route.reads) {
+        await client.readHead();
+        client.socket.pause();
+      } else if (route.isUnseen) await until("the form is on the disk", () => readdirSync(uploads).length > 0);
+      else await until("the handler is called", () => log.started.length > 0);
+      leave(client);
+      await until("the connection is closed", () => log.closed === 1 && server.stats().connection_num === 0);
+      if (!route.isUnseen) await until("the program is told", () => log.aborted === 1);
+      const { cancelled = 0, failed = 0 } = route.seen ?? {};
+      await until("the streams have ended", () => log.cancelled === cancelled && log.failed === failed);
+      resolve();
+      await until("no file is left", () => readdirSync(uploads).length === 0);
+      client.destroy();
+    });
+    assertEquals([log.closed, log.aborted, log.errors], [1, route.isUnseen ? 0 : 1, []]);
+    assertEquals(log.started.length, route.isUnseen ? 0 : 1);
   });
-  server.on("request", handler(log, promise));
-  server.on("close", () => log.closed++);
-  server.on("error", (_server, error) => void log.errors.push(error));
-  await servingOn(runtime, server, async (_server, port) => {
-    const client = await RawClient.connect(port);
-    client.send(route.request);
-    if (route.reads) {
-      await client.readHead();
-      client.socket.pause();
-    } else if (route.isUnseen) await until("the form is on the disk", () => readdirSync(uploads).length > 0);
-    else await until("the handler is called", () => log.started.length > 0);
-    leave(client);
-    await until("the connection is closed", () => log.closed === 1 && server.stats().connection_num === 0);
-    if (!route.isUnseen) await until("the program is told", () => log.aborted === 1);
-    const { cancelled = 0, failed = 0 } = route.seen ?? {};
-    await until("the streams have ended", () => log.cancelled === cancelled && log.failed === failed);
-    resolve();
-    await until("no file is left", () => readdirSync(uploads).length === 0);
-    client.destroy();
-  });
-  assertEquals([log.closed, log.aborted, log.errors], [1, route.isUnseen ? 0 : 1, []]);
-  assertEquals(log.started.length, route.isUnseen ? 0 : 1);
-  rmSync(uploads, { recursive: true });
 }
 
 const WAYS: [name: string, leave: (client: RawClient) => void][] = [

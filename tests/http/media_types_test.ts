@@ -1,8 +1,7 @@
 // Media types that a program adds: Swoole's `swoole_mime_type_*()`.
 
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -14,6 +13,7 @@ import {
   swooleMimeTypeList,
   swooleMimeTypeSet,
 } from "../../mod.ts";
+import { inFolder } from "../support/folder.ts";
 import { serving } from "../support/serving.ts";
 
 /** Runs a test, and leaves the media types as they were. */
@@ -68,9 +68,8 @@ test("what is no extension or no media type is refused", () => {
 });
 
 test("static files and sendfile() are sent with the type of the program, as it is", () =>
-  keeping(async () => {
-    const folder = mkdtempSync(join(tmpdir(), "types-"));
-    try {
+  keeping(() =>
+    inFolder(async (folder) => {
       writeFileSync(join(folder, "test.moc"), "hello");
       swooleMimeTypeAdd("moc", "text/x-mocha");
       const server = new HttpServer("127.0.0.1", 0);
@@ -82,7 +81,5 @@ test("static files and sendfile() are sent with the type of the program, as it i
           assertEquals([response.headers.get("content-type"), await response.text()], ["text/x-mocha", "hello"]);
         }
       });
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  }));
+    })
+  ));

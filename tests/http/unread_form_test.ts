@@ -1,12 +1,12 @@
 // What a program sees of forms with files: nothing unless `http_parse_files` is set, and then the log says why.
 
 import { assertEquals } from "@std/assert";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type HttpRequest, HttpServer, type ServerSettings } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
+import { inFolder } from "../support/folder.ts";
 import { settle } from "../support/memory_client.ts";
 import { serving } from "../support/serving.ts";
 
@@ -16,9 +16,8 @@ async function logged(
   look: (request: HttpRequest) => unknown,
   count: number,
 ): Promise<Record<string, string[]>> {
-  const folder = mkdtempSync(join(tmpdir(), "unread-"));
   const found: Record<string, string[]> = {};
-  try {
+  await inFolder(async (folder) => {
     for (const style of ["event", "coroutine"]) {
       const log_file = join(folder, style);
       const server = style === "event" ? new HttpServer("127.0.0.1", 0) : new coroutine.HttpServer("127.0.0.1");
@@ -39,9 +38,7 @@ async function logged(
       while (linesOf(log_file).length < count) await settle();
       found[style] = linesOf(log_file);
     }
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  });
   return found;
 }
 

@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { WebSocketServer } from "../../mod.ts";
+import { inFolder } from "../support/folder.ts";
 import { closeFrame, frame, handshake, RawClient, SAMPLE_ACCEPT } from "../support/raw_client.ts";
 import { serving } from "../support/serving.ts";
 import { closeCodeOf, EventLog, textOf } from "./event_log.ts";
@@ -264,15 +264,14 @@ test("a handler that fails after its connection has gone is reported", async () 
   assertEquals(log.lines, ["close", "error too late 1"]);
 });
 
-test("without a handler of error, faults are written to log_file", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "sluice-"));
-  const path = join(folder, "server.log");
-  const server = new WebSocketServer("127.0.0.1", 0);
-  server.set({ log_file: path });
-  server.on("message", (_server, frame) => {
-    throw new Error(`cannot handle ${frame.data}`);
-  });
-  try {
+test("without a handler of error, faults are written to log_file", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "server.log");
+    const server = new WebSocketServer("127.0.0.1", 0);
+    server.set({ log_file: path });
+    server.on("message", (_server, frame) => {
+      throw new Error(`cannot handle ${frame.data}`);
+    });
     await serving(server, async (_server, port) => {
       const client = await RawClient.open(port);
       client.send(frame({ opcode: 1, payload: "hello" }));
@@ -285,7 +284,4 @@ test("without a handler of error, faults are written to log_file", async () => {
       await wait(1);
     }
     assert(/^\d{4}-\d\d-\d\dT[\d:.]+Z fd 1: WebSocket "\/": Error: cannot handle hello\n/.test(text), text);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-});
+  }));

@@ -1,14 +1,14 @@
 // How log files are written: one write at a time, in order, and no more waiting than is allowed.
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { HttpServer, type Runtime, setRuntime, SWOOLE_LOG_ROTATION_EVERY_MINUTE } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { Log, LOG_DEFAULTS, logWritten } from "../../src/server/log.ts";
 import { loadRuntime } from "../../src/transport/current_runtime.ts";
+import { inFolder } from "../support/folder.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 import { signal } from "../support/serving.ts";
 
@@ -149,87 +149,85 @@ test("logWritten() waits for the lines of before, not for later ones", async () 
 });
 
 for (const style of ["events", "coroutines"] as const) {
-  test(`${style}: a burst of errors takes one descriptor, and finished waits until all lines are written`, async () => {
-    const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-    const runtime = await loadRuntime();
-    let open = 0;
-    let most = 0;
-    setRuntime({
-      ...runtime,
-      appendTextFile: (path, text) => {
-        most = Math.max(most, ++open);
-        return runtime.appendTextFile(path, text).finally(() => open--);
-      },
-    });
-    try {
-      const log_file = join(folder, "server.log");
-      const many = 300; // with their stacks below 1 MiB
-      let server: HttpServer | CoroutineServer;
-      if (style === "events") {
-        server = new HttpServer("127.0.0.1", 0);
-        server.on("request", () => {});
-        server.on("shutdown", () => Promise.reject(new Error("failure last")));
-      } else {
-        server = new CoroutineServer("127.0.0.1", 0);
-      }
-      server.set({ log_file });
-      await server.start();
-      const clients: MemoryClient[] = [];
-      if (server instanceof HttpServer) {
-        for (let i = 0; i < many; i++) {
-          server.defer(() => {
-            throw new Error(`failure ${i}`);
+  test(`${style}: a burst of errors takes one descriptor, and finished waits until all lines are written`, () =>
+    inFolder(async (folder) => {
+      const runtime = await loadRuntime();
+      let open = 0;
+      let most = 0;
+      setRuntime({
+        ...runtime,
+        appendTextFile: (path, text) => {
+          most = Math.max(most, ++open);
+          return runtime.appendTextFile(path, text).finally(() => open--);
+        },
+      });
+      try {
+        const log_file = join(folder, "server.log");
+        const many = 300; // with their stacks below 1 MiB
+        let server: HttpServer | CoroutineServer;
+        if (style === "events") {
+          server = new HttpServer("127.0.0.1", 0);
+          server.on("request", () => {});
+          server.on("shutdown", () => Promise.reject(new Error("failure last")));
+        } else {
+          server = new CoroutineServer("127.0.0.1", 0);
+        }
+        server.set({ log_file });
+        await server.start();
+        const clients: MemoryClient[] = [];
+        if (server instanceof HttpServer) {
+          for (let i = 0; i < many; i++) {
+            server.defer(() => {
+              throw new Error(`failure ${i}`);
+            });
+          }
+        } else {
+          let count = 0;
+          const called = signal();
+          server.handle("/", () => {
+            if (count === many - 1) called.resolve();
+            throw new Error(`failure ${count++}`);
           });
+          const client = new MemoryClient(server);
+          clients.push(client);
+          for (let i = 0; i < many; i++) {
+            const one = new MemoryClient(server);
+            clients.push(one);
+            one.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+          }
+          await called.promise;
         }
-      } else {
-        let count = 0;
-        const called = signal();
-        server.handle("/", () => {
-          if (count === many - 1) called.resolve();
-          throw new Error(`failure ${count++}`);
-        });
-        const client = new MemoryClient(server);
-        clients.push(client);
-        for (let i = 0; i < many; i++) {
-          const one = new MemoryClient(server);
-          clients.push(one);
-          one.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-        }
-        await called.promise;
+        await settle();
+        for (const client of clients) client.drop();
+        server.shutdown(0);
+        await server.finished;
+        const lines = readFileSync(log_file, "utf8").split("\n").filter((line) => line.includes("Error: failure"));
+        const expected = Array.from({ length: many }, (_, i) => `failure ${i}`);
+        if (style === "events") expected.push("failure last");
+        assertEquals(lines.map((line) => line.replace(/^.*Error: /, "")), expected);
+        assertMatch(lines[0], /^\d{4}-/);
+        assertEquals([most, open], [1, 0]);
+      } finally {
+        setRuntime(undefined);
       }
-      await settle();
-      for (const client of clients) client.drop();
-      server.shutdown(0);
-      await server.finished;
-      const lines = readFileSync(log_file, "utf8").split("\n").filter((line) => line.includes("Error: failure"));
-      const expected = Array.from({ length: many }, (_, i) => `failure ${i}`);
-      if (style === "events") expected.push("failure last");
-      assertEquals(lines.map((line) => line.replace(/^.*Error: /, "")), expected);
-      assertMatch(lines[0], /^\d{4}-/);
-      assertEquals([most, open], [1, 0]);
-    } finally {
-      setRuntime(undefined);
-      rmSync(folder, { recursive: true, force: true });
-    }
-  });
+    }));
 }
 
-test("finished does not wait for ever for a log that takes nothing", async () => {
-  const runtime = await loadRuntime();
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  setRuntime({ ...runtime, appendTextFile: (_path, text) => text === "" ? Promise.resolve() : new Promise(() => {}) });
-  try {
-    const server = new HttpServer("127.0.0.1", 0);
-    server.set({ log_file: join(folder, "server.log") });
-    server.on("request", () => {});
-    server.on("start", () => {
-      throw new Error("failure");
-    });
-    await server.start();
-    server.shutdown(0);
-    await server.finished;
-  } finally {
-    setRuntime(undefined);
-    rmSync(folder, { recursive: true, force: true });
-  }
-});
+test("finished does not wait for ever for a log that takes nothing", () =>
+  inFolder(async (folder) => {
+    const runtime = await loadRuntime();
+    setRuntime({ ...runtime, appendTextFile: (_path, text) => text === "" ? Promise.resolve() : new Promise(() => {}) });
+    try {
+      const server = new HttpServer("127.0.0.1", 0);
+      server.set({ log_file: join(folder, "server.log") });
+      server.on("request", () => {});
+      server.on("start", () => {
+        throw new Error("failure");
+      });
+      await server.start();
+      server.shutdown(0);
+      await server.finished;
+    } finally {
+      setRuntime(undefined);
+    }
+  }));

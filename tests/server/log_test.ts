@@ -1,8 +1,7 @@
 // How errors are logged: `log_date_format`, `log_date_with_microseconds`, `log_rotation`.
 
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -17,6 +16,7 @@ import {
 } from "../../mod.ts";
 import { formatDate } from "../../src/server/date_format.ts";
 import { Log, LOG_DEFAULTS, type LogSettings, timestamp } from "../../src/server/log.ts";
+import { inFolder } from "../support/folder.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 
 const MORNING = new Date(2024, 0, 5, 9, 7, 3, 42); // a Friday
@@ -94,9 +94,8 @@ test("each month, day, hour or minute has a file of its own, with its date behin
   assertEquals(written.length, rotations.length);
 });
 
-test("a server writes to the file of the day", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  try {
+test("a server writes to the file of the day", () =>
+  inFolder(async (folder) => {
     const server = new Server("127.0.0.1", 0);
     const log_file = join(folder, "server.log");
     server.set({ log_file, log_rotation: SWOOLE_LOG_ROTATION_DAILY, log_date_format: "%Y", log_date_with_microseconds: true });
@@ -114,10 +113,7 @@ test("a server writes to the file of the day", async () => {
     assertMatch(name, /^server\.log\.\d{8}$/);
     assertMatch(readFileSync(join(folder, name), "utf8"), /^\d{4}\.\d{3}000 fd 1: Error: odd\n/);
     assert(!readdirSync(folder).includes("server.log"));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-});
+  }));
 
 test("settings of the log are those of the whole server, and checked", () => {
   const server = new Server("127.0.0.1", 0);

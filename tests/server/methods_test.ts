@@ -1,8 +1,7 @@
 // Methods of Server for one connection: protect, pause, resume, confirm, bind, heartbeat, sendwait, sendfile; and its process.
 
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -10,6 +9,7 @@ import { Server, setRuntime, WebSocketServer } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { coreOf } from "../../src/server/server_connections.ts";
+import { inFolder } from "../support/folder.ts";
 import { RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
 import { EventLog } from "./event_log.ts";
@@ -227,16 +227,13 @@ test("sendwait() settles when the peer has taken it, and with false when the con
 });
 
 /** A file of some size with bytes that tell where they are, and a folder that goes away. */
-async function withFile(size: number, work: (path: string, content: Uint8Array, folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  try {
+function withFile(size: number, work: (path: string, content: Uint8Array, folder: string) => Promise<void>): Promise<void> {
+  return inFolder(async (folder) => {
     const content = Uint8Array.from({ length: size }, (_, i) => (i * 7 + (i >> 8)) & 255);
     const path = join(folder, "file");
     writeFileSync(path, content);
     await work(path, content, folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 test("sendfile() sends a file, or a part of it, and several in order", () =>

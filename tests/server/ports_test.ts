@@ -1,8 +1,6 @@
 // Several ports on one server.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -16,6 +14,7 @@ import {
   WebSocketServer,
 } from "../../mod.ts";
 import { mergeSettings } from "../../src/server/settings/settings.ts";
+import { inFolder } from "../support/folder.ts";
 import { startOn, testLanes } from "../support/lanes.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { memoryPipes } from "../support/memory_pipe.ts";
@@ -57,9 +56,8 @@ async function say(port: number, payload: string): Promise<string | null> {
   return answer;
 }
 
-testLanes("one server listens on TCP, on another port, on a unix socket and over TLS", async (runtime) => {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  try {
+testLanes("one server listens on TCP, on another port, on a unix socket and over TLS", (runtime) =>
+  inFolder(async (folder) => {
     const server = echoServer();
     const second = server.listen("127.0.0.1", 0);
     const unix = server.addListener(join(folder, "s"), 0, SWOOLE_SOCK_UNIX_STREAM);
@@ -92,10 +90,7 @@ testLanes("one server listens on TCP, on another port, on a unix socket and over
     for (const target of [server.port, second.port, secure.port]) {
       assertEquals((await assertRejects(() => RawClient.connect(target)) as { code?: string }).code, "ECONNREFUSED");
     }
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-});
+  }));
 
 test("a port's own handlers take precedence over the server's, for its connections only", async () => {
   const log = new EventLog();

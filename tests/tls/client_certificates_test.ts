@@ -3,11 +3,11 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { spawn } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { Server, type ServerSettings, SWOOLE_BASE, SWOOLE_SOCK_TCP, SWOOLE_SSL } from "../../mod.ts";
+import { inFolder } from "../support/folder.ts";
 import { forge } from "../support/forging_client.ts";
 import { servingOn, startOn, testLanes } from "../support/lanes.ts";
 import { isHere, pathOf, testWith } from "../support/prerequisites.ts";
@@ -57,9 +57,8 @@ testLanes("without these settings clients are not asked for a certificate", asyn
   });
 });
 
-testLanes("ssl_cafile and ssl_capath name authorities too", async (runtime) => {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  try {
+testLanes("ssl_cafile and ssl_capath name authorities too", (runtime) =>
+  inFolder(async (folder) => {
     copyFileSync(path("ca.pem"), join(folder, "0123abcd.0"));
     copyFileSync(path("second_ca.pem"), join(folder, "00000000.12"));
     copyFileSync(path("self_client.pem"), join(folder, "self_client.pem")); // not by this name
@@ -70,10 +69,7 @@ testLanes("ssl_cafile and ssl_capath name authorities too", async (runtime) => {
         }
       });
     }
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-});
+  }));
 
 /** Node 24 does not tell a server the chain of a client's certificate. */
 const tellsNoChains = where === "node" && process.versions.node.startsWith("24.");
@@ -119,10 +115,9 @@ const withOpenSsl: typeof testLanes = (name, work) => {
 };
 
 // Deno resumes the sessions of the whole program, and then finds nothing wrong with any certificate.
-withOpenSsl("a TLS session of somebody whom another port let in opens no door", async (runtime) => {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  const session = join(folder, "session.pem");
-  try {
+withOpenSsl("a TLS session of somebody whom another port let in opens no door", (runtime) =>
+  inFolder(async (folder) => {
+    const session = join(folder, "session.pem");
     await naming(runtime, { ssl_client_cert_file: path("second_ca.pem") }, async (open) => {
       for (const more of [{}, { ssl_allow_self_signed: true }]) {
         await naming(runtime, { ...verifying, ...more }, async (strict) => {
@@ -141,10 +136,7 @@ withOpenSsl("a TLS session of somebody whom another port let in opens no door", 
         });
       }
     });
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-});
+  }));
 
 const derOf = (who: string): Uint8Array => new X509Certificate(read(`${who}.pem`)).raw;
 const keyOf = (who: string) => createPrivateKey(read(`${who}_key.pem`));

@@ -1,12 +1,12 @@
 /** What `HttpClient` makes of TLS. */
 
 import { assertEquals, assertRejects } from "@std/assert";
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type ServerSettings, SWOOLE_SSL_TLSv1, SWOOLE_SSL_TLSv1_2, SWOOLE_SSL_TLSv1_3 } from "../../mod.ts";
 import { HttpClient, type HttpClientSettings, HttpServer } from "../../src/coroutine/mod.ts";
+import { inFolder } from "../support/folder.ts";
 import { serving } from "../support/serving.ts";
 import { tlsSettings } from "../support/tls_client.ts";
 import { namingServer, pair, path, read, where } from "./stage.ts";
@@ -43,9 +43,8 @@ test("ssl_cert_file, ssl_key_file and ssl_passphrase: who the client is", async 
   });
 });
 
-test("ssl_capath: a folder of authorities to trust", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  try {
+test("ssl_capath: a folder of authorities to trust", () =>
+  inFolder(async (folder) => {
     await against({}, async (port) => {
       copyFileSync(path("second_ca.pem"), join(folder, "12345678.0"));
       const settings = { ssl_cafile: "", ssl_capath: folder };
@@ -56,10 +55,7 @@ test("ssl_capath: a folder of authorities to trust", async () => {
       assertEquals(await get(port, settings), "nobody");
       assertEquals(await get(port, { ...settings, ssl_cafile: path("second_ca.pem") }), "nobody"); // both count
     });
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-});
+  }));
 
 test("ssl_protocols: the versions that the client speaks", async () => {
   for (

@@ -1,8 +1,7 @@
 /** Settings of TLS that cannot be. */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -14,6 +13,7 @@ import {
   SWOOLE_SSL_TLSv1_3,
 } from "../../mod.ts";
 import { HttpClient } from "../../src/coroutine/mod.ts";
+import { inFolder } from "../support/folder.ts";
 import { startOn, testLanes } from "../support/lanes.ts";
 import { ask, bodyOf, naming, namingServer, pair, path } from "./stage.ts";
 
@@ -59,9 +59,8 @@ test("values that cannot be: set() says which", () => {
   assertThrows(() => server.set({ ssl_sni_certs: half }), TypeError, message);
 });
 
-testLanes("files that are missing or something else: start() says which setting", async (runtime) => {
-  const folder = mkdtempSync(join(tmpdir(), "sluice-"));
-  try {
+testLanes("files that are missing or something else: start() says which setting", (runtime) =>
+  inFolder(async (folder) => {
     const missing = join(folder, "missing.pem");
     const text = join(folder, "text.pem");
     writeFileSync(text, "certainly");
@@ -94,10 +93,7 @@ testLanes("files that are missing or something else: start() says which setting"
     for (const [settings, message] of cases) {
       await assertRejects(() => startOn(runtime, namingServer(settings)), Error, message);
     }
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-});
+  }));
 
 testLanes("ssl_passphrase opens the key", async (runtime) => {
   const encrypted = { ssl_cert_file: path("client.pem"), ssl_key_file: path("encrypted_key.pem"), ssl_passphrase: "secret" };
