@@ -1,35 +1,14 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { test } from "node:test";
-import { type HttpRequest, HttpResponse, HttpServer, type ServerSettings } from "../../mod.ts";
+import { HttpResponse, HttpServer } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
-
-type Handler = (request: HttpRequest, response: HttpResponse, server: HttpServer) => unknown;
+import { servingHandler } from "../support/serving.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-async function over(
-  handler: Handler,
-  work: (client: MemoryClient, server: HttpServer, errors: unknown[]) => Promise<void>,
-  settings: ServerSettings = {},
-): Promise<void> {
-  const server = new HttpServer();
-  const errors: unknown[] = [];
-  server.on("request", (request, response) => handler(request, response, server));
-  server.on("error", (_server, error) => void errors.push(error));
-  server.set({ websocket_close_timeout: 0.3, ...settings });
-  const client = new MemoryClient(server);
-  try {
-    await work(client, server, errors);
-  } finally {
-    client.drop();
-    server.shutdown();
-    await server.finished;
-  }
-}
-
 test("cookies: a line for each, between the other headers and Server, as Swoole spells them", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     response.cookie("a", "b c", 0, "/", "ex.org", true, true, "Lax");
     response.header("X-A", "b");
     response.rawcookie("r", "b+c", 86400, "/x", "", false, false, "", "High", true);
@@ -50,7 +29,7 @@ test("cookies: a line for each, between the other headers and Server, as Swoole 
   }));
 
 test("what would split a cookie is refused, and a cookie after the head returns false with 7106", () =>
-  over((_request, response, server) => {
+  servingHandler((_request, response, server) => {
     for (const part of ["a;b", "a,b", "a\r\nb", "a b"]) {
       assertThrows(() => response.rawcookie("a", part), TypeError);
       assertThrows(() => response.cookie(part, "a"), TypeError);
@@ -62,13 +41,13 @@ test("what would split a cookie is refused, and a cookie after the head returns 
     response.write("x");
     assertEquals([response.cookie("a", "b"), response.rawcookie("a", "b"), server.getLastError()], [false, false, 7106]);
     response.end();
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send(GET);
     assertEquals([(await client.readAnswer()).head.includes("Set-Cookie"), errors], [false, []]);
   }));
 
 test("setStatusCode, setHeader and initHeader are what Swoole's are", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     assert(response.initHeader());
     assert(response.setStatusCode(418, "Short and stout"));
     assert(response.setHeader("X-A", ["1", "2"]));
@@ -82,7 +61,7 @@ test("setStatusCode, setHeader and initHeader are what Swoole's are", () =>
   }));
 
 test("trailers: announced, and sent behind the body, with write() and with end() alone", () =>
-  over((request, response) => {
+  servingHandler((request, response) => {
     assert(response.trailer("X-Sum", "abc"));
     if (request.server.request_uri === "/write") response.write("bo");
     if (request.server.request_uri === "/write") assert(response.trailer("X-Late", ["1", "2"]));
@@ -105,19 +84,19 @@ test("trailers: announced, and sent behind the body, with write() and with end()
   }));
 
 test("trailers that have to be headers, or would split the answer, are refused; HTTP/1.0 takes none", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     for (const name of ["Content-Length", "transfer-encoding", "Set-Cookie", "Host", "a b", ""]) {
       assertThrows(() => response.trailer(name, "1"), TypeError);
     }
     assertThrows(() => response.trailer("a", "b\r\nc"), TypeError);
     response.end(String(response.trailer("a", "b")));
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send("GET / HTTP/1.0\r\n\r\n");
     assertEquals([(await client.readAnswer()).body, errors], ["false", []]);
   }));
 
 test("drained() waits for the client, so that a long answer takes little memory", () =>
-  over(async (_request, response, server) => {
+  servingHandler(async (_request, response, server) => {
     const part = new Uint8Array(64 * 1024).fill(97);
     let most = 0;
     for (let i = 0; i < 64; i++) {
@@ -127,7 +106,7 @@ test("drained() waits for the client, so that a long answer takes little memory"
       assert(await response.drained());
     }
     response.end(String(most < 300 * 1024));
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send(GET);
     const { body } = await client.readAnswer();
     assertEquals([body.length, body.slice(-4), errors], [64 * 64 * 1024 + 4, "true", []]);
@@ -159,12 +138,12 @@ test("drained() is false when the client has gone", async () => {
 
 test("write() beyond socket_buffer_size is false with 1009, and end() drops the connection then", async () => {
   let results: unknown[] = [];
-  await over(async (_request, response, server) => {
+  await servingHandler(async (_request, response, server) => {
     const kilobytes = "x".repeat(60 * 1024);
     results = [response.write(kilobytes), response.write(kilobytes), server.getLastError(), response.isWritable()];
     assert(await response.drained());
     results.push(response.write("there is room again"), response.end("the end"));
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send(GET);
     const text = await client.readAll();
     assertEquals([results, errors], [[true, false, 1009, false, false, false], []]);
@@ -174,11 +153,11 @@ test("write() beyond socket_buffer_size is false with 1009, and end() drops the 
 
 test("write() up to socket_buffer_size loses nothing", () => {
   let count = 0;
-  return over((_request, response) => {
+  return servingHandler((_request, response) => {
     response.write("a");
     while (response.write("x".repeat(1000)) && ++count < 90);
     response.end(`${count}`);
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send(GET);
     const { body } = await client.readAnswer();
     assertEquals([body.slice(90_001), errors], ["90", []]);
@@ -186,7 +165,7 @@ test("write() up to socket_buffer_size loses nothing", () => {
 });
 
 test("create() takes over an answer that was detached", () =>
-  over((request, response, server) => {
+  servingHandler((request, response, server) => {
     if (request.server.request_uri === "/none") return response.end(String(HttpResponse.create(server, request.fd)));
     response.header("X-A", "b");
     assert(response.detach());
@@ -195,7 +174,7 @@ test("create() takes over an answer that was detached", () =>
       assert(later);
       later.end("later");
     }, 1);
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send(GET + GET);
     for (let i = 0; i < 2; i++) {
       const { body, header } = await client.readAnswer();
@@ -238,7 +217,7 @@ test("a text is sent in UTF-8 with its length, whatever it holds and however lon
     ...["ä", "ä".repeat(30), `${ascii.slice(0, 64)}ä`, `${ascii.slice(0, 5000)}€`, `😀${ascii.slice(0, LONG)}`, "\ud800"],
   ];
   const left = [...texts, ...texts];
-  return over((_request, response) => {
+  return servingHandler((_request, response) => {
     response.header("X-Name", "\xe4"); // Latin-1, as all of a head
     response.end(left.shift());
   }, async (client) => {

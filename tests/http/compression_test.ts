@@ -1,36 +1,28 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import { brotliDecompressSync, createBrotliDecompress, createGunzip, gunzipSync, inflateSync } from "node:zlib";
-import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, setRuntime } from "../../mod.ts";
+import { type HttpResponse, HttpServer, type ServerSettings, setRuntime } from "../../mod.ts";
 import { chooseCoding, isCompressible } from "../../src/http/content_coding.ts";
 import { bytes } from "../support/http_parsing.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
-
-type Handler = (request: HttpRequest, response: HttpResponse) => unknown;
+import { type Handler, servingInMemory } from "../support/serving.ts";
 
 const get = (accept: string | undefined, method = "GET", path = "/") =>
   `${method} ${path} HTTP/1.1\r\nHost: x\r\n${accept === undefined ? "" : `Accept-Encoding: ${accept}\r\n`}\r\n`;
 
-/** Runs a test against a server that has a runtime; the client is in memory. */
-async function over(
+/** Lets a client in memory talk to a server that has a runtime, and makes sure that nothing went to its `error` handler. */
+async function servingWithRuntime(
   handler: Handler,
-  work: (client: MemoryClient, errors: unknown[]) => Promise<void>,
+  work: (client: MemoryClient) => Promise<void>,
   settings: ServerSettings = {},
 ): Promise<void> {
   const server = new HttpServer("127.0.0.1", 0);
   const errors: unknown[] = [];
-  server.on("request", handler);
+  server.on("request", (request, response) => handler(request, response, server));
   server.on("error", (_server, error) => void errors.push(error));
   server.set({ websocket_close_timeout: 0.3, ...settings });
   await server.start();
-  const client = new MemoryClient(server);
-  try {
-    await work(client, errors);
-  } finally {
-    client.drop();
-    server.shutdown();
-    await server.finished;
-  }
+  await servingInMemory(server, work);
   assertEquals(errors, []);
 }
 
@@ -89,7 +81,7 @@ test("types: by nature, or those of the setting", () => {
 });
 
 test("a body of 20 bytes is compressed, one of 19 is not", () =>
-  over((request, response) => response.end("a".repeat(Number(request.get.n))), async (client) => {
+  servingWithRuntime((request, response) => response.end("a".repeat(Number(request.get.n))), async (client) => {
     client.send(get("gzip", "GET", "/?n=20") + get("gzip", "GET", "/?n=19"));
     const large = await client.readAnswer();
     assertEquals([large.header["content-encoding"], large.header["vary"]], ["gzip", "Accept-Encoding"]);
@@ -99,7 +91,7 @@ test("a body of 20 bytes is compressed, one of 19 is not", () =>
   }));
 
 test("deflate is zlib's format", () =>
-  over((_request, response) => response.end("hello ".repeat(50)), async (client) => {
+  servingWithRuntime((_request, response) => response.end("hello ".repeat(50)), async (client) => {
     client.send(get("deflate"));
     const { header, body } = await client.readAnswer();
     assertEquals(header["content-encoding"], "deflate");
@@ -107,7 +99,7 @@ test("deflate is zlib's format", () =>
   }));
 
 test("nobody gets a compressed body who has not asked for it; who may ask is told by Vary", () =>
-  over((_request, response) => response.end("x".repeat(100)), async (client) => {
+  servingWithRuntime((_request, response) => response.end("x".repeat(100)), async (client) => {
     client.send(get(undefined) + get("zstd") + get("gzip;q=0"));
     for (const vary of [undefined, "Accept-Encoding", "Accept-Encoding"]) {
       const { header, body } = await client.readAnswer();
@@ -127,7 +119,7 @@ const untouched: [string, (response: HttpResponse) => void][] = [
 ];
 for (const [what, prepare] of untouched) {
   test(`a body that ${what} is sent as it is`, () =>
-    over((_request, response) => {
+    servingWithRuntime((_request, response) => {
       prepare(response);
       response.end(BODY);
     }, async (client) => {
@@ -137,7 +129,7 @@ for (const [what, prepare] of untouched) {
 }
 
 test("204, 304 and HEAD: nothing is compressed, and HEAD does not tell a length that GET would not have", () =>
-  over((request, response) => {
+  servingWithRuntime((request, response) => {
     if (request.get.status !== undefined) response.status(Number(request.get.status));
     response.end(BODY);
   }, async (client) => {
@@ -153,7 +145,7 @@ test("204, 304 and HEAD: nothing is compressed, and HEAD does not tell a length 
   }));
 
 test("Vary and ETag of the program's own: one is added to, the other becomes weak", () =>
-  over((_request, response) => {
+  servingWithRuntime((_request, response) => {
     response.header("Vary", "Origin");
     response.header("ETag", '"1"');
     response.end(BODY);
@@ -171,7 +163,7 @@ const decoders = { gzip: createGunzip, br: createBrotliDecompress };
 for (const [coding, makeDecoder] of Object.entries(decoders)) {
   test(`write(): every part can be read when it arrives, ${coding}`, () => {
     const next: (() => void)[] = [];
-    return over(async (_request, response) => {
+    return servingWithRuntime(async (_request, response) => {
       for (const part of ["one ", "two ", "three"]) {
         response.write(part);
         await new Promise<void>((resolve) => next.push(resolve));
@@ -208,7 +200,7 @@ test("brotli: whole bodies, what does not shrink included, whatever the level", 
   let seed = 1;
   const noise = Uint8Array.from({ length: 300_000 }, () => (seed = seed * 48271 % 2147483647) & 255);
   for (const http_compression_level of [0, 1, 5, 9]) {
-    await over((request, response) => {
+    await servingWithRuntime((request, response) => {
       response.header("Content-Type", "text/plain");
       response.end(request.get.n === undefined ? noise : "b".repeat(Number(request.get.n)));
     }, async (client) => {
@@ -271,7 +263,7 @@ test("a client that goes while the web compresses leaves nothing behind", async 
 
 test("large bodies are compressed in turns, and the answers of pipelined requests stay in order", () => {
   const large = Array.from({ length: 100_000 }, (_, i) => `line ${i * 7919 % 1000}\n`).join("");
-  return over(
+  return servingWithRuntime(
     (request, response) => response.end(request.server.request_uri === "/large" ? large : `small ${"s".repeat(50)}`),
     async (client) => {
       client.send((get("gzip", "GET", "/large") + get("gzip", "GET", "/small")).repeat(3));
@@ -286,7 +278,7 @@ test("large bodies are compressed in turns, and the answers of pipelined request
 });
 
 test("two streams and whole bodies at the same time do not mix", () =>
-  over(async (request, response) => {
+  servingWithRuntime(async (request, response) => {
     const name = String(request.server.path_info);
     for (let i = 0; i < 20; i++) {
       response.write(`${name} ${i} `);
@@ -309,7 +301,7 @@ test("http_compression off, the limit of the length, and the types, under all th
     { compression_types: "text/plain" },
   ];
   for (const settings of plain) {
-    await over((_request, response) => response.end(BODY), async (client) => {
+    await servingWithRuntime((_request, response) => response.end(BODY), async (client) => {
       client.send(get("gzip"));
       assertEquals((await client.readAnswer()).body, BODY, JSON.stringify(settings));
     }, settings);
@@ -321,7 +313,7 @@ test("the level, under its three names, makes a difference", async () => {
   const words = Array.from({ length: 20_000 }, () => (seed = seed * 48271 % 2147483647) % 500).join(" ");
   const size = async (settings: ServerSettings) => {
     let length = 0;
-    await over((_request, response) => response.end(words), async (client) => {
+    await servingWithRuntime((_request, response) => response.end(words), async (client) => {
       client.send(get("gzip"));
       const { body } = await client.readAnswer();
       assert(ungzip(body) === words);
@@ -340,7 +332,7 @@ test("the level, under its three names, makes a difference", async () => {
 });
 
 test("server-sent events: every event and every comment arrives at once, as it is", () =>
-  over(async (_request, response) => {
+  servingWithRuntime(async (_request, response) => {
     response.header("Content-Type", "text/event-stream");
     response.header("Cache-Control", "no-store");
     for (const part of ["data: a long enough event\n\n", ": still here, and here, and here\n\n"]) {

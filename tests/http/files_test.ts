@@ -1,14 +1,15 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, setRuntime, WebSocketServer } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
 import { chooseParts, entityTag, readRanges } from "../../src/server/files/file_conditions.ts";
 import { loadRuntime } from "../../src/transport/current_runtime.ts";
+import { inFolder } from "../support/folder.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
+import { servingInMemory } from "../support/serving.ts";
 
 type Handler = (request: HttpRequest, response: HttpResponse, root: string) => unknown;
 
@@ -16,35 +17,32 @@ const get = (path: string, fields = "", method = "GET") => `${method} ${path} HT
 const LARGE = Uint8Array.from({ length: 1_000_003 }, (_, i) => i % 251);
 
 /** A folder with files, for as long as the work takes. */
-async function withFiles(work: (root: string) => Promise<void>): Promise<void> {
-  const outer = mkdtempSync(join(tmpdir(), "files-"));
-  const root = join(outer, "root");
-  mkdirSync(join(root, "sub", "deep"), { recursive: true });
-  mkdirSync(join(root, ".well-known"));
-  mkdirSync(join(root, ".git"));
-  const files = {
-    "a.txt": "0123456789",
-    "page.html": "<p>page</p>",
-    "noext": "x",
-    "empty.css": "",
-    "sub/index.html": "index of sub",
-    "sub/deep/ä &.txt": "deep",
-    ".env": "secret",
-    ".git/config": "secret",
-    ".well-known/x.txt": "known",
-    "../secret.txt": "secret",
-    "large.bin": LARGE,
-  };
-  for (const [name, content] of Object.entries(files)) writeFileSync(join(root, name), content);
-  utimesSync(join(root, "a.txt"), 1_000_000_000, 1_000_000_000);
-  symlinkSync(join(outer, "secret.txt"), join(root, "link.txt"));
-  symlinkSync(outer, join(root, "out"));
-  symlinkSync(join(root, "a.txt"), join(root, "inside.txt"));
-  try {
+function withFiles(work: (root: string) => Promise<void>): Promise<void> {
+  return inFolder(async (outer) => {
+    const root = join(outer, "root");
+    mkdirSync(join(root, "sub", "deep"), { recursive: true });
+    mkdirSync(join(root, ".well-known"));
+    mkdirSync(join(root, ".git"));
+    const files = {
+      "a.txt": "0123456789",
+      "page.html": "<p>page</p>",
+      "noext": "x",
+      "empty.css": "",
+      "sub/index.html": "index of sub",
+      "sub/deep/ä &.txt": "deep",
+      ".env": "secret",
+      ".git/config": "secret",
+      ".well-known/x.txt": "known",
+      "../secret.txt": "secret",
+      "large.bin": LARGE,
+    };
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(root, name), content);
+    utimesSync(join(root, "a.txt"), 1_000_000_000, 1_000_000_000);
+    symlinkSync(join(outer, "secret.txt"), join(root, "link.txt"));
+    symlinkSync(outer, join(root, "out"));
+    symlinkSync(join(root, "a.txt"), join(root, "inside.txt"));
     await work(root);
-  } finally {
-    rmSync(outer, { recursive: true });
-  }
+  });
 }
 
 const unhandled: Handler = (_request, response) => {
@@ -52,7 +50,8 @@ const unhandled: Handler = (_request, response) => {
   response.end("handler");
 };
 
-function over(
+/** Lets a client in memory talk to a server with files, and makes sure that nothing went to its `error` handler. */
+function servingFiles(
   settings: (root: string) => ServerSettings,
   handler: Handler,
   work: (client: MemoryClient, root: string) => Promise<void>,
@@ -64,14 +63,7 @@ function over(
     server.on("error", (_server, error) => void errors.push(error));
     server.set({ websocket_close_timeout: 0.3, ...settings(root) });
     await server.start();
-    const client = new MemoryClient(server);
-    try {
-      await work(client, root);
-    } finally {
-      client.drop();
-      server.shutdown();
-      await server.finished;
-    }
+    await servingInMemory(server, (client) => work(client, root));
     assertEquals(errors, []);
   });
 }
@@ -81,7 +73,7 @@ const serve = (more: ServerSettings = {}) => (root: string) => ({ document_root:
 // ---- sendfile() -----------------------------------------------------------------------------------------------------
 
 test("sendfile(): all of a file, and parts of it, with a type that goes with its name", () =>
-  over(() => ({}), (request, response, root) => {
+  servingFiles(() => ({}), (request, response, root) => {
     const { file, offset, length } = request.get;
     return response.sendfile(`${root}/${file}`, Number(offset ?? 0), Number(length ?? 0));
   }, async (client) => {
@@ -105,7 +97,7 @@ test("sendfile(): all of a file, and parts of it, with a type that goes with its
   }));
 
 test("sendfile(): a handler need not wait, and pipelined answers stay in order", () =>
-  over(() => ({}), (request, response, root) => {
+  servingFiles(() => ({}), (request, response, root) => {
     if (request.server.request_uri === "/end") return response.end("end");
     response.header("Content-Type", "x/y");
     response.sendfile(`${root}/large.bin`);
@@ -121,7 +113,7 @@ test("sendfile(): a handler need not wait, and pipelined answers stay in order",
   }));
 
 test("sendfile() is false for what is no file or no part of one, and the program may answer otherwise", () =>
-  over(() => ({}), async (request, response, root) => {
+  servingFiles(() => ({}), async (request, response, root) => {
     const { file, offset, length } = request.get;
     if (await response.sendfile(`${root}/${file}`, Number(offset ?? 0), Number(length ?? 0))) return;
     response.status(404);
@@ -135,7 +127,7 @@ test("sendfile() is false for what is no file or no part of one, and the program
   }));
 
 test("sendfile() of a missing file, by a handler that does not wait: 500", () =>
-  over(() => ({}), (_request, response, root) => void response.sendfile(`${root}/missing`), async (client) => {
+  servingFiles(() => ({}), (_request, response, root) => void response.sendfile(`${root}/missing`), async (client) => {
     client.send(get("/") + get("/"));
     for (let i = 0; i < 2; i++) assertEquals((await client.readAnswer()).status, 500);
   }));
@@ -173,7 +165,7 @@ test("sendfile(): a client that does not read gets no more than a little at a ti
 // ---- static files ---------------------------------------------------------------------------------------------------
 
 test("static files: what is there is sent with validators, the rest goes to the handler", () =>
-  over(serve(), unhandled, async (client) => {
+  servingFiles(serve(), unhandled, async (client) => {
     client.send(get("/a.txt?x=y"));
     const { status, body, header } = await client.readAnswer();
     assertEquals([status, body, header["content-type"]], [200, "0123456789", "text/plain; charset=utf-8"]);
@@ -198,7 +190,7 @@ test("static files: what is there is sent with validators, the rest goes to the 
   }));
 
 test("static files: nothing leads out of the folder, and names with a dot in front are not there", () =>
-  over(serve({ static_handler_locations: ["/"], http_autoindex: true }), unhandled, async (client) => {
+  servingFiles(serve({ static_handler_locations: ["/"], http_autoindex: true }), unhandled, async (client) => {
     const paths = [
       "/../secret.txt",
       "/sub/../../secret.txt",
@@ -235,7 +227,7 @@ test("static files: nothing leads out of the folder, and names with a dot in fro
   }));
 
 test("static files: with locations, only there, on segment borders, and what is missing is a 404", () =>
-  over(serve({ static_handler_locations: ["/sub", "/.well-known/"] }), unhandled, async (client) => {
+  servingFiles(serve({ static_handler_locations: ["/sub", "/.well-known/"] }), unhandled, async (client) => {
     for (
       const [path, status] of [["/sub/index.html", 200], ["/sub/none", 404], ["/a.txt", 299], ["/subx", 299], [
         "/.well-known/x.txt",
@@ -248,7 +240,7 @@ test("static files: with locations, only there, on segment borders, and what is 
   }));
 
 test("static files: index files, and the slash that a folder needs", () =>
-  over(serve({ http_index_files: ["none.html", "index.html"] }), unhandled, async (client) => {
+  servingFiles(serve({ http_index_files: ["none.html", "index.html"] }), unhandled, async (client) => {
     client.send(get("/sub/"));
     assertEquals((await client.readAnswer()).body, "index of sub");
     client.send(get("/sub?a=b"));
@@ -259,7 +251,7 @@ test("static files: index files, and the slash that a folder needs", () =>
   }));
 
 test("static files: http_autoindex lists a folder, escaped, without dot files", () =>
-  over(serve({ http_autoindex: true }), unhandled, async (client) => {
+  servingFiles(serve({ http_autoindex: true }), unhandled, async (client) => {
     client.send(get("/"));
     const { body, header } = await client.readAnswer();
     assertEquals(header["content-type"], "text/html; charset=utf-8");
@@ -271,7 +263,7 @@ test("static files: http_autoindex lists a folder, escaped, without dot files", 
   }));
 
 test("static files: conditions and ranges", () =>
-  over(serve(), unhandled, async (client) => {
+  servingFiles(serve(), unhandled, async (client) => {
     const tag = '"e8d4a51000-a"';
     const date = "Sun, 09 Sep 2001 01:46:40 GMT";
     const earlier = "Sun, 09 Sep 2001 01:46:39 GMT";
@@ -348,7 +340,7 @@ function partsOf({ header, body }: { header: Record<string, string>; body: strin
 }
 
 test("static files: several ranges at once (RFC 9110 section 15.3.7.2)", () =>
-  over(serve(), unhandled, async (client) => {
+  servingFiles(serve(), unhandled, async (client) => {
     const tag = '"e8d4a51000-a"';
     const cases: [string, [string, string][]][] = [
       ["bytes=0-1,3-4", [["bytes 0-1/10", "01"], ["bytes 3-4/10", "34"]]],
@@ -372,7 +364,7 @@ test("static files: several ranges at once (RFC 9110 section 15.3.7.2)", () =>
   }));
 
 test("static files: parts of a large file come piece by piece, and pipelined answers stay in order", () =>
-  over(serve(), unhandled, async (client) => {
+  servingFiles(serve(), unhandled, async (client) => {
     client.send(get("/large.bin", "Range: bytes=0-299999,500000-999999\r\n") + get("/a.txt"));
     const { body, header } = await client.readAnswer();
     const contents = body.split(`--${header["content-type"].split("boundary=")[1]}`).slice(1, -1)
@@ -434,7 +426,7 @@ test("url_rewrite_rules: other paths for files, and the handler sees none of it"
     ["/a.txt", "0123456789"],
   ];
   const handler: Handler = (request, response) => response.end(`handler ${request.server.request_uri}`);
-  return over(serve({ url_rewrite_rules: rules, http_index_files: "index.html" }), handler, async (client) => {
+  return servingFiles(serve({ url_rewrite_rules: rules, http_index_files: "index.html" }), handler, async (client) => {
     for (const [path, body] of cases) {
       client.send(get(path));
       assertEquals((await client.readAnswer()).body, body, path);
@@ -445,7 +437,7 @@ test("url_rewrite_rules: other paths for files, and the handler sees none of it"
 });
 
 test("url_rewrite_rules: locations are those of the file", () =>
-  over(
+  servingFiles(
     serve({ url_rewrite_rules: { "/old": "/sub", "/sub/deep": "/" }, static_handler_locations: "/sub" }),
     unhandled,
     async (client) => {

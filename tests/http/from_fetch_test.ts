@@ -1,34 +1,23 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { test } from "node:test";
-import { type FetchApplication, fromFetch, HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
+import { type FetchApplication, fromFetch, type ServerSettings, WebSocketServer } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
-import { MemoryClient, settle } from "../support/memory_client.ts";
-import { serving } from "../support/serving.ts";
+import { type MemoryClient, settle } from "../support/memory_client.ts";
+import { serving, servingHandler } from "../support/serving.ts";
 
 const get = (path: string, fields = "", method = "GET") => `${method} ${path} HTTP/1.1\r\nHost: x.org:80\r\n${fields}\r\n`;
 
-async function over(
+/** Lets a client in memory talk to an `HttpServer` with what `fromFetch()` makes of an application. */
+function servingFetch(
   application: FetchApplication,
   work: (client: MemoryClient, errors: unknown[]) => Promise<void>,
   settings: ServerSettings = {},
 ): Promise<void> {
-  const server = new HttpServer();
-  const errors: unknown[] = [];
-  server.on("request", fromFetch(application));
-  server.on("error", (_server, error) => void errors.push(error));
-  server.set({ websocket_close_timeout: 0.3, ...settings });
-  const client = new MemoryClient(server);
-  try {
-    await work(client, errors);
-  } finally {
-    client.drop();
-    server.shutdown();
-    await server.finished;
-  }
+  return servingHandler(fromFetch(application), work, settings);
 }
 
 test("the application gets method, URL, headers and body, and its answer goes out whole with its length", () =>
-  over(async (request) => {
+  servingFetch(async (request) => {
     const { method, url, headers } = request;
     return new Response(JSON.stringify([method, url, headers.get("x-a"), await request.text()]), {
       status: 201,
@@ -49,7 +38,7 @@ test("the application gets method, URL, headers and body, and its answer goes ou
   }));
 
 test("Set-Cookie fields stay apart; an answer without a type has none; the reason is the application's", () =>
-  over(() => {
+  servingFetch(() => {
     const headers = new Headers([["Set-Cookie", "a=1, 2"], ["Set-Cookie", "b=3"], ["Connection", "close"], ["Vary", "a"]]);
     return new Response(new Uint8Array([1]), { status: 202, statusText: "Fine", headers });
   }, async (client) => {
@@ -62,7 +51,7 @@ test("Set-Cookie fields stay apart; an answer without a type has none; the reaso
   }));
 
 test("HEAD, 204 and an answer without a body", () =>
-  over((request) => {
+  servingFetch((request) => {
     if (request.method === "HEAD") return new Response("body", { headers: { "Content-Length": "4" } });
     return new Response(null, { status: new URL(request.url).pathname === "/204" ? 204 : 200 });
   }, async (client) => {
@@ -74,7 +63,7 @@ test("HEAD, 204 and an answer without a body", () =>
 
 test("a stream goes out part by part, as fast as the client reads", () => {
   let pulled = 0;
-  return over(() =>
+  return servingFetch(() =>
     new Response(
       new ReadableStream({
         async pull(controller) {
@@ -91,7 +80,7 @@ test("a stream goes out part by part, as fast as the client reads", () => {
 });
 
 test("what an application throws is a 500 and reported; a stream that fails cuts the answer off", () =>
-  over((request) => {
+  servingFetch((request) => {
     if (new URL(request.url).pathname === "/throw") throw new Error("on purpose");
     return new Response(
       new ReadableStream({
@@ -123,7 +112,7 @@ function streamOf(pieces: (string | Error)[], atOnce = false): ReadableStream<Ui
 }
 
 test("a body that is whole has its length, one that is a stream has chunks, or the length that the application tells", () =>
-  over((request) => {
+  servingFetch((request) => {
     const path = new URL(request.url).pathname;
     if (path === "/string") return new Response("0123456789");
     if (path === "/json") return Response.json([1]);
@@ -154,7 +143,7 @@ test("a body that is whole has its length, one that is a stream has chunks, or t
   }));
 
 test("HEAD has the length that GET has, or none", () =>
-  over((request) => {
+  servingFetch((request) => {
     const path = new URL(request.url).pathname;
     if (path === "/hono") return new Response(request.method === "HEAD" ? null : "0123456789");
     if (path === "/stream") return new Response(streamOf(["01234", "56789"]));
@@ -183,7 +172,7 @@ for (
   for (const length of ["10", undefined]) {
     if (length === undefined && what.includes("than") || what.includes("too long") && length === undefined) continue;
     test(`${what}: the client sees it, and it is reported once (length ${length})`, () =>
-      over(
+      servingFetch(
         () => new Response(streamOf([...pieces]), length === undefined ? {} : { headers: { "Content-Length": length } }),
         async (client, errors) => {
           client.send(get("/"));
@@ -200,7 +189,7 @@ for (
 }
 
 test("what a stream throws when it is cancelled is reported", async () => {
-  await over(() =>
+  await servingFetch(() =>
     new Response(
       new ReadableStream({
         cancel() {
@@ -219,7 +208,7 @@ test("what a stream throws when it is cancelled is reported", async () => {
 test("the body of a response that comes when the client has gone is cancelled", async () => {
   let cancelled = false;
   const { promise, resolve } = Promise.withResolvers<void>();
-  await over(async () => {
+  await servingFetch(async () => {
     await promise;
     return new Response(new ReadableStream({ cancel: () => void (cancelled = true) }));
   }, async (client, errors) => {
@@ -234,7 +223,7 @@ test("the body of a response that comes when the client has gone is cancelled", 
 });
 
 test("HTTP/1.0: a stream is collected where a connection cannot be reset, and a 500 if it is too large", () =>
-  over(
+  servingFetch(
     (request) => new Response(streamOf(["x".repeat(60), "y".repeat(new URL(request.url).pathname === "/long" ? 60 : 10)])),
     async (client) => {
       for (const [path, status, size] of [["/", 200, 70], ["/long", 500, 0]] as const) {
@@ -247,7 +236,7 @@ test("HTTP/1.0: a stream is collected where a connection cannot be reset, and a 
   ));
 
 test("a target in absolute-form is the URL, whatever Host says; without a host it is localhost", () =>
-  over((request) => new Response(request.url), async (client) => {
+  servingFetch((request) => new Response(request.url), async (client) => {
     const urls: [target: string, host: string, url: string][] = [
       ["http://other.org:81/p?q", "x.org", "http://other.org:81/p?q"],
       ["https://other.org/p", "x.org", "https://other.org/p"],
@@ -265,7 +254,7 @@ test("a target in absolute-form is the URL, whatever Host says; without a host i
 test("the signal aborts when the client leaves, and the stream of the answer is cancelled", async () => {
   let aborted = false;
   let cancelled = false;
-  await over((request) => {
+  await servingFetch((request) => {
     request.signal.addEventListener("abort", () => aborted = true);
     return new Response(
       new ReadableStream({
@@ -290,7 +279,7 @@ test("the signal may be asked for late, is the same every time, and stays quiet 
   const requests: Request[] = [];
   let left!: () => void;
   const leaving = new Promise<void>((resolve) => left = resolve);
-  await over(async (request) => {
+  await servingFetch(async (request) => {
     requests.push(request);
     if (requests.length === 2) await leaving;
     return new Response("done");
@@ -310,7 +299,7 @@ test("the signal may be asked for late, is the same every time, and stays quiet 
 });
 
 test("with http_stream_body the body of the request is a stream too", () =>
-  over(async (request) => {
+  servingFetch(async (request) => {
     const reader = request.body!.pipeThrough(new TextDecoderStream()).getReader();
     const first = (await reader.read()).value;
     const second = (await reader.read()).value;
@@ -323,7 +312,7 @@ test("with http_stream_body the body of the request is a stream too", () =>
   }, { http_stream_body: true }));
 
 test("what the web's Request does not take is refused: methods with 501, hosts with 400", () =>
-  over(() => new Response("never"), async (client, errors) => {
+  servingFetch(() => new Response("never"), async (client, errors) => {
     client.send(get("/", "", "TRACE") + get("/", "", "connect") + "GET / HTTP/1.1\r\nHost: x:99999\r\n\r\n");
     for (const status of [501, 501, 400]) assertEquals((await client.readAnswer()).status, status);
     assertEquals(errors, []);
@@ -359,7 +348,7 @@ test("an application is a function or an object with a method fetch", async () =
       return new Response(`${this.greeting} ${request.method}`);
     }
   }
-  await over(new Application(), async (client) => {
+  await servingFetch(new Application(), async (client) => {
     client.send(get("/"));
     assertEquals((await client.readAnswer()).body, "hello GET");
   });

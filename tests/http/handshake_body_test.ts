@@ -5,8 +5,9 @@ import { test } from "node:test";
 import { type ServerSettings, WebSocketServer } from "../../mod.ts";
 import { HttpServer } from "../../src/coroutine/mod.ts";
 import { text } from "../support/http_parsing.ts";
-import { MemoryClient, settle } from "../support/memory_client.ts";
+import { type MemoryClient, settle } from "../support/memory_client.ts";
 import { frame, handshake } from "../support/raw_client.ts";
+import { servingInMemory } from "../support/serving.ts";
 
 /** A server of one of the styles, with what has happened in it. */
 interface Running {
@@ -52,16 +53,9 @@ const SIZED = handshake("/", { "Content-Length": "11" }) + "Swoole Http";
 const CHUNKED = handshake("/", { "Transfer-Encoding": "chunked" }) + "6\r\nSwoole\r\n5;a=b\r\n Http\r\n0\r\nX-T: 1\r\n\r\n";
 
 for (const [style, start] of Object.entries(STYLES)) {
-  const over = async (settings: ServerSettings, work: (client: MemoryClient, events: string[]) => Promise<void>) => {
+  const noting = (settings: ServerSettings, work: (client: MemoryClient, events: string[]) => Promise<void>) => {
     const { server, events } = start({ websocket_close_timeout: 0.3, ...settings });
-    const client = new MemoryClient(server);
-    try {
-      await work(client, events);
-    } finally {
-      client.drop();
-      server.shutdown(0);
-      await server.finished;
-    }
+    return servingInMemory<WebSocketServer | HttpServer>(server, (client) => work(client, events));
   };
   const until = async (events: string[], count: number) => {
     while (events.length < count) await settle();
@@ -69,7 +63,7 @@ for (const [style, start] of Object.entries(STYLES)) {
 
   for (const [how, request] of [["a length", SIZED], ["chunks", CHUNKED]]) {
     test(`${style}: a handshake with a body of ${how} is accepted, what is behind the body are frames`, () =>
-      over({}, async (client, events) => {
+      noting({}, async (client, events) => {
         client.send(request + TEXT);
         assert((await client.readHead()).startsWith("HTTP/1.1 101 "));
         await until(events, 2);
@@ -79,7 +73,7 @@ for (const [style, start] of Object.entries(STYLES)) {
     test(`${style}: a handshake with a body of ${how}, cut at every place`, async () => {
       const all = request + TEXT;
       for (let cut = 1; cut < all.length; cut++) {
-        await over({}, async (client, events) => {
+        await noting({}, async (client, events) => {
           client.send(all.slice(0, cut));
           client.send(all.slice(cut));
           assert((await client.readHead()).startsWith("HTTP/1.1 101 "));
@@ -91,7 +85,7 @@ for (const [style, start] of Object.entries(STYLES)) {
   }
 
   test(`${style}: a body that looks like frames, or like a request, is none`, () =>
-    over({}, async (client, events) => {
+    noting({}, async (client, events) => {
       const body = TEXT + "GET /plain HTTP/1.1\r\nHost: x\r\n\r\n";
       client.send(handshake("/", { "Content-Length": String(body.length) }) + body + TEXT);
       assert((await client.readHead()).startsWith("HTTP/1.1 101 "));
@@ -110,7 +104,7 @@ for (const [style, start] of Object.entries(STYLES)) {
           handshake("/", { "Transfer-Encoding": "chunked" }) + `${size.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
         ];
         for (const request of requests) {
-          await over(settings, async (client, events) => {
+          await noting(settings, async (client, events) => {
             client.send(request + TEXT);
             assertEquals((await client.readHead()).slice(9, 12), String(status));
             await until(events, status === 101 ? 2 : 0);
@@ -131,7 +125,7 @@ for (const [style, start] of Object.entries(STYLES)) {
     ] as const
   ) {
     test(`${style}: a handshake with ${what} is refused, and nothing behind it is read`, () =>
-      over({}, async (client, events) => {
+      noting({}, async (client, events) => {
         client.send(
           handshake().replace("\r\n\r\n", `\r\n${fields}\r\n`) + "hello" + TEXT + "GET /plain HTTP/1.1\r\nHost: x\r\n\r\n",
         );
@@ -143,7 +137,7 @@ for (const [style, start] of Object.entries(STYLES)) {
   }
 
   test(`${style}: a handshake with a body that waits for 100 gets it`, () =>
-    over({}, async (client, events) => {
+    noting({}, async (client, events) => {
       client.send(handshake("/", { "Content-Length": "5", Expect: "100-continue" }));
       assertEquals(await client.readHead(), "HTTP/1.1 100 Continue\r\n\r\n");
       client.send("hello" + TEXT);
@@ -153,7 +147,7 @@ for (const [style, start] of Object.entries(STYLES)) {
     }));
 
   test(`${style}: a client that goes in the middle of the body of a handshake has opened nothing`, () =>
-    over({}, async (client, events) => {
+    noting({}, async (client, events) => {
       client.send(handshake("/", { "Content-Length": "5" }) + "hel");
       await settle();
       client.end();
@@ -162,7 +156,7 @@ for (const [style, start] of Object.entries(STYLES)) {
     }));
 
   test(`${style}: a request with a body that may become a WebSocket and does not: the handler has the body`, () =>
-    over({}, async (client, events) => {
+    noting({}, async (client, events) => {
       const isEvent = style === "event style";
       client.send(handshake("/plain", { "Content-Length": "5" }).replace("GET", "POST") + "hello");
       assertEquals((await client.readAnswer()).status, isEvent ? 400 : 200);

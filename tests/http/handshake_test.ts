@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { type HttpRequest, type HttpResponse, type ServerSettings, WebSocketServer } from "../../mod.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 import { frame, handshake, SAMPLE_ACCEPT } from "../support/raw_client.ts";
-import { signal } from "../support/serving.ts";
+import { servingInMemory, signal } from "../support/serving.ts";
 
 /** What a server has been asked to do, in order. */
 interface Log {
@@ -13,8 +13,8 @@ interface Log {
 
 type SetUp = (server: WebSocketServer, log: Log) => void;
 
-/** Runs a test against a WebSocketServer over memory and stops it. */
-async function over(
+/** Lets a client in memory talk to a `WebSocketServer` that notes what it has been asked to do. */
+function servingHandshakes(
   settings: ServerSettings,
   setUp: SetUp,
   work: (client: MemoryClient, log: Log, server: WebSocketServer) => Promise<void>,
@@ -30,14 +30,7 @@ async function over(
   });
   server.on("error", (_server, error) => void log.errors.push(error));
   setUp(server, log);
-  const client = new MemoryClient(server);
-  try {
-    await work(client, log, server);
-  } finally {
-    client.drop();
-    server.shutdown();
-    await server.finished;
-  }
+  return servingInMemory(server, (client) => work(client, log, server));
 }
 
 const nothing: SetUp = () => {};
@@ -74,7 +67,7 @@ const refusals: [rule: string, request: string, status: number][] = [
 
 for (const [rule, request, status] of refusals) {
   test(`handshake: ${rule}, else ${status}, and what is behind it is not processed`, () =>
-    over({}, nothing, async (client, log) => {
+    servingHandshakes({}, nothing, async (client, log) => {
       client.send(chunk(request, text("smuggled"), "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"));
       const answer = await client.readAnswer(request.startsWith("HEAD"));
       assertEquals([answer.status, answer.header["sec-websocket-accept"]], [status, undefined]);
@@ -94,7 +87,7 @@ for (
   ] as [string, Record<string, string>][]
 ) {
   test(`handshake: ${what}`, () =>
-    over({}, nothing, async (client, log) => {
+    servingHandshakes({}, nothing, async (client, log) => {
       client.send(handshake("/", headers));
       const head = await client.readHead();
       assert(head.startsWith("HTTP/1.1 101 Switching Protocols\r\n"));
@@ -108,7 +101,7 @@ for (
 }
 
 test("a request that asks for no WebSocket goes to request, whatever else it asks for", () =>
-  over({}, nothing, async (client, log) => {
+  servingHandshakes({}, nothing, async (client, log) => {
     const others: Record<string, string | null>[] = [{ Upgrade: null }, { Upgrade: "h2c" }, { Upgrade: "websockets" }];
     for (const headers of others) {
       client.send(handshake("/page", headers));
@@ -142,7 +135,7 @@ const sameOrigin: [origin: string, host: string, status: number][] = [
 
 test("origins: by default a page may connect to its own host and port, and no other (CVE-2020-28481)", async () => {
   for (const [origin, host, status] of sameOrigin) {
-    await over({}, nothing, async (client, log) => {
+    await servingHandshakes({}, nothing, async (client, log) => {
       client.send(chunk(handshake("/", { Host: host, Origin: origin }), text("hello")));
       assertEquals([origin, host, Number((await client.readHead()).slice(9, 12))], [origin, host, status]);
       await settle();
@@ -172,7 +165,7 @@ const lists: [setting: string | string[], origin: string | null, status: number]
 
 test("origins: a list, one, or all may connect; who sends none is no page", async () => {
   for (const [setting, origin, status] of lists) {
-    await over({ websocket_origins: setting }, nothing, async (client) => {
+    await servingHandshakes({ websocket_origins: setting }, nothing, async (client) => {
       client.send(handshake("/", { Host: "x", Origin: origin }));
       assertEquals([setting, origin, Number((await client.readHead()).slice(9, 12))], [setting, origin, status]);
     });
@@ -234,7 +227,7 @@ const protocols: [spoken: string | string[], offered: string | null, chosen: str
 
 test("subprotocol: the first of the client's that the server speaks, else none is named", async () => {
   for (const [spoken, offered, chosen] of protocols) {
-    await over({ websocket_subprotocol: spoken }, nothing, async (client) => {
+    await servingHandshakes({ websocket_subprotocol: spoken }, nothing, async (client) => {
       client.send(handshake("/", { "Sec-WebSocket-Protocol": offered }));
       const head = await client.readHead();
       assertEquals([spoken, offered, /Sec-WebSocket-Protocol: (.*)\r\n/.exec(head)?.[1]], [spoken, offered, chosen]);
@@ -244,7 +237,7 @@ test("subprotocol: the first of the client's that the server speaks, else none i
 });
 
 test("frames in the same segment as the handshake are handled, behind open", () =>
-  over({}, nothing, async (client, log) => {
+  servingHandshakes({}, nothing, async (client, log) => {
     client.send(chunk(handshake(), text("one"), text("two")));
     await client.readHead();
     await settle();
@@ -254,7 +247,7 @@ test("frames in the same segment as the handshake are handled, behind open", () 
 test("a handshake and a frame, cut at every place", async () => {
   const all = chunk(handshake(), text("hello"));
   for (let cut = 1; cut < all.length; cut++) {
-    await over({}, nothing, async (client, log) => {
+    await servingHandshakes({}, nothing, async (client, log) => {
       client.send(all.slice(0, cut));
       client.send(all.slice(cut));
       await client.readHead();
@@ -297,7 +290,7 @@ for (
 ) {
   test(`an asynchronous ${event} holds back what is behind it`, async () => {
     const { called, gate, setUp } = gated(event, answer);
-    await over({}, setUp, async (client, log) => {
+    await servingHandshakes({}, setUp, async (client, log) => {
       client.send(chunk(handshake(), text("one")));
       client.send(text("two"));
       await called.promise;
@@ -318,7 +311,7 @@ for (
       response.status(401);
       response.end("who are you?");
     });
-    await over({}, setUp, async (client, log) => {
+    await servingHandshakes({}, setUp, async (client, log) => {
       client.send(chunk(handshake(), text("one"), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
       await called.promise;
       client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -332,7 +325,7 @@ for (
 
   test(`an asynchronous ${event} of a client that goes away meanwhile: no error, no open`, async () => {
     const { called, gate, setUp } = gated(event, answer);
-    await over({}, setUp, async (client, log, server) => {
+    await servingHandshakes({}, setUp, async (client, log, server) => {
       client.send(handshake());
       await called.promise;
       client.drop();
@@ -344,7 +337,7 @@ for (
   });
 
   test(`a ${event} that throws: 500, nothing behind it is processed`, () =>
-    over({}, (server) =>
+    servingHandshakes({}, (server) =>
       void server.on(event, () => {
         throw new Error("on purpose");
       }), async (client, log) => {
@@ -356,7 +349,7 @@ for (
 }
 
 test("beforeHandshakeResponse that refuses at once: its answer, none of the handshake's headers, no open", () =>
-  over({}, (server) =>
+  servingHandshakes({}, (server) =>
     void server.on("beforeHandshakeResponse", (_request, response) => {
       response.status(403);
       response.end("no");
@@ -369,7 +362,7 @@ test("beforeHandshakeResponse that refuses at once: its answer, none of the hand
   }));
 
 test("a handshake handler that never answers: 500", () =>
-  over({}, (server) => void server.on("handshake", () => false), async (client, log) => {
+  servingHandshakes({}, (server) => void server.on("handshake", () => false), async (client, log) => {
     client.send(handshake());
     assertEquals((await client.readAnswer()).status, 500);
     assertEquals(await client.readAll(), "");

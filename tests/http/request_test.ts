@@ -1,30 +1,9 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { toText } from "@std/streams";
 import { test } from "node:test";
-import { HttpRequest, type HttpResponse, HttpServer, type ServerSettings } from "../../mod.ts";
+import { HttpRequest, HttpServer } from "../../mod.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
-
-type Handler = (request: HttpRequest, response: HttpResponse) => unknown;
-
-async function over(
-  settings: ServerSettings,
-  handler: Handler,
-  work: (client: MemoryClient, errors: unknown[]) => Promise<void>,
-): Promise<void> {
-  const server = new HttpServer();
-  const errors: unknown[] = [];
-  server.on("request", handler);
-  server.on("error", (_server, error) => void errors.push(error));
-  server.set({ websocket_close_timeout: 0.3, ...settings });
-  const client = new MemoryClient(server);
-  try {
-    await work(client, errors);
-  } finally {
-    client.drop();
-    server.shutdown();
-    await server.finished;
-  }
-}
+import { type Handler, servingHandler } from "../support/serving.ts";
 
 const post = (type: string, body: string, fields = "") =>
   `POST /p?q[]=1&q[]=2 HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`;
@@ -33,7 +12,7 @@ const FORM = "application/x-www-form-urlencoded";
 const show: Handler = ({ get, post, cookie, files }, response) => response.end(JSON.stringify({ get, post, cookie, files }));
 
 test("query, form and cookies are there, with PHP's arrays and PHP's decoding", () =>
-  over({}, show, async (client) => {
+  servingHandler(show, async (client) => {
     client.send(post(`${FORM}; charset=utf-8`, "a[]=1&a[k][x]=2&b=c+d", "Cookie: a=b+c%21; d=%zz; e; f=g=h; a=2\r\n"));
     assertEquals(JSON.parse((await client.readAnswer()).body), {
       get: { q: ["1", "2"] },
@@ -44,23 +23,23 @@ test("query, form and cookies are there, with PHP's arrays and PHP's decoding", 
   }));
 
 test("a body of another type is no form", () =>
-  over({}, show, async (client) => {
+  servingHandler(show, async (client) => {
     client.send(post("text/plain", "a=1"));
     assertEquals(JSON.parse((await client.readAnswer()).body).post, {});
   }));
 
 test("http_parse_post and http_parse_cookie leave both out", () =>
-  over({ http_parse_post: false, http_parse_cookie: false }, show, async (client) => {
+  servingHandler(show, async (client) => {
     client.send(post(FORM, "a=1", "Cookie: a=b\r\n"));
     const { post: form, cookie } = JSON.parse((await client.readAnswer()).body);
     assertEquals([form, cookie], [{}, {}]);
-  }));
+  }, { http_parse_post: false, http_parse_cookie: false }));
 
 test("http_max_parameters is the most that is taken", () =>
-  over({ http_max_parameters: 2 }, show, async (client) => {
+  servingHandler(show, async (client) => {
     client.send(post(FORM, "a=1&b=2&c=3"));
     assertEquals(JSON.parse((await client.readAnswer()).body).post, { a: "1", b: "2" });
-  }));
+  }, { http_max_parameters: 2 }));
 
 const PARTS = [
   '--B\r\nContent-Disposition: form-data; name="t[]"\r\n\r\none\r\n',
@@ -72,7 +51,7 @@ const PARTS = [
 ].join("");
 
 test("http_parse_files: fields and files are there before the handler is called", () =>
-  over({ http_parse_files: true }, async ({ post, files }, response) => {
+  servingHandler(async ({ post, files }, response) => {
     const { name, type, size, error, tmp_name } = files.f;
     const content = new Uint8Array(await files.f.arrayBuffer());
     response.end(
@@ -91,29 +70,29 @@ test("http_parse_files: fields and files are there before the handler is called"
       g: ["b.bin", 0],
     });
     assertEquals([({} as Record<string, unknown>).x, errors], [undefined, []]);
-  }));
+  }, { http_parse_files: true }));
 
 test("http_parse_files: the answers of pipelined requests stay in order", () =>
-  over({ http_parse_files: true }, ({ post }, response) => response.end(String(post.t?.length ?? "none")), async (client) => {
+  servingHandler(({ post }, response) => response.end(String(post.t?.length ?? "none")), async (client) => {
     const form = post("multipart/form-data; boundary=B", PARTS);
     client.send(form + post(FORM, "t[]=1") + form + "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     const bodies = [];
     for (let i = 0; i < 4; i++) bodies.push((await client.readAnswer()).body);
     assertEquals(bodies, ["2", "1", "2", "none"]);
-  }));
+  }, { http_parse_files: true }));
 
 test("http_parse_files: a form that is none is answered with 400, without a call", () =>
-  over({ http_parse_files: true }, () => {
+  servingHandler(() => {
     throw new Error("never");
   }, async (client, errors) => {
     client.send(post("multipart/form-data; boundary=B", "no form"));
     assertEquals((await client.readAnswer()).status, 400);
     await client.readAll();
     assertEquals(errors, []);
-  }));
+  }, { http_parse_files: true }));
 
 test("without http_parse_files, formData() reads the form when it is wanted", () =>
-  over({}, async (request, response) => {
+  servingHandler(async (request, response) => {
     assertEquals([request.files, request.post].map((it) => Object.keys(it).length), [0, 0]);
     const form = await request.formData();
     response.end(`${form.getAll("t[]")} ${(form.get("f") as File).size}`);
@@ -123,7 +102,7 @@ test("without http_parse_files, formData() reads the form when it is wanted", ()
   }));
 
 test("the body as bytes, text, JSON and a stream", () =>
-  over({}, async (request, response) => {
+  servingHandler(async (request, response) => {
     assertEquals([request.getContent(), request.rawContent().length], ['{"a":1}', 7]);
     assertEquals([await request.text(), (await request.bytes()).length, await request.json()], ['{"a":1}', 7, { a: 1 }]);
     assertEquals(await toText(request.body), '{"a":1}');
@@ -195,7 +174,7 @@ test("parse() returns false for what is no request, and for a request of a serve
   const request = HttpRequest.create();
   assertEquals([request.parse("GET / HTTP/1.1\n"), request.parse("x"), request.isCompleted()], [false, false, false]);
   assertEquals(HttpRequest.create({ package_max_length: 2 }).parse(post(FORM, "abc")), false);
-  return over({}, (served, response) => response.end(`${served.isCompleted()} ${served.parse("x")}`), async (client) => {
+  return servingHandler((served, response) => response.end(`${served.isCompleted()} ${served.parse("x")}`), async (client) => {
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     assertEquals((await client.readAnswer()).body, "true false");
   });
@@ -207,7 +186,7 @@ const STREAM = { http_stream_body: true };
 const upload = (length: number, fields = "") => `POST / HTTP/1.1\r\nHost: x\r\n${fields}Content-Length: ${length}\r\n\r\n`;
 
 test("http_stream_body: the handler is called at the head, and reads the body as it arrives", () =>
-  over(STREAM, async (request, response) => {
+  servingHandler(async (request, response) => {
     assert(!request.isCompleted());
     const reader = request.body.getReader();
     let text = "";
@@ -226,17 +205,17 @@ test("http_stream_body: the handler is called at the head, and reads the body as
     client.send("def");
     assert((await client.readAll()).endsWith("6\r\ngot 6,\r\n6\r\nabcdef\r\n0\r\n\r\n"));
     assertEquals(errors, []);
-  }));
+  }, STREAM));
 
 test("http_stream_body: whole requests, pipelined, with length, chunks and without a body", () =>
-  over(STREAM, async (request, response) => response.end(await request.text()), async (client) => {
+  servingHandler(async (request, response) => response.end(await request.text()), async (client) => {
     const chunked = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nde\r\n1\r\nf\r\n0\r\n\r\n";
     client.send(upload(3) + "abc" + chunked + "GET / HTTP/1.1\r\nHost: x\r\n\r\n" + upload(1) + "g");
     for (const body of ["abc", "def", "", "g"]) {
       const answer = await client.readAnswer();
       assertEquals([answer.body, answer.header["connection"]], [body, "keep-alive"]);
     }
-  }));
+  }, STREAM));
 
 test("http_stream_body: a client is not read further than the program reads", () => {
   const megabyte = new Uint8Array(64 * 1024).fill(97);
@@ -267,7 +246,7 @@ test("http_stream_body: a client is not read further than the program reads", ()
 
 test("http_stream_body: bytes() takes package_max_length, beyond it the client gets 413", () => {
   let error: unknown;
-  return over({ ...STREAM, package_max_length: 10 }, async (request, response) => {
+  return servingHandler(async (request, response) => {
     try {
       response.end(await request.text());
     } catch (thrown) {
@@ -280,12 +259,12 @@ test("http_stream_body: bytes() takes package_max_length, beyond it the client g
     assertEquals((await client.readAnswer()).status, 413);
     await client.readAll();
     assertInstanceOf(error, RangeError);
-  });
+  }, { ...STREAM, package_max_length: 10 });
 });
 
 test("http_stream_body_max_length: a longer body gets 413, without a call when its length is told", () => {
   let calls = 0;
-  return over({ ...STREAM, http_stream_body_max_length: 10 }, async (request, response) => {
+  return servingHandler(async (request, response) => {
     calls++;
     await assertRejects(() => request.text());
     response.end();
@@ -294,13 +273,13 @@ test("http_stream_body_max_length: a longer body gets 413, without a call when i
     assertEquals([(await client.readAnswer()).status, calls], [413, 0]);
     const second = errors.length;
     assertEquals(second, 0);
-  });
+  }, { ...STREAM, http_stream_body_max_length: 10 });
 });
 
 test("http_stream_body: chunks beyond the limit, and broken ones, are told to the client and to the reader", async () => {
   for (const [chunks, status] of [["b\r\n0123456789a\r\n", 413], ["zz\r\n", 400]] as const) {
     let failed: unknown;
-    await over({ ...STREAM, http_stream_body_max_length: 10 }, async (request) => {
+    await servingHandler(async (request) => {
       failed = await request.text().catch((error) => error);
     }, async (client, errors) => {
       client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -311,20 +290,20 @@ test("http_stream_body: chunks beyond the limit, and broken ones, are told to th
       await settle();
       assertInstanceOf(failed, Error);
       assertEquals(errors, []);
-    });
+    }, { ...STREAM, http_stream_body_max_length: 10 });
   }
 });
 
 test("http_stream_body: an answer before the end of the body closes the connection, and says so", () =>
-  over(STREAM, (_request, response) => response.end("enough"), async (client) => {
+  servingHandler((_request, response) => response.end("enough"), async (client) => {
     client.send(upload(100) + "abc");
     const { body, header } = await client.readAnswer();
     assertEquals([body, header["connection"]], ["enough", "close"]);
     assertEquals(await client.readAll(), "");
-  }));
+  }, STREAM));
 
 test("http_stream_body: a client that waits for 100 gets it when the program reads, and not before", () =>
-  over(STREAM, async (request, response) => {
+  servingHandler(async (request, response) => {
     if (request.server.request_uri === "/no") return response.status(403) && response.end();
     response.end(await request.text());
   }, async (client) => {
@@ -335,24 +314,24 @@ test("http_stream_body: a client that waits for 100 gets it when the program rea
     client.send(upload(3, "Expect: 100-continue\r\n").replace("/ ", "/no "));
     assertEquals((await client.readAnswer()).status, 403);
     assertEquals(await client.readAll(), "");
-  }));
+  }, STREAM));
 
 test("http_stream_body: a client that leaves in the middle fails the read", () => {
   let failed: Promise<unknown> | undefined;
-  return over(STREAM, (request) => failed = request.text().catch((error) => error), async (client) => {
+  return servingHandler((request) => failed = request.text().catch((error) => error), async (client) => {
     client.send(upload(10) + "abc");
     await settle();
     client.drop();
     await settle();
     assertInstanceOf(await failed, Error);
-  });
+  }, STREAM);
 });
 
 test("http_stream_body: a body that stops arriving is 408, and fails the read", () => {
   let failed: unknown;
   let calls = 0;
   const alive = setInterval(() => {}, 1000); // the server's own clock keeps no process alive
-  return over({ ...STREAM, http_request_timeout: 0.5 }, async (request, response) => {
+  return servingHandler(async (request, response) => {
     calls++;
     try {
       response.end(await request.text());
@@ -365,5 +344,5 @@ test("http_stream_body: a body that stops arriving is 408, and fails the read", 
     await client.readAll();
     assertInstanceOf(failed, Error);
     assertEquals(calls, 1);
-  }).finally(() => clearInterval(alive));
+  }, { ...STREAM, http_request_timeout: 0.5 }).finally(() => clearInterval(alive));
 });

@@ -1,36 +1,14 @@
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
-import { type HttpRequest, type HttpResponse, HttpServer } from "../../mod.ts";
+import type { HttpResponse } from "../../mod.ts";
 import { BaseResponse as Response, writerOf } from "../../src/http/base_response.ts";
 import type { ResponseTarget } from "../../src/http/response_target.ts";
 import { ResponseWriter } from "../../src/http/response_writer.ts";
-import { MemoryClient, settle } from "../support/memory_client.ts";
-import { signal } from "../support/serving.ts";
-
-type Handler = (request: HttpRequest, response: HttpResponse, server: HttpServer) => unknown;
+import { settle } from "../support/memory_client.ts";
+import { type Handler, servingHandler, signal } from "../support/serving.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-
-/** Runs a test against a server with this handler, over memory, and stops it. */
-async function over(
-  handler: Handler,
-  work: (client: MemoryClient, server: HttpServer, errors: unknown[]) => Promise<void>,
-): Promise<void> {
-  const server = new HttpServer();
-  const errors: unknown[] = [];
-  server.on("request", (request, response) => handler(request, response, server));
-  server.on("error", (_server, error) => void errors.push(error));
-  server.set({ websocket_close_timeout: 0.3 });
-  const client = new MemoryClient(server);
-  try {
-    await work(client, server, errors);
-  } finally {
-    client.drop();
-    server.shutdown();
-    await server.finished;
-  }
-}
 
 const failing: [name: string, handler: Handler, reported: number][] = [
   ["throws", () => {
@@ -56,7 +34,7 @@ const failing: [name: string, handler: Handler, reported: number][] = [
 
 for (const [name, handler, reported] of failing) {
   test(`a handler that ${name}: 500 with an empty body`, () =>
-    over(handler, async (client, _server, errors) => {
+    servingHandler(handler, async (client, errors) => {
       client.send(GET);
       const { status, body } = await client.readAnswer();
       assertEquals([status, body, errors.length], [500, "", reported]);
@@ -64,17 +42,17 @@ for (const [name, handler, reported] of failing) {
 }
 
 test("the connection is kept behind a 500", () =>
-  over((request, response) => request.get.good === undefined ? undefined : response.end("good"), async (client) => {
+  servingHandler((request, response) => request.get.good === undefined ? undefined : response.end("good"), async (client) => {
     client.send(GET + "GET /?good HTTP/1.1\r\nHost: x\r\n\r\n");
     assertEquals((await client.readAnswer()).status, 500);
     assertEquals((await client.readAnswer()).body, "good");
   }));
 
 test("a handler that throws after it has answered: the answer stands, the error is reported", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     response.end("fine");
     throw new Error("too late");
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send(GET);
     const { status, body } = await client.readAnswer();
     assertEquals([status, body], [200, "fine"]);
@@ -83,10 +61,10 @@ test("a handler that throws after it has answered: the answer stands, the error 
   }));
 
 test("a handler that throws in the middle of a body: the client sees that it is cut off", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     response.write("half");
     throw new Error("on purpose");
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send(GET);
     await client.readAll();
     assertEquals([client.dropped, errors.length], [true, 1]);
@@ -94,11 +72,11 @@ test("a handler that throws in the middle of a body: the client sees that it is 
 
 for (const [how, wait] of [["at once", undefined], ["later", () => Promise.resolve()]] as const) {
   test(`a handler that returns ${how} behind write(), without end(): what was written is the response`, () =>
-    over((_request, response) => {
+    servingHandler((_request, response) => {
       response.write("one");
       response.write("two");
       return wait?.();
-    }, async (client, _server, errors) => {
+    }, async (client, errors) => {
       for (let i = 0; i < 2; i++) { // the connection is kept
         client.send(GET);
         const { status, body } = await client.readAnswer();
@@ -112,7 +90,7 @@ for (const [how, wait] of [["at once", undefined], ["later", () => Promise.resol
 
 test("detach(): the answer may come after the handler", async () => {
   const detached = signal<HttpResponse>();
-  await over((_request, response) => {
+  await servingHandler((_request, response) => {
     assert(response.detach());
     detached.resolve(response);
   }, async (client) => {
@@ -127,17 +105,17 @@ test("detach(): the answer may come after the handler", async () => {
 });
 
 test("detach() behind end() gives false", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     response.end();
     assertFalse(response.detach());
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send(GET);
     await client.readAnswer();
     assertEquals(errors, []);
   }));
 
 test("behind end() everything gives false and 7106", () =>
-  over((_request, response, server) => {
+  servingHandler((_request, response, server) => {
     assert(response.isWritable());
     assert(response.end("once"));
     assertFalse(response.isWritable());
@@ -151,7 +129,7 @@ test("behind end() everything gives false and 7106", () =>
     for (const [name, use] of uses) {
       assertEquals([name, use(), server.getLastError()], [name, false, 7106]);
     }
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send(GET + GET);
     for (let i = 0; i < 2; i++) assertEquals((await client.readAnswer()).body, "once");
     assertEquals(errors, []);
@@ -159,20 +137,20 @@ test("behind end() everything gives false and 7106", () =>
   }));
 
 test("behind write() the head is settled: header() and status() give false and 7106", () =>
-  over((_request, response, server) => {
+  servingHandler((_request, response, server) => {
     response.write("begun");
     assertEquals([response.header("A", "b"), server.getLastError()], [false, 7106]);
     assertEquals([response.status(404), server.getLastError()], [false, 7106]);
     assert(response.isWritable());
     response.end();
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send(GET);
     const { status, header } = await client.readAnswer();
     assertEquals([status, header["a"], errors], [200, undefined, []]);
   }));
 
 test("redirect()", () =>
-  over((request, response) => {
+  servingHandler((request, response) => {
     const { to, code } = request.get;
     if (code === undefined) response.redirect(to);
     else response.redirect(to, Number(code));
@@ -185,7 +163,7 @@ test("redirect()", () =>
   }));
 
 test("redirect() to what would split the answer: 500, nothing of it is sent", () =>
-  over((request, response) => response.redirect(request.get.to), async (client, _server, errors) => {
+  servingHandler((request, response) => response.redirect(request.get.to), async (client, errors) => {
     client.send("GET /?to=/%0d%0aSet-Cookie:a=b%0d%0a%0d%0abody HTTP/1.1\r\nHost: x\r\n\r\n");
     const { status, head } = await client.readAnswer();
     assertEquals([status, errors.length], [500, 1]);
@@ -193,7 +171,7 @@ test("redirect() to what would split the answer: 500, nothing of it is sent", ()
   }));
 
 test("redirect() that throws leaves the response as it was; what a URL may not hold is sent as escapes", () =>
-  over((request, response) => {
+  servingHandler((request, response) => {
     if (request.server.request_uri === "/escapes") return void response.redirect("/日本 é?q=%20#f");
     response.status(201);
     assertThrows(() => response.redirect("/\r\n"), TypeError);
@@ -228,7 +206,7 @@ test("an encoder that fails is closed, so that nothing of it is left for the nex
 });
 
 test("header() sends names with capitals where words begin, or as they are spelled", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     response.header("x-request-ID", "1");
     response.setHeader("SEC-WEBSOCKET-x", "2");
     response.header("x-a-", "3");
@@ -248,7 +226,7 @@ test("header() sends names with capitals where words begin, or as they are spell
   }));
 
 test("headers: set again, set several times, replaced and left out", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     response.header("X-A", "1");
     response.header("x-a", "2");
     response.header("Set-Cookie", ["a=1", "b=2"]);
@@ -275,10 +253,10 @@ test("headers: set again, set several times, replaced and left out", () =>
 
 test("answering after the client has gone: false, no error", async () => {
   const asked = signal<HttpResponse>();
-  await over((_request, response) => {
+  await servingHandler((_request, response) => {
     response.detach();
     asked.resolve(response);
-  }, async (client, server, errors) => {
+  }, async (client, errors, server) => {
     client.send(GET);
     const response = await asked.promise;
     client.drop();
@@ -290,11 +268,11 @@ test("answering after the client has gone: false, no error", async () => {
 });
 
 test("close() ends the connection without an answer", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     assert(response.close());
     assertFalse(response.isWritable());
     assertFalse(response.end("never"));
-  }, async (client, _server, errors) => {
+  }, async (client, errors) => {
     client.send(GET + GET);
     assertEquals(await client.readAll(), "");
     assertEquals(errors, []);
@@ -387,7 +365,7 @@ test("Upgrade is named in Connection (RFC 9110 section 7.8)", () => {
 });
 
 test("header() and trailer() with null take a field back, and what is built in is there again", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     response.header("X-A", "1");
     response.header("x-a", null);
     response.header("X-List", ["1", "2"]);
@@ -418,7 +396,7 @@ test("header() and trailer() with null take a field back, and what is built in i
   }));
 
 test("header(), trailer() and status() say what is wrong with what they are given", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     const wrongs: [() => unknown, string][] = [
       [() => response.header(12345 as unknown as string, "x"), "Cannot set a header: the name has to be a string, not number"],
       [() => response.header(undefined as unknown as string, "x"), "the name has to be a string, not undefined"],
@@ -480,7 +458,7 @@ test("text is UTF-8, and says so, where its type is text and names no charset; b
   ];
   for (const [what, work, type] of rows) {
     for (const compress of [false, true]) {
-      await over((_request, response) => work(response), async (client) => {
+      await servingHandler((_request, response) => work(response), async (client) => {
         client.send(compress ? GET.replace("\r\n\r\n", "\r\nAccept-Encoding: gzip\r\n\r\n") : GET);
         assertEquals((await client.readAnswer()).header["content-type"], type, what);
       });

@@ -11,8 +11,11 @@ const HANDSHAKE = "GET /chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnec
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 const GET = "GET / HTTP/1.1\r\nHost: x\r\n";
 
-/** Runs a test against a server that speaks WebSocket and HTTP; the paths of the requests that it gets are noted. */
-async function over(
+/**
+ * Runs a test against a server that speaks WebSocket and HTTP, and makes sure that it serves a client afterwards. The paths of the
+ * requests that it gets are noted.
+ */
+async function surviving(
   work: (connect: () => MemoryClient, paths: string[], last: () => HttpRequest) => Promise<void>,
   settings: ServerSettings = {},
 ): Promise<void> {
@@ -49,7 +52,7 @@ async function over(
 }
 
 test("names of the prototype are header fields, parameters and cookies like others (GHSA-5v72-xg48-5rpm)", () =>
-  over(async (connect, _paths, last) => {
+  surviving(async (connect, _paths, last) => {
     const client = connect();
     client.send(
       "GET /?__proto__=q&constructor[x]=r HTTP/1.1\r\nHost: x\r\n__proto__: a\r\nconstructor: b\r\nhasOwnProperty: c\r\n" +
@@ -78,7 +81,7 @@ test("names of the prototype are header fields, parameters and cookies like othe
   }, { websocket_compression: true }));
 
 test("fields behind the most that are taken are not dropped in silence: 431, no half handshake (CVE-2024-37890)", () =>
-  over(async (connect) => {
+  surviving(async (connect) => {
     const fillers = "A: b\r\n".repeat(128 - 5);
     for (const [fields, status] of [[fillers, 101], [`${fillers}A: b\r\n`, 431]] as const) {
       const client = connect();
@@ -98,7 +101,7 @@ test("a handshake without end is refused at the limit, byte by byte, and read on
 });
 
 test("long lists in a handshake take no more time than others (CVE-2021-32640)", () =>
-  over(async (connect) => {
+  surviving(async (connect) => {
     for (const filler of [" ", ",", "\t", ", ", ";", '"', "a", "=", "a,"]) {
       const long = filler.repeat(Math.floor(28_000 / filler.length));
       const client = connect();
@@ -108,7 +111,7 @@ test("long lists in a handshake take no more time than others (CVE-2021-32640)",
   }, { websocket_compression: true, websocket_subprotocol: ["chat"] }));
 
 test("a subprotocol beyond ASCII is no reason to fail (granian 2026)", () =>
-  over(async (connect) => {
+  surviving(async (connect) => {
     for (const name of ["\xe4", "\xff\xfe", "chat, \xf0\x9f\x98\x80"]) {
       const client = connect();
       client.send(`${HANDSHAKE}Sec-WebSocket-Protocol: ${name}\r\n\r\n`);
@@ -118,7 +121,7 @@ test("a subprotocol beyond ASCII is no reason to fail (granian 2026)", () =>
   }, { websocket_subprotocol: ["chat"] }));
 
 test("parameters of compression that are out of range are declined at the handshake (CVE-2026-2229)", () =>
-  over(async (connect) => {
+  surviving(async (connect) => {
     for (const value of ["0", "7", "16", "1000000", "-8", "8.5", "x", '"', "08"]) {
       const client = connect();
       client.send(`${HANDSHAKE}Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=${value}\r\n\r\n`);
@@ -148,7 +151,7 @@ test("lengths of 64 bits and more do not wrap around (CVE-2026-1528)", () => {
 });
 
 test("limits are on by default, for the head, the fields and the body (CVE-2016-10542)", () =>
-  over(async (connect) => {
+  surviving(async (connect) => {
     const head = (size: number) => `${GET}A: ${"b".repeat(size - GET.length - 7)}\r\n\r\n`;
     const body = (size: number) => `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${size}\r\n\r\n${"b".repeat(size)}`;
     const fields = (count: number) => `${GET}${"A: b\r\n".repeat(count - 1)}\r\n`;
@@ -169,7 +172,7 @@ test("limits are on by default, for the head, the fields and the body (CVE-2016-
   }));
 
 test("what a proxy may have taken for a body is never read as a request (CVE-2022-32213 and its like)", () =>
-  over(async (connect, paths) => {
+  surviving(async (connect, paths) => {
     const inner = "GET /admin HTTP/1.1\r\nHost: x\r\n\r\n";
     const post = "POST / HTTP/1.1\r\nHost: x\r\n";
     const attempts = [
@@ -199,7 +202,7 @@ test("what a proxy may have taken for a body is never read as a request (CVE-202
   }));
 
 test("a broken request ends its connection, and nothing that comes later is read", () =>
-  over(async (connect, paths) => {
+  surviving(async (connect, paths) => {
     const client = connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\nA b\r\n\r\n");
     assertEquals((await client.readAnswer()).header["connection"], "close");
@@ -248,7 +251,7 @@ test("an answer has nothing in it but what it is to have (CVE-2016-10518, CVE-20
 });
 
 test("a client that breaks off, wherever it is, ends its own connection and nothing else (CVE-2026-33151, ws#1777, deno#17283)", () =>
-  over(async (connect) => {
+  surviving(async (connect) => {
     const requests = [
       "",
       "G",

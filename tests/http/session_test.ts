@@ -1,39 +1,16 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { test } from "node:test";
-import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings } from "../../mod.ts";
+import { HttpServer } from "../../mod.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
-import { signal } from "../support/serving.ts";
-
-type Handler = (request: HttpRequest, response: HttpResponse, server: HttpServer) => unknown;
+import { type Handler, servingHandler, signal } from "../support/serving.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const get = (path: string, fields = "") => `GET ${path} HTTP/1.1\r\nHost: x\r\n${fields}\r\n`;
 
-/** Runs a test against a server with this handler, over memory, and stops it. */
-async function over(
-  handler: Handler,
-  work: (client: MemoryClient, server: HttpServer, errors: unknown[]) => Promise<void>,
-  settings: ServerSettings = {},
-): Promise<void> {
-  const server = new HttpServer();
-  const errors: unknown[] = [];
-  server.on("request", (request, response) => handler(request, response, server));
-  server.on("error", (_server, error) => void errors.push(error));
-  server.set({ websocket_close_timeout: 0.3, ...settings });
-  const client = new MemoryClient(server);
-  try {
-    await work(client, server, errors);
-  } finally {
-    client.drop();
-    server.shutdown();
-    await server.finished;
-  }
-}
-
 const echoPath: Handler = (request, response) => response.end(String(request.server.request_uri));
 
 test("the connection is kept for the next request", () =>
-  over(echoPath, async (client) => {
+  servingHandler(echoPath, async (client) => {
     for (const path of ["/1", "/2", "/3"]) {
       client.send(get(path));
       const { status, header, body } = await client.readAnswer();
@@ -43,7 +20,7 @@ test("the connection is kept for the next request", () =>
   }));
 
 test("the head of an answer: status line, server, date, type, length", () =>
-  over(echoPath, async (client) => {
+  servingHandler(echoPath, async (client) => {
     client.send(GET);
     const { head } = await client.readAnswer();
     assertEquals(
@@ -64,7 +41,7 @@ test("the head of an answer: status line, server, date, type, length", () =>
 test("pipelined requests: the handlers run one after the other, the answers come in order", async () => {
   const started: string[] = [];
   const gates = new Map<string, (value: void) => void>();
-  await over(async (request, response) => {
+  await servingHandler(async (request, response) => {
     const path = String(request.server.request_uri);
     started.push(path);
     const { promise, resolve } = signal();
@@ -85,7 +62,7 @@ test("pipelined requests: the handlers run one after the other, the answers come
 });
 
 test("pipelined requests with handlers of both kinds", () =>
-  over(async (request, response) => {
+  servingHandler(async (request, response) => {
     const path = String(request.server.request_uri);
     if (path.length % 2) await Promise.resolve();
     response.end(path);
@@ -96,20 +73,20 @@ test("pipelined requests with handlers of both kinds", () =>
   }));
 
 test("a thousand pipelined requests in one chunk", () =>
-  over(echoPath, async (client) => {
+  servingHandler(echoPath, async (client) => {
     const paths = Array.from({ length: 1000 }, (_, i) => `/${i}`);
     client.send(paths.map((path) => get(path)).join(""));
     for (const path of paths) assertEquals((await client.readAnswer()).body, path);
   }));
 
 test("a request that arrives byte by byte", () =>
-  over((request, response) => response.end(request.getContent()), async (client) => {
+  servingHandler((request, response) => response.end(request.getContent()), async (client) => {
     for (const character of "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc") client.send(character);
     assertEquals((await client.readAnswer()).body, "abc");
   }));
 
 test("HEAD: the head of GET without the body", () =>
-  over((_request, response) => response.end("five!"), async (client) => {
+  servingHandler((_request, response) => response.end("five!"), async (client) => {
     client.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n" + GET);
     const head = await client.readAnswer(true);
     assertEquals([head.status, head.header["content-length"]], [200, "5"]);
@@ -117,7 +94,7 @@ test("HEAD: the head of GET without the body", () =>
   }));
 
 test("HEAD: no body with write() either", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     response.write("some");
     response.write("thing");
     response.end("else");
@@ -128,7 +105,7 @@ test("HEAD: no body with write() either", () =>
   }));
 
 test("HEAD: a Content-Length of the program's own is sent, once", () =>
-  over((request, response) => {
+  servingHandler((request, response) => {
     response.header("Content-Length", 1234);
     if (request.get.write !== undefined) response.write("x");
     response.end();
@@ -142,7 +119,7 @@ test("HEAD: a Content-Length of the program's own is sent, once", () =>
 
 for (const status of [204, 304]) {
   test(`${status}: no body, no matter what the program sends`, () =>
-    over((request, response) => {
+    servingHandler((request, response) => {
       response.status(status);
       if (request.get.write !== undefined) response.write("body");
       response.end("body");
@@ -159,7 +136,7 @@ for (const status of [204, 304]) {
 }
 
 test("write(): the parts travel as chunks, an empty one does not end the body", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     assert(response.write("one "));
     assert(response.write(""));
     assert(response.write(new Uint8Array(0)));
@@ -176,7 +153,7 @@ test("write(): the parts travel as chunks, an empty one does not end the body", 
   }));
 
 test("write(): the parts leave when they are written", () =>
-  over(async (_request, response) => {
+  servingHandler(async (_request, response) => {
     response.write("now");
     await new Promise(() => {}); // the rest never comes
   }, async (client) => {
@@ -186,7 +163,7 @@ test("write(): the parts leave when they are written", () =>
   }));
 
 test("write(): a length of the program's own is not sent beside the chunks", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     response.header("Content-Length", 1000);
     response.write("a");
     response.end();
@@ -198,7 +175,7 @@ test("write(): a length of the program's own is not sent beside the chunks", () 
 
 test("HTTP/1.0: the connection is kept for a client that asks for it, and for no other", async () => {
   for (const [fields, kept] of [["", false], ["Connection: close\r\n", false], ["Connection: Keep-Alive\r\n", true]] as const) {
-    await over(echoPath, async (client) => {
+    await servingHandler(echoPath, async (client) => {
       client.send(`GET /old HTTP/1.0\r\n${fields}\r\n` + GET);
       const { status, header, body } = await client.readAnswer();
       const connection = kept ? "keep-alive" : "close";
@@ -210,7 +187,7 @@ test("HTTP/1.0: the connection is kept for a client that asks for it, and for no
 });
 
 test("HTTP/1.0: write() sends no chunks, the end of the connection is the end of the body", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     response.write("one ");
     response.end("two");
   }, async (client) => {
@@ -220,7 +197,7 @@ test("HTTP/1.0: write() sends no chunks, the end of the connection is the end of
   }));
 
 test("HTTP/1.0: a program that promises keep-alive does not deceive the client", () =>
-  over((_request, response) => {
+  servingHandler((_request, response) => {
     response.header("Connection", "keep-alive");
     response.end();
   }, async (client) => {
@@ -230,7 +207,7 @@ test("HTTP/1.0: a program that promises keep-alive does not deceive the client",
   }));
 
 test("Expect: 100-continue is answered before the body comes", () =>
-  over((request, response) => response.end(request.getContent()), async (client) => {
+  servingHandler((request, response) => response.end(request.getContent()), async (client) => {
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-Continue\r\n\r\n");
     assertEquals(await client.readHead(), "HTTP/1.1 100 Continue\r\n\r\n");
     client.send("abc");
@@ -238,7 +215,7 @@ test("Expect: 100-continue is answered before the body comes", () =>
   }));
 
 test("Expect: 100-continue is not answered when the body is there, or there is none", () =>
-  over((request, response) => response.end(request.getContent()), async (client) => {
+  servingHandler((request, response) => response.end(request.getContent()), async (client) => {
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc");
     assertEquals((await client.readAnswer()).status, 200);
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\na");
@@ -251,7 +228,7 @@ test("Expect: 100-continue is not answered when the body is there, or there is n
   }));
 
 test("Expect: 100-continue of an HTTP/1.0 client is ignored (RFC 9110 section 10.1.1)", () =>
-  over((request, response) => response.end(request.getContent()), async (client) => {
+  servingHandler((request, response) => response.end(request.getContent()), async (client) => {
     client.send("POST / HTTP/1.0\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     await settle();
     client.send("abc");
@@ -273,7 +250,7 @@ test("Expect: 100-continue for a body that is too large: 413 instead", async () 
 
 for (const value of ["close", "Close", "keep-alive, close", "x ,CLOSE\t"]) {
   test(`Connection: ${JSON.stringify(value)} of the client ends the connection behind the answer`, () =>
-    over(echoPath, async (client) => {
+    servingHandler(echoPath, async (client) => {
       client.send(get("/1", `Connection: ${value}\r\n`) + get("/2"));
       const { header, body } = await client.readAnswer();
       assertEquals([header["connection"], body], ["close", "/1"]);
@@ -281,7 +258,7 @@ for (const value of ["close", "Close", "keep-alive, close", "x ,CLOSE\t"]) {
     }));
 
   test(`Connection: ${JSON.stringify(value)} of the program ends the connection behind the answer`, () =>
-    over((request, response) => {
+    servingHandler((request, response) => {
       response.header("Connection", value.trim());
       response.end(String(request.server.request_uri));
     }, async (client) => {
@@ -294,7 +271,7 @@ for (const value of ["close", "Close", "keep-alive, close", "x ,CLOSE\t"]) {
 }
 
 test("a malformed request: 400, the connection ends, nothing behind it is read", () =>
-  over(echoPath, async (client) => {
+  servingHandler(echoPath, async (client) => {
     client.send(get("/1") + "GET / HTTP/1.1\r\nHost : x\r\n\r\n" + get("/2"));
     assertEquals((await client.readAnswer()).body, "/1");
     const { status, header } = await client.readAnswer();
@@ -303,7 +280,7 @@ test("a malformed request: 400, the connection ends, nothing behind it is read",
   }));
 
 test("a malformed request behind one that is being answered: first the answer, then 400", () =>
-  over(async (_request, response) => {
+  servingHandler(async (_request, response) => {
     await settle();
     response.end("first");
   }, async (client) => {
@@ -314,7 +291,7 @@ test("a malformed request behind one that is being answered: first the answer, t
   }));
 
 test("a client that ends its side in the middle of a request is not answered", () =>
-  over(echoPath, async (client) => {
+  servingHandler(echoPath, async (client) => {
     client.send("GET / HTTP/1.1\r\nHo");
     client.end();
     assertEquals(await client.readAll(), "");
@@ -324,7 +301,7 @@ for (const allowed of [false, true]) {
   test(`a client that ends its side behind its requests ${allowed ? "gets all responses with" : "has gone without"} http_allow_half_open`, async () => {
     const started: string[] = [];
     const signals: AbortSignal[] = [];
-    await over(async (request, response) => {
+    await servingHandler(async (request, response) => {
       started.push(String(request.server.request_uri));
       signals.push(request.signal);
       await settle();

@@ -2,42 +2,35 @@
 
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { toText } from "@std/streams";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type HttpRequest, type HttpResponse, HttpServer, type ServerSettings, UploadedFile } from "../../mod.ts";
+import { HttpServer, type ServerSettings, UploadedFile } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
 import { loadRuntime, setRuntime } from "../../src/transport/current_runtime.ts";
+import { inFolder } from "../support/folder.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
-import { serving, signal } from "../support/serving.ts";
-
-type Handler = (request: HttpRequest, response: HttpResponse) => unknown;
+import { type Handler, serving, servingInMemory, signal } from "../support/serving.ts";
 
 /** A server with a folder for temporary files, and a client of it. The folder has to be empty when all is over. */
-async function over(
+function servingUploads(
   settings: ServerSettings,
   handler: Handler,
   work: (client: MemoryClient, folder: string, server: HttpServer) => Promise<void>,
 ): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "upload-"));
-  const server = new HttpServer();
-  const errors: unknown[] = [];
-  server.on("request", handler);
-  server.on("error", (_server, error) => void errors.push(error));
-  server.set({ http_parse_files: true, upload_tmp_dir: folder, websocket_close_timeout: 0.3, ...settings });
-  const client = new MemoryClient(server);
-  try {
-    await work(client, folder, server);
-    client.drop();
-    await emptied(folder);
-  } finally {
-    client.drop();
-    server.shutdown();
-    await server.finished;
-    rmSync(folder, { recursive: true });
-  }
-  assertEquals(errors, []);
+  return inFolder(async (folder) => {
+    const server = new HttpServer();
+    const errors: unknown[] = [];
+    server.on("request", (request, response) => handler(request, response, server));
+    server.on("error", (_server, error) => void errors.push(error));
+    server.set({ http_parse_files: true, upload_tmp_dir: folder, websocket_close_timeout: 0.3, ...settings });
+    await servingInMemory(server, async (client) => {
+      await work(client, folder, server);
+      client.drop();
+      await emptied(folder);
+    });
+    assertEquals(errors, []);
+  });
 }
 
 /** Waits until nothing is in a folder any more. */
@@ -90,7 +83,7 @@ const show: Handler = async ({ post, files, tmpfiles }, response) => {
 for (const [way, settings] of WAYS) {
   test(`${way}: files are on the disk while the handler runs, and gone when the answer has ended`, () => {
     let folder = "";
-    return over(settings, async ({ files, post, tmpfiles }, response) => {
+    return servingUploads(settings, async ({ files, post, tmpfiles }, response) => {
       assertInstanceOf(files.f, File);
       assertInstanceOf(files.f, UploadedFile);
       const { name, type, size, error, tmp_name } = files.f;
@@ -110,7 +103,7 @@ for (const [way, settings] of WAYS) {
   });
 
   test(`${way}: names with brackets, several files, empty ones, none, and names with a path`, () =>
-    over(settings, show, async (client) => {
+    servingUploads(settings, show, async (client) => {
       client.send(post(
         file("f[]", "a", "1") + file("f[]", "b", "22") + file("g[x][y]", "", "") + file("e", "empty", "") + field("t[]", "x") +
           file("p", "../../c:\\dir\\p.txt", "3") + END,
@@ -128,7 +121,7 @@ for (const [way, settings] of WAYS) {
     }));
 
   test(`${way}: split at every byte it is the same`, () =>
-    over(settings, show, async (client) => {
+    servingUploads(settings, show, async (client) => {
       const bytes = post(field("a", "1") + file("f", "a.txt", "x\r\n--Cy") + END);
       const bodies = new Set<string>();
       for (let at = 1; at < bytes.length; at += 7) {
@@ -142,7 +135,7 @@ for (const [way, settings] of WAYS) {
 
   test(`${way}: a form that is none is a 400, without a call, and leaves no file`, () => {
     let calls = 0;
-    return over(settings, () => calls++, async (_client, folder, server) => {
+    return servingUploads(settings, () => calls++, async (_client, folder, server) => {
       for (
         const request of [
           post("no form"),
@@ -164,7 +157,7 @@ for (const [way, settings] of WAYS) {
   });
 
   test(`${way}: http_max_parameters is the most fields and the most files that are taken`, () =>
-    over({ ...settings, http_max_parameters: 2 }, show, async (client) => {
+    servingUploads({ ...settings, http_max_parameters: 2 }, show, async (client) => {
       const body = ["a", "b", "c"].map((name) => field(name, name) + file(`f${name}`, name, name)).join("") + END;
       client.send(post(body));
       const { post: fields, files, tmpfiles } = JSON.parse((await client.readAnswer()).body);
@@ -172,7 +165,7 @@ for (const [way, settings] of WAYS) {
     }));
 
   test(`${way}: http_max_uploaded_files is the most files; fields in which none was chosen do not count`, () =>
-    over({ ...settings, http_max_uploaded_files: 3 }, show, async (client, folder) => {
+    servingUploads({ ...settings, http_max_uploaded_files: 3 }, show, async (client, folder) => {
       const none = file("n[]", "", "");
       client.send(post(none.repeat(20) + file("f[]", "a", "x").repeat(3) + none + END));
       const { files, tmpfiles } = JSON.parse((await client.readAnswer()).body);
@@ -184,7 +177,7 @@ for (const [way, settings] of WAYS) {
     }));
 
   test(`${way}: a form has at most ten times as many parts as http_max_parameters`, () =>
-    over({ ...settings, http_max_parameters: 2 }, show, async (client) => {
+    servingUploads({ ...settings, http_max_parameters: 2 }, show, async (client) => {
       client.send(post(field("a", "x").repeat(20) + END));
       assertEquals(JSON.parse((await client.readAnswer()).body).post, { a: "x" });
       client.send(post(field("a", "x").repeat(21) + END));
@@ -192,71 +185,68 @@ for (const [way, settings] of WAYS) {
       assertEquals([status, body], [413, "the form has too many parts"]);
     }));
 
-  test(`${way}: a file without content has no temporary file, and can be moved`, async () => {
-    const folder = mkdtempSync(join(tmpdir(), "empty-"));
-    const server = new HttpServer("127.0.0.1", 0);
-    server.set({ http_parse_files: true, upload_tmp_dir: folder, ...settings, http_max_uploaded_files: 1000 });
-    server.on("request", async ({ files, tmpfiles }, response) => {
-      const made = readdirSync(folder).length;
-      const sizes = new Set(files.f.map(({ size, error }: UploadedFile) => `${size} ${error}`));
-      await files.f[0].moveTo(join(folder, "moved"));
-      response.end(
-        JSON.stringify([files.f.length, [...sizes], tmpfiles.length, made, readFileSync(join(folder, "moved")).length]),
-      );
-    });
-    await serving(server, async (_server, port) => {
-      const form = new FormData();
-      for (let i = 0; i < 1000; i++) form.append("f[]", new File([], `${i}`));
-      const answer = await fetch(`http://127.0.0.1:${port}/`, { method: "POST", body: form });
-      assertEquals(await answer.json(), [1000, ["0 0"], 0, 0, 0]);
-    });
-    rmSync(folder, { recursive: true });
-  });
+  test(`${way}: a file without content has no temporary file, and can be moved`, () =>
+    inFolder(async (folder) => {
+      const server = new HttpServer("127.0.0.1", 0);
+      server.set({ http_parse_files: true, upload_tmp_dir: folder, ...settings, http_max_uploaded_files: 1000 });
+      server.on("request", async ({ files, tmpfiles }, response) => {
+        const made = readdirSync(folder).length;
+        const sizes = new Set(files.f.map(({ size, error }: UploadedFile) => `${size} ${error}`));
+        await files.f[0].moveTo(join(folder, "moved"));
+        response.end(
+          JSON.stringify([files.f.length, [...sizes], tmpfiles.length, made, readFileSync(join(folder, "moved")).length]),
+        );
+      });
+      await serving(server, async (_server, port) => {
+        const form = new FormData();
+        for (let i = 0; i < 1000; i++) form.append("f[]", new File([], `${i}`));
+        const answer = await fetch(`http://127.0.0.1:${port}/`, { method: "POST", body: form });
+        assertEquals(await answer.json(), [1000, ["0 0"], 0, 0, 0]);
+      });
+    }));
 
   test(`${way}: files of fields without a name are left out, and never written`, () =>
-    over({ ...settings, http_max_parameters: 2 }, show, async (client) => {
+    servingUploads({ ...settings, http_max_parameters: 2 }, show, async (client) => {
       client.send(post(file("", "a", "1").repeat(5) + file("f", "b", "2") + field("", "x") + END));
       const { post: fields, files, tmpfiles } = JSON.parse((await client.readAnswer()).body);
       assertEquals([fields, Object.keys(files), tmpfiles], [{}, ["f"], 1]);
     }));
 
-  test(`${way}: what fetch() sends, with names of all kinds`, async () => {
-    const folder = mkdtempSync(join(tmpdir(), "upload-"));
-    const names = ["plain", 'quo"te', "ä😀", "a\\b", "per%cent%", "semi;colon=x", "new\nline", " blanks "];
-    const content = Uint8Array.from({ length: 900 }, (_, i) => i % 251);
-    const server = new HttpServer("127.0.0.1", 0);
-    server.set({ http_parse_files: true, upload_tmp_dir: folder, ...settings });
-    server.on("request", async ({ post, files }, response) => {
-      const found = [];
-      for (const name of Object.keys(files)) {
-        const file: UploadedFile = files[name];
-        const bytes = new Uint8Array(await file.arrayBuffer());
-        const same = bytes.length === content.length && bytes.every((byte, i) => byte === content[i]);
-        found.push([name, file.full_path.replace("\r", ""), file.type, same, post[name]]);
-      }
-      response.end(JSON.stringify(found));
-    });
-    await serving(server, async (_server, port) => {
-      const form = new FormData();
-      for (const name of names) {
-        form.append(name, `value of ${name.trim()}`);
-        form.append(name, new File([content], name, { type: "image/png" }));
-      }
-      const url = `http://127.0.0.1:${port}/`;
-      // The ends of lines come as CRLF, as in all forms; in names of files some leave them as they are.
-      const sent = (text: string) => text.replace("\n", "\r\n");
-      const expected = names.map((name) => [sent(name), name, "image/png", true, sent(`value of ${name.trim()}`)]);
-      assertEquals(await (await fetch(url, { method: "POST", body: form })).json(), expected);
-      await emptied(folder);
-    });
-    rmSync(folder, { recursive: true });
-  });
+  test(`${way}: what fetch() sends, with names of all kinds`, () =>
+    inFolder(async (folder) => {
+      const names = ["plain", 'quo"te', "ä😀", "a\\b", "per%cent%", "semi;colon=x", "new\nline", " blanks "];
+      const content = Uint8Array.from({ length: 900 }, (_, i) => i % 251);
+      const server = new HttpServer("127.0.0.1", 0);
+      server.set({ http_parse_files: true, upload_tmp_dir: folder, ...settings });
+      server.on("request", async ({ post, files }, response) => {
+        const found = [];
+        for (const name of Object.keys(files)) {
+          const file: UploadedFile = files[name];
+          const bytes = new Uint8Array(await file.arrayBuffer());
+          const same = bytes.length === content.length && bytes.every((byte, i) => byte === content[i]);
+          found.push([name, file.full_path.replace("\r", ""), file.type, same, post[name]]);
+        }
+        response.end(JSON.stringify(found));
+      });
+      await serving(server, async (_server, port) => {
+        const form = new FormData();
+        for (const name of names) {
+          form.append(name, `value of ${name.trim()}`);
+          form.append(name, new File([content], name, { type: "image/png" }));
+        }
+        const url = `http://127.0.0.1:${port}/`;
+        // The ends of lines come as CRLF, as in all forms; in names of files some leave them as they are.
+        const sent = (text: string) => text.replace("\n", "\r\n");
+        const expected = names.map((name) => [sent(name), name, "image/png", true, sent(`value of ${name.trim()}`)]);
+        assertEquals(await (await fetch(url, { method: "POST", body: form })).json(), expected);
+        await emptied(folder);
+      });
+    }));
 
-  test(`${way}: files stay as long as the handler works, also behind the answer; what is moved stays`, async () => {
-    const answered = signal();
-    const kept = mkdtempSync(join(tmpdir(), "kept-"));
-    try {
-      await over(settings, async ({ files }, response) => {
+  test(`${way}: files stay as long as the handler works, also behind the answer; what is moved stays`, () =>
+    inFolder(async (kept) => {
+      const answered = signal();
+      await servingUploads(settings, async ({ files }, response) => {
         const { f, g } = files;
         response.end("thanks");
         await answered.promise;
@@ -273,15 +263,12 @@ for (const [way, settings] of WAYS) {
         answered.resolve();
       });
       assertEquals([readdirSync(kept), readFileSync(join(kept, "f"), "utf8")], [["f"], "hello"]);
-    } finally {
-      rmSync(kept, { recursive: true });
-    }
-  });
+    }));
 
   test(`${way}: files stay as long as a detached answer is open`, () => {
     let finish = () => {};
     const called = signal<UploadedFile>();
-    return over(settings, ({ files }, response) => {
+    return servingUploads(settings, ({ files }, response) => {
       response.detach();
       finish = () => response.end("at last");
       called.resolve(files.f);
@@ -296,7 +283,7 @@ for (const [way, settings] of WAYS) {
   });
 
   test(`${way}: a handler that fails, and a client that goes, leave no file`, () =>
-    over(settings, async (request, response) => {
+    servingUploads(settings, async (request, response) => {
       if (request.files.f.name === "fail") {
         response.status(201);
         response.end();
@@ -314,7 +301,7 @@ for (const [way, settings] of WAYS) {
     }));
 
   test(`${way}: without a folder that can be written, the error is PHP's`, () =>
-    over({ ...settings, upload_tmp_dir: "/none/at/all" }, async ({ files, tmpfiles }, response) => {
+    servingUploads({ ...settings, upload_tmp_dir: "/none/at/all" }, async ({ files, tmpfiles }, response) => {
       assertEquals([files.f.error, files.f.size, files.f.tmp_name, tmpfiles], [6, 0, "", []]);
       await assertRejects(() => files.f.moveTo("/tmp/x"), TypeError);
       response.end("told");
@@ -340,7 +327,7 @@ for (const [way, settings] of WAYS) {
       },
     });
     try {
-      await over(settings, ({ files }, response) => {
+      await servingUploads(settings, ({ files }, response) => {
         response.end(JSON.stringify([files.f.error, files.f.size, files.g.error, files.g.size, files.g.tmp_name]));
       }, async (client) => {
         client.send(post(file("f", "a", "0123456789") + file("g", "b", "x") + END));
@@ -352,7 +339,7 @@ for (const [way, settings] of WAYS) {
   });
 
   test(`${way}: formData() has the same again`, () =>
-    over(settings, async (request, response) => {
+    servingUploads(settings, async (request, response) => {
       const form = await request.formData();
       response.end(JSON.stringify([form.getAll("t[]"), await (form.get("f") as File).text(), (form.get("f") as File).name]));
     }, async (client) => {
@@ -361,7 +348,7 @@ for (const [way, settings] of WAYS) {
     }));
 
   test(`${way}: http_parse_post leaves the fields out`, () =>
-    over({ ...settings, http_parse_post: false }, show, async (client) => {
+    servingUploads({ ...settings, http_parse_post: false }, show, async (client) => {
       client.send(post(field("a", "1") + file("f", "a", "hello") + END));
       const { post: fields, files } = JSON.parse((await client.readAnswer()).body);
       assertEquals([fields, Object.keys(files)], [{}, ["f"]]);
@@ -369,36 +356,37 @@ for (const [way, settings] of WAYS) {
 }
 
 test("an empty upload_tmp_dir has files in memory; they can be moved as well", () =>
-  over({ upload_tmp_dir: "" }, async ({ files, tmpfiles }, response) => {
+  servingUploads({ upload_tmp_dir: "" }, async ({ files, tmpfiles }, response) => {
     assertEquals([files.f.tmp_name, tmpfiles, await files.f.text()], ["", [], "hello"]);
-    const folder = mkdtempSync(join(tmpdir(), "kept-"));
-    try {
+    await inFolder(async (folder) => {
       writeFileSync(join(folder, "f"), "something longer");
       await files.f.moveTo(join(folder, "f"));
       response.end(readFileSync(join(folder, "f"), "utf8"));
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    });
   }, async (client) => {
     client.send(post(file("f", "a", "hello") + END));
     assertEquals((await client.readAnswer()).body, "hello");
   }));
 
 test("without upload_max_filesize package_max_length limits the form, and getContent() has it", () =>
-  over({ package_max_length: 200 }, (request, response) => response.end(String(request.getContent().length)), async (client) => {
-    const sized = (size: number) => file("f", "a", "x".repeat(size - file("f", "a", "").length - END.length)) + END;
-    client.send(post(sized(200)));
-    assertEquals((await client.readAnswer()).body, "200");
-    client.send(post(sized(201)));
-    assertEquals((await client.readAnswer()).status, 413);
-  }));
+  servingUploads(
+    { package_max_length: 200 },
+    (request, response) => response.end(String(request.getContent().length)),
+    async (client) => {
+      const sized = (size: number) => file("f", "a", "x".repeat(size - file("f", "a", "").length - END.length)) + END;
+      client.send(post(sized(200)));
+      assertEquals((await client.readAnswer()).body, "200");
+      client.send(post(sized(201)));
+      assertEquals((await client.readAnswer()).status, 413);
+    },
+  ));
 
 // ---- upload_max_filesize --------------------------------------------------------------------------------------------
 
 const sizes: Handler = ({ files }, response) => response.end(Object.values(files).map((file) => (file as File).size).join());
 
 test("upload_max_filesize: at the limit and one past it, whatever the whole form has", () =>
-  over({ upload_max_filesize: 5000, package_max_length: 1000 }, sizes, async (client, folder) => {
+  servingUploads({ upload_max_filesize: 5000, package_max_length: 1000 }, sizes, async (client, folder) => {
     const full = file("f", "a", "x".repeat(5000)) + file("g", "a", "x".repeat(5000));
     client.send(post(full + END));
     assertEquals((await client.readAnswer()).body, "5000,5000");
@@ -413,7 +401,7 @@ test("upload_max_filesize: what is no content of a file counts for package_max_l
   const rest = field("a", "") + fileHead("f", "a") + "\r\n" + END;
   for (const chunk of [1, 64, 100_000]) {
     for (const [over1, expected] of [[0, 200], [1, 413]]) {
-      await over({ upload_max_filesize: 5000, package_max_length: 500 }, sizes, async (client) => {
+      await servingUploads({ upload_max_filesize: 5000, package_max_length: 500 }, sizes, async (client) => {
         const body = field("a", "y".repeat(500 + over1 - rest.length)) + file("f", "a", "\r\n--A".repeat(100)) + END;
         const request = post(body);
         for (let at = 0; at < request.length; at += chunk) client.send(request.slice(at, at + chunk));
@@ -424,7 +412,7 @@ test("upload_max_filesize: what is no content of a file counts for package_max_l
 });
 
 test("upload_max_filesize: the whole form has a limit of its own, 20 files or http_stream_body_max_length", () =>
-  over({ upload_max_filesize: 100, package_max_length: 50 }, () => {
+  servingUploads({ upload_max_filesize: 100, package_max_length: 50 }, () => {
     throw new Error("never");
   }, async (_client, _folder, server) => {
     const answer = async (bytes: string) => {
@@ -441,7 +429,7 @@ test("upload_max_filesize: the whole form has a limit of its own, 20 files or ht
   }));
 
 test("http_stream_body_max_length limits forms that are read while they arrive", () =>
-  over({ upload_max_filesize: 1000, http_stream_body_max_length: 300 }, sizes, async (client) => {
+  servingUploads({ upload_max_filesize: 1000, http_stream_body_max_length: 300 }, sizes, async (client) => {
     const sized = (size: number) => file("f", "a", "x".repeat(size - file("f", "a", "").length - END.length)) + END;
     client.send(post(sized(300)));
     assertEquals((await client.readAnswer()).status, 200);
@@ -450,7 +438,7 @@ test("http_stream_body_max_length limits forms that are read while they arrive",
   }));
 
 test("upload_max_filesize: other bodies have package_max_length", () =>
-  over(
+  servingUploads(
     { upload_max_filesize: 1000, package_max_length: 10 },
     (request, response) => response.end(request.getContent()),
     async (client) => {
@@ -462,7 +450,7 @@ test("upload_max_filesize: other bodies have package_max_length", () =>
   ));
 
 test("upload_max_filesize: pipelined requests, with length and chunks, stay in order", () =>
-  over({ upload_max_filesize: 1000 }, show, async (client) => {
+  servingUploads({ upload_max_filesize: 1000 }, show, async (client) => {
     const body = field("a", "1") + file("f", "a", "hello") + END;
     const chunks = body.match(/[^]{1,50}/g)!.map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join("") + "0\r\n\r\n";
     client.send(post(body) + head("chunked") + chunks + "GET / HTTP/1.1\r\nHost: x\r\n\r\n" + post(body));
@@ -472,7 +460,7 @@ test("upload_max_filesize: pipelined requests, with length and chunks, stay in o
   }));
 
 test("upload_max_filesize: a client that waits for 100 gets it", () =>
-  over({ upload_max_filesize: 1000 }, sizes, async (client) => {
+  servingUploads({ upload_max_filesize: 1000 }, sizes, async (client) => {
     const body = file("f", "a", "hello") + END;
     client.send(head(body.length, "Expect: 100-continue\r\n"));
     assertEquals(await client.readHead(), "HTTP/1.1 100 Continue\r\n\r\n");
@@ -482,7 +470,7 @@ test("upload_max_filesize: a client that waits for 100 gets it", () =>
 
 test("upload_max_filesize: a client that goes in the middle leaves no file, and the handler is not called", () => {
   let calls = 0;
-  return over({ upload_max_filesize: 1000 }, () => calls++, async (_client, folder, server) => {
+  return servingUploads({ upload_max_filesize: 1000 }, () => calls++, async (_client, folder, server) => {
     for (const leave of ["drop", "end"] as const) {
       const client = new MemoryClient(server);
       client.send(head(1000) + fileHead("f", "a") + "x".repeat(100));
@@ -496,7 +484,7 @@ test("upload_max_filesize: a client that goes in the middle leaves no file, and 
 
 test("upload_max_filesize: a form that stops arriving is 408, and leaves no file", () => {
   const alive = setInterval(() => {}, 1000); // the server's own clock keeps no process alive
-  return over({ upload_max_filesize: 1000, http_request_timeout: 0.3 }, () => {}, async (client, folder) => {
+  return servingUploads({ upload_max_filesize: 1000, http_request_timeout: 0.3 }, () => {}, async (client, folder) => {
     client.send(head(1000) + fileHead("f", "a") + "x");
     assertEquals((await client.readAnswer()).status, 408);
     await emptied(folder);
@@ -504,7 +492,7 @@ test("upload_max_filesize: a form that stops arriving is 408, and leaves no file
 });
 
 test("upload_max_filesize with http_stream_body: forms are read first, other bodies are streamed", () =>
-  over({ upload_max_filesize: 1000, http_stream_body: true }, async (request, response) => {
+  servingUploads({ upload_max_filesize: 1000, http_stream_body: true }, async (request, response) => {
     response.end(
       request.files.f === undefined ? await request.text() : `${await request.files.f.text()} ${await request.text()}.`,
     );
@@ -513,18 +501,17 @@ test("upload_max_filesize with http_stream_body: forms are read first, other bod
     assertEquals([(await client.readAnswer()).body, (await client.readAnswer()).body], ["hello .", "abc"]);
   }));
 
-test("the coroutine style has the same", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "upload-"));
-  const server = new coroutine.HttpServer("127.0.0.1");
-  server.set({ http_parse_files: true, upload_max_filesize: 1000, upload_tmp_dir: folder });
-  server.handle("/", async (request, response) => {
-    response.end(`${request.tmpfiles.length} ${await request.files.f.text()}`);
-  });
-  const client = new MemoryClient(server);
-  client.send(post(file("f", "a", "hello") + END));
-  assertEquals((await client.readAnswer()).body, "1 hello");
-  await emptied(folder);
-  client.drop();
-  server.shutdown();
-  rmSync(folder, { recursive: true });
-});
+test("the coroutine style has the same", () =>
+  inFolder(async (folder) => {
+    const server = new coroutine.HttpServer("127.0.0.1");
+    server.set({ http_parse_files: true, upload_max_filesize: 1000, upload_tmp_dir: folder });
+    server.handle("/", async (request, response) => {
+      response.end(`${request.tmpfiles.length} ${await request.files.f.text()}`);
+    });
+    const client = new MemoryClient(server);
+    client.send(post(file("f", "a", "hello") + END));
+    assertEquals((await client.readAnswer()).body, "1 hello");
+    await emptied(folder);
+    client.drop();
+    server.shutdown();
+  }));
