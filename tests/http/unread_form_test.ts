@@ -11,13 +11,13 @@ import { settle } from "../support/memory_client.ts";
 import { serving } from "../support/serving.ts";
 
 /** Asks a server of each style three times, and gives what it has logged. */
-async function logged(
+function logged(
   settings: ServerSettings,
   look: (request: HttpRequest) => unknown,
   count: number,
 ): Promise<Record<string, string[]>> {
-  const found: Record<string, string[]> = {};
-  await inFolder(async (folder) => {
+  return inFolder(async (folder) => {
+    const found: Record<string, string[]> = {};
     for (const style of ["event", "coroutine"]) {
       const log_file = join(folder, style);
       const server = style === "event" ? new HttpServer("127.0.0.1", 0) : new coroutine.HttpServer("127.0.0.1");
@@ -38,8 +38,8 @@ async function logged(
       while (linesOf(log_file).length < count) await settle();
       found[style] = linesOf(log_file);
     }
+    return found;
   });
-  return found;
 }
 
 function linesOf(path: string): string[] {
