@@ -9,6 +9,7 @@ import {
   SWOOLE_WEBSOCKET_FLAG_FIN,
   WEBSOCKET_OPCODE_CLOSE,
   WEBSOCKET_OPCODE_PING,
+  WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
 import {
   SWOOLE_ERROR_SESSION_CLOSING,
@@ -110,6 +111,12 @@ export class WebSocketServer extends HttpServer {
   ): boolean {
     const session = this.#session(fd);
     if (session === undefined) return false;
+    if (
+      typeof data === "string" && (opcode ?? WEBSOCKET_OPCODE_TEXT) === WEBSOCKET_OPCODE_TEXT &&
+      flags === SWOOLE_WEBSOCKET_FLAG_FIN
+    ) {
+      return this.#pushText(session, data);
+    }
     const frame = readPushed(data, opcode, flags);
     if (frame === undefined) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     const isClose = frame.opcode === WEBSOCKET_OPCODE_CLOSE;
@@ -117,6 +124,14 @@ export class WebSocketServer extends HttpServer {
       return false;
     }
     if (!session.send(frame)) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // would mix the fragments of two messages
+    this.#context.counters.responses++;
+    return true;
+  }
+
+  /** Sends a whole text message: the most frequent push, without an object for it. */
+  #pushText(session: WebSocketSession, text: string): boolean {
+    if (!portOf(session.connection).hasRoom(session.queuedBytes, text, text.length)) return false;
+    if (!session.sendText(text)) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     this.#context.counters.responses++;
     return true;
   }

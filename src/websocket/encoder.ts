@@ -6,6 +6,7 @@
 
 import { utf8Encoder } from "../text.ts";
 import type { ByteSink } from "../transport/bytes.ts";
+import { isKnown, knownText } from "./known_text.ts";
 import { mask } from "./masking.ts";
 
 /** The size of the longest header: 2 bytes, 8 of length, 4 of masking key. */
@@ -113,6 +114,7 @@ export function writeFrame(
  * @returns The size of the frame in bytes.
  */
 export function writeTextFrame(sink: ByteSink, first: number, text: string, maskingKey?: number): number {
+  if (isKnown(text)) return writeFrame(sink, first, knownText.bytes, knownText.start, knownText.end, maskingKey);
   const units = text.length;
   if (units > IN_PLACE_LIMIT) {
     if (units <= COPY_LIMIT && maskingKey === undefined) {

@@ -13,6 +13,7 @@ import {
   WEBSOCKET_OPCODE_CLOSE,
   WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
+import { forgetText, rememberText } from "./known_text.ts";
 import { checkOutgoing, checkOutgoingClose, type Outgoing } from "./outgoing.ts";
 import { packFrame, unpackFrame } from "./pack.ts";
 import { describeUnsendable, notTransferred, transferred } from "../values.ts";
@@ -72,7 +73,7 @@ export class Frame {
     const bytes = this.#bytes;
     const opcode = this.opcode;
     if (bytes === undefined || (opcode === WEBSOCKET_OPCODE_TEXT && this.#text !== undefined)) return this.#text!;
-    if (opcode === WEBSOCKET_OPCODE_TEXT) return this.#text = this.#decode(bytes);
+    if (opcode === WEBSOCKET_OPCODE_TEXT) return this.#decode(bytes);
     return this.bytes;
   }
 
@@ -94,6 +95,7 @@ export class Frame {
   get bytes(): Uint8Array {
     const bytes = this.#bytes;
     this.#isKnownText = false; // the program may change them
+    if (bytes !== undefined) forgetText(bytes);
     if (bytes === undefined) this.#own(this.#text === "" ? new Uint8Array(0) : utf8Encoder.encode(this.#text));
     else if (this.#lent || isMuchLarger(bytes, this.#end - this.#start)) this.#own(sliceBytes(bytes, this.#start, this.#end));
     else if (this.#start > 0 || this.#end < bytes.length) this.#own(viewBytes(bytes, this.#start, this.#end));
@@ -102,8 +104,10 @@ export class Frame {
 
   #decode(bytes: Uint8Array): string {
     const start = this.#start, end = this.#end;
-    if (this.#isAscii && this.#isKnownText && end - start <= LATIN1_LIMIT) return latin1(bytes, start, end);
-    return decodeText(bytes, start, end);
+    const isAscii = this.#isAscii && this.#isKnownText && end - start <= LATIN1_LIMIT;
+    const text = this.#text = isAscii ? latin1(bytes, start, end) : decodeText(bytes, start, end);
+    if (this.#isKnownText) rememberText(text, bytes, start, end);
+    return text;
   }
 
   #own(bytes: Uint8Array): void {
@@ -218,7 +222,7 @@ export class Frame {
   private static settle(frame: Frame): void {
     if (!frame.#lent) return;
     if (frame.#text === undefined) frame.#own(sliceBytes(frame.#bytes!, frame.#start, frame.#end));
-    else frame.#bytes = undefined, frame.#lent = false; // valid UTF-8: the text is enough
+    else forgetText(frame.#bytes!), frame.#bytes = undefined, frame.#lent = false; // valid UTF-8: the text is enough
   }
 
   /** Prepares a frame for a queue: copies bytes that are lent, or that would keep a much larger chunk alive. */

@@ -4,8 +4,8 @@ import { assertEquals } from "@std/assert";
 import { test } from "node:test";
 import type { Connection, Protocol } from "../../src/transport/connection.ts";
 import { ConnectionTable } from "../../src/transport/connection_table.ts";
-import type { FrameConsumer } from "../../src/websocket/connection/frame_consumer.ts";
-import { type WebSocketContext, WebSocketSession } from "../../src/websocket/connection/websocket_session.ts";
+import type { FrameConsumer, WebSocketContext } from "../../src/websocket/connection/session_interfaces.ts";
+import { WebSocketSession } from "../../src/websocket/connection/websocket_session.ts";
 import { FakeLane, laneOnly } from "../support/fake_lane.ts";
 import { settle } from "../support/memory_client.ts";
 

@@ -10,7 +10,7 @@ import type { PortCore } from "../port_core.ts";
 import { promised, type RunningHandlers } from "../running_handlers.ts";
 import type { ServerContext } from "../server_context.ts";
 import { ServerWebSocketContext } from "./websocket_context.ts";
-import type { FrameConsumer } from "../../websocket/connection/frame_consumer.ts";
+import type { FrameConsumer } from "../../websocket/connection/session_interfaces.ts";
 import type { WebSocketSession } from "../../websocket/connection/websocket_session.ts";
 
 /** The settings and handlers shared by the WebSockets of one port. */

@@ -10,7 +10,7 @@ import type { EndpointOptions } from "../../websocket/endpoint.ts";
 import { compressFrom } from "../../websocket/connection/compression_policy.ts";
 import { MAX_LOGGED, quoted } from "../log.ts";
 import type { PortCore } from "../port_core.ts";
-import type { WebSocketContext, WebSocketSession } from "../../websocket/connection/websocket_session.ts";
+import type { WebSocketContext } from "../../websocket/connection/session_interfaces.ts";
 
 /** The maximum number of paths kept. */
 const MOST_PATHS = 100;
@@ -81,7 +81,7 @@ export class ServerWebSocketContext implements WebSocketContext {
     return this.#port.context.dataOf(fd);
   }
 
-  onViolation({ connection, path }: WebSocketSession, code: number, reason: string): void {
+  onViolation(connection: Connection, path: string | undefined, code: number, reason: string): void {
     this.#port.context.endings.addViolation(connection, path, code, reason);
   }
 }

@@ -17,8 +17,8 @@ import {
   SWOOLE_ERROR_WEBSOCKET_UNPACK_FAILED,
 } from "../../errors.ts";
 import type { Received } from "./received_messages.ts";
-import type { FrameConsumer } from "./frame_consumer.ts";
-import type { WebSocketContext, WebSocketSession } from "./websocket_session.ts";
+import type { FrameConsumer, WebSocketContext } from "./session_interfaces.ts";
+import type { WebSocketSession } from "./websocket_session.ts";
 import { encodeClose, isSendableCloseCode } from "../close_code.ts";
 import { CloseFrame, Frame } from "../frame.ts";
 import type { Outgoing } from "../outgoing.ts";

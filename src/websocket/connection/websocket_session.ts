@@ -5,14 +5,7 @@
  */
 
 import { EMPTY } from "../../transport/bytes.ts";
-import {
-  CloseInfo,
-  type ConnectionData,
-  type ConnectionEnd,
-  timedOut,
-  TimeoutError,
-  type TimeoutSetting,
-} from "../../transport/connection_end.ts";
+import { CloseInfo, type ConnectionEnd, timedOut, TimeoutError } from "../../transport/connection_end.ts";
 import type { Connection, Protocol } from "../../transport/connection.ts";
 import { transferred } from "../../values.ts";
 import {
@@ -23,6 +16,7 @@ import {
   WEBSOCKET_OPCODE_CLOSE,
   WEBSOCKET_OPCODE_PING,
   WEBSOCKET_OPCODE_PONG,
+  WEBSOCKET_OPCODE_TEXT,
   WEBSOCKET_STATUS_ACTIVE,
   WEBSOCKET_STATUS_CLOSING,
 } from "../../constants.ts";
@@ -31,37 +25,9 @@ import { nextTurn } from "../../transport/current_runtime.ts";
 import type { Compression } from "../deflate/compression.ts";
 import { type CloseFrame, closeFrameOf, Frame } from "../frame.ts";
 import type { Outgoing } from "../outgoing.ts";
-import type { FrameConsumer } from "./frame_consumer.ts";
+import type { FrameConsumer, WebSocketContext } from "./session_interfaces.ts";
 import { MessageQueue } from "./received_messages.ts";
-import { type EndpointEvents, type EndpointOptions, WebSocketEndpoint } from "../endpoint.ts";
-
-/** Shared by the sessions of one server or one client. Times are in milliseconds; 0 turns one off. */
-export interface WebSocketContext {
-  /** The behaviour of the endpoints. */
-  readonly endpointOptions: EndpointOptions;
-  /** The setting `websocket_close_timeout`. */
-  readonly closeTimeout: number;
-  /** The setting `websocket_ping_interval`. */
-  readonly pingInterval: number;
-  /** The setting `websocket_ping_timeout`. */
-  readonly pingTimeout: number;
-  /** The coarse monotonic clock, in milliseconds. */
-  readonly now: number;
-  /** The size in bytes from which messages are compressed without a flag, where that was agreed. */
-  readonly compressFrom: number;
-  /** The setting `input_buffer_size`: reading stops while the messages pending for the program hold this many bytes. */
-  readonly inputLimit: number;
-  /** The setting `websocket_message_timeout`. */
-  readonly messageTimeout: number;
-  /** Returns the time at which an idle connection is closed, by the clock; 0 for never. */
-  idleDeadline(connection: Connection): number;
-  /** Returns the setting on which `idleDeadline()` is based. */
-  idleSetting(connection: Connection): TimeoutSetting;
-  /** Returns the program's data for a connection, if there is any. */
-  dataOf(fd: number): ConnectionData | undefined;
-  /** Called when a peer violated the protocol. */
-  onViolation(session: WebSocketSession, code: number, reason: string): void;
-}
+import { type EndpointEvents, WebSocketEndpoint } from "../endpoint.ts";
 
 /** The `flags` of a message from a server, and from a client. */
 const UNMASKED = SWOOLE_WEBSOCKET_FLAG_FIN;
@@ -169,6 +135,13 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
     return this.endpoint.sendData(opcode, payload, fin, start, end, this.#toBeCompressed(frame));
   }
 
+  /** Sends a whole text message; see `send()`. */
+  sendText(text: string): boolean {
+    const { endpoint } = this;
+    const compresses = endpoint.isCompressed && text.length >= this.#context.compressFrom;
+    return endpoint.sendData(WEBSOCKET_OPCODE_TEXT, text, true, 0, text.length, compresses);
+  }
+
   #toBeCompressed({ flags, start, end }: Outgoing): boolean {
     return this.endpoint.isCompressed &&
       ((flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS) !== 0 || end - start >= this.#context.compressFrom);
@@ -268,11 +241,13 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
       return connection.end(false, timedOut(this.#context.idleSetting(connection)));
     }
     const heard = this.#lastHeard;
+    const { pingInterval, pingTimeout } = this.#context;
     if (this.#pingSent !== 0) {
       if (heard >= this.#pingSent) this.#pingSent = 0;
-      else if (this.#isPingOverdue(now)) return connection.abort(false, timedOut("websocket_ping_timeout"));
+      else if (pingTimeout > 0 && now >= this.#pingSent + pingTimeout) {
+        return connection.abort(false, timedOut("websocket_ping_timeout"));
+      }
     }
-    const { pingInterval } = this.#context;
     if (this.#pingSent === 0 && pingInterval > 0 && now >= heard + pingInterval) {
       this.#pingSent = now;
       this.#pongsDue++;
@@ -291,11 +266,6 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
     if (this.endpoint.isOpen && !this.peerClosing && !this.#isEnding) {
       this.connection.deadline = this.#nextDeadline(this.#lastHeard);
     }
-  }
-
-  #isPingOverdue(now: number): boolean {
-    const { pingTimeout } = this.#context;
-    return pingTimeout > 0 && now >= this.#pingSent + pingTimeout;
   }
 
   /** Whether the connection ends once somebody has done the rest: the peer, or the program. `closeTimeout` limits that time. */
@@ -460,7 +430,7 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   }
 
   onViolation(code: number, reason: string): void {
-    this.#context.onViolation(this, code, reason);
+    this.#context.onViolation(this.connection, this.path, code, reason);
     this.#violation = { code, reason };
     if (this.consumer.isAtWork) this.awaitEnd();
     else this.settleViolation();

@@ -1,0 +1,66 @@
+/**
+ * What a WebSocket session needs of its server or client, and of the side of the program.
+ *
+ * @module
+ */
+
+import type { Connection } from "../../transport/connection.ts";
+import type { ConnectionData, ConnectionEnd, TimeoutSetting } from "../../transport/connection_end.ts";
+import type { EndpointOptions } from "../endpoint.ts";
+import type { CloseFrame, Frame } from "../frame.ts";
+
+/** Shared by the sessions of one server or one client. Times are in milliseconds; 0 turns one off. */
+export interface WebSocketContext {
+  /** The behaviour of the endpoints. */
+  readonly endpointOptions: EndpointOptions;
+  /** The setting `websocket_close_timeout`. */
+  readonly closeTimeout: number;
+  /** The setting `websocket_ping_interval`. */
+  readonly pingInterval: number;
+  /** The setting `websocket_ping_timeout`. */
+  readonly pingTimeout: number;
+  /** The coarse monotonic clock, in milliseconds. */
+  readonly now: number;
+  /** The size in bytes from which messages are compressed without a flag, where that was agreed. */
+  readonly compressFrom: number;
+  /** The setting `input_buffer_size`: reading stops while the messages pending for the program hold this many bytes. */
+  readonly inputLimit: number;
+  /** The setting `websocket_message_timeout`. */
+  readonly messageTimeout: number;
+  /** Returns the time at which an idle connection is closed, by the clock; 0 for never. */
+  idleDeadline(connection: Connection): number;
+  /** Returns the setting on which `idleDeadline()` is based. */
+  idleSetting(connection: Connection): TimeoutSetting;
+  /** Returns the program's data for a connection, if there is any. */
+  dataOf(fd: number): ConnectionData | undefined;
+  /**
+   * Called when a peer violated the protocol.
+   *
+   * @param path The path of the handshake, if it is known.
+   */
+  onViolation(connection: Connection, path: string | undefined, code: number, reason: string): void;
+}
+
+/** What takes the frames of a WebSocket: it starts handlers, or keeps them for `recv()`. */
+export interface FrameConsumer {
+  /** Whether the program may still reply to earlier frames, so that a violation takes effect later, with `settleViolation()`. */
+  readonly isAtWork: boolean;
+  /** Whether it has yet to take frames that were received before the connection ended. */
+  readonly isBehind: boolean;
+  /** The number of bytes of the program that wait here to be sent. 0 by default. */
+  readonly waitingBytes?: number;
+  /** Takes a frame, or has it wait with `enqueue()`. Its payload may be gone after the call: see `Frame`. */
+  deliver(frame: Frame | CloseFrame): void;
+  /** Takes the peer's Close: it goes to the program with `deliverClose()`, if it wants it, and is answered, now or later. */
+  onClose(payload: Uint8Array): void;
+  /** Called when we have sent a Close. */
+  onClosing(): void;
+  /** Called when there is room for output again. */
+  onDrain(): void;
+  /** Called at each deadline of the connection that it has survived. */
+  onDeadline?(): void;
+  /** Called when the closing handshake is over, or the connection has failed with a code. */
+  onFinished?(code: number): void;
+  /** Called when the connection is gone. */
+  onClosed(end: ConnectionEnd): void;
+}
