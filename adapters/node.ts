@@ -100,8 +100,8 @@ class NodeLane implements Lane {
   abort(): void {
     const socket = this.#socket;
     if (socket.destroyed) return;
-    // After our FIN, the kernel still sends its pending output.
-    if (!this.canReset || socket.writableFinished) socket.destroy();
+    // After our FIN, the kernel still sends its pending output. While the FIN is under way, a reset would fail, and never close.
+    if (!this.canReset || (socket.writableEnded && socket.writableLength === 0)) socket.destroy();
     else socket.resetAndDestroy();
   }
 }

@@ -273,7 +273,7 @@ class CoroutineApplication implements HttpApplication {
     }
     const done = context.run(connection, () => handler(request, response as HttpResponse), exchange);
     if (done === undefined) return leave(response as HttpResponse);
-    return done.then(() => leave(response as HttpResponse));
+    return done.then(() => connection.gather(() => leave(response as HttpResponse)));
   }
 
   onUpgrade(exchange: Exchange): void | Promise<void> {

@@ -303,6 +303,7 @@ export class Connection implements LaneSink, ByteSink {
 
   /** The number of bytes held for sending, not counting those shared with other connections. */
   get heldOutput(): number {
+    if (this.#state === RELEASED) return 0; // what this turn has still to write is dropped
     return Math.min(this.#ownQueued, this.queuedBytes) + (this.#state === OPEN ? this.protocol.waitingBytes ?? 0 : 0);
   }
 

@@ -99,6 +99,7 @@ export class WebSocketEndpoint implements DecoderEvents {
   #inflatingBytes = 0;
   #pong: Uint8Array | undefined = undefined; // the payload of a pending pong
   #closing: Closing | undefined = undefined;
+  #unsentClose: Uint8Array | undefined = undefined; // the payload of our Close while it waits for compression
 
   /** @param compression The compression, if permessage-deflate was agreed. */
   constructor(options: EndpointOptions, events: EndpointEvents, sink: ByteSink, compression?: Compression) {
@@ -284,14 +285,21 @@ export class WebSocketEndpoint implements DecoderEvents {
     const owed = this.#closing?.owed;
     if (this.#state !== OPEN && owed === undefined) return false;
     this.#state = CLOSE_SENT;
-    const closing = this.#closing ??= new Closing(statusOf(payload), false);
-    closing.sent = true;
+    this.#closing ??= new Closing(statusOf(payload), false);
     this.#pong = undefined; // nothing may follow a Close
-    const write = () => this.#write(0x80 | WEBSOCKET_OPCODE_CLOSE, payload);
-    if (this.#queue === undefined) write();
-    else this.#queue.do(0, write);
+    this.#unsentClose = payload;
+    if (this.#queue === undefined) this.#writeClose();
+    else this.#queue.do(0, () => this.#writeClose());
     if (owed !== undefined) this.#finishWith(owed);
     return true;
+  }
+
+  #writeClose(): void {
+    const payload = this.#unsentClose;
+    this.#unsentClose = undefined;
+    if (payload === undefined) return;
+    this.#closing!.sent = true;
+    this.#write(0x80 | WEBSOCKET_OPCODE_CLOSE, payload);
   }
 
   /** Sends the pending pong, if any. It answers the latest ping only, as section 5.5.3 allows. */
@@ -316,6 +324,7 @@ export class WebSocketEndpoint implements DecoderEvents {
   fail(code: number, reason: string): void {
     if (this.#state === FINISHED) return;
     this.#queue?.drop();
+    this.#writeClose(); // one that waited for the messages before it
     this.sendClose(encodeClose(code, reason) ?? encodeClose(code, "")!);
     this.#finish(code, reason);
   }

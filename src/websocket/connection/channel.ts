@@ -208,11 +208,11 @@ export class WebSocketChannel implements FrameConsumer {
     while (this.#pushes.length > 0 && (all || !this.#isFull)) {
       const { frame, settle } = this.#pushes.shift()!;
       this.#pushBytes -= frame.end - frame.start + PUSH_COST;
-      let sent = false;
       try {
-        sent = this.#send(frame);
-      } finally {
-        settle(sent);
+        settle(this.#send(frame));
+      } catch (error) { // its buffer has been transferred: nobody who calls this has done that
+        settle(false);
+        return this.#session.connection.onFault(error);
       }
     }
   }

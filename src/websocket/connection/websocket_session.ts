@@ -59,8 +59,9 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   readonly #context: WebSocketContext;
   #violation: { code: number; reason: string } | undefined = undefined; // takes effect when the consumer is done
   #pongsDue = 0; // pongs still expected for our own pings
-  #endsWhenSent = false;
+  #whenSent: (() => void) | undefined = undefined; // ends the connection when all is compressed and sent
   #closeWaited = false; // our Close was still queued when the reply was due
+  #mostSent = 0; // of the bytes for which a peer gets more time to answer our Close; pongs may follow
   #finished = false; // a client is done with the closing handshake; the server must end TCP
   #peerEnded = false; // the peer ended while earlier input was still to be delivered
   #isTurnOver = false; // many frames came at once; other connections have their turn
@@ -182,13 +183,14 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
     this.connection.release(); // read again, or the peer's Close would never arrive
     if (this.connection.isOpen) this.awaitEnd();
     this.consumer.onClosing();
+    this.settleViolation(); // the peer's answer would not be read
     return true;
   }
 
   /** Closes the connection after pending output, without a Close frame. */
-  hangUp(): void {
-    if (!this.endpoint.isCompressing) return this.connection.end(true);
-    this.#endsWhenSent = true;
+  hangUp(byServer = true): void {
+    if (!this.endpoint.isCompressing) return this.connection.end(byServer);
+    this.#whenSent = () => this.connection.end(byServer);
     this.endpoint.shut();
   }
 
@@ -206,10 +208,11 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   }
 
   receiveEnd(): void {
-    if (this.#isBehind) {
+    if (this.#isBehind || this.#violation !== undefined) {
       this.#peerEnded = true;
       return this.awaitEnd();
     }
+    if (this.endpoint.isCompressing) return this.hangUp(this.#endedByServer);
     this.endpoint.abandon(); // section 7.1.5: 1006, because the peer ended without a Close
     this.connection.end(this.#endedByServer);
   }
@@ -282,11 +285,13 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   /** Handles a peer that has not answered our Close in time. As long as it takes earlier output, it gets more time. */
   #onCloseTimeout(now: number): void {
     const { connection } = this;
+    this.#mostSent ||= connection.sentBytes;
+    const isQueued = connection.sentBytes - connection.queuedBytes < this.#mostSent;
     const due = Math.max(connection.lastSent, connection.lastProgress) + this.#context.closeTimeout;
-    if (connection.queuedBytes > 0 && due > now) connection.deadline = due;
-    else if (connection.queuedBytes === 0 && this.#closeWaited) connection.deadline = now + this.#context.closeTimeout;
+    if (isQueued && due > now) connection.deadline = due;
+    else if (!isQueued && this.#closeWaited) connection.deadline = now + this.#context.closeTimeout;
     else return connection.abort(true, timedOut("websocket_close_timeout"));
-    this.#closeWaited = connection.queuedBytes > 0;
+    this.#closeWaited = isQueued;
   }
 
   /**
@@ -421,8 +426,10 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   }
 
   onCompressed(): void {
-    this.consumer.onDrain();
-    if (this.#endsWhenSent) this.connection.end(true);
+    this.connection.gather(() => {
+      this.consumer.onDrain();
+      this.#whenSent?.();
+    });
   }
 
   onSendFailure(error: unknown): void {
@@ -430,6 +437,7 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   }
 
   onViolation(code: number, reason: string): void {
+    if (this.#whenSent !== undefined) return; // what is left of the connection is output
     this.#context.onViolation(this.connection, this.path, code, reason);
     this.#violation = { code, reason };
     if (this.consumer.isAtWork) this.awaitEnd();
