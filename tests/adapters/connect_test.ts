@@ -287,3 +287,19 @@ testLanes("connect: a client that does not read stops the server, one that nobod
     server.lane.abort();
   });
 });
+
+testLanes("connect: an abort behind an end closes the connection, also while the end is under way", async (runtime) => {
+  for (const bytes of [0, 10, 4 * MIB]) {
+    const accepted = signal<PipeEnd>();
+    await listening(runtime, {}, (pipe) => accepted.resolve(new PipeEnd(pipe, () => {})), async (place) => {
+      const client = new PipeEnd(await connect(runtime, place), () => {});
+      const server = await accepted.promise;
+      client.lane.pause();
+      if (bytes > 0) void server.send(new Uint8Array(bytes)).catch(() => {});
+      server.lane.end();
+      server.lane.abort();
+      await server.until(() => server.closed);
+      client.lane.abort();
+    });
+  }
+});
