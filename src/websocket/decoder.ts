@@ -152,13 +152,12 @@ export class MessageDecoder {
    * @param given Whether the memory is given: a message that is alone in it is passed on without a copy.
    */
   receive(chunk: Uint8Array, at = 0, given = false): void {
-    if (this.#holding) this.#keep(chunk, at);
-    else this.#decode(chunk, at, given, false);
+    this.#decode(chunk, at, given, false);
   }
 
   /** @param kept Whether the memory was made by `#keep()`, so that the rest can stay in it. */
   #decode(chunk: Uint8Array, at: number, given: boolean, kept: boolean): void {
-    const first = given && at === 0 && this.#left < 0 && this.#stashed === 0 ? 0 : -1; // the start of a message that may be alone
+    const mayBeAlone = given && at === 0 && this.#left < 0 && this.#stashed === 0;
     const end = chunk.length;
     let frames = 0;
     while (!this.#stopped) {
@@ -182,14 +181,12 @@ export class MessageDecoder {
         if (this.#fin && this.#type === NONE && opcode < 8) {
           // The common case: a complete message in the chunk.
           const compressed = this.#rsv1;
-          let plain: boolean;
-          if (this.#options.masked) plain = mask(chunk, at, stop, this.#key) === 0;
-          else plain = opcode !== 1;
+          const plain = this.#options.masked && mask(chunk, at, stop, this.#key) === 0;
           if (opcode === 1 && !plain && !compressed && !isUtf8(chunk, at, stop)) {
             return void this.#violate(1007, "text is not UTF-8"); // section 8.1
           }
           this.#left = -1;
-          this.#events.onMessage(opcode, chunk, at, stop, compressed, frames > 1 || first < 0 || stop < end, plain);
+          this.#events.onMessage(opcode, chunk, at, stop, compressed, frames > 1 || !mayBeAlone || stop < end, plain);
           at = stop;
           continue;
         }
@@ -323,21 +320,17 @@ export class MessageDecoder {
     }
     const count = stop - at;
     this.#left -= count;
-    if (count > 0) {
-      const message = this.#message ??= new GrowingBuffer();
-      const maxLength = this.#limit(compressed);
-      message.append(chunk, at, stop, this.#fin ? Math.min(message.length + count + this.#left, maxLength) : maxLength);
-    }
+    const message = this.#message ??= new GrowingBuffer();
+    const maxLength = this.#limit(compressed);
+    message.append(chunk, at, stop, this.#fin ? Math.min(message.length + count + this.#left, maxLength) : maxLength);
     if (this.#left > 0) return;
     this.#left = -1;
     if (!this.#fin) return;
     if (this.#utf8 !== UTF8_ACCEPT) return void this.#violate(1007, "text is not UTF-8");
     const opcode = this.#type;
-    const message = this.#message;
     this.#type = NONE;
     this.#message = undefined;
-    if (message === undefined) this.#events.onMessage(opcode, new Uint8Array(0), 0, 0, compressed, false);
-    else this.#events.onMessage(opcode, message.memory, 0, message.length, compressed, false);
+    this.#events.onMessage(opcode, message.memory, 0, message.length, compressed, false);
   }
 
   #collectControl(chunk: Uint8Array, at: number, stop: number): void {
@@ -356,7 +349,6 @@ export class MessageDecoder {
 
   #violate(code: number, reason: string): -1 {
     this.stop();
-    this.#left = -1;
     this.#events.onViolation(code, reason);
     return -1;
   }

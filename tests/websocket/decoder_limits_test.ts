@@ -21,7 +21,7 @@ test("MessageDecoder takes messages up to the limit, and fails one byte more bef
       const good: Spec[][] = [
         [[1, full]],
         [[2, full.slice(0, half), false], [9, "ping"], [0, full.slice(half)]],
-        [[1, "", false], [0, full, false], [0, "", false], [10, "x".repeat(125)], [0, ""]],
+        [[1, "", false], [0, full, false], [0, "", false], [8, "x".repeat(125)], [10, "x".repeat(125)], [0, ""]],
       ];
       const cutSome = (bytes: Uint8Array) => [[bytes.slice()], cut(bytes, [7]), cut(bytes, [bytes.length >> 1])];
       for (const specs of good) {
@@ -84,5 +84,23 @@ test("MessageDecoder never takes more memory than the message limit, or than the
     recorded.decoder.receive(frames(masked, [[2, "", false]]));
     for (let i = 0; i < 1000; i++) recorded.decoder.receive(frames(masked, [[0, "", false], [9, "x"]]));
     assertEquals(recorded.decoder.heldBytes, 0);
+  }
+});
+
+test("MessageDecoder moves a message that arrives byte by byte only a few times", () => {
+  const size = 3000;
+  for (const masked of [true, false]) {
+    const whole = frames(masked, [[2, new Uint8Array(size)]]);
+    const fragments = Array.from({ length: size }, (_, i) => frames(masked, [[i === 0 ? 2 : 0, "x", i === size - 1]]));
+    for (const chunks of [cut(whole, whole.keys()), fragments]) {
+      const recorded = new RecordedDecoder({ masked, maxLength: 1 << 20 });
+      const sizes = new Set<number>();
+      for (const chunk of chunks) {
+        recorded.decoder.receive(chunk);
+        sizes.add(recorded.decoder.heldBytes);
+      }
+      assertEquals(recorded.notes.length, 1);
+      assertLessOrEqual(sizes.size, 5); // nothing, a header, and three steps of growth
+    }
   }
 });

@@ -153,7 +153,7 @@ test("MessageDecoder takes the bit RSV1 where compression was agreed, on the fir
   assertEquals(outcome(true, 9, compressed("\xff", 1, false), plain("", 0), plain("a")), [[1, 2, true], [1, 1, false]]);
   assertEquals(outcome(false, 9, compressed("a")), [1002]);
   assertEquals(outcome(true, 9, compressed("a", 1, false), compressed("b", 0)), [1002]);
-  assertEquals(outcome(true, 9, compressed("a", 9)), [1002]);
+  for (const opcode of [8, 9, 10]) assertEquals(outcome(true, 9, compressed("a", opcode)), [1002]);
   assertEquals(outcome(true, 9, plain("a", 9), compressed("a", 2)), [9, [2, 1, true]]);
   // What cannot be compressed becomes a little longer.
   for (const [limit, most] of [[0, 64], [1023, 1087], [1024, 1089], [10_240, 10_314]]) {
