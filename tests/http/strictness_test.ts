@@ -3,7 +3,8 @@
 
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
-import { accepted, parseEveryWay, refused, WIDE } from "../support/http_parsing.ts";
+import { isFieldValue, isToken, trim } from "../../src/http/request_head.ts";
+import { accepted, bytes, parse, parseEveryWay, refused, WIDE } from "../support/http_parsing.ts";
 
 const HOST = "Host: x\r\n";
 const get = (fields: string) => `GET / HTTP/1.1\r\n${HOST}${fields}\r\n`;
@@ -233,6 +234,42 @@ test("the method is a token, the version is written as it should be", () => {
     "GET / XTTP/1.1\r\nHost: x\r\n\r\n",
   );
   accepted("get / HTTP/1.1\r\nHost: x\r\n\r\n", "M-SEARCH / HTTP/1.1\r\nHost: x\r\n\r\n");
+});
+
+test("each part of a head takes the bytes that the grammar gives it, and no others, at each place of it", () => {
+  const isIn = {
+    token: /^[!#$%&'*+.^_`|~0-9A-Za-z-]$/,
+    target: /^[!-~]$/,
+    value: /^[\t -~\x80-\xff]$/,
+  };
+  const fields = (text: string) => `\r\nHost: x\r\n${text}\r\n`;
+  for (let code = 0; code < 256; code++) {
+    const byte = String.fromCharCode(code);
+    const heads: [part: keyof typeof isIn, ...heads: string[]][] = [
+      ["token", ...[byte, `${byte}G`, `G${byte}`, `G${byte}T`].map((method) => `${method} / HTTP/1.1${fields("")}`)],
+      ["target", ...[`/${byte}`, `/${byte}a`].map((target) => `GET ${target} HTTP/1.1${fields("")}`)],
+      ["token", ...[byte, `${byte}a`].map((name) => `GET / HTTP/1.1${fields(`${name}: b\r\n`)}`)],
+      ["value", ...[`a${byte}a`, `a${byte}`, byte, `a${byte}aB: c`].map((value) => `GET / HTTP/1.1${fields(`A: ${value}\r\n`)}`)],
+    ];
+    for (const [part, ...texts] of heads) {
+      const isRight = isIn[part].test(byte) && !(part === "target" && byte === "#");
+      for (const text of texts) assertEquals(parse([bytes(text)]).status, isRight ? 0 : 400, JSON.stringify(text));
+    }
+    for (const text of [byte, `${byte}a`, `a${byte}`, `a${byte}a`]) {
+      assertEquals(isToken(text), isIn.token.test(byte), JSON.stringify(text));
+      assertEquals(isFieldValue(text), isIn.value.test(byte), JSON.stringify(text));
+    }
+  }
+  assertEquals([isToken(""), isFieldValue(""), isToken("\u0141"), isFieldValue("\u0141")], [false, true, false, false]);
+});
+
+test("blanks around a value are no part of it, those inside are", () => {
+  for (const blanks of ["", " ", "\t", " \t ", "\t \t"]) {
+    for (const value of ["a", "ab", "a \tb", "\xa0", ""]) {
+      assertEquals(trim(`${blanks}${value}${blanks}`), value);
+      assertEquals([trim(blanks + value), trim(value + blanks)], [value, value]);
+    }
+  }
 });
 
 test("a version that is not spoken here: 505", () => {
