@@ -87,7 +87,7 @@ function handler(log: Log, large: string, release: Promise<void>): (request: Htt
     if (pathname === "/fetch/silent") return stream(log);
     if (pathname === "/fetch/quiet") return stream(log, "hello");
     if (pathname === "/fetch/on") return stream(log, "hello", true);
-    return new Promise<Response>(() => {});
+    return release.then(() => new Response("too late"));
   });
   return async (request, response) => {
     const path = String(request.server.path_info);

@@ -152,15 +152,18 @@ test("write(): the parts travel as chunks, an empty one does not end the body", 
     }
   }));
 
-test("write(): the parts leave when they are written", () =>
-  servingHandler(async (_request, response) => {
+test("write(): the parts leave when they are written", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  await servingHandler(async (_request, response) => {
     response.write("now");
-    await new Promise(() => {}); // the rest never comes
+    await promise; // the rest comes later
   }, async (client) => {
     client.send(GET);
     await client.readHead();
     assertEquals(await client.read(8), "3\r\nnow\r\n");
-  }));
+    resolve();
+  });
+});
 
 test("write(): a length of the program's own is not sent beside the chunks", () =>
   servingHandler((_request, response) => {
