@@ -42,7 +42,7 @@ export abstract class MessageParser<
   protected readonly keepsTrailer: boolean = false;
   #held: GrowingBuffer | undefined = undefined; // the beginning of a head that arrives in pieces
   #headSize = 0; // of the head so far, including empty lines before it
-  #lineLength = 0; // of the current line; an empty line ends the head
+  #isLineEmpty = true; // so far; an empty line ends the head
   #sawCr = false;
   #begun = false;
   #inFields = false; // after the start line
@@ -144,8 +144,8 @@ export abstract class MessageParser<
           start = at;
           continue;
         }
-        if (this.#lineLength === 0) return this.#endHead(chunk, start, at);
-        this.#lineLength = 0;
+        if (this.#isLineEmpty) return this.#endHead(chunk, start, at);
+        this.#isLineEmpty = true;
         this.#inFields = true;
       } else if (byte === 0x0d) {
         this.#sawCr = true;
@@ -153,10 +153,9 @@ export abstract class MessageParser<
         return this.fail(400, "a line does not end in CRLF", at - 1);
       } else {
         // Skip the rest of the line, as far as it has arrived.
-        const from = at - 1;
         while (at < end && chunk[at] !== 0x0d && chunk[at] !== 0x0a) at++;
         this.#begun = true;
-        this.#lineLength += at - from;
+        this.#isLineEmpty = false;
       }
     }
     if (end < chunk.length) {

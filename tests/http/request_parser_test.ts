@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
 import { RequestParser } from "../../src/http/request_parser.ts";
-import { bytes, oneByOne, type Outcome, parse, splits, WIDE } from "../support/http_parsing.ts";
+import { bytes, oneByOne, type Outcome, parse, splits, text as textOf, WIDE } from "../support/http_parsing.ts";
 
 /** What RequestParser makes of well-formed input, however it arrives. */
 const cases: [name: string, text: string, requests: Partial<Outcome["requests"][0]>[]][] = [
@@ -93,7 +93,7 @@ test("RequestParser has not begun before the first byte of a request, whatever e
 
 test("RequestParser reads nothing behind a failure", () => {
   const parser = new RequestParser(WIDE);
-  parser.receive(bytes("GET /\n"), 0);
+  assertEquals(parser.receive(bytes("GET /\n"), 0), 5);
   assertEquals(parser.failure?.status, 400);
   const good = bytes("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
   assertEquals(parser.receive(good, 0), 0);
@@ -105,7 +105,9 @@ test("RequestParser holds memory for what has arrived, not for what was announce
   const head = bytes("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
   assertEquals(parser.receive(head, 0), head.length);
   parser.receive(new Uint8Array(10_000), 0);
-  assertEquals(parser.heldBytes <= 20_000, true);
+  assertEquals([parser.heldBytes >= 10_000, parser.heldBytes <= 20_000], [true, true]);
+  parser.dispose();
+  assertEquals(parser.heldBytes, 0);
   const chunked = new RequestParser({ ...WIDE, maxBodySize: 1 << 30 });
   const text = bytes("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3fffffff\r\nabc");
   chunked.receive(text, chunked.receive(text, 0));
@@ -123,4 +125,63 @@ test("RequestParser gives each request a body of its own", () => {
     text.fill(0);
   }
   assertEquals(bodies.map((body) => new TextDecoder().decode(body)), ["aaa", "bbb"]);
+});
+
+test("RequestParser says where a line does not end as it should", () => {
+  for (const [text, at] of [["GET /\nHost", 5], ["GET /\rHost", 6], ["GET / HTTP/1.1\r\n\n", 16], ["\n", 0]] as const) {
+    const parser = new RequestParser(WIDE);
+    assertEquals([parser.receive(bytes(text), 0), parser.failure?.status], [at, 400], text);
+  }
+});
+
+test("RequestParser is in the middle of a request from its first byte to its last, unless it is refused", () => {
+  for (
+    const text of [
+      "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ]
+  ) {
+    const parser = new RequestParser(WIDE);
+    parser.receive(bytes("\r\n"), 0);
+    assertEquals(parser.isMidMessage, false);
+    for (const [index, byte] of bytes(text).entries()) {
+      parser.receive(new Uint8Array([byte]), 0);
+      assertEquals(parser.isMidMessage, index < text.length - 1, `behind byte ${index}`);
+    }
+    parser.next();
+    assertEquals(parser.isMidMessage, false);
+    parser.receive(bytes("GET\n"), 0);
+    assertEquals([parser.begun, parser.isMidMessage], [true, false]);
+  }
+});
+
+test("RequestParser reads a head whose end is in the middle of a chunk that it gets from there", () => {
+  const [first, second] = ["GET /a HTTP/1.1\r\nHo", "st: x\r\nA: b\r\n\r\n"];
+  const parser = new RequestParser(WIDE);
+  parser.receive(bytes(first), 0);
+  const other = `other bytes${second}`;
+  assertEquals(parser.receive(bytes(other), other.length - second.length), other.length);
+  assertEquals([parser.head?.target, { ...parser.head?.header }], ["/a", { host: "x", a: "b" }]);
+});
+
+test("RequestParser passes a body on as it arrives, and keeps nothing of it", () => {
+  for (
+    const [fields, body] of [["Content-Length: 6", "abcdef"], ["Transfer-Encoding: chunked", "2\r\nab\r\n4\r\ncdef\r\n0\r\n\r\n"]]
+  ) {
+    const parser = new RequestParser(WIDE);
+    parser.receive(bytes(`POST / HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n`), 0);
+    let passed = "";
+    parser.onBody = (chunk, start, end) => passed += textOf(chunk.subarray(start, end));
+    for (const piece of oneByOne(bytes(body))) {
+      parser.receive(piece, 0);
+      assertEquals([parser.heldBytes, parser.body.length], [0, 0]);
+    }
+    assertEquals([parser.complete, passed], [true, "abcdef"]);
+    // The next body is kept.
+    parser.next();
+    const next = bytes("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nghi");
+    parser.receive(next, parser.receive(next, 0));
+    assertEquals([textOf(parser.body), passed], ["ghi", "abcdef"]);
+  }
 });

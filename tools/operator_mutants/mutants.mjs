@@ -23,7 +23,7 @@ const SWAPS = new Map([
   [K.MinusEqualsToken, "+="],
 ]);
 
-const short = (text) => text.replace(/\s+/g, " ").slice(0, 80);
+const short = (text) => text.replace(/\s+/g, " ").slice(0, 120);
 
 /** The name of the function, method or class that a node is in. */
 function placeOf(node) {
