@@ -106,14 +106,13 @@ export class Walk {
       work -= header >> 1 === 2 ? WORK_PER_CODES : WORK_PER_BLOCK;
       const failure = this.#block(header >> 1);
       if (failure !== COMPLETE) return failure;
-      const end = this.#at - (this.#bits >> 3);
-      if (end > this.#end) return CORRUPT;
+      if (this.#at > this.#end) return CORRUPT;
       if ((header & 1) === 1) {
         this.finals.push(start, this.#at * 8 - this.#bits);
         // Some peers omit the byte 00 that must follow.
-        if (stopAtFinal || end >= this.#bytes.length) return COMPLETE;
+        if (stopAtFinal || this.#at >= this.#bytes.length) return COMPLETE;
         this.#align();
-      } else if (end >= this.#end) return (this.#bits & 7) === 0 ? COMPLETE : CORRUPT;
+      } else if (this.#at >= this.#end) return this.#bits === 0 ? COMPLETE : CORRUPT;
     }
   }
 
@@ -127,7 +126,7 @@ export class Walk {
   /** Returns the byte at an index. After the end it returns zeros; a block that uses them is rejected when it ends. */
   #byte(at: number): number {
     if (at < this.#bytes.length) return this.#bytes[at];
-    return at >= this.#end - 2 && at < this.#end && this.#end > this.#bytes.length ? 0xff : 0;
+    return at >= this.#end - 2 && at < this.#end ? 0xff : 0;
   }
 
   /** Takes up to 16 bits. */
@@ -142,10 +141,9 @@ export class Walk {
     return value;
   }
 
-  /** Drops the rest of the current byte. */
+  /** Drops the rest of the current byte. Between blocks, and after the header of one, no whole byte is held. */
   #align(): void {
-    this.#hold >>>= this.#bits & 7;
-    this.#bits &= ~7;
+    this.#hold = this.#bits = 0;
   }
 
   /** Walks over a stored block (RFC 1951 section 3.2.4). */
@@ -153,8 +151,7 @@ export class Walk {
     this.#align();
     const length = this.#take(16);
     if ((this.#take(16) ^ 0xffff) !== length) return CORRUPT;
-    this.#at += length - (this.#bits >> 3);
-    this.#hold = this.#bits = 0;
+    this.#at += length;
     this.size += length;
     return this.size > this.#limit ? TOO_LARGE : COMPLETE;
   }
@@ -193,8 +190,8 @@ export class Walk {
 
   /** Walks over the symbols of a block up to its end. All state is in local variables, because most of the time is spent here. */
   #symbols(literals: HuffmanCode, distances: HuffmanCode): number {
-    const bytes = this.#bytes, length = bytes.length, limit = this.#limit, history = this.#history, window = this.#window;
-    const stop = this.#end + 4, fast = length - 3;
+    const bytes = this.#bytes, limit = this.#limit, history = this.#history, window = this.#window;
+    const stop = this.#end + 4, fast = bytes.length - 2;
     const literalTable = literals.table, literalMask = literals.mask;
     const distanceTable = distances.table, distanceMask = distances.mask;
     let at = this.#at, hold = this.#hold | 0, bits = this.#bits, size = this.size, result = CORRUPT;
@@ -202,7 +199,7 @@ export class Walk {
     for (;;) {
       if (at < fast) {
         // Bits that are already held are ORed again with the same value; a loop would be slower.
-        hold |= (bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16 | bytes[at + 3] << 24) << bits;
+        hold |= (bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16) << bits;
         at += (31 - bits) >> 3;
         bits |= 24;
       } else {
@@ -233,7 +230,7 @@ export class Walk {
 
       if (at < fast) {
         // See above.
-        hold |= (bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16 | bytes[at + 3] << 24) << bits;
+        hold |= (bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16) << bits;
         at += (31 - bits) >> 3;
         bits |= 24;
       } else {
@@ -249,8 +246,7 @@ export class Walk {
       bits -= entry & 15;
       extra = entry >> EXTRA_SHIFT & 15; // at most 13
       while (bits < extra) {
-        hold |= (at < length ? bytes[at] : this.#byte(at)) << bits;
-        at++;
+        hold |= this.#byte(at++) << bits;
         bits += 8;
       }
       const distance = (entry >> VALUE_SHIFT) + (hold & ((1 << extra) - 1));

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLessOrEqual, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
@@ -173,6 +173,34 @@ test("Measurement pauses in a long payload, and other payloads can be measured m
   }
   assert(turns > 5, `${turns} turns`);
   for (const measurement of measurements) assertEquals(measurement.size, 4_000_000);
+});
+
+test("Measurement pauses more often in short blocks, which are more work than their bytes", () => {
+  const block = new Uint8Array(deflateRawSync(new Uint8Array(200).map((_, i) => i * i % 5), { strategy: 2 }));
+  assertEquals(block[0] & 7, 5); // final, with codes
+  for (const [short, count] of [[block, 2000], [hex("0300"), 60_000]] as const) {
+    const payload = joinBytes(Array.from({ length: count }, () => short));
+    const pausesOf = (bytes: Uint8Array) => {
+      const measurement = new Measurement(bytes, NO_LIMIT, 0, WINDOW);
+      let pauses = 0;
+      for (let result: number; (result = measurement.run()) !== 0; pauses++) assertEquals(result, -1);
+      return pauses;
+    };
+    const stored = new Uint8Array(deflateRawSync(payload, { level: 0 }));
+    assertGreater(pausesOf(payload), 2 * pausesOf(stored));
+    assertGreater(pausesOf(payload), 2);
+  }
+});
+
+test("Measurement reads codes of every length up to 15", () => {
+  // How often a byte occurs is a Fibonacci number: each code is one bit longer than the one before.
+  const counts = [1, 1];
+  while (counts.length < 20) counts.push(counts.at(-1)! + counts.at(-2)!);
+  const message = joinBytes(counts.map((count, byte) => new Uint8Array(count).fill(byte)));
+  const payload = new Uint8Array(deflateRawSync(message, { strategy: 2, memLevel: 9 }));
+  assertEquals(payload[0] & 7, 5); // final, with codes: all in one block
+  assertEquals((measure(payload) as Measurement).size, message.length);
+  assertEquals(inflateBlocks(blocksOf(payload)), message);
 });
 
 test("windowSize is the window in bytes, but never below 9 bits", () => {

@@ -19,7 +19,7 @@ export interface Inflated {
 const ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
 /** A code as a map of its bit strings, `undefined` where the lengths make none. */
-function codeOf(lengths: number[], strict: boolean): Map<string, number> | undefined {
+export function codeOf(lengths: number[], strict: boolean): Map<string, number> | undefined {
   const longest = Math.max(...lengths);
   const left = lengths.reduce((sum, length) => length > 0 ? sum - 2 ** (15 - length) : sum, 2 ** 15);
   if (left < 0 || (left > 0 && (strict || longest > 1))) return undefined;
