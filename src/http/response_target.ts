@@ -53,7 +53,7 @@ export interface ResponseTarget extends CodingTarget {
   /** Sets the last-error code 7106: the program used a response that has ended. */
   onMisuse(): void;
   /** Closes the connection after pending output. */
-  close(): boolean;
+  close(): void;
   /** Aborts the connection, so that the client notices that the response was cut off. */
   abort(): void;
 }

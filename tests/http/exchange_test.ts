@@ -97,6 +97,19 @@ test("a signal that is first asked for when the client has gone is aborted", () 
   assert(late!.signal.aborted);
 });
 
+test("close() closes once, and nothing when the client has gone", () => {
+  for (const isGone of [false, true]) {
+    let response: HttpResponse | undefined;
+    const { lane } = serve((_request, it) => {
+      response = it;
+      it.detach();
+    });
+    lane.receive(get("/"));
+    if (isGone) lane.sink.onClose();
+    assertEquals([response!.close(), response!.close()], [!isGone, false]);
+  }
+});
+
 test("a request of nobody has a signal that never aborts", async () => {
   const { HttpRequest } = await import("../../mod.ts");
   const request = HttpRequest.create();
@@ -117,6 +130,7 @@ for (const isAskedEarly of [true, false]) {
     const lane = new FakeLane();
     server.accept(laneOnly(lane));
     lane.receive(handshake());
+    assertEquals(signal !== undefined, isAskedEarly);
     signal ??= request!.signal;
     assertStrictEquals(signal, request!.signal);
     assertEquals(signal.aborted, false);
@@ -124,6 +138,64 @@ for (const isAskedEarly of [true, false]) {
     assertEquals([signal.aborted, order], [true, ["close true"]]);
   });
 }
+
+test("a signal that is first asked for when the WebSocket has ended is aborted", () => {
+  const server = new WebSocketServer();
+  let request: HttpRequest | undefined;
+  server.on("message", () => {});
+  server.on("open", (_server, it) => void (request = it));
+  const lane = new FakeLane();
+  server.accept(laneOnly(lane));
+  lane.receive(handshake());
+  lane.sink.onClose();
+  assert(request!.signal.aborted);
+});
+
+test("a stream that a fetch application returns when its client has gone is cancelled", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const reasons: unknown[] = [];
+  const { lane, errors } = serve(fromFetch(async () => {
+    await promise;
+    return new Response(new ReadableStream({ cancel: (reason) => void reasons.push(reason) }));
+  }));
+  lane.receive(get("/"));
+  await settle();
+  lane.sink.onEnd();
+  lane.sink.onClose();
+  resolve();
+  await until("the stream is cancelled", () => reasons.length > 0);
+  assertEquals([(reasons[0] as Error).name, errors], ["AbortError", []]);
+});
+
+test("a text that is not ASCII goes out as UTF-8, with the length of that", async () => {
+  for (const text of ["é", "a".repeat(63) + "é", "a".repeat(64) + "€", "😀".repeat(1000), "é".repeat(40_000)]) {
+    const { lane } = serve((_request, response) => response.end(text));
+    lane.receive(get("/"));
+    await settle();
+    const bytes = Uint8Array.from(lane.text.slice(lane.text.indexOf("\r\n\r\n") + 4), (character) => character.charCodeAt(0));
+    assertEquals(new TextDecoder().decode(bytes), text);
+    assert(lane.text.includes(`Content-Length: ${bytes.length}\r\n`));
+  }
+});
+
+test("a client that waits for 100 gets it once, and not when its response has begun", async () => {
+  const head = "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+  for (const isBegun of [false, true]) {
+    const { lane } = serve(async (request, response) => {
+      if (isBegun) response.write("a");
+      response.end(await request.text());
+    }, { http_stream_body: true });
+    const count = () => lane.text.split("HTTP/1.1 100 Continue\r\n\r\n").length - 1;
+    lane.receive(head);
+    await settle();
+    assertEquals(count(), isBegun ? 0 : 1);
+    for (const letter of "xyz") {
+      lane.receive(letter);
+      await settle();
+    }
+    assertEquals([count(), lane.text.includes("xyz")], [isBegun ? 0 : 1, true]);
+  }
+});
 
 test("clones of a fetch-style request and requests made of it have a signal that aborts too", async () => {
   const signals: AbortSignal[] = [];

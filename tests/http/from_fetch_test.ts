@@ -1,6 +1,15 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { test } from "node:test";
-import { type FetchApplication, fromFetch, type ServerSettings, WebSocketServer } from "../../mod.ts";
+import {
+  type FetchApplication,
+  fromFetch,
+  HttpServer,
+  type ServerSettings,
+  SWOOLE_PROCESS,
+  SWOOLE_SOCK_TCP,
+  SWOOLE_SSL,
+  WebSocketServer,
+} from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
 import { type MemoryClient, settle } from "../support/memory_client.ts";
 import { serving, servingHandler } from "../support/serving.ts";
@@ -250,6 +259,19 @@ test("a target in absolute-form is the URL, whatever Host says; without a host i
       assertEquals((await client.readAnswer()).body, url);
     }
   }));
+
+test("the URL of a request to a port with TLS begins with https", async () => {
+  for (const [ssl, url] of [[0, "http://x.org/p"], [SWOOLE_SSL, "https://x.org/p"]] as const) {
+    const server = new HttpServer("127.0.0.1", 0, SWOOLE_PROCESS, SWOOLE_SOCK_TCP | ssl);
+    server.on("request", fromFetch((request) => new Response(request.url)));
+    const client = new MemoryClient(server);
+    client.send("GET /p HTTP/1.1\r\nHost: x.org\r\n\r\n");
+    assertEquals((await client.readAnswer()).body, url);
+    client.drop();
+    server.shutdown();
+    await server.finished;
+  }
+});
 
 test("the signal aborts when the client leaves, and the stream of the answer is cancelled", async () => {
   let aborted = false;

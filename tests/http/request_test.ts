@@ -22,6 +22,16 @@ test("query, form and cookies are there, with PHP's arrays and PHP's decoding", 
     });
   }));
 
+test("request_time is when the request arrived", () => {
+  const begin = Date.now();
+  return over({}, ({ server }, response) => response.end(JSON.stringify(server)), async (client) => {
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    const { request_time, request_time_float, master_time } = JSON.parse((await client.readAnswer()).body);
+    assert(request_time_float * 1000 > begin - 1 && request_time_float * 1000 < Date.now() + 1);
+    assertEquals([request_time, master_time], [Math.floor(request_time_float), request_time]);
+  });
+});
+
 test("a body of another type is no form", () =>
   servingHandler(show, async (client) => {
     client.send(post("text/plain", "a=1"));

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { test } from "node:test";
-import { HttpServer, WebSocketServer } from "../../mod.ts";
+import { type HttpResponse, HttpServer, WebSocketServer } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
 import { coreOf } from "../../src/server/server_connections.ts";
 import { FakeLane, laneOnly } from "../support/fake_lane.ts";
@@ -60,6 +60,32 @@ test("parts that are collected until the end of a response count", async () => {
   assertEquals(lane.writes.length, 0);
   lane.abort();
   await until(() => server.stats().held_bytes === 0);
+  server.shutdown(0);
+  await server.finished;
+});
+
+test("the fields of a form count while it is read, and until the response is complete", async () => {
+  const server = new HttpServer("127.0.0.1", 0);
+  let response: HttpResponse | undefined;
+  server.on("request", (_request, it) => {
+    response = it;
+    it.detach();
+  });
+  server.set({ log_level: 6, http_parse_files: true, http_stream_body: true });
+  const lane = new FakeLane();
+  server.accept(laneOnly(lane));
+  const body = `--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n${"c".repeat(MIB)}\r\n--b--\r\n`;
+  const fields = `Content-Type: multipart/form-data; boundary=b\r\nContent-Length: ${body.length}\r\n`;
+  lane.receive(`POST / HTTP/1.1\r\nHost: x\r\n${fields}\r\n`);
+  for (let at = 0; at < body.length; at += 16 * KIB) {
+    if (at === 512 * KIB) await until(() => server.stats().held_bytes >= 400 * KIB);
+    lane.receive(body.slice(at, at + 16 * KIB));
+    await until(() => !lane.paused);
+  }
+  await until(() => response !== undefined && server.stats().held_bytes >= MIB);
+  response!.end();
+  await until(() => server.stats().held_bytes < MIB);
+  lane.abort();
   server.shutdown(0);
   await server.finished;
 });

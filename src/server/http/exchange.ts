@@ -271,7 +271,6 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   #dispose(reason: string): void {
     this.upload?.fail(reason);
     if (this.#holdsFiles) this.form!.release();
-    this.#holdsFiles = false;
   }
 
   /** Resolves to `true` when all output has been taken, or to `false` as soon as the client disconnects. */
@@ -397,10 +396,8 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
     this.context.application.onMisuse(this);
   }
 
-  close(): boolean {
-    if (!this.isOpen) return false;
+  close(): void {
     this.connection.end(true);
-    return true;
   }
 
   abort(): void {
