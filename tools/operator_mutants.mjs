@@ -18,7 +18,12 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const HTTP = [
   ...["session", "exchange", "deadlines", "handshake", "handshake_body", "request", "response", "upload", "unread_form"],
   ...["compression", "files", "from_fetch", "gone", "turns"],
-].map((name) => `http/${name}`).concat("server/held_bytes", "server/close_info", "websocket/own_handshake_compression");
+].map((name) => `http/${name}`).concat(
+  "server/held_bytes",
+  "server/close_info",
+  "server/log_lines",
+  "websocket/own_handshake_compression",
+);
 /** What is broken, and the tests that should notice. */
 const TARGETS = {
   "src/websocket/decoder.ts": [
