@@ -96,7 +96,7 @@ class TestServer {
 function startLoad(core, mode, port, row, seconds, warmup) {
   const numbers = [port, row.conns, row.payload, row.pipeline, seconds, warmup].map(String);
   const offer = row.offer === undefined ? [] : [row.offer];
-  const path = row.mode === "broadcast" ? "/broadcast" : "/";
+  const path = row.path ?? (row.mode === "broadcast" ? "/broadcast" : "/");
   return spawn("taskset", ["-c", core, wsload, mode, ...numbers, path, ...offer], { stdio: ["ignore", "pipe", "pipe"] });
 }
 

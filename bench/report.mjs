@@ -1,173 +1,224 @@
-// Turns samples into tables.
+// Turns the summary of a run into tables.
 
-import { isHttp, takesPart, unitOf } from "./rows.mjs";
+import { GROWING, servers } from "./rows.mjs";
 
-/** The middle value. */
-function median(numbers) {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-}
+/** What the runtimes are called in the tables. */
+export const RUNTIMES = { deno: "Deno", bun: "Bun", node: "Node" };
 
-/** What is compared with what, where both were measured. */
-const PAIRS = [
-  ["sluice", "own"],
-  ["sluice", "node"],
-  ["coroutine", "sluice"],
-  ["streams", "own"],
-  ["fetch", "own"],
-  ["sluice", "raw"],
-  ["sluice", "before"],
-];
-
-/** The column titles: what a server is called in the tables. */
+/** What the servers are called. */
 const TITLES = {
   sluice: "Sluice",
+  prepared: "prepared",
   coroutine: "coroutine",
-  streams: "Sluice, streams",
-  fetch: "Sluice, fetch",
+  streams: "streams",
+  fetch: "fetch",
   own: "own",
   node: "node:http",
+  uws: "uWebSockets.js",
+  swoole: "Swoole",
   raw: "raw TCP",
   before: "before",
 };
 
-function figure(value, unit) {
-  if (unit === "messages/s" || unit === "deliveries/s" || unit === "requests/s") {
-    return `${(value / 1000).toFixed(value < 20000 ? 1 : 0)}k`;
-  }
+/** The variants of Sluice that have a line of their own beside the best peer. */
+export const VARIANTS = { sluice: "", prepared: ", prepared message", fetch: ", `fromFetch()`" };
+
+function number(value) {
   return Math.round(value).toLocaleString("en");
 }
 
-/** Ratios of two servers, round by round: the median, and the smallest and largest in brackets. */
-function ratio(a, b) {
-  const all = ratios(a, b);
-  const show = (value) => value.toFixed(2);
-  return `**${show(median(all))}** (${show(Math.min(...all))}–${show(Math.max(...all))})`;
-}
-
-/** What `await` costs is also shown as time for each message, delivery, request or handshake. */
-function isAwait([a, b]) {
-  return a === "coroutine" && b === "sluice";
-}
-
-/** How many nanoseconds of processor time one takes more than the other, for as much work as they do in a second. */
-function difference(a, b) {
-  const nanoseconds = median(a.map((value, round) => 1e9 / value - 1e9 / b[round]));
-  return (nanoseconds < 0 ? "−" : "+") + Math.abs(Math.round(nanoseconds)).toLocaleString("en");
-}
-
-function ratios(a, b) {
-  return a.map((value, round) => value / b[round]);
-}
-
 function tableOf(header, lines) {
+  if (lines.length === 0) return "";
   const all = [header, header.map(() => "---"), ...lines];
   return all.map((cells) => `| ${cells.join(" | ")} |`).join("\n") + "\n";
 }
 
-function speedTable(samples, rows, runtimes, all) {
-  const servers = all.filter((server) => rows.some((row) => takesPart(server, row)));
-  const pairs = PAIRS.filter(([a, b]) => servers.includes(a) && servers.includes(b));
-  const header = [
-    "row",
-    "in",
-    ...pairs.flatMap((
-      pair,
-    ) => [`${TITLES[pair[0]]} / ${TITLES[pair[1]]}`, "by CPU", ...isAwait(pair) ? ["CPU for each, ns"] : []]),
-    ...servers.map((name) => TITLES[name]),
-  ];
-  let capped = false;
-  const lines = rows.flatMap((row) => {
-    const unit = unitOf(row);
-    return runtimes.map((runtime, index) => {
-      const mine = samples.filter((sample) => sample.row === row.name && sample.runtime === runtime)
-        .sort((a, b) => a.round - b.round);
-      // Work for each second of processor time that the server got: what is left of the noise of a shared machine is small.
-      const efficiency = (server) =>
-        mine.filter((sample) => sample.server === server).map(({ result }) => result.rate / result.server_cpu);
-      const values = (server) =>
-        mine.filter((sample) => sample.server === server).map(({ result }) => unit === "MiB/s" ? result.mib_s : result.rate);
-      const cells = servers.map((server) => {
-        if (!takesPart(server, row, runtime)) return "";
-        const cpu = (key) => median(mine.filter((sample) => sample.server === server).map(({ result }) => result[key]));
-        const atLimit = cpu("load_cpu") > 0.93 && cpu("server_cpu") < 0.93;
-        capped ||= atLimit;
-        return figure(median(values(server)), unit) + (atLimit ? "\\*" : "");
-      });
-      return [
-        index === 0 ? `${row.title}, ${unit}` : "",
-        runtime,
-        ...pairs.flatMap((pair) => {
-          const [a, b] = pair;
-          if (!takesPart(a, row, runtime) || !takesPart(b, row, runtime)) return isAwait(pair) ? ["", "", ""] : ["", ""];
-          const cells = [ratio(values(a), values(b)), median(ratios(efficiency(a), efficiency(b))).toFixed(2)];
-          if (isAwait(pair)) cells.push(difference(efficiency(a), efficiency(b)));
-          return cells;
-        }),
-        ...cells,
-      ];
-    });
+/** The middle, with the smallest and the largest value. */
+function range({ median, least, most }, show) {
+  if (least === most) return `**${show(median)}**`;
+  return `**${show(median)}** (${show(least)}–${show(most)})`;
+}
+
+function ratio(spread) {
+  return range(spread, (value) => value < 10 ? value.toFixed(2) : value.toFixed(1));
+}
+
+const isSpeed = (row) => row.unit !== "bytes";
+
+/** The figures of a row in a runtime where that was measured. */
+function figuresOf(row, runtime) {
+  return row.runtimes[runtime] ?? { servers: {}, ratios: {} };
+}
+
+/**
+ * A line for each row in which the two servers were measured, and two columns for each runtime.
+ *
+ * @param of Returns the ratio of a row in a runtime, if there is one.
+ */
+function ratioLines(summary, rows, of, suffix = "", cell = (found) => ratio(found.work)) {
+  return rows.flatMap((row) => {
+    const found = summary.runtimes.map((runtime) => of(figuresOf(row, runtime)));
+    if (found.every((one) => one === undefined)) return [];
+    return [[row.title + suffix, ...found.flatMap((one) => one === undefined ? ["", ""] : [cell(one), ratio(one.rate)])]];
   });
-  return tableOf(header, lines) +
-    (capped ? "\n\\* The load generator's core was full and the server's was not: the server can do more.\n" : "");
+}
+
+function ratioHeader(summary) {
+  return ["", ...summary.runtimes.flatMap((runtime) => [`${RUNTIMES[runtime]}, by CPU`, "by rate"])];
+}
+
+/** Sluice beside the best peer of each runtime. */
+function bestTable(summary) {
+  const rows = summary.rows.filter(isSpeed);
+  const lines = rows.flatMap((row) =>
+    Object.entries(VARIANTS).flatMap(([variant, suffix]) =>
+      ratioLines(summary, [row], ({ best, ratios }) => ratios[`${variant}/${best}`], suffix)
+    )
+  );
+  return tableOf(ratioHeader(summary), lines);
+}
+
+/** One server beside another. */
+function pairTable(summary, pair) {
+  return tableOf(ratioHeader(summary), ratioLines(summary, summary.rows.filter(isSpeed), ({ ratios }) => ratios[pair]));
+}
+
+/** The same, with what the first takes more for each message. */
+function awaitTable(summary) {
+  const cell = ({ work, nanoseconds }) => `${ratio(work)}, ${nanoseconds < 0 ? "−" : "+"}${number(Math.abs(nanoseconds))} ns`;
+  const rows = summary.rows.filter(isSpeed);
+  return tableOf(ratioHeader(summary), ratioLines(summary, rows, ({ ratios }) => ratios["coroutine/sluice"], "", cell));
+}
+
+/** How many times the processor time of Swoole Sluice takes: less is better, unlike elsewhere. */
+function swooleTable(summary) {
+  const lines = summary.rows.filter(isSpeed).flatMap((row) => {
+    const found = summary.runtimes.map((runtime) => figuresOf(row, runtime).ratios["sluice/swoole"]?.work);
+    if (found.every((one) => one === undefined)) return [];
+    const invert = ({ median, least, most }) => ({ median: 1 / median, least: 1 / most, most: 1 / least });
+    return [[row.title, ...found.map((one) => one === undefined ? "" : ratio(invert(one)))]];
+  });
+  return tableOf(["", ...summary.runtimes.map((runtime) => RUNTIMES[runtime])], lines);
+}
+
+/** Processor time of a message by the number of connections, in nanoseconds. */
+function growthTable(summary) {
+  const rows = summary.rows.filter(({ name }) => GROWING.includes(name));
+  if (rows.length < 2) return "";
+  const columns = summary.runtimes.flatMap((runtime) =>
+    ["sluice", "own", "raw"].filter((server) => rows.some((row) => figuresOf(row, runtime).servers[server] !== undefined))
+      .map((server) => [runtime, server])
+  );
+  const header = ["connections", ...columns.map(([runtime, server]) => `${RUNTIMES[runtime]}: ${TITLES[server]}`)];
+  const lines = rows.map((row) => [
+    number(row.conns),
+    ...columns.map(([runtime, server]) => {
+      const figures = figuresOf(row, runtime).servers[server];
+      return figures === undefined ? "" : number(1e9 / figures.work.median);
+    }),
+  ]);
+  return tableOf(header, lines);
+}
+
+/** The servers with a cell in any of the rows, in the order of the tables. */
+function columnsOf(summary, rows) {
+  return [...Object.keys(servers), "before"].filter((server) =>
+    rows.some((row) => summary.runtimes.some((runtime) => figuresOf(row, runtime).servers[server] !== undefined))
+  );
+}
+
+/** A table with a column for each server and a line for each row and runtime. */
+function serverTable(summary, rows, titleOf, show) {
+  const columns = columnsOf(summary, rows);
+  const lines = rows.flatMap((row) =>
+    summary.runtimes.filter((runtime) => Object.keys(figuresOf(row, runtime).servers).length > 0).map((runtime, index) => [
+      index === 0 ? titleOf(row) : "",
+      RUNTIMES[runtime],
+      ...columns.map((server) => {
+        const figures = figuresOf(row, runtime).servers[server];
+        return figures === undefined ? "" : show(figures, row);
+      }),
+    ])
+  );
+  return tableOf(["", "in", ...columns.map((server) => TITLES[server])], lines);
+}
+
+function rateTable(summary) {
+  const show = ({ rate: { median: rate }, limited }, { unit, payload }) => {
+    const mark = limited ? "\\*" : "";
+    if (unit === "MiB/s") return number(rate * payload / 1048576) + mark;
+    return (rate < 1000 ? number(rate) : `${(rate / 1000).toFixed(rate < 20_000 ? 1 : 0)}k`) + mark;
+  };
+  const table = serverTable(summary, summary.rows.filter(isSpeed), ({ title, unit }) => `${title}, ${unit}`, show);
+  const note = "\n\\* The load generator's core was full and the server's was not: the server can do more.\n";
+  return table + (table.includes("\\*") ? note : "");
+}
+
+/** Processor time for each message, delivery, request or handshake, in nanoseconds. */
+function costTable(summary) {
+  return serverTable(summary, summary.rows.filter(isSpeed), ({ title }) => title, ({ work }) => number(1e9 / work.median));
 }
 
 /** How long the servers made what they sent, in bytes. */
-function sizeTable(title, samples, rows, runtimes, all) {
-  const servers = all.filter((server) => rows.some((row) => takesPart(server, row)));
-  const header = [title, "in", ...servers.map((name) => TITLES[name])];
-  const lines = rows.flatMap((row) =>
-    runtimes.map((runtime, index) => {
-      const cells = servers.map((server) => {
-        if (!takesPart(server, row, runtime)) return "";
-        const mine = samples.filter((one) => one.row === row.name && one.runtime === runtime && one.server === server);
-        return median(mine.map(({ result }) => result.wire)).toLocaleString("en");
-      });
-      return [index === 0 ? row.title : "", runtime, ...cells];
-    })
-  );
-  return tableOf(header, lines);
+function sizeTable(summary, rows) {
+  return serverTable(summary, rows, ({ title }) => title, ({ wire }) => number(wire));
 }
 
-function memoryTable(samples, row, runtimes, servers) {
-  const part = servers.filter((server) => takesPart(server, row));
-  const header = [
-    `${row.title}: bytes for each of ${row.conns.toLocaleString("en")}`,
-    "in",
-    ...part.map((name) => TITLES[name]),
+function memoryTable(summary) {
+  const kinds = [["each", "as it is"], ["collected", "after garbage collection"], ["left", "when all have gone"]];
+  const parts = summary.rows.filter((row) => !isSpeed(row)).flatMap((row) =>
+    kinds.map(([kind, title]) =>
+      serverTable(summary, [row], () => `${row.title}, ${number(row.conns)}, ${title}`, (figures) => range(figures[kind], number))
+    )
+  );
+  // One table: the headers are the same where the servers are.
+  return parts.map((part, index) => {
+    const [header, line, ...rest] = part.split("\n");
+    return index > 0 && parts[index - 1].startsWith(`${header}\n`)
+      ? rest.join("\n")
+      : `${index > 0 ? "\n" : ""}${header}\n${line}\n${rest.join("\n")}`;
+  }).join("");
+}
+
+/** The tables: a name, a title and Markdown, which is empty where nothing of it was measured. */
+export function sectionsOf(summary) {
+  const speed = summary.rows.filter(isSpeed);
+  return [
+    ["run", "The run", describe(summary)],
+    ["best", "Sluice divided by the best peer", bestTable(summary)],
+    ["before", "Sluice divided by the Sluice of before", pairTable(summary, "sluice/before")],
+    ["raw", "Sluice divided by raw TCP", pairTable(summary, "sluice/raw")],
+    ["streams", "The stream lane divided by the native one", pairTable(summary, "streams/sluice")],
+    ["coroutine", "The coroutine style divided by the event style", awaitTable(summary)],
+    ["prepared", "A prepared message divided by a loop of pushes", pairTable(summary, "prepared/sluice")],
+    ["growth", "Processor time of a message by the number of connections, in ns", growthTable(summary)],
+    ["memory", "Bytes of memory for each idle connection", memoryTable(summary)],
+    ["swoole", "Processor time, Sluice divided by Swoole", swooleTable(summary)],
+    ["rate", "Work per second", rateTable(summary)],
+    ["cost", "Processor time of the server for each message, delivery, request or handshake, in ns", costTable(summary)],
+    ["size", "Bytes of a compressed message", sizeTable(summary, speed.filter(({ compressed }) => compressed))],
+    ["head", "Bytes of a response with its head", sizeTable(summary, speed.filter(({ http }) => http))],
   ];
-  const kinds = [["as it is", false, "each"], ["after garbage collection", true, "each"], [
-    "when all have gone, after garbage collection",
-    true,
-    "left",
-  ]];
-  const lines = kinds.flatMap(([title, gc, key]) =>
-    runtimes.map((runtime, index) => {
-      const cells = part.map((server) => {
-        const values = samples.filter((sample) =>
-          sample.row === row.name && sample.runtime === runtime && sample.server === server && sample.gc === gc
-        ).map(({ result }) => result[key]);
-        const spread = [Math.min(...values), Math.max(...values)].map((value) => value.toLocaleString("en")).join("–");
-        return `**${median(values).toLocaleString("en")}** (${spread})`;
-      });
-      return [index === 0 ? title : "", runtime, ...cells];
-    })
-  );
-  return tableOf(header, lines);
 }
 
-/** The tables for the samples of a run, in Markdown. */
-export function report(samples, rows, runtimes, servers) {
-  const speed = rows.filter((row) => row.mode !== "idle");
-  const parts = [];
-  for (const some of [speed.filter((row) => !isHttp(row)), speed.filter(isHttp)]) {
-    if (some.length > 0) parts.push(speedTable(samples, some, runtimes, servers));
+/** What the run was, in a few lines. */
+function describe({ date, commit, machine, versions, rounds, seconds, warmup, label, others }) {
+  const lines = [
+    `- **Machine:** ${machine}`,
+    `- **Versions:** ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ")}`,
+    `- **Run:** ${date}, Sluice at ${commit}; ${rounds} rounds of ${seconds} s, each after ${warmup} s of warm-up or more`,
+  ];
+  if (others !== undefined) {
+    const percent = (share) => `${Math.round(share * 100)} %`;
+    lines.push(
+      `- **Other programs** took ${percent(others.median)} of a core in the middle and ${percent(others.most)} at most.`,
+    );
   }
-  const compressed = speed.filter((row) => row.deflate);
-  if (compressed.length > 0) parts.push(sizeTable("bytes of a compressed message", samples, compressed, runtimes, servers));
-  const http = speed.filter(isHttp);
-  if (http.length > 0) parts.push(sizeTable("bytes of a response with its head", samples, http, runtimes, servers));
-  for (const row of rows.filter((row) => row.mode === "idle")) parts.push(memoryTable(samples, row, runtimes, servers));
-  return parts.join("\n");
+  if (label !== undefined) lines.push(`- **Note:** ${label}`);
+  return lines.join("\n") + "\n";
+}
+
+/** All tables of a run, in Markdown. */
+export function report(summary) {
+  return sectionsOf(summary).filter(([, , text]) => text !== "").map(([, title, text]) => `## ${title}\n\n${text}`).join("\n");
 }

@@ -1,5 +1,7 @@
 // What is measured: the rows, the runtimes, and the servers in each.
 
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /** The root of the repository. */
@@ -13,114 +15,78 @@ const TAKEOVER = "permessage-deflate";
 const json = { deflate: "shared", offer: APART };
 const takeover = { deflate: "takeover", offer: TAKEOVER };
 
+/** With it, a request of `wsload` is as long as the ones of browsers often are: 700 bytes. */
+const LONG_PATH = `/?state=${"0123456789abcdef".repeat(27).slice(0, 424)}`;
+
+const echo = (name, conns, payload, pipeline, more = {}) => ({
+  name,
+  title: `echo ${sizeOf(payload)}, ${conns.toLocaleString("en")} connections, ${pipeline} in flight`,
+  mode: "echo",
+  conns,
+  payload,
+  pipeline,
+  ...more,
+});
+const broadcast = (name, conns, payload, pipeline, more = {}) => ({
+  name,
+  title: `broadcast ${sizeOf(payload)} to ${conns.toLocaleString("en")}, ${pipeline} in flight`,
+  mode: "broadcast",
+  conns,
+  payload,
+  pipeline,
+  ...more,
+});
+const compressed = (name, title, mode, conns, payload, more) => ({ name, title, mode, conns, payload, pipeline: 1, ...more });
+const http = (name, title, mode, conns, payload, more) => ({ name, title, mode, conns, payload, pipeline: 1, ...more });
+
+function sizeOf(bytes) {
+  return bytes < 2048 ? `${bytes.toLocaleString("en")} B` : `${bytes / 1024} KiB`;
+}
+
 /**
- * The rows. `mode`, the numbers and `offer` are arguments of `wsload`; `deflate` is how the servers compress; `warmup` is the least
- * warm-up in seconds, where the runtimes take longer than elsewhere to compile the code that runs.
+ * The rows. `mode`, the numbers, `path` and `offer` are arguments of `wsload`; `deflate` is how the servers compress; `warmup` is
+ * the least warm-up in seconds, where the runtimes take longer than elsewhere to compile the code that runs; `quick` are the
+ * servers that a quick run measures.
  */
 export const rows = [
-  { name: "echo-64-1", title: "echo 64 B, 100 connections, 1 in flight", mode: "echo", conns: 100, payload: 64, pipeline: 1 },
-  ...[512, 700, 1000].map((payload) => ({
-    name: `echo-${payload}-1`,
-    title: `echo ${payload.toLocaleString("en")} B, 100 connections, 1 in flight`,
-    mode: "echo",
-    conns: 100,
-    payload,
-    pipeline: 1,
-  })),
-  { name: "echo-64-16", title: "echo 64 B, 100 connections, 16 in flight", mode: "echo", conns: 100, payload: 64, pipeline: 16 },
-  { name: "echo-16k-4", title: "echo 16 KiB, 20 connections, 4 in flight", mode: "echo", conns: 20, payload: 16384, pipeline: 4 },
+  echo("echo-64-1", 100, 64, 1, { quick: ["sluice", "streams", "own", "raw"] }),
+  echo("echo-64-1-1k", 1000, 64, 1),
+  echo("echo-64-1-10k", 10_000, 64, 1, { warmup: 2 }),
+  echo("echo-512-1", 100, 512, 1),
+  echo("echo-700-1", 100, 700, 1, { quick: ["sluice", "own"] }),
+  echo("echo-1000-1", 100, 1000, 1),
+  echo("echo-64-16", 100, 64, 16, { quick: ["sluice", "coroutine", "own"] }),
+  echo("echo-16k-4", 20, 16384, 4, { quick: ["sluice", "own"] }),
+  broadcast("broadcast-1", 1000, 64, 1),
+  broadcast("broadcast-16", 1000, 64, 16, { quick: ["sluice", "prepared", "own"] }),
+  broadcast("broadcast-4k-4", 100, 4096, 4),
+  compressed("json-1k", "echo 1 KiB JSON, 100 connections, compressed", "echo", 100, 1024, { ...json, quick: ["sluice", "own"] }),
+  compressed("json-1k-takeover", "echo 1 KiB JSON, 100 connections, with takeover", "echo", 100, 1024, takeover),
+  compressed("json-16k", "echo 16 KiB JSON, 20 connections, compressed", "echo", 20, 16384, json),
+  compressed("json-16k-takeover", "echo 16 KiB JSON, 20 connections, with takeover", "echo", 20, 16384, takeover),
+  compressed("json-broadcast", "broadcast 1 KiB JSON to 1,000, compressed", "broadcast", 1000, 1024, json),
   {
-    name: "broadcast-1",
-    title: "broadcast 64 B to 1,000, 1 in flight",
-    mode: "broadcast",
-    conns: 1000,
-    payload: 64,
+    name: "handshakes",
+    title: "handshakes",
+    mode: "storm",
+    conns: 64,
+    payload: 1,
     pipeline: 1,
+    warmup: 4,
+    quick: ["sluice", "own"],
   },
-  {
-    name: "broadcast-16",
-    title: "broadcast 64 B to 1,000, 16 in flight",
-    mode: "broadcast",
-    conns: 1000,
-    payload: 64,
-    pipeline: 16,
-  },
-  {
-    name: "json-1k",
-    title: "echo 1 KiB JSON, 100 connections, compressed",
-    mode: "echo",
-    conns: 100,
-    payload: 1024,
-    pipeline: 1,
-    ...json,
-  },
-  {
-    name: "json-1k-takeover",
-    title: "the same, with takeover",
-    mode: "echo",
-    conns: 100,
-    payload: 1024,
-    pipeline: 1,
-    ...takeover,
-  },
-  {
-    name: "json-16k",
-    title: "echo 16 KiB JSON, 20 connections, compressed",
-    mode: "echo",
-    conns: 20,
-    payload: 16384,
-    pipeline: 1,
-    ...json,
-  },
-  {
-    name: "json-16k-takeover",
-    title: "the same, with takeover",
-    mode: "echo",
-    conns: 20,
-    payload: 16384,
-    pipeline: 1,
-    ...takeover,
-  },
-  {
-    name: "json-broadcast",
-    title: "broadcast 1 KiB JSON to 1,000, compressed",
-    mode: "broadcast",
-    conns: 1000,
-    payload: 1024,
-    pipeline: 1,
-    ...json,
-  },
-  { name: "handshakes", title: "handshakes", mode: "storm", conns: 64, payload: 1, pipeline: 1, warmup: 4 },
-  {
-    name: "http-1",
-    title: "GET, 13 B back, 100 connections, 1 in flight",
-    mode: "http",
-    conns: 100,
-    payload: 13,
-    pipeline: 1,
-  },
-  { name: "http-16", title: "the same, 16 pipelined", mode: "http", conns: 100, payload: 13, pipeline: 16 },
-  { name: "http-16k", title: "GET, 16 KiB back, 50 connections", mode: "http", conns: 50, payload: 16384, pipeline: 1 },
-  {
-    name: "http-post",
-    title: "POST, 1 KiB there and back, 100 connections",
-    mode: "post",
-    conns: 100,
-    payload: 1024,
-    pipeline: 1,
-  },
+  http("http-1", "GET, 13 B back, 100 connections, 1 in flight", "http", 100, 13, { quick: ["sluice", "fetch", "own"] }),
+  http("http-16", "GET, 13 B back, 100 connections, 16 pipelined", "http", 100, 13, { pipeline: 16 }),
+  http("http-700", "GET of 700 B, 13 B back, 100 connections", "http", 100, 13, { path: LONG_PATH }),
+  http("http-16k", "GET, 16 KiB back, 50 connections", "http", 50, 16384),
+  http("http-post", "POST, 1 KiB there and back, 100 connections", "post", 100, 1024),
   { name: "memory", title: "idle connection", mode: "idle", conns: 5000, payload: 1, pipeline: 1 },
-  { name: "memory-json", title: "idle connection, compressed", mode: "idle", conns: 5000, payload: 1024, pipeline: 1, ...json },
-  {
-    name: "memory-json-takeover",
-    title: "idle connection, with takeover",
-    mode: "idle",
-    conns: 1000,
-    payload: 1024,
-    pipeline: 1,
-    ...takeover,
-  },
+  compressed("memory-json", "idle connection, compressed", "idle", 5000, 1024, json),
+  compressed("memory-json-takeover", "idle connection, with takeover", "idle", 1000, 1024, takeover),
 ];
+
+/** The rows that differ in nothing but the number of connections. */
+export const GROWING = ["echo-64-1", "echo-64-1-1k", "echo-64-1-10k"];
 
 /** Whether a row is about plain HTTP, which has servers of its own. */
 export function isHttp(row) {
@@ -155,11 +121,14 @@ export function runtimesFor(nodeVersion) {
 /** The servers, in the order of the table. A file for each runtime, or one for all. */
 export const servers = {
   sluice: "sluice.ts",
+  prepared: "sluice_prepared.ts",
   coroutine: "sluice_coroutine.ts",
   streams: "sluice_streams.ts",
   fetch: undefined,
   own: { deno: "deno_own.ts", bun: "bun_own.ts", node: "ws_node.mjs" },
   node: undefined,
+  uws: { node: "uws_node.mjs" },
+  swoole: "swoole.php",
   raw: { deno: "raw_deno.ts", bun: "raw_bun.ts", node: "raw_node.ts" },
 };
 
@@ -170,7 +139,27 @@ const httpServers = {
   fetch: "http_fetch.ts",
   own: { deno: "http_deno.ts", bun: "http_bun.ts", node: "http_node.mjs" },
   node: { deno: "http_node.mjs", bun: "http_node.mjs" },
+  swoole: "swoole.php",
 };
+
+/** What a program would use in place of Sluice in the same runtime. */
+export const PEERS = ["own", "node", "uws"];
+
+/** The servers that not every machine has, and whether this one does. */
+const GUESTS = {
+  uws: () => existsSync(`${tools}uWebSockets.js/package.json`),
+  swoole: () => /^swoole$/m.test(spawnSync("php", ["-m"], { encoding: "utf8" }).stdout ?? ""),
+};
+
+/** The servers that can be measured here. */
+export function serversHere() {
+  return Object.keys(servers).filter((name) => GUESTS[name]?.() ?? true);
+}
+
+/** What starts a server: its runtime, or PHP. */
+export function runnerOf(server, runtime) {
+  return server === "swoole" ? { binary: "php", run: [], gc: [] } : runtime;
+}
 
 /** The file of a server in a runtime. `before` is the first server of another checkout, to compare two versions of Sluice. */
 export function fileOf(server, runtime, row, before) {
@@ -183,13 +172,16 @@ export function fileOf(server, runtime, row, before) {
 
 /**
  * Raw TCP knows no handshakes, rooms and compression; and the lane does not matter to compression. Deno's own server ends the
- * connection with every response to a POST.
+ * connection with every response to a POST. Only who sends to many prepares a message. Swoole keeps no context, and its processes
+ * cannot be told to collect garbage.
  */
 export function takesPart(server, row, runtime) {
   if (server === "before") return true;
   if (server === "own" && runtime === "deno" && row.mode === "post") return false;
   const file = (isHttp(row) ? httpServers : servers)[server];
   if (file === undefined || (typeof file !== "string" && runtime !== undefined && file[runtime] === undefined)) return false;
+  if (server === "prepared") return row.mode === "broadcast";
+  if (server === "swoole") return row.mode !== "idle" && row.deflate !== "takeover";
   if (row.deflate) return server !== "raw" && server !== "streams";
   return server !== "raw" || row.mode === "echo";
 }

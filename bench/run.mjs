@@ -1,29 +1,38 @@
 // The benchmark: Sluice and its peers in one run, in every runtime. See bench/README.md.
 //
-//   node bench/run.mjs [--rows LIST] [--runtimes LIST] [--servers LIST] [--rounds N] [--seconds N] [--warmup N]
-//                      [--node VERSION] [--cores SERVER,LOAD] [--patience N] [--before DIRECTORY] [--list]
+//   node bench/run.mjs [--quick] [--rows LIST] [--runtimes LIST] [--servers LIST] [--rounds N] [--seconds N] [--warmup N]
+//                      [--node VERSION] [--cores SERVER,LOAD] [--patience N] [--before DIRECTORY] [--label TEXT] [--list]
 
 import { spawnSync } from "node:child_process";
-import { appendFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import "./install.mjs";
 import { buildLoad, measureMemory, measureSpeed } from "./measure.mjs";
+import { duration, planOf, secondsOf, warmupOf } from "./plan.mjs";
+import { writePlots } from "./plots.mjs";
 import { report } from "./report.mjs";
-import { fileOf, root, rows, runtimesFor, servers, takesPart } from "./rows.mjs";
+import { fileOf, root, rows, runnerOf, runtimesFor, servers, serversHere } from "./rows.mjs";
+import { summarize } from "./summary.mjs";
+
+const quick = process.argv.includes("--quick");
 
 const { values: options } = parseArgs({
   options: {
-    rows: { type: "string", default: rows.map((row) => row.name).join() },
+    quick: { type: "boolean" },
+    rows: { type: "string", default: rows.filter((row) => !quick || row.quick).map((row) => row.name).join() },
     runtimes: { type: "string", default: "deno,bun,node" },
-    servers: { type: "string", default: Object.keys(servers).join() },
-    rounds: { type: "string", default: "5" },
-    seconds: { type: "string", default: "3" },
+    servers: { type: "string", default: serversHere().join() },
+    rounds: { type: "string", default: quick ? "3" : "5" },
+    seconds: { type: "string", default: quick ? "0.8" : "3" },
     warmup: { type: "string", default: "1" },
     node: { type: "string", default: "24" },
     cores: { type: "string", default: "0,1" },
-    patience: { type: "string", default: "20" },
+    // A quick run ends in time, whatever else runs.
+    patience: { type: "string", default: quick ? "0" : "20" },
     before: { type: "string" },
+    label: { type: "string" },
     list: { type: "boolean", default: false },
   },
 });
@@ -44,28 +53,64 @@ function numberOf(option, least = 0.1) {
 }
 
 if (options.list) {
-  for (const row of rows) console.log(`${row.name.padEnd(20)} ${row.title}`);
+  for (const row of rows) console.log(`${row.name.padEnd(20)} ${row.quick ? "quick" : "     "} ${row.title}`);
   process.exit();
 }
 
 const runtimes = runtimesFor(options.node);
-const rounds = numberOf("rounds");
-const seconds = numberOf("seconds");
-const warmup = numberOf("warmup");
+const times = { rounds: numberOf("rounds"), seconds: numberOf("seconds"), warmup: numberOf("warmup") };
 const patience = numberOf("patience", 0);
 const cores = options.cores.split(",");
-const chosenRows = pick("rows", rows.map((row) => row.name)).map((name) => rows.find((row) => row.name === name));
+const chosenRows = pick("rows", rows.filter((row) => !quick || row.quick).map((row) => row.name))
+  .map((name) => rows.find((row) => row.name === name));
 const chosenRuntimes = pick("runtimes", Object.keys(runtimes));
 const chosenServers = pick("servers", Object.keys(servers));
 if (options.before !== undefined) chosenServers.push("before");
+const plan = planOf({ rows: chosenRows, runtimes: chosenRuntimes, servers: chosenServers, rounds: times.rounds, quick });
 
-const versions = {};
-for (const name of chosenRuntimes) {
-  const { binary, version } = runtimes[name];
-  if (!existsSync(binary)) throw new Error(`${binary} is missing: run npm ci --prefix tools`);
-  versions[name] = spawnSync(binary, version, { encoding: "utf8" }).stdout.trim();
+function tellPlan() {
+  console.error(
+    `${plan.length} measurements, about ${duration(secondsOf(plan, times))}` + (patience > 0 ? " if the machine is quiet" : ""),
+  );
+  for (const row of chosenRows) {
+    const names = [...new Set(plan.filter((one) => one.row === row).map(({ server }) => server))];
+    console.error(`  ${row.name.padEnd(20)} ${names.join(", ")}`);
+  }
+  const rhythm = `${times.rounds} rounds of ${times.seconds} s, ${times.warmup} s of warm-up or more`;
+  console.error(`  in ${chosenRuntimes.join(", ")}; ${rhythm}`);
+  if (quick) console.error("  Left out: the other rows, memory, and waiting for a quiet machine; npm run bench has them.");
 }
+
+function outputOf(command, ...args) {
+  return spawnSync(command, args, { cwd: root, encoding: "utf8" }).stdout?.trim() ?? "";
+}
+
+function versionsOf() {
+  const versions = {};
+  for (const name of chosenRuntimes) {
+    versions[name] = outputOf(runtimes[name].binary, ...runtimes[name].version).replace(/^v/, "");
+  }
+  for (const name of ["ws", "bufferutil"]) {
+    versions[name] = JSON.parse(readFileSync(`${root}tools/node_modules/${name}/package.json`, "utf8")).version;
+  }
+  if (chosenServers.includes("swoole")) versions.swoole = outputOf("php", "-r", "echo swoole_version();");
+  if (chosenServers.includes("uws")) {
+    versions["uWebSockets.js"] =
+      JSON.parse(readFileSync(`${root}tools/node_modules/uWebSockets.js/package.json`, "utf8")).version;
+  }
+  return versions;
+}
+
+const about = {
+  date: new Date().toISOString().slice(0, 10),
+  commit: outputOf("git", "rev-parse", "--short", "HEAD"),
+  machine: `${os.cpus()[0].model.trim()}, ${os.cpus().length} cores, ${os.type()} ${os.release()}`,
+  versions: versionsOf(),
+  ...times,
+  label: options.label,
+};
 buildLoad();
+tellPlan();
 
 const directory = `${root}bench/results`;
 mkdirSync(directory, { recursive: true });
@@ -79,35 +124,22 @@ function keep(sample) {
   const figures = result.rate === undefined
     ? `${result.each}, left ${result.left}`
     : `${result.rate} with ${result.server_cpu} of the core, others ${result.others}`;
-  console.error(`${row} ${runtime} ${server} ${round}: ${figures}`);
+  console.error(`${samples.length}/${plan.length} ${row} ${runtime} ${server} ${round}: ${figures}`);
 }
 
-for (const row of chosenRows) {
-  const idle = row.mode === "idle";
-  for (const runtime of chosenRuntimes) {
-    const part = chosenServers.filter((server) => takesPart(server, row, runtime));
-    // Three processes tell enough of memory, which is far less noisy than speed.
-    for (let round = 0; round < (idle ? Math.min(rounds, 3) : rounds); round++) {
-      // Every round is a comparison of its own: fresh processes, one after the other, every second time in the other order.
-      for (const server of round % 2 === 0 ? part : part.toReversed?.() ?? [...part].reverse()) {
-        const file = fileOf(server, runtime, row, options.before);
-        const about = { row: row.name, runtime, server, round };
-        const common = { cores, runtime: runtimes[runtime], file, row };
-        if (!idle) {
-          const times = { seconds, warmup: Math.max(warmup, row.warmup ?? 0), patience };
-          keep({ ...about, result: await measureSpeed({ ...common, isRaw: server === "raw", ...times }) });
-        } else {
-          for (const gc of [false, true]) keep({ ...about, gc, result: await measureMemory({ ...common, gc }) });
-        }
-      }
-    }
-  }
+for (const { row, runtime, server, round, gc } of plan) {
+  const file = fileOf(server, runtime, row, options.before);
+  const common = { cores, runtime: runnerOf(server, runtimes[runtime]), file, row };
+  const measuring = gc === undefined
+    ? measureSpeed({ ...common, isRaw: server === "raw", seconds: times.seconds, warmup: warmupOf(row, times), patience })
+    : measureMemory({ ...common, gc });
+  keep({ row: row.name, runtime, server, round, gc, result: await measuring });
 }
 
-const machine = `${os.cpus()[0].model.trim()}, ${os.cpus().length} cores, ${os.type()} ${os.release()}`;
-const what = chosenRuntimes.map((name) => `${name} ${versions[name]}`).join(", ");
-const head = `${new Date().toISOString().slice(0, 10)}: ${what}; ${machine}; ` +
-  `${rounds} rounds of ${seconds} s after ${warmup} s of warm-up.`;
-const text = `${head}\n\n${report(samples, chosenRows, chosenRuntimes, chosenServers)}`;
+const summary = summarize(about, samples, chosenRows, chosenRuntimes, chosenServers);
+const text = report(summary);
+writeFileSync(`${stem}.json`, JSON.stringify(summary, undefined, 1) + "\n");
 writeFileSync(`${stem}.md`, text);
+writePlots(summary, `${stem}-`);
 console.log(text);
+console.error(`Kept as ${stem}.json; to publish it in docs/performance.md: node bench/publish.mjs ${stem}.json`);

@@ -23,7 +23,7 @@ static int known_chunked;
 
 static void build_requests(size_t pay) {
   static const char text[] = "Hello, World!";
-  char head[512];
+  char head[2048];
   int posts = mode == 'p';
   int length = snprintf(head, sizeof head,
                         "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) wsload\r\n"
