@@ -133,7 +133,8 @@ test("every setting takes its own default and refuses what none can be", () => {
 });
 
 test("links between the documents lead somewhere", () => {
-  for (const file of ["README.md", "bench/README.md", ...readdirSync(new URL("docs/", root)).map((name) => `docs/${name}`)]) {
+  const pages = readdirSync(new URL("docs/", root)).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`);
+  for (const file of ["README.md", "bench/README.md", ...pages]) {
     for (const [, target] of read(file).matchAll(/\]\(([^)#]+)[^)]*\)/g)) {
       if (target.includes("://")) continue;
       const url = new URL(target, new URL(file, root));
