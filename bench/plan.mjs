@@ -11,6 +11,11 @@ const SETTLING = 8;
 /** Three processes tell enough of memory, which is far less noisy than speed. */
 const MEMORY_ROUNDS = 3;
 
+/** How often and how long a run measures, in seconds. */
+export const FULL = { rounds: 5, seconds: 3, warmup: 1 };
+/** And a quick one, which has to end within ten minutes. */
+export const QUICK = { rounds: 3, seconds: 0.8, warmup: 1 };
+
 /** The seconds of a row's warm-up. */
 export function warmupOf(row, options) {
   return Math.max(options.warmup, row.warmup ?? 0);

@@ -10,13 +10,14 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import "./install.mjs";
 import { buildLoad, measureMemory, measureSpeed } from "./measure.mjs";
-import { duration, planOf, secondsOf, warmupOf } from "./plan.mjs";
+import { duration, FULL, planOf, QUICK, secondsOf, warmupOf } from "./plan.mjs";
 import { writePlots } from "./plots.mjs";
 import { report } from "./report.mjs";
 import { fileOf, root, rows, runnerOf, runtimesFor, servers, serversHere } from "./rows.mjs";
 import { summarize } from "./summary.mjs";
 
 const quick = process.argv.includes("--quick");
+const usual = quick ? QUICK : FULL;
 
 const { values: options } = parseArgs({
   options: {
@@ -24,9 +25,9 @@ const { values: options } = parseArgs({
     rows: { type: "string", default: rows.filter((row) => !quick || row.quick).map((row) => row.name).join() },
     runtimes: { type: "string", default: "deno,bun,node" },
     servers: { type: "string", default: serversHere().join() },
-    rounds: { type: "string", default: quick ? "3" : "5" },
-    seconds: { type: "string", default: quick ? "0.8" : "3" },
-    warmup: { type: "string", default: "1" },
+    rounds: { type: "string", default: `${usual.rounds}` },
+    seconds: { type: "string", default: `${usual.seconds}` },
+    warmup: { type: "string", default: `${usual.warmup}` },
     node: { type: "string", default: "24" },
     cores: { type: "string", default: "0,1" },
     // A quick run ends in time, whatever else runs.
