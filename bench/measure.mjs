@@ -156,6 +156,7 @@ async function measureOnce({ cores, runtime, file, isRaw, row, seconds, warmup }
     const [code] = await exit;
     if (code !== 0) throw new Error(`The load ended with ${code}: ${complaint.replace("counting\n", "").trim()}`);
     const result = JSON.parse(line);
+    if (result.rate === 0) throw new Error("Nothing came back in time");
     const others = Math.max(busy[0] - share, busy[1] - result.load_cpu, 0);
     return { ...result, server_cpu: Math.round(share * 1e4) / 1e4, others: Math.round(others * 100) / 100 };
   } finally {

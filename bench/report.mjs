@@ -202,7 +202,7 @@ export function sectionsOf(summary) {
 }
 
 /** What the run was, in a few lines. */
-function describe({ date, commit, machine, versions, rounds, seconds, warmup, label, others }) {
+function describe({ date, commit, machine, versions, rounds, seconds, warmup, label, others, failures }) {
   const lines = [
     `- **Machine:** ${machine}`,
     `- **Versions:** ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ")}`,
@@ -215,6 +215,7 @@ function describe({ date, commit, machine, versions, rounds, seconds, warmup, la
     );
   }
   if (label !== undefined) lines.push(`- **Note:** ${label}`);
+  if (failures !== undefined) lines.push(`- **Failed and left out:** ${failures.join("; ")}`);
   return lines.join("\n") + "\n";
 }
 

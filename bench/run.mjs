@@ -128,15 +128,25 @@ function keep(sample) {
   console.error(`${samples.length}/${plan.length} ${row} ${runtime} ${server} ${round}: ${figures}`);
 }
 
+/** A measurement that fails is left out: the others of a long run are worth something without it. */
+const failures = [];
+
 for (const { row, runtime, server, round, gc } of plan) {
   const file = fileOf(server, runtime, row, options.before);
   const common = { cores, runtime: runnerOf(server, runtimes[runtime]), file, row };
   const measuring = gc === undefined
     ? measureSpeed({ ...common, isRaw: server === "raw", seconds: times.seconds, warmup: warmupOf(row, times), patience })
     : measureMemory({ ...common, gc });
-  keep({ row: row.name, runtime, server, round, gc, result: await measuring });
+  try {
+    keep({ row: row.name, runtime, server, round, gc, result: await measuring });
+  } catch (error) {
+    failures.push(`${row.name} ${runtime} ${server} ${round}: ${error.message}`);
+    console.error(`FAILED ${failures[failures.length - 1]}`);
+    process.exitCode = 1;
+  }
 }
 
+if (failures.length > 0) about.failures = failures;
 const summary = summarize(about, samples, chosenRows, chosenRuntimes, chosenServers);
 const text = report(summary);
 writeFileSync(`${stem}.json`, JSON.stringify(summary, undefined, 1) + "\n");

@@ -51,27 +51,33 @@ function memoryOf(samples) {
   return { each: of(false, "each"), collected: of(true, "each"), left: of(true, "left") };
 }
 
-/** Two servers, round by round: neighbours in time. */
+/** Something of two servers for each round that has both: neighbours in time. */
+function byRound(a, b, compute) {
+  const other = new Map(b.map(({ round, result }) => [round, result]));
+  return a.filter(({ round }) => other.has(round)).map(({ round, result }) => compute(result, other.get(round)));
+}
+
 function ratioOf(a, b) {
-  const each = (value) => a.map((sample, index) => value(sample.result, b[index].result));
-  const more = each((mine, other) => 1e9 / workOf(mine) - 1e9 / workOf(other));
+  const work = byRound(a, b, (mine, other) => workOf(mine) / workOf(other));
+  if (work.length === 0) return undefined;
   return {
-    rate: spread(each((mine, other) => mine.rate / other.rate)),
-    work: spread(each((mine, other) => workOf(mine) / workOf(other))),
+    rate: spread(byRound(a, b, (mine, other) => mine.rate / other.rate)),
+    work: spread(work),
     // Processor time that the first takes more than the second, for each message, delivery, request or handshake.
-    nanoseconds: short(median(more)),
+    nanoseconds: short(median(byRound(a, b, (mine, other) => 1e9 / workOf(mine) - 1e9 / workOf(other)))),
   };
 }
 
 function memoryRatioOf(a, b) {
-  const each = a.map((sample, index) => b[index].result.each / sample.result.each);
-  return { memory: spread(each) };
+  const memory = byRound(a, b, (mine, other) => other.each / mine.each);
+  return memory.length === 0 ? undefined : { memory: spread(memory) };
 }
 
 /** The figures of a row in one runtime. */
 function compare(samples, servers, idle) {
   const of = (server) => samples.filter((sample) => sample.server === server).sort((a, b) => a.round - b.round);
-  const part = servers.filter((server) => of(server).length > 0);
+  const kinds = idle ? [false, true] : [undefined];
+  const part = servers.filter((server) => kinds.every((gc) => of(server).some((sample) => sample.gc === gc)));
   const figures = Object.fromEntries(
     part.map((server) => [server, idle ? memoryOf(of(server)) : speedOf(of(server).map(({ result }) => result))]),
   );
@@ -79,7 +85,8 @@ function compare(samples, servers, idle) {
   for (const [a, b] of PAIRS) {
     if (!part.includes(a) || !part.includes(b)) continue;
     const asItIs = (server) => of(server).filter(({ gc }) => gc !== true);
-    ratios[`${a}/${b}`] = idle ? memoryRatioOf(asItIs(a), asItIs(b)) : ratioOf(of(a), of(b));
+    const ratio = idle ? memoryRatioOf(asItIs(a), asItIs(b)) : ratioOf(of(a), of(b));
+    if (ratio !== undefined) ratios[`${a}/${b}`] = ratio;
   }
   const peers = part.filter((server) => PEERS.includes(server));
   const merit = (server) => idle ? -figures[server].each.median : figures[server].work.median;

@@ -37,6 +37,17 @@ test("a summary holds medians, ranges, and ratios made within each round", () =>
   assertStringIncludes(report(summary), "**1.00** (0.50–3.00)");
 });
 
+test("a round that lacks one of two servers has no ratio", () => {
+  const samples = [
+    ...[100, 200].map((rate, round) => sample("echo-64-1", "sluice", round, rate)),
+    sample("echo-64-1", "own", 1, 50),
+  ];
+  const summary = summarize(about, samples, [row("echo-64-1")], ["deno"], ["sluice", "own", "raw"]);
+  const { servers, ratios } = summary.rows[0].runtimes.deno;
+  assertEquals(Object.keys(servers), ["sluice", "own"]);
+  assertEquals(ratios["sluice/own"].rate, { median: 4, least: 4, most: 4 });
+});
+
 test("the best peer does most work for its processor time, and needs least memory", () => {
   const speed = [["sluice", 50], ["own", 70], ["node", 90], ["raw", 500]] as const;
   const idle = [["sluice", 4000], ["own", 8000], ["raw", 1]] as const;
