@@ -11,7 +11,7 @@ import {
   WebSocketServer,
 } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
-import { type MemoryClient, settle } from "../support/memory_client.ts";
+import { MemoryClient, settle } from "../support/memory_client.ts";
 import { serving, servingHandler } from "../support/serving.ts";
 
 const get = (path: string, fields = "", method = "GET") => `${method} ${path} HTTP/1.1\r\nHost: x.org:80\r\n${fields}\r\n`;

@@ -24,7 +24,7 @@ test("query, form and cookies are there, with PHP's arrays and PHP's decoding", 
 
 test("request_time is when the request arrived", () => {
   const begin = Date.now();
-  return over({}, ({ server }, response) => response.end(JSON.stringify(server)), async (client) => {
+  return servingHandler(({ server }, response) => response.end(JSON.stringify(server)), async (client) => {
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     const { request_time, request_time_float, master_time } = JSON.parse((await client.readAnswer()).body);
     assert(request_time_float * 1000 > begin - 1 && request_time_float * 1000 < Date.now() + 1);
