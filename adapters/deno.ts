@@ -48,44 +48,31 @@ const pool: Uint8Array[] = [];
 let pooled = 0; // in the pool or in use
 
 /**
- * The number of writes that are posted in one turn; more wait for the next one. The runtime carries out about 128 operations at a
- * time and asks all others in vain, again and again: to post 10,000 at once takes twice the time, and on a busy machine some of
- * them never have their turn.
+ * The number of writes that are started in one turn; others wait for a later one, in order. The runtime carries out about 128
+ * operations at a time and polls all others in vain, again and again: to start 10,000 at once takes twice the processor time, and
+ * on a busy machine some of them never have their turn.
  */
 const WRITES_PER_TURN = 100;
 let writesLeft = WRITES_PER_TURN;
 
-/** The lanes whose write waits for a turn, the first one at `firstToWrite`. */
-let lanesToWrite: DenoLane[] = [];
-let firstToWrite = 0;
+/** Those who wait for a turn to write: resolves their promises. The first one is at `firstWaiting`. */
+let waiting: (() => void)[] = [];
+let firstWaiting = 0;
 
-/** Posts a write, now or in its turn. */
-function postWrite(lane: DenoLane): void {
-  if (writesLeft === 0) return void lanesToWrite.push(lane);
-  if (--writesLeft === 0) nextTurn().then(postWaiting);
-  lane.postWrite();
+/** Takes a write of this turn, or else resolves in the turn in which there is one. */
+function turnToWrite(): Promise<void> | undefined {
+  if (writesLeft === 0) return new Promise((resolve) => waiting.push(resolve));
+  if (--writesLeft === 0) nextTurn().then(nextWrites);
 }
 
-function postWaiting(): void {
-  writesLeft = WRITES_PER_TURN;
-  while (writesLeft > 0 && firstToWrite < lanesToWrite.length) postWrite(lanesToWrite[firstToWrite++]);
-  if (firstToWrite < lanesToWrite.length) return;
-  lanesToWrite = [];
-  firstToWrite = 0;
-}
-
-/** How long a lane waits for a write before it reads again, in milliseconds: two ends that only write would wait for each other. */
-const WRITE_PATIENCE = 5;
-
-/** The lanes that do not read until a write is done, and the timer of their patience. */
-const waiting: Set<DenoLane> = new Set();
-let patience: ReturnType<typeof setTimeout> | undefined;
-
-function endPatience(): void {
-  patience = undefined;
-  const lanes = [...waiting];
-  waiting.clear();
-  for (const lane of lanes) lane.read();
+function nextWrites(): void {
+  const end = Math.min(firstWaiting + WRITES_PER_TURN, waiting.length);
+  writesLeft = WRITES_PER_TURN - (end - firstWaiting);
+  while (firstWaiting < end) waiting[firstWaiting++]();
+  if (writesLeft === 0) nextTurn().then(nextWrites);
+  if (firstWaiting < waiting.length) return;
+  waiting = [];
+  firstWaiting = 0;
 }
 
 /** A lane over `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` have no half-close and hold 64 KiB each. */
@@ -93,15 +80,9 @@ class DenoLane implements Lane {
   readonly canReset: boolean = false; // Deno has no way to send a reset
   readonly #conn: Deno.Conn;
   #sink!: LaneSink;
-  #buffer: Uint8Array<ArrayBuffer> = new Uint8Array(READ_SIZES[0]);
-  #level = 0; // of `READ_SIZES`
-  #burst = 0; // bytes since a read last left room in its buffer
-  #small = 0; // consecutive reads that would have fitted into a smaller buffer
-  #isReading = false; // until what was read is delivered
   #paused = false;
+  #resume: (() => void) | undefined = undefined;
   #readDone = false;
-  #chunk: Uint8Array | undefined = undefined; // what is being written
-  #memory: Uint8Array | undefined = undefined; // of the pool, which holds it
   #writeDone = false;
   #writeError: unknown = undefined;
   #closed = false;
@@ -115,86 +96,58 @@ class DenoLane implements Lane {
 
   start(sink: LaneSink): void {
     this.#sink = sink;
-    this.read();
+    this.#read();
   }
 
-  // ---- reading ------------------------------------------------------------------------------------------------------
-
-  /** Posts the next read, unless there is one, or a reason not to read. */
-  read(): void {
-    if (this.#isReading || this.#readDone || this.#closed) return;
-    if (this.#paused) {
-      if (this.#writeError !== undefined) this.#close(this.#writeError);
-      return;
+  async #read(): Promise<void> {
+    let level = 0;
+    let buffer = new Uint8Array(READ_SIZES[level]);
+    let burst = 0; // bytes since a read last left room in its buffer
+    let small = 0;
+    while (true) {
+      if (this.#paused) {
+        if (this.#writeError !== undefined) return this.#close(this.#writeError);
+        await new Promise<void>((resolve) => this.#resume = resolve);
+      }
+      let count: number | null;
+      try {
+        count = await this.#conn.read(buffer);
+      } catch (error) {
+        return this.#close(this.#writeError ?? error);
+      }
+      if (this.#closed) return;
+      if (count === null && this.#writeError !== undefined) return this.#close(this.#writeError);
+      if (count === null) break;
+      this.#share -= count;
+      if (this.#share <= 0) {
+        this.#share = BYTES_PER_TURN;
+        await nextTurn();
+        if (this.#closed) return;
+      }
+      this.#sink.onData(count === buffer.length ? buffer : buffer.subarray(0, count), false);
+      const before = level;
+      burst += count;
+      if (count === buffer.length) {
+        level = Math.min(level + 1, READ_SIZES.length - 1);
+        small = 0;
+      } else if (level > COUNTED_LEVEL || (level === COUNTED_LEVEL && burst <= READ_SIZES[level - 1])) {
+        level--;
+      } else if (level === 0 || burst > READ_SIZES[level - 1]) {
+        small = 0;
+      } else if (++small === SMALL_READS) {
+        level--;
+        small = 0;
+      }
+      if (count < buffer.length) burst = 0;
+      if (level !== before) {
+        buffer = new Uint8Array(READ_SIZES[level]);
+        this.heldBytes = level < COUNTED_LEVEL ? 0 : buffer.length;
+      }
     }
-    this.#isReading = true;
-    this.#conn.read(this.#buffer).then(this.#onRead, this.#onReadFailed);
-  }
-
-  readonly #onRead = (count: number | null): void => {
-    if (this.#closed) return;
-    if (count === null) return this.#onReadEnd();
-    this.#share -= count;
-    if (this.#share > 0) return this.#deliver(count);
-    this.#share = BYTES_PER_TURN;
-    nextTurn().then(() => {
-      if (!this.#closed) this.#deliver(count);
-    });
-  };
-
-  readonly #onReadFailed = (error: unknown): void => this.#close(this.#writeError ?? error);
-
-  #onReadEnd(): void {
-    if (this.#writeError !== undefined) return this.#close(this.#writeError);
     this.#readDone = true;
     this.#sink.onEnd();
     if (this.#writeDone) this.#close();
   }
-
-  #deliver(count: number): void {
-    const buffer = this.#buffer;
-    this.#sink.onData(count === buffer.length ? buffer : buffer.subarray(0, count), false);
-    this.#fit(count);
-    this.#isReading = false;
-    if (this.#chunk === undefined) return this.read();
-    // A peer that waits for our response sends nothing before: a read that is posted now would only be registered and woken.
-    waiting.add(this);
-    patience ??= setTimeout(endPatience, WRITE_PATIENCE);
-  }
-
-  /** Chooses the size of the read buffer by the size of a read. */
-  #fit(count: number): void {
-    const size = this.#buffer.length;
-    let level = this.#level;
-    this.#burst += count;
-    if (count === size) {
-      level = Math.min(level + 1, READ_SIZES.length - 1);
-      this.#small = 0;
-    } else if (level > COUNTED_LEVEL || (level === COUNTED_LEVEL && this.#burst <= READ_SIZES[level - 1])) {
-      level--;
-    } else if (level === 0 || this.#burst > READ_SIZES[level - 1]) {
-      this.#small = 0;
-    } else if (++this.#small === SMALL_READS) {
-      level--;
-      this.#small = 0;
-    }
-    if (count < size) this.#burst = 0;
-    if (level === this.#level) return;
-    this.#level = level;
-    this.#buffer = new Uint8Array(READ_SIZES[level]);
-    this.heldBytes = level < COUNTED_LEVEL ? 0 : READ_SIZES[level];
-  }
-
-  pause(): void {
-    this.#paused = true;
-  }
-
-  resume(): void {
-    this.#paused = false;
-    this.read();
-  }
-
-  // ---- writing ------------------------------------------------------------------------------------------------------
 
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
     const size = end - start;
@@ -208,48 +161,41 @@ class DenoLane implements Lane {
     let memory = pool.pop();
     if (memory === undefined) {
       // allocating that much for a single chunk would cost more than a copy
-      if (pooled === POOL_LIMIT) return this.#write(copyBytes(bytes, start, end));
+      if (pooled === POOL_LIMIT) return void this.#write(copyBytes(bytes, start, end));
       pooled++;
       memory = new Uint8Array(POOLED_SIZE);
     }
     memory.set(bytes.subarray(start, end));
-    this.#memory = memory;
-    this.#write(memory.subarray(0, end - start));
+    this.#write(memory.subarray(0, end - start), memory);
   }
 
-  #write(chunk: Uint8Array): void {
-    this.#chunk = chunk;
-    postWrite(this);
-  }
-
-  /** Starts the write of `#chunk`. */
-  postWrite(): void {
-    if (!this.#closed) this.#conn.write(this.#chunk!).then(this.#onWritten, this.#onWriteFailed);
-  }
-
-  readonly #onWritten = (count: number): void => {
-    const chunk = this.#chunk!;
-    if (count < chunk.length) return this.#write(chunk.subarray(count));
-    this.#chunk = undefined;
-    if (this.#memory !== undefined) {
-      pool.push(this.#memory);
-      this.#memory = undefined;
+  /** Writes a chunk. Then returns its `memory`, if any, to the pool, except after a failure: the runtime may still read it. */
+  async #write(chunk: Uint8Array, memory?: Uint8Array): Promise<void> {
+    const turn = turnToWrite();
+    if (turn !== undefined) await turn;
+    try {
+      let at = await this.#conn.write(chunk);
+      while (at < chunk.length) at += await this.#conn.write(chunk.subarray(at));
+    } catch (error) {
+      if (memory !== undefined) pooled--;
+      // Bytes that the peer sent before it left may still be readable; the error is reported after them.
+      if (this.#paused || this.#readDone) return this.#close(error);
+      this.#writeError ??= error;
+      return;
     }
-    if (this.#closed) return;
-    this.#sink.onDrain();
-    if (this.#chunk === undefined && waiting.delete(this)) this.read();
-  };
+    if (memory !== undefined) pool.push(memory);
+    if (!this.#closed) this.#sink.onDrain();
+  }
 
-  readonly #onWriteFailed = (error: unknown): void => {
-    this.#chunk = undefined;
-    // The memory is not used again: the runtime may still read it.
-    if (this.#memory !== undefined) pooled--;
-    this.#memory = undefined;
-    // Bytes that the peer sent before it left may still be readable; the error is reported after them.
-    if (this.#paused || this.#readDone) return this.#close(error);
-    this.#writeError ??= error;
-    if (waiting.delete(this)) this.read();
-  };
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#resume?.();
+    this.#resume = undefined;
+  }
 
   end(): void {
     this.#conn.closeWrite().then(() => {
@@ -265,7 +211,7 @@ class DenoLane implements Lane {
   #close(error?: unknown): void {
     if (this.#closed) return;
     this.#closed = true;
-    waiting.delete(this);
+    this.resume();
     close(this.#conn);
     this.#sink?.onClose(error);
   }
