@@ -9,7 +9,7 @@ import { where } from "../tls/stage.ts";
 
 const CLIENTS = 450;
 
-test("a broadcast to 450 starts at most 100 writes in a turn, and everybody gets it", { skip: where !== "deno" }, async () => {
+async function countWrites(): Promise<void> {
   const { Deno } = globalThis as unknown as {
     Deno: {
       connect(options: object): Promise<{ close(): void }>;
@@ -54,4 +54,6 @@ test("a broadcast to 450 starts at most 100 writes in a turn, and everybody gets
     assertLessOrEqual(Math.max(...turns), 201, String(turns)); // a turn here may see the end of one and the next; and the client writes
     clients.forEach((client) => client.destroy());
   });
-});
+}
+
+if (where === "deno") test("a broadcast to 450 starts at most 100 writes in a turn, and everybody gets it", countWrites);
