@@ -7,6 +7,7 @@
 import type { Connection } from "../transport/connection.ts";
 import { checkPipe, dropPipe } from "../transport/pipes.ts";
 import type { BytePipe } from "../transport/runtime.ts";
+import type { WebSocketChannel } from "../websocket/connection/channel.ts";
 import { addClientConnection, connect, notConnected, type Route, routeTo, type Target } from "./connecting.ts";
 import { ClientFailure, Unanswered } from "./client_failure.ts";
 import { ClientSession, type Outcome, type OutgoingRequest } from "./client_session.ts";
@@ -29,7 +30,7 @@ export class ClientCore {
     this.#target = target;
   }
 
-  /** The connection while it is open. */
+  /** The connection while it is open and the client's. */
   get connection(): Connection | undefined {
     return this.#connection?.isOpen ? this.#connection : undefined;
   }
@@ -44,19 +45,21 @@ export class ClientCore {
     this.#pipe = pipe;
   }
 
-  /** Aborts the running request, so that the next one can start. Returns whether there is an open connection. */
-  abort(): boolean {
+  /**
+   * Aborts the running request, and ends the connection. The connection is no longer the client's, even if it stays open until
+   * all that was pushed is compressed and sent: the next request opens another one.
+   *
+   * @param channel The WebSocket that the connection has become, if it has.
+   * @returns Whether the connection was open.
+   */
+  close(channel: WebSocketChannel | undefined): boolean {
     this.#aborter?.abort();
     this.#aborter = undefined;
-    if (this.connection !== undefined) return true;
-    this.#session?.leave(); // the program may still be consuming the body after the connection has closed
-    return false;
-  }
-
-  /** Ends the connection. There must be one. */
-  hangUp(): true {
-    this.#session!.leave();
-    return true;
+    const isOpen = this.connection !== undefined;
+    if (isOpen && channel !== undefined) channel.close();
+    else this.#session?.leave(); // the program may still be consuming the body after the connection has closed
+    this.#connection = this.#session = undefined;
+    return isOpen;
   }
 
   /** Sets the time limit of the response, in milliseconds from now; 0 for none. */
@@ -134,7 +137,7 @@ export class ClientCore {
     const { asksProxy } = route;
     if (this.connection !== undefined) {
       if (this.#session!.asksProxy === asksProxy) return this.#session!;
-      this.hangUp(); // one leads to the proxy, the other to the server
+      this.#session!.leave(); // one leads to the proxy, the other to the server
     }
     const given = this.#pipe;
     this.#pipe = undefined;

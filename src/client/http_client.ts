@@ -433,10 +433,8 @@ export class HttpClient extends BaseClient {
    * @returns `false` if not connected.
    */
   close(): boolean {
-    const connected = this.#core.abort();
     this.#deferred = undefined;
-    if (connected && this.#channel !== undefined) return this.#channel.close();
-    if (connected) return this.#core.hangUp();
+    if (this.#core.close(this.#channel)) return true;
     if (this.#channel !== undefined) this.#channel.lastError = SWOOLE_ERROR_CLIENT_NO_CONNECTION;
     return this.#state.fails(SWOOLE_ERROR_CLIENT_NO_CONNECTION);
   }

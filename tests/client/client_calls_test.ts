@@ -9,6 +9,8 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { HttpClient, HttpServer } from "../../src/coroutine/mod.ts";
 import { inFolder } from "../support/folder.ts";
+import { memoryPipes } from "../support/memory_pipe.ts";
+import { serving } from "../support/serving.ts";
 
 const LARGE = 2_000_000;
 
@@ -151,6 +153,68 @@ test("close() during upgrade() leaves no WebSocket", async () => {
       assertEquals(client.connected, false);
     }
     await until(() => open() === 0);
+  });
+});
+
+test("a request while a push is still being compressed leaves the WebSocket to it, and opens another connection", async () => {
+  const LONG = "x".repeat(300_000);
+  const settings = { websocket_compression: true, websocket_compression_auto: true, package_max_length: LARGE } as const;
+  const server = new HttpServer("127.0.0.1");
+  const received: string[] = [];
+  const failures: number[] = [];
+  let over = Promise.withResolvers<void>();
+  server.set(settings);
+  server.handle("/", (_request, response) => response.end("page"));
+  server.handle("/ws", async (_request, ws) => {
+    await ws.upgrade();
+    for await (const frame of ws) received.push(String(frame.data));
+    failures.push(ws.getLastError());
+    over.resolve();
+  });
+  const page = async (client: HttpClient) => {
+    assertEquals(client.connected, false);
+    assertEquals([await client.get("/"), client.statusCode, client.body], [true, 200, "page"]);
+  };
+  const requests: ((client: HttpClient) => Promise<void>)[] = [
+    async (client) => {
+      assertEquals([await client.get("/"), client.statusCode, client.body], [true, 200, "page"]);
+    },
+    (client) => {
+      assertEquals([client.close(), client.close(), client.errCode], [true, false, 5001]);
+      return page(client);
+    },
+    (client) => {
+      const [own, other] = memoryPipes();
+      client.use(own);
+      server.accept(other);
+      return page(client);
+    },
+    async (client) => {
+      assertEquals([await client.upgrade("/ws"), client.statusCode], [true, 101]);
+      assertEquals(await client.push("last"), true);
+    },
+  ];
+  await serving(server, async (_server, port) => {
+    for (const engine of ["zlib", "web"] as const) {
+      for (const request of requests) {
+        const client = new HttpClient("127.0.0.1", port);
+        client.set({ ...settings, websocket_compression_engine: engine });
+        assertEquals(await client.upgrade("/ws"), true);
+        over = Promise.withResolvers();
+        client.push("first");
+        client.push(LONG);
+        client.push("after it"); // waits until that is compressed
+        await request(client);
+        await over.promise;
+        assertEquals(received.splice(0).filter((text) => text !== "last"), ["first", LONG, "after it"]);
+        assertEquals(failures.splice(0), [0]);
+        if (client.statusCode === 101) over = Promise.withResolvers();
+        client.close();
+        await over.promise;
+        received.splice(0);
+        failures.splice(0);
+      }
+    }
   });
 });
 
