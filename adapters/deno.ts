@@ -258,16 +258,21 @@ async function acceptAll(
     try {
       pipe = pipeOf(conn, noDelay);
     } catch {
-      close(conn); // the client has disconnected since
-      continue;
+      continue; // the client has disconnected since
     }
     accept(pipe);
   }
 }
 
+/** Makes a pipe of a connection, which is closed if that fails. */
 function pipeOf(conn: Deno.Conn, noDelay: boolean): BytePipe {
-  if (noDelay && "setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
-  return new DenoPipe(conn);
+  try {
+    if (noDelay && "setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
+    return new DenoPipe(conn);
+  } catch (error) {
+    close(conn);
+    throw error;
+  }
 }
 
 /** Adds the missing code to Deno's error for an unknown host name. */
@@ -277,23 +282,45 @@ function explain(error: unknown, hostname: string): unknown {
 }
 
 async function connect(options: ConnectOptions): Promise<BytePipe> {
-  const { transport, hostname, port, localHostname, localPort, tls, proxy, noDelay, signal } = options;
+  const { localHostname, localPort, tls, proxy, noDelay, signal } = options;
   if (tls !== undefined || proxy !== undefined || localHostname !== undefined || localPort !== undefined) {
     // Deno's own TLS does not accept self-signed certificates and cannot be cancelled, and its TCP cannot bind an address. TLS
     // over an existing connection, through a proxy, also needs node:tls.
     return (await import("./node.ts")).runtime.connect(options);
   }
   signal.throwIfAborted();
-  let conn: Deno.Conn;
-  try {
-    conn = await (transport === "unix" ? Deno.connect({ transport, path: hostname }) : Deno.connect({ hostname, port, signal }));
-  } catch (error) {
-    signal.throwIfAborted();
-    throw explain(error, hostname);
-  }
-  if (signal.aborted) close(conn); // it was established too late
-  signal.throwIfAborted();
-  return pipeOf(conn, noDelay);
+  return pipeOf(await dial(options), noDelay);
+}
+
+/** How long a connection that is no longer wanted has to arrive, in milliseconds. */
+const ABORT_GRACE = 1000;
+
+/**
+ * Opens a connection. Rejects as soon as it is not wanted, and closes it when it arrives after that. The runtime is told only
+ * later: when it is told of an abort just as the connection arrives, it rejects, and nobody has the connection or can close it.
+ */
+function dial({ transport, hostname, port, signal }: ConnectOptions): Promise<Deno.Conn> {
+  const aborter = new AbortController();
+  const dialing: Promise<Deno.Conn> = transport === "unix"
+    ? Deno.connect({ transport, path: hostname })
+    : Deno.connect({ hostname, port, signal: aborter.signal });
+  return new Promise((resolve, reject) => {
+    let grace: ReturnType<typeof setTimeout> | undefined;
+    const onAbort = () => {
+      grace = setTimeout(() => aborter.abort(), ABORT_GRACE);
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", onAbort);
+    const settle = (settled: () => void) => {
+      signal.removeEventListener("abort", onAbort);
+      clearTimeout(grace);
+      settled();
+    };
+    dialing.then(
+      (conn) => settle(() => signal.aborted ? close(conn) : resolve(conn)),
+      (error) => settle(() => reject(explain(error, hostname))),
+    );
+  });
 }
 
 function close(conn: Deno.Conn): void {

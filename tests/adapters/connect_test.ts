@@ -193,6 +193,34 @@ testLanes("connect: a signal that is given on the way leaves no socket behind", 
   });
 });
 
+testLanes("connect: a signal that is given just as connections arrive leaves no socket behind", async (runtime) => {
+  const open = new Set<net.Socket>();
+  const ports = new Set<number | undefined>();
+  const accept = (socket: net.Socket) => {
+    open.add(socket);
+    socket.on("close", () => open.delete(socket)).on("end", () => socket.end()).resume();
+    ports.add(socket.remotePort);
+  };
+  await listeningWithoutAdapter({}, accept, async (place) => {
+    const timer = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
+    for (const waits of [[], [turn], [timer], [timer, turn], [timer, timer], [timer, timer, timer]]) {
+      for (let round = 0; round < 5; round++) {
+        const control = new AbortController();
+        const outcomes = Array.from({ length: 20 }, () => connect(runtime, place, { signal: control.signal }));
+        const settled = Promise.allSettled(outcomes);
+        for (const wait of waits) await wait();
+        control.abort();
+        for (const outcome of await settled) if (outcome.status === "fulfilled") outcome.value.abort();
+      }
+    }
+    const last = await connect(runtime, place);
+    while (!ports.has(last.localAddress?.port)) await turn(); // then all before it have been accepted, too
+    last.abort();
+    await checkRoundTrips(runtime, 5);
+    while (open.size > 0) await turn();
+  });
+});
+
 testLanes("connect: a signal that is given afterwards has no effect", async (runtime) => {
   await listening(runtime, {}, echo, async (place) => {
     for (const more of [{}, { localHostname: "127.0.0.1" }]) {

@@ -50,6 +50,38 @@ fault("deno", "a Brotli decoder accepts a truncated body", "adapters/content_cod
   });
 });
 
+fault("deno", "Deno.connect() that is aborted as the connection arrives leaves it open", "adapters/deno.ts", async () => {
+  const open = new Set<net.Socket>();
+  const server = net.createServer((socket) => {
+    open.add(socket);
+    socket.on("error", () => {}).on("close", () => open.delete(socket)).resume();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as net.AddressInfo;
+  const connect = (signal?: AbortSignal) => Deno.connect({ hostname: "127.0.0.1", port, signal });
+  const timer = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
+  try {
+    // The moment in which it happens is short, so there are many connections.
+    for (let round = 0; round < 200; round++) {
+      const aborter = new AbortController();
+      const all = Promise.allSettled(Array.from({ length: 20 }, () => connect(aborter.signal)));
+      await timer();
+      aborter.abort();
+      for (const one of await all) if (one.status === "fulfilled") one.value.close();
+      const suspects = [...open];
+      for (let i = 0; i < 20; i++) { // time for what is closed to end
+        (await connect()).close();
+        await timer();
+      }
+      if (suspects.some((socket) => open.has(socket))) return true;
+    }
+    return false;
+  } finally {
+    for (const socket of open) socket.destroy();
+    server.close();
+  }
+});
+
 /** Compresses with a Brotli handle, at the lowest level, before and after a reset. */
 function brotliTwice(): Uint8Array[] {
   const params = { [constants.BROTLI_PARAM_QUALITY]: 0 };
