@@ -23,6 +23,7 @@ export class ClientCore {
   #session: ClientSession | undefined = undefined;
   #pipe: BytePipe | undefined = undefined; // used for the next connection instead of connecting
   #wasGiven = false; // whether the connection came from `use()`
+  #timeout = 0; // of the response to the last request
   #aborter: AbortController | undefined = undefined; // set while a request is running
   #latest: AbortController | undefined = undefined; // of the last request
 
@@ -62,8 +63,9 @@ export class ClientCore {
     return isOpen;
   }
 
-  /** Sets the time limit of the response, in milliseconds from now; 0 for none. */
+  /** Changes the time limit of the response, in milliseconds from now; 0 for none. It remains when the request is repeated. */
   limit(timeout: number): void {
+    this.#timeout = timeout;
     this.#session?.limit(timeout);
   }
 
@@ -113,13 +115,14 @@ export class ClientCore {
     aborter: AbortController,
     onSent: () => void,
   ): Promise<Outcome> {
+    this.#timeout = request.timeout;
     let retries = settings.max_retries;
     while (!aborter.signal.aborted) {
       // A server may close an idle connection just as the next request is being sent.
       const wasKept = this.connection !== undefined && !this.#wasGiven;
       const session = await this.#connect(route, settings, aborter);
       if (session instanceof ClientFailure) return session;
-      const answer = session.request(request);
+      const answer = session.request(request, this.#timeout);
       session.sent().then(onSent, onSent);
       const outcome = await answer;
       if (!(outcome instanceof Unanswered)) return outcome;

@@ -28,7 +28,7 @@ export interface OutgoingRequest {
   readonly headBytes: Uint8Array;
   /** The body, in parts. */
   readonly body: readonly BodyPart[];
-  /** The time limit of the response in milliseconds; 0 for no limit. */
+  /** The time limit of the response in milliseconds, until it is changed; 0 for no limit. */
   readonly timeout: number;
   /** The maximum size of a body that is collected. */
   readonly maxBodySize: number;
@@ -81,6 +81,7 @@ export class ClientSession implements Protocol {
   #flow: BodyFlow | undefined = undefined;
   #sender: BodySender | undefined = undefined; // of the body of the last request
   #sending: Promise<void> | undefined = undefined; // settles when the whole request has been sent
+  #timeout = 0; // of the response; 0 for none
   #due = 0; // the deadline of the response; 0 for none
 
   constructor(connection: Connection, asksProxy: boolean) {
@@ -93,9 +94,11 @@ export class ClientSession implements Protocol {
   /**
    * Sends a request and waits for its response.
    *
+   * @param request The request.
+   * @param timeout The time limit of the response in milliseconds; 0 for none.
    * @throws The error that the program threw while consuming the body.
    */
-  request(request: OutgoingRequest): Promise<Outcome> {
+  request(request: OutgoingRequest, timeout: number): Promise<Outcome> {
     const connection = this.#connection;
     this.#heard = false;
     if (!connection.isOpen) return Promise.resolve(this.#reset());
@@ -113,7 +116,7 @@ export class ClientSession implements Protocol {
         connection.append(request.headBytes);
         this.#sending = this.#send(exchange);
       });
-      this.limit(request.timeout);
+      this.limit(timeout);
     });
   }
 
@@ -122,10 +125,13 @@ export class ClientSession implements Protocol {
     await this.#sending;
   }
 
-  /** Sets the time limit of the response, in milliseconds from now; 0 for none. */
+  /** Sets the time limit of the response, in milliseconds from now, and from then on from all progress; 0 for none. */
   limit(timeout: number): void {
-    this.#due = timeout > 0 && this.#exchange !== undefined ? performance.now() + timeout : 0;
-    if (this.#due > 0) this.#alarm.at(this.#due);
+    this.#timeout = timeout;
+    this.#due = 0;
+    if (timeout === 0 || this.#exchange === undefined) return;
+    this.#due = performance.now() + timeout;
+    this.#alarm.at(this.#due);
   }
 
   /** Ends the connection, and drops the rest of the response, because the program wants no more of it. */
@@ -151,7 +157,7 @@ export class ClientSession implements Protocol {
 
   /** Restarts the time limit after progress. */
   #delay(): void {
-    if (this.#due > 0) this.#due = performance.now() + this.#exchange!.request.timeout;
+    if (this.#due > 0) this.#due = performance.now() + this.#timeout;
   }
 
   #onAlarm(): void {

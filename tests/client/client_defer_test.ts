@@ -1,9 +1,11 @@
 /** Requests of `HttpClient` whose answers are received later: `setDefer()`, `defer`, `recv()`. */
 
 import { assertEquals, assertRejects } from "@std/assert";
+import type net from "node:net";
 import { test } from "node:test";
 import { HttpClient } from "../../src/coroutine/mod.ts";
 import { settle } from "../support/memory_client.ts";
+import { serverFor } from "./client_servers.ts";
 import { answered, ok, opened, reconnect, requestOf, scripted } from "./client_stage.ts";
 
 test("with defer a request resolves when it is out, and recv() gives the answer", async () => {
@@ -64,6 +66,76 @@ test("recv() waits longer than read_timeout when it is told so", async () => {
   await new Promise((resolve) => setTimeout(resolve, 250));
   it.lane.receive(ok("late"));
   assertEquals([await receiving, it.client.body], [true, "late"]);
+});
+
+/** Does something while the clock stands still: no timeout ends, however slow the machine is. */
+async function withoutTime(work: () => Promise<void>): Promise<void> {
+  const { now } = performance;
+  const time = performance.now();
+  performance.now = () => time;
+  try {
+    await work();
+  } finally {
+    performance.now = now;
+  }
+}
+
+test("the time limit of recv() holds after bytes have arrived, too, and not that of the request", async () => {
+  for (const read_timeout of [-1, 3600]) {
+    let received = "";
+    const it = scripted({
+      defer: true,
+      read_timeout,
+      write_func: (_client, piece) => received += new TextDecoder().decode(piece),
+    });
+    await it.client.get("/");
+    await requestOf(it.lane);
+    const receiving = it.client.recv<true>(0.02);
+    await withoutTime(async () => {
+      it.lane.receive(ok("a long body").slice(0, -4));
+      await new Promise((resolve) => setTimeout(resolve, 100)); // the timer rings, but it is not yet time
+      it.lane.receive("b");
+      await settle();
+      assertEquals([received, it.client.connected], ["a long b", true]);
+    });
+    assertEquals([await receiving, it.client.statusCode, it.client.errCode], [false, -2, 110]);
+  }
+});
+
+test("the time limit of recv() holds when the request is repeated on another connection", async () => {
+  for (const early of [false, true]) {
+    const asked: net.Socket[] = [];
+    let onAsked = () => {};
+    const onConnection = (socket: net.Socket) =>
+      socket.on("data", () => {
+        asked.push(socket);
+        onAsked();
+      });
+    await serverFor(onConnection, async (port, connections) => {
+      const requests = (count: number) =>
+        new Promise<void>((resolve) =>
+          (onAsked = () => {
+            if (asked.length >= count) resolve();
+          })()
+        );
+      const client = new HttpClient("127.0.0.1", port);
+      client.set({ defer: true, read_timeout: 3600 });
+      await client.get("/");
+      await requests(1);
+      asked[0].write(ok("first"));
+      assertEquals(await client.recv<true>(), true);
+      await client.get("/again");
+      await requests(2);
+      let receiving: Promise<boolean> | undefined;
+      await withoutTime(async () => {
+        if (early) receiving = client.recv<true>(0.02);
+        asked[1].end();
+        await requests(3);
+        receiving ??= client.recv<true>(0.02);
+      });
+      assertEquals([await receiving, client.statusCode, client.errCode, connections()], [false, -2, 110, 2]);
+    });
+  }
 });
 
 test("a request that does not get out is false at once; a reset after that is recv()'s", async () => {
