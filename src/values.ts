@@ -221,3 +221,9 @@ export function checkHost(host: unknown, what: string, call: string): void {
   const settings = typeof host === "object" && host !== null ? ", and settings go to set()" : "";
   throw new TypeError(`Cannot ${what}: the host has to be a string, not ${describe(host)}; write ${example}${settings}`);
 }
+
+/** Checks the timeout of a `recv()`. */
+export function checkTimeout(timeout: unknown): void {
+  if (typeof timeout === "number" && !Number.isNaN(timeout)) return;
+  throw new TypeError("Cannot receive: the timeout has to be a number of seconds");
+}

@@ -17,7 +17,7 @@ import type { Address, BytePipe } from "../transport/runtime.ts";
 import { checkPipe } from "../transport/pipes.ts";
 import { loadRuntime } from "../transport/current_runtime.ts";
 import type { Frame } from "../websocket/frame.ts";
-import { describe } from "../values.ts";
+import { checkTimeout, describe } from "../values.ts";
 import { delayOf } from "../transport/deadlines.ts";
 import { BaseClient, ClientState } from "./base_client.ts";
 import { iterateMessages, readMessages, type Received, writeMessages } from "../websocket/connection/received_messages.ts";
@@ -171,17 +171,17 @@ export class HttpClient extends BaseClient {
 
   /** Sends a GET request; see `execute()`. */
   async get(path: string): Promise<boolean> {
-    this.#checkIdle();
+    this.#checkRequest(path);
     this.#state.draft.setBodiless("GET");
-    return await this.execute(path);
+    return await this.#execute(path);
   }
 
   /** Sends a POST request; see `execute()` and `setData()`. */
   async post(path: string, data: RequestData): Promise<boolean> {
-    this.#checkIdle();
-    this.setMethod("POST");
+    this.#checkRequest(path);
     this.setData(data);
-    return await this.execute(path);
+    this.setMethod("POST");
+    return await this.#execute(path);
   }
 
   /**
@@ -194,7 +194,7 @@ export class HttpClient extends BaseClient {
    * are passed on.
    */
   async execute(path: string): Promise<boolean> {
-    this.#checkIdle();
+    this.#checkRequest(path);
     return await this.#execute(path);
   }
 
@@ -232,14 +232,14 @@ export class HttpClient extends BaseClient {
    * ```
    */
   async download(path: string, file: string, offset = 0): Promise<boolean> {
-    this.#checkIdle();
+    this.#checkRequest(path);
     if (typeof file !== "string" || file === "") {
       throw new TypeError(`Cannot download: the path of a file is needed, not ${file === "" ? "an empty text" : describe(file)}`);
     }
     if (!Number.isInteger(offset) || offset < 0) throw new RangeError(`Cannot download: ${offset} is no number of bytes`);
     this.downloadFile = file;
     this.downloadOffset = offset;
-    return await this.execute(path);
+    return await this.#execute(path);
   }
 
   /**
@@ -254,7 +254,7 @@ export class HttpClient extends BaseClient {
    * @throws {Error} As `execute()`.
    */
   async upgrade(path: string): Promise<boolean> {
-    this.#checkIdle();
+    this.#checkRequest(path);
     const state = this.#state;
     state.draft.checkHandshake();
     state.draft.setBodiless("GET");
@@ -269,27 +269,27 @@ export class HttpClient extends BaseClient {
     return state.fails(SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED, `the server answered with status ${this.statusCode}`);
   }
 
-  #checkIdle(): void {
+  /** Throws if a request cannot be sent now, or not there; before anything is set for it. */
+  #checkRequest(path: string): void {
     if (this.#deferred !== undefined) throw new Error("Cannot send the request: recv() has to take the last answer before");
     if (this.#core.isBusy) throw new Error("Cannot send the request: another one is under way");
+    checkPath(path);
   }
 
   async #execute(path: string, upgrades = false): Promise<boolean> {
-    checkPath(path);
+    // What was set for this request is taken first, so that nothing of it is left for another one, even if this one fails. What
+    // the program sets from now on belongs to the next request.
     const state = this.#state;
+    const { draft, adding } = state;
+    state.draft = draft.finish();
+    const { downloadFile: file, downloadOffset: offset } = this;
+    this.downloadFile = undefined;
+    this.downloadOffset = 0;
     const settings = resolveClientSettings(this.setting);
-    const own = state.draft.header("sec-websocket-protocol");
-    const making = upgrades ? makeHandshake(settings, own) : undefined;
     if (this.#channel !== undefined) this.close(); // a connection that was a WebSocket cannot carry requests
     this.#channel = this.#readable = this.#writable = undefined;
     let sent = () => {};
     const whenSent = new Promise<void>((resolve) => sent = resolve);
-    const { downloadFile: file, downloadOffset: offset } = this;
-    this.downloadFile = undefined; // applies to one request only
-    this.downloadOffset = 0;
-    // What the program sets from now on belongs to the next request.
-    const { draft, adding } = state;
-    state.draft = draft.finish();
     const isDeferred = settings.defer && !upgrades;
     if (isDeferred) draft.keepBytes(); // the program continues while they are sent
     const { write_func: write } = settings;
@@ -304,7 +304,8 @@ export class HttpClient extends BaseClient {
       onPiece: write === null ? undefined : (piece: Uint8Array) => write(this, piece),
     };
     const work = async (aborter: AbortController): Promise<Outcome> => {
-      const handshake = await making;
+      const own = draft.header("sec-websocket-protocol");
+      const handshake = upgrades ? await makeHandshake(settings, own) : undefined;
       await adding;
       if (!this.#core.isGiven) await loadRuntime(); // the runtime knows the codings it can decode; a pipe from use() does without
       if (aborter.signal.aborted) return closedMeanwhile();
@@ -379,9 +380,11 @@ export class HttpClient extends BaseClient {
    * @returns A `Frame` or a `CloseFrame`; `""` if the server has closed the connection; `false` on failure, with the reason in
    * `errCode`: 110 for a timeout, 104 if the server dropped the connection, 1201 for a message larger than `package_max_length`,
    * 8506 if the server violated the protocol, 5001 if not connected, 8504 before `upgrade()`.
+   * @throws {TypeError} If the timeout is not a number.
    * @throws {Error} If another `recv()` is waiting.
    */
   recv<Answer extends Received | true = Received>(timeout = 0): Promise<Answer> {
+    checkTimeout(timeout);
     const received = this.#deferred === undefined
       ? this.#channel?.recv(timeout) ?? Promise.resolve(this.#isNoWebSocket())
       : this.#recvAnswer(this.#deferred, timeout);

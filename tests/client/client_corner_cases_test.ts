@@ -130,6 +130,67 @@ test("a request that is refused because another is under way leaves nothing behi
   assert(request.startsWith("GET /c") && !request.includes("secret"), request);
 });
 
+test("a call that is refused for its arguments leaves nothing behind for the next request", async () => {
+  const none = "/no/such/folder/sluice";
+  const refused: [string, (client: HttpClient) => Promise<boolean>][] = [
+    ["download() of no path", (client) => client.download("no path", none)],
+    ["download() from nowhere", (client) => client.download("/", none, -1)],
+    ["download() to nowhere", (client) => client.download("/", "", 5)],
+    ["get() of no path", (client) => client.get("no path")],
+    ["execute() of no path", (client) => client.execute("no path")],
+    ["upgrade() of no path", (client) => client.upgrade("no path")],
+    ["post() of no path", (client) => client.post("no path", "other data")],
+    ["post() of no data", (client) => client.post("/", true as unknown as string)],
+    ["upgrade() with a field of the handshake", (client) => {
+      client.setHeaders({ Upgrade: "mine" });
+      return client.upgrade("/").finally(() => client.setHeaders({}));
+    }],
+  ];
+  for (const [what, call] of refused) {
+    const it = scripted();
+    it.client.setMethod("PUT");
+    it.client.setData("data");
+    await assertRejects(() => call(it.client));
+    assertEquals([it.client.downloadFile, it.client.downloadOffset], [undefined, 0], what);
+    const { result, request } = await answered(it, ok("body"), (client) => client.execute("/"));
+    assertEquals(
+      [result, it.client.body, request.split(" ")[0], request.split("\r\n\r\n")[1]],
+      [true, "body", "PUT", "data"],
+      what,
+    );
+  }
+});
+
+test("a request that fails before it is sent takes what was set for it along", async () => {
+  const it = scripted();
+  it.client.cookies = { "a b": "no name of a cookie" };
+  await assertRejects(() => it.client.download("/", "/no/such/folder/sluice", 5), TypeError);
+  await assertRejects(() => it.client.post("/", "data"), TypeError);
+  it.client.cookies = {};
+  const { result, request } = await answered(it, ok("body"), (client) => client.execute("/"));
+  assertEquals([result, it.client.body, request.split("\r\n")[0], request.includes("Range")], [
+    true,
+    "body",
+    "GET / HTTP/1.1",
+    false,
+  ]);
+});
+
+test("an upgrade in which two things are wrong rejects with one of them, and not beside it with the other", async () => {
+  const it = scripted();
+  const names = ["chat"];
+  it.client.set({ websocket_subprotocol: names, websocket_compression: true });
+  names.push("no name");
+  it.client.cookies = { "a b": "no name of a cookie" };
+  await assertRejects(() => it.client.upgrade("/"), TypeError); // a second rejection would fail the test
+  await settle();
+  names.pop();
+  it.client.cookies = {};
+  const opening = it.client.upgrade("/");
+  it.lane.receive(switching(await requestOf(it.lane), { "Sec-WebSocket-Protocol": "chat" }));
+  assertEquals([await opening, it.client.statusCode], [true, 101]);
+});
+
 test("connect_timeout is 110, also when it is TLS that does not come", async () => {
   await listening(() => {}, async (port) => {
     const client = new HttpClient("127.0.0.1", port, true);

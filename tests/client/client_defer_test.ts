@@ -1,6 +1,6 @@
 /** Requests of `HttpClient` whose answers are received later: `setDefer()`, `defer`, `recv()`. */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type net from "node:net";
 import { test } from "node:test";
 import { HttpClient } from "../../src/coroutine/mod.ts";
@@ -57,6 +57,16 @@ test("recv() without a request is false; one that gives up drops the connection:
   await it.client.get("/");
   assertEquals([await it.client.recv(0.02), it.client.statusCode, it.client.errCode], [false, -2, 110]);
   assertEquals([it.lane.aborted, it.client.connected], [true, false]);
+});
+
+test("recv() with a timeout that is no number is a TypeError, and the answer can still be received", async () => {
+  const it = scripted({ defer: true });
+  await it.client.get("/");
+  for (const timeout of [NaN, "1", null]) {
+    assertThrows(() => it.client.recv(timeout as number), TypeError, "Cannot receive: the timeout has to be a number of seconds");
+  }
+  it.lane.receive(ok("answer"));
+  assertEquals([await it.client.recv<true>(), it.client.body], [true, "answer"]);
 });
 
 test("recv() waits longer than read_timeout when it is told so", async () => {

@@ -24,6 +24,7 @@ import { CloseFrame, Frame } from "../frame.ts";
 import type { Outgoing } from "../outgoing.ts";
 import { type Pushable, readPushed } from "../prepared_message.ts";
 import { Alarm } from "../../transport/deadlines.ts";
+import { checkTimeout } from "../../values.ts";
 
 /** Shared by the channels of one server or one client. Times are in milliseconds, 0 for no limit; sizes are in bytes. */
 export interface ChannelContext extends WebSocketContext {
@@ -105,9 +106,7 @@ export class WebSocketChannel implements FrameConsumer {
    * @param timeout The timeout in seconds; 0 for the default of the settings, negative for no limit.
    */
   recv(timeout = 0): Promise<Received> {
-    if (typeof timeout !== "number" || Number.isNaN(timeout)) {
-      throw new TypeError("Cannot receive: the timeout has to be a number of seconds");
-    }
+    checkTimeout(timeout);
     if (this.#reader !== undefined) throw new Error("Cannot receive: another recv() of this connection is waiting");
     const session = this.#session;
     if (!session.waiting.isEmpty) return Promise.resolve(this.#take());
