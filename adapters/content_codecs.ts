@@ -115,23 +115,52 @@ const CODECS = { br: createBrotliDecompress, gzip: createGunzip, deflate: create
 /** Implements `Runtime.decompressor()`. */
 export function decompressor(coding: "br" | "gzip" | "deflate" | "deflate-raw"): ReadableWritablePair<Uint8Array, BufferSource> {
   const codec = CODECS[coding]();
-  const failed = new Promise<never>((_, reject) => codec.once("error", reject));
-  failed.catch(() => {});
   let given = 0;
-  const ended = new Promise<void>((resolve) => codec.once("end", resolve));
-  const closed = new Promise<void>((resolve) => codec.once("close", resolve)); // also if the body is not read to the end
+  let failure: { readonly error: unknown } | undefined;
+  let isClosed = false; // also if the body is not read to the end
+  // One promise for whatever happens next. A promise for each thing that may happen once, such as a failure, would hold all that
+  // ever waited for it, for as long as the body lasts.
+  let next = Promise.withResolvers<void>();
+  const happened = () => {
+    next.resolve();
+    next = Promise.withResolvers();
+  };
+  /** Waits until something is so, or never will be because the codec is closed. Throws if it has failed before. */
+  const until = async (isSo: () => boolean): Promise<void> => {
+    while (!isSo()) {
+      if (failure !== undefined) throw failure.error;
+      if (isClosed) return;
+      await next.promise;
+    }
+  };
+  codec.on("readable", happened).on("end", happened);
+  codec.on("error", (error) => {
+    failure ??= { error };
+    happened();
+  });
+  codec.on("close", () => {
+    isClosed = true;
+    happened();
+  });
+  /** Waits until the codec has taken what it is given. */
+  const taken = async (give: (onTaken: () => void) => void): Promise<void> => {
+    let isTaken = false;
+    give(() => {
+      isTaken = true;
+      happened();
+    });
+    await until(() => isTaken);
+  };
   return {
     // Decodes only on demand: a few bytes may expand to very many.
     readable: new ReadableStream<Uint8Array>({
-      async pull(controller) {
-        while (true) {
+      pull: (controller) =>
+        until(() => {
           const piece: Uint8Array | null = codec.read();
-          if (piece !== null) return controller.enqueue(new Uint8Array(piece));
-          if (codec.readableEnded) return controller.close();
-          const readable = new Promise<void>((resolve) => codec.once("readable", resolve));
-          await Promise.race([readable, ended, failed]);
-        }
-      },
+          if (piece !== null) controller.enqueue(new Uint8Array(piece));
+          else if (codec.readableEnded) controller.close();
+          return piece !== null || codec.readableEnded;
+        }),
       cancel() {
         codec.destroy();
       },
@@ -139,13 +168,13 @@ export function decompressor(coding: "br" | "gzip" | "deflate" | "deflate-raw"):
     writable: new WritableStream<BufferSource>({
       write(piece) {
         given += piece.byteLength;
-        return Promise.race([new Promise<void>((resolve) => codec.write(piece as Uint8Array, () => resolve())), failed, closed]);
+        return taken((onTaken) => codec.write(piece as Uint8Array, onTaken));
       },
       async close() {
         // Deno does not report a truncated Brotli body. A complete one does not consume another byte.
         const more = new Uint8Array(coding === "br" ? 1 : 0);
-        await Promise.race([new Promise<void>((resolve) => codec.end(more, () => resolve())), failed, closed]);
-        if (coding !== "br") await Promise.race([failed, ended, closed]);
+        await taken((onTaken) => codec.end(more, onTaken));
+        if (coding !== "br") await until(() => codec.readableEnded);
         if (codec.bytesWritten > given) throw new Error("Cannot decompress: the body is cut off");
         // gzip handles bytes after the end itself: another member continues the body.
         if (coding !== "gzip" && codec.bytesWritten < given) throw new Error("Cannot decompress: there is more behind the body");

@@ -1,9 +1,8 @@
 // Group send to many: nothing is lost, nothing is kept, and who does not read holds up only itself.
 
 import { assert, assertEquals } from "@std/assert";
-import process from "node:process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { commandWithGarbage } from "../support/garbage.ts";
 import { running } from "../support/program.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
 
@@ -17,9 +16,7 @@ interface Memory {
 
 /** Runs a server of the coroutine style in a process of its own; `memory()` tells what it holds with so many members in the group. */
 function withGroup(work: (port: number, memory: (members: number) => Promise<Memory>) => Promise<void>): Promise<void> {
-  const flags = "Deno" in globalThis ? ["run", "-A", "--v8-flags=--expose-gc"] : "Bun" in globalThis ? ["run"] : ["--expose-gc"];
-  const file = fileURLToPath(new URL("./group_send_program.ts", import.meta.url));
-  return running([process.execPath, ...flags, file], async (program) => {
+  return running(commandWithGarbage(new URL("./group_send_program.ts", import.meta.url)), async (program) => {
     const port = Number(await program.line());
     await work(port, async (members) => {
       while (true) { // until everybody has come, or has gone
