@@ -206,20 +206,20 @@ export class ResponseWriter {
   }
 
   end(data: string | number | Uint8Array = ""): boolean {
-    return this.#end(typeof data === "number" ? String(data) : data, false);
+    return this.#end(typeof data === "number" ? String(data) : data, false, typeof data !== "object");
   }
 
-  /** Sends the response with bytes that never change. */
-  endWith(bytes: Uint8Array): boolean {
-    return this.#end(bytes, true);
+  /** Sends the response with bytes that never change, or with text whose type the program has set as it is to be. */
+  endWith(body: string | Uint8Array): boolean {
+    return this.#end(body, true, false);
   }
 
-  #end(data: string | Uint8Array, isOurs: boolean): boolean {
+  #end(data: string | Uint8Array, isOurs: boolean, isText: boolean): boolean {
     if (this.#finished()) return false;
     if (this.#incomplete) return this.#endBroken();
     if (this.#status === 101 && !this.#headSent) this.target.beforeSwitch?.();
     const collected = this.#collected;
-    if (!this.hasBegun) this.#isText = typeof data === "string";
+    if (!this.hasBegun) this.#isText = isText;
     if (collected === undefined && typeof data === "string" && this.#sendText(data)) return true;
     let bytes = sentBytes(data);
     if (collected !== undefined) {

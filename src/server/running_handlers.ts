@@ -38,12 +38,15 @@ export class RunningHandlers {
   }
 }
 
+/** What a handler of ours may return that has a promise as its type and has done everything: nobody waits for it. */
+export const SETTLED: Promise<void> = Promise.resolve();
+
 /**
- * Returns the result of a handler if it is a promise. Other thenables are wrapped in a native promise, because their `then()` may
+ * Returns the result of a handler if it is a promise to wait for. Other thenables are wrapped in a native promise, because their `then()` may
  * throw, call back synchronously, or call back more than once.
  */
 export function promised(value: unknown): Promise<unknown> | undefined {
-  if (value instanceof Promise) return value;
+  if (value instanceof Promise) return value === SETTLED ? undefined : value;
   if (value === null || typeof value !== "object" || typeof (value as { then?: unknown }).then !== "function") return undefined;
   return Promise.resolve(value);
 }

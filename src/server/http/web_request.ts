@@ -1,0 +1,189 @@
+/**
+ * Web requests that cost little until a program asks for what only the platform's `Request` can do.
+ *
+ * @module
+ */
+
+import { bodyDecoder } from "../../text.ts";
+import { sliceBytes } from "../../transport/bytes.ts";
+import { HttpRequest } from "./http_request.ts";
+import { forwardTo, hollow } from "./platform_objects.ts";
+import { LightHeaders } from "./web_headers.ts";
+
+/** What a web request is made of, and the platform's `Request` made from it when it is needed. */
+export class WebRequestParts {
+  readonly url: string;
+  readonly method: string;
+  readonly #request: HttpRequest;
+  readonly #streams: boolean;
+  #platform: Request | undefined = undefined;
+  #isRead = false;
+
+  /**
+   * @param url The whole URL, as the platform would write it.
+   * @param method The method, as the platform would write it.
+   * @param streams Whether the body is read while it arrives.
+   */
+  constructor(request: HttpRequest, url: string, method: string, streams: boolean) {
+    this.url = url;
+    this.method = method;
+    this.#request = request;
+    this.#streams = streams;
+  }
+
+  get header(): Record<string, string> {
+    return this.#request.header;
+  }
+
+  get signal(): AbortSignal {
+    return this.#request.signal;
+  }
+
+  /** The platform's `Request`. Once there is one, it is the one that knows the body and the headers. */
+  get platform(): Request {
+    return this.#platform ??= this.#makePlatform();
+  }
+
+  /** Whether there is a `Request` of the platform. */
+  get isPlatform(): boolean {
+    return this.#platform !== undefined;
+  }
+
+  /** Whether the body was read. */
+  get isRead(): boolean {
+    return this.#platform?.bodyUsed ?? this.#isRead;
+  }
+
+  /** Whether there is a body at all. */
+  get hasBody(): boolean {
+    return this.#allowsBody && (this.#streams || this.#request.rawContent().length > 0);
+  }
+
+  get #allowsBody(): boolean {
+    return this.method !== "GET" && this.method !== "HEAD";
+  }
+
+  /** Returns the body and marks it as read; `undefined` if only the platform can read it. */
+  takeBody(): Uint8Array | undefined {
+    if (this.#platform !== undefined || this.#isRead || this.#streams) return undefined;
+    if (!this.hasBody) return new Uint8Array(0);
+    this.#isRead = true;
+    return this.#request.rawContent();
+  }
+
+  #makePlatform(): Request {
+    const { url, method, header: headers, signal } = this;
+    // Passed to the constructor, because copies of the request (`clone()`, `new Request(request)`) ignore signals set later.
+    const init: RequestInit & { duplex?: "half" } = { method, headers, signal };
+    if (this.hasBody) {
+      init.body = this.#streams ? this.#request.body : this.#request.rawContent() as Uint8Array<ArrayBuffer>;
+      if (this.#streams) init.duplex = "half";
+    }
+    if (!this.#isRead) return new Request(url, init);
+    const request = new Request(url, { ...init, body: "read" });
+    request.text().catch(() => {});
+    return request;
+  }
+}
+
+/** Makes a request from its parts. */
+type MakeRequest = (parts: WebRequestParts) => Request;
+
+/** The URL for the constructor of requests that say themselves what their URL is. */
+const NO_URL = "http://localhost/";
+
+/**
+ * Makes the class of light requests.
+ *
+ * @param Base The class it derives from: that of the platform, or one that only shares its prototype.
+ */
+function lightRequests(Base: new (url: string) => object): MakeRequest {
+  class LightRequest extends Base {
+    readonly #parts: WebRequestParts;
+    #headers: LightHeaders | undefined = undefined;
+
+    constructor(parts: WebRequestParts) {
+      super(NO_URL);
+      this.#parts = parts;
+    }
+
+    get url(): string {
+      return this.#parts.url;
+    }
+
+    get method(): string {
+      return this.#parts.method;
+    }
+
+    get headers(): LightHeaders {
+      return this.#headers ??= new LightHeaders(this.#parts);
+    }
+
+    get signal(): AbortSignal {
+      return this.#parts.signal;
+    }
+
+    get body(): ReadableStream<Uint8Array> | null {
+      const parts = this.#parts;
+      return parts.hasBody ? parts.platform.body : null;
+    }
+
+    get bodyUsed(): boolean {
+      return this.#parts.isRead;
+    }
+
+    async text(): Promise<string> {
+      const body = this.#parts.takeBody();
+      return body === undefined ? await this.#parts.platform.text() : bodyDecoder.decode(body);
+    }
+
+    async json(): Promise<unknown> {
+      const body = this.#parts.takeBody();
+      return body === undefined ? await this.#parts.platform.json() : JSON.parse(bodyDecoder.decode(body));
+    }
+
+    async bytes(): Promise<Uint8Array> {
+      const body = this.#parts.takeBody();
+      return body === undefined ? await this.#parts.platform.bytes() : sliceBytes(body, 0, body.length);
+    }
+
+    async arrayBuffer(): Promise<ArrayBufferLike> {
+      const body = this.#parts.takeBody();
+      return body === undefined ? await this.#parts.platform.arrayBuffer() : sliceBytes(body, 0, body.length).buffer;
+    }
+
+    static {
+      // With a signal, because some properties are only there with one.
+      const sample = new Request(NO_URL, { signal: new AbortController().signal });
+      forwardTo(this.prototype, sample, (request) => request.#parts.platform);
+    }
+  }
+  return (parts) => new LightRequest(parts) as unknown as Request;
+}
+
+/** Reports whether the platform's own functions read a light request as the request that it says it is. */
+function areAccepted(makeRequest: MakeRequest): boolean {
+  const request = HttpRequest.create() as HttpRequest;
+  request.parse("PUT / HTTP/1.1\r\nHost: a\r\nX-Trial: yes\r\nContent-Length: 3\r\n\r\nabc");
+  try {
+    const copy = new Request(makeRequest(new WebRequestParts(request, "http://a/trial", "PUT", false)));
+    const { url, method, headers, body } = copy;
+    return url === "http://a/trial" && method === "PUT" && headers.get("x-trial") === "yes" && body !== null;
+  } catch {
+    return false;
+  }
+}
+
+let chosen: MakeRequest | undefined;
+
+/**
+ * Makes a request that is light where the runtime allows it.
+ *
+ * A program may pass its request to `new Request()` or `fetch()`, and no runtime asks it there for what it is in the same way:
+ * Bun reads the properties of objects of classes that extend `Request`, Deno and Node 22 read properties with symbols of their
+ * own, and Node 24 reads private fields, so that it needs the real thing. Trials show which way is the right one.
+ */
+export function makeWebRequest(parts: WebRequestParts): Request {
+  chosen ??= [lightRequests(Request), lightRequests(hollow(Request))].find(areAccepted) ?? ((parts) => parts.platform);
+  return chosen(parts);
+}
