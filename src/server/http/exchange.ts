@@ -63,6 +63,8 @@ export interface ExchangeSession {
   readonly connection: Connection;
   /** Whether the connection closes after the pending response. */
   readonly isClosing: boolean;
+  /** Whether bytes have arrived that come after the pending request. */
+  readonly hasMore: boolean;
   /** Swoole's `websocket_status` of a connection that is not (yet) a WebSocket: 0, 1 or 2; 5 after a refusal. */
   status: number;
   /** Closes the connection after the pending response. */

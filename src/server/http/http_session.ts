@@ -63,6 +63,10 @@ export class HttpSession implements Protocol, ExchangeSession {
     return this.#isClosing;
   }
 
+  get hasMore(): boolean {
+    return this.#ahead !== undefined && this.#ahead.size > 0;
+  }
+
   closeBehind(cause: EndCause): void {
     this.#isClosing = true;
     this.#cause = cause;

@@ -6,8 +6,9 @@
 
 import { describe, notTransferred } from "../../values.ts";
 import { utf8Encoder } from "../../text.ts";
-import { joinBytes, sliceBytes } from "../../transport/bytes.ts";
+import { joinBytes } from "../../transport/bytes.ts";
 import type { Exchange } from "./exchange.ts";
+import { takeWholeBody } from "./whole_body.ts";
 
 /** Fields about the transfer of a response, which is up to the server. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade"]);
@@ -27,8 +28,8 @@ export function sendResponse(answer: Response, exchange: Exchange): void | Promi
   const { writer } = exchange;
   if (!writer.isWritable) return answer.body?.cancel(clientGone());
   const length = setHead(answer, exchange);
-  const text = wholeText(answer);
-  if (text !== undefined) return endBody(exchange, length, text);
+  const whole = takeWholeBody(answer);
+  if (whole !== undefined) return endBody(exchange, length, whole);
   const { body } = answer;
   if (body === null) return void writer.end();
   return sendBody(body, exchange, length);
@@ -56,6 +57,10 @@ function setHead({ status, statusText, headers }: Response, { isHead, writer }: 
   return Number(length);
 }
 
+/** A reader of a body, and what it returns. */
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+type Part = ReadableStreamReadResult<Uint8Array>;
+
 /** Sends a body, and cancels it as soon as the client disconnects. */
 async function sendBody(body: ReadableStream<Uint8Array>, exchange: Exchange, length: number): Promise<void> {
   // The reader keeps its lock: nothing else reads this body, and releasing the lock takes longer than a short body.
@@ -63,33 +68,42 @@ async function sendBody(body: ReadableStream<Uint8Array>, exchange: Exchange, le
   let cancelled: Promise<void> | undefined;
   const forget = exchange.onGone((reason) => cancelled = reader.cancel(reason));
   try {
-    await copyBody(reader, exchange, length);
+    const first = ownPart(await reader.read());
+    if (!exchange.isOver) {
+      if (first.done) endBody(exchange, length, "");
+      else {
+        // Most bodies are complete, in one part. No more than this is done for them.
+        const reading = readOwn(reader);
+        const second = await soon(reading);
+        if (second?.done && !exchange.isOver) endBody(exchange, length, first.value);
+        else if (!exchange.isOver) await sendParts(reader, first.value, reading, exchange, length);
+      }
+    }
   } catch (error) {
     cancelled ??= reader.cancel(error);
-    await cancelled.catch(() => {}); // it may have failed already
+    await cancelled.catch(nothing); // it may have failed already
     throw error;
   } finally {
     forget();
   }
-  await cancelled;
+  if (cancelled !== undefined) await cancelled;
 }
 
-async function copyBody(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
+/** Sends a body from its first part on. */
+async function sendParts(
+  reader: Reader,
+  first: Uint8Array,
+  reading: Promise<Part>,
   exchange: Exchange,
   length: number,
 ): Promise<void> {
   const { writer } = exchange;
-  const first = await readOwn(reader);
-  if (exchange.isOver) return;
-  if (first.done) return endBody(exchange, length, "");
-  const parts = [first.value];
-  let size = first.value.length;
-  let reading = readOwn(reader);
+  const parts = [first];
+  let size = first.length;
   // A complete body is sent as a whole, with its length. Whether it is complete shows within this turn of the event loop: a
   // stream may take longer, and Bun delivers a complete body in two parts.
   for (let before = 0; before <= LOOK_AHEAD;) {
-    const next = await inThisTurn(reading);
+    const next = await soon(reading) ?? await Promise.race([reading.catch(nothing), endOfTurn()]);
     if (exchange.isOver) return;
     if (next === undefined) break;
     if (next.done) return endBody(exchange, length, parts.length === 1 ? parts[0] : joinBytes(parts));
@@ -109,7 +123,7 @@ async function copyBody(
     if (exchange.isOver) return;
     if (length >= 0 && part.value.length > writer.missing) throw wrongLength(length);
     reading = readOwn(reader); // while this part is being sent
-    reading.catch(() => {}); // handled when it is awaited
+    reading.catch(nothing); // handled when it is awaited
     if (!await sendPart(reader, exchange, part.value)) return;
   }
   if (length >= 0 && writer.missing > 0) throw wrongLength(length);
@@ -117,15 +131,18 @@ async function copyBody(
 }
 
 /** Reads a part and copies it, because its producer may change or transfer it before it has been sent. */
-async function readOwn(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<ReadableStreamReadResult<Uint8Array>> {
-  const result = await reader.read();
-  if (result.done || !(result.value instanceof Uint8Array)) return result;
-  return { done: false, value: sliceBytes(notTransferred(result.value, "send"), 0, result.value.length) };
+function readOwn(reader: Reader): Promise<Part> {
+  return reader.read().then(ownPart);
+}
+
+function ownPart(part: Part): Part {
+  if (part.done || !(part.value instanceof Uint8Array)) return part;
+  return { done: false, value: new Uint8Array(notTransferred(part.value, "send")) };
 }
 
 /** Sends a part of a stream, and waits until the client has taken it. Returns `false` if nothing more is to be sent. */
 async function sendPart(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
+  reader: Reader,
   exchange: Exchange,
   part: Uint8Array,
 ): Promise<boolean> {
@@ -138,44 +155,32 @@ async function sendPart(
 
 /** Ends a response with a complete body. */
 function endBody(exchange: Exchange, length: number, body: string | Uint8Array): void {
+  const { connection, session, writer } = exchange;
   // A response to HEAD may have a length without a body.
   if (length >= 0 && !exchange.isHead) {
     if (typeof body === "string") body = utf8Encoder.encode(body);
     if (body.length !== length) throw wrongLength(length);
   }
-  exchange.writer.endWith(body);
-}
-
-/** The property in which the runtime keeps the text of a `Response` until somebody reads it, if it has one. */
-const TEXT: symbol | undefined = (() => {
-  const sample = new Response("text");
-  const keys = Object.getOwnPropertySymbols(sample).filter((key) => Reflect.get(sample, key) === "text");
-  return sample.body === null ? undefined : keys.find((key) => Reflect.get(sample, key) !== "text");
-})();
-
-/** Returns the body of a response, which is then read, if it was made of text and the runtime tells it at once (Deno). */
-function wholeText(answer: Response): string | undefined {
-  if (TEXT === undefined) return undefined;
-  const text = Reflect.get(answer, TEXT);
-  if (typeof text !== "string") return undefined;
-  answer.text(); // as the body of a response is read once only
-  return text;
+  if (session.hasMore) writer.endWith(body); // the responses leave together
+  else connection.gather(() => writer.endWith(body));
 }
 
 function wrongLength(length: number): TypeError {
   return new TypeError(`Cannot send the response: its body does not have the ${length} bytes that its Content-Length promises`);
 }
 
+function nothing(): undefined {}
+
 function clientGone(): DOMException {
   return new DOMException("The client has gone", "AbortError");
 }
 
-/** Returns the result of a promise if it resolves by the end of this turn of the event loop, otherwise `undefined`. */
-async function inThisTurn<Value>(promise: Promise<Value>): Promise<Value | undefined> {
+/** Returns the result of a promise if it resolves within a few rounds of microtasks, otherwise `undefined`. */
+async function soon<Value>(promise: Promise<Value>): Promise<Value | undefined> {
   let value: Value | undefined;
-  const settled = promise.then((it) => value = it, () => undefined);
+  promise.then((it) => value = it, nothing);
   for (let round = 0; round < SHORT_WAIT && value === undefined; round++) await null;
-  return value ?? await Promise.race([settled, endOfTurn()]);
+  return value;
 }
 
 /** The number of microtask rounds to wait before a timer is used: usually enough to read a complete body. */
