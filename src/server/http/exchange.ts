@@ -123,7 +123,7 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   /** The form of the request, if it has files, from the start of reading on. */
   form: FormReader | undefined = undefined;
   /** The web `Request`. Held here, because in Node its signal no longer fires once the request has been garbage-collected. */
-  webRequest: Request | undefined = undefined;
+  webRequest: { abort(reason: unknown): void } | undefined = undefined;
   /** When the program must be done, on the clock of deadlines; 0 for never. */
   deadline = 0;
   /** Whether the handler has returned and left the response to a file that is being sent. */
@@ -232,6 +232,7 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
 
   #abortSignal(reason: unknown): void {
     this.#aborter?.abort(reason);
+    this.webRequest?.abort(reason);
   }
 
   #followConnection(): void {

@@ -101,7 +101,9 @@ function toRequest(request: HttpRequest, exchange: Exchange): Request | undefine
     const url = urlOf(exchange);
     if (!METHODS.has(method)) method = new Request(url, { method }).method;
     const parts = new WebRequestParts(request, url, method, exchange.upload !== undefined);
-    return exchange.webRequest = makeWebRequest(parts);
+    const webRequest = makeWebRequest(parts);
+    exchange.webRequest = parts;
+    return webRequest;
   } catch {
     return refuse(exchange, 400, "the Host field is none of a URL");
   }

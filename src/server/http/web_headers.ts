@@ -17,8 +17,10 @@ export interface HeadersSource {
   readonly platform: Request;
 }
 
+const HollowHeaders: new () => object = hollow(Headers);
+
 /** `Headers` that look up fields in what was parsed. For everything else they have those of the platform. */
-export class LightHeaders extends hollow(Headers) {
+export class LightHeaders extends HollowHeaders {
   readonly #source: HeadersSource;
 
   constructor(source: HeadersSource) {

@@ -71,18 +71,60 @@ export class WebRequestParts {
     return this.#request.rawContent();
   }
 
+  /** What the constructor of `Request` needs besides the URL and a signal. */
+  get init(): RequestInit & { duplex?: "half" } {
+    const { method, header: headers } = this;
+    if (!this.hasBody) return { method, headers };
+    if (this.#streams) return { method, headers, body: this.#request.body, duplex: "half" };
+    return { method, headers, body: this.#request.rawContent() as Uint8Array<ArrayBuffer> };
+  }
+
   #makePlatform(): Request {
-    const { url, method, header: headers, signal } = this;
-    // Passed to the constructor, because copies of the request (`clone()`, `new Request(request)`) ignore signals set later.
-    const init: RequestInit & { duplex?: "half" } = { method, headers, signal };
-    if (this.hasBody) {
-      init.body = this.#streams ? this.#request.body : this.#request.rawContent() as Uint8Array<ArrayBuffer>;
-      if (this.#streams) init.duplex = "half";
-    }
-    if (!this.#isRead) return new Request(url, init);
-    const request = new Request(url, { ...init, body: "read" });
+    // The signal is passed to the constructor, because copies of the request (`clone()`, `new Request(request)`) ignore signals
+    // set later.
+    if (!this.#isRead) return new Request(this.url, { ...this.init, signal: this.signal });
+    const request = new Request(this.url, { method: this.method, headers: this.header, signal: this.signal, body: "read" });
     request.text().catch(() => {});
     return request;
+  }
+
+  /** Called when the signal aborts, even if nobody has asked for it. */
+  abort(reason: unknown): void {
+    if (this.#platform instanceof ServedRequest) this.#platform.abort(reason);
+  }
+
+  /** Makes the request one of the platform from the beginning. */
+  serve(): Request {
+    return this.#platform = new ServedRequest(this);
+  }
+}
+
+/** A request of the platform, made at once, but without a signal of which copies of it are told: `abort()` tells them. */
+class ServedRequest extends Request {
+  readonly #parts: WebRequestParts;
+
+  constructor(parts: WebRequestParts) {
+    super(parts.url, parts.init);
+    this.#parts = parts;
+  }
+
+  override get signal(): AbortSignal {
+    return this.#parts.signal;
+  }
+
+  override clone(): Request {
+    return new Request(super.clone(), { signal: this.signal });
+  }
+
+  /**
+   * Aborts the signals of requests made from this one. They follow the signal that the platform has made for this request, which
+   * only its owner can abort. So it is made to look aborted and dispatches the event that they wait for.
+   */
+  abort(reason: unknown): void {
+    const followed = super.signal;
+    if (followed.aborted) return;
+    Object.defineProperties(followed, { aborted: { value: true }, reason: { value: reason } });
+    followed.dispatchEvent(new Event("abort"));
   }
 }
 
@@ -161,29 +203,51 @@ function lightRequests(Base: new (url: string) => object): MakeRequest {
   return (parts) => new LightRequest(parts) as unknown as Request;
 }
 
-/** Reports whether the platform's own functions read a light request as the request that it says it is. */
-function areAccepted(makeRequest: MakeRequest): boolean {
+/** Parts of a request of nobody, for trials. */
+function trialParts(method: string): WebRequestParts {
   const request = HttpRequest.create() as HttpRequest;
   request.parse("PUT / HTTP/1.1\r\nHost: a\r\nX-Trial: yes\r\nContent-Length: 3\r\n\r\nabc");
+  return new WebRequestParts(request, "http://a/trial", method, false);
+}
+
+/** Reports whether the platform's own functions read a light request as the request that it says it is. */
+function areRead(makeRequest: MakeRequest): boolean {
   try {
-    const copy = new Request(makeRequest(new WebRequestParts(request, "http://a/trial", "PUT", false)));
-    const { url, method, headers, body } = copy;
+    const { url, method, headers, body } = new Request(makeRequest(trialParts("PUT")));
     return url === "http://a/trial" && method === "PUT" && headers.get("x-trial") === "yes" && body !== null;
   } catch {
     return false;
   }
 }
 
+/** Reports whether `abort()` of the parts aborts the signals of requests made from theirs, before and afterwards. */
+function areTold(makeRequest: MakeRequest): boolean {
+  const parts = trialParts("GET");
+  const request = makeRequest(parts);
+  const early = new Request(request);
+  parts.abort("a trial");
+  const late = new Request(request);
+  return [early, late].every(({ signal }) => signal.aborted && signal.reason === "a trial");
+}
+
 let chosen: MakeRequest | undefined;
+
+function choose(): MakeRequest {
+  for (const Base of [Request, hollow(Request)]) {
+    const makeRequest = lightRequests(Base);
+    if (areRead(makeRequest)) return makeRequest;
+  }
+  const served = (parts: WebRequestParts) => parts.serve();
+  return areTold(served) ? served : (parts) => parts.platform;
+}
 
 /**
  * Makes a request that is light where the runtime allows it.
  *
- * A program may pass its request to `new Request()` or `fetch()`, and no runtime asks it there for what it is in the same way:
- * Bun reads the properties of objects of classes that extend `Request`, Deno and Node 22 read properties with symbols of their
- * own, and Node 24 reads private fields, so that it needs the real thing. Trials show which way is the right one.
+ * A program may pass its request to `new Request()` or `fetch()`, and no two runtimes read it there in the same way: Bun reads the
+ * properties of objects of classes that extend `Request`, Deno and Node 22 read properties with symbols of their own, and Node 24
+ * reads private fields, so that it needs a request of its own. Trials show which way is right.
  */
 export function makeWebRequest(parts: WebRequestParts): Request {
-  chosen ??= [lightRequests(Request), lightRequests(hollow(Request))].find(areAccepted) ?? ((parts) => parts.platform);
-  return chosen(parts);
+  return (chosen ??= choose())(parts);
 }
