@@ -47,10 +47,10 @@ export function takeWholeBody(response: Response): string | Uint8Array | undefin
     const body = Reflect.get(response, text);
     if (typeof body === "string") return used(response, body);
   }
-  if (state === undefined) return undefined;
+  if (state === undefined || response.bodyUsed) return undefined;
   const body = stateOf(response, state)?.body?.source;
-  const isWhole = typeof body === "string" || body instanceof Uint8Array;
-  return isWhole && !response.bodyUsed ? used(response, body) : undefined;
+  if (typeof body === "string") return used(response, body);
+  return body instanceof Uint8Array ? used(response, new Uint8Array(body)) : undefined; // reading may transfer it
 }
 
 /** Marks the body of a response as used: it can be sent once. */
