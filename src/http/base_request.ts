@@ -8,7 +8,7 @@ import { bodyDecoder } from "../text.ts";
 import type { Address } from "../transport/runtime.ts";
 import { parseCookies } from "./cookies.ts";
 import { type FormFields, mediaType, parseForm } from "./form.ts";
-import type { RequestHead } from "./request_head.ts";
+import { copyFields, type RequestHead } from "./request_head.ts";
 import { CHUNKED } from "./message_parser.ts";
 
 const NO_FIELDS: Fields = Object.freeze(Object.create(null));
@@ -64,6 +64,7 @@ export class BaseRequest {
   readonly #source: RequestSource;
   readonly #options: RequestOptions;
   #server: Record<string, string | number> | undefined = undefined;
+  #header: Fields | undefined = undefined;
   #get: FormFields | undefined = undefined;
   #cookie: Fields | undefined = undefined;
 
@@ -76,7 +77,9 @@ export class BaseRequest {
 
   /** The header fields, with names in lower case; repeated fields are joined with a comma, Cookie with `; `. */
   get header(): Fields {
-    return this.#source.head?.header ?? NO_FIELDS;
+    const { head } = this.#source;
+    if (head === undefined) return NO_FIELDS;
+    return this.#header ??= copyFields(head.header);
   }
 
   /**

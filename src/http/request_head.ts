@@ -27,12 +27,17 @@ export interface RequestHead {
   readonly target: string;
   /** `1.0` or `1.1`. */
   readonly version: "1.0" | "1.1";
-  /** The header fields, with names in lower case; repeated ones are joined with `, `, Cookie with `; ` (RFC 9110 section 5.3). */
-  readonly header: Record<string, string>;
+  /**
+   * The header fields, with names in lower case; repeated ones are joined with `, `, Cookie with `; ` (RFC 9110 section 5.3).
+   * Requests of one connection may share them, so a program gets a copy.
+   */
+  readonly header: Readonly<Record<string, string>>;
   /** The length of the body in bytes: 0 without a body, -1 if it is chunked. */
   readonly bodyLength: number;
   /** The whole head as sent, as Latin-1, without the empty line at its end. */
   readonly text: string;
+  /** The index in `text` of the end of the request line. */
+  readonly lineEnd: number;
 }
 
 /** The reason why a message was refused. */
@@ -72,6 +77,13 @@ const CLASSES: Uint8Array = (() => {
 const Fields = function () {} as unknown as new () => object;
 Fields.prototype = Object.freeze(Object.create(null));
 
+/** Copies header fields. */
+export function copyFields(header: Readonly<Record<string, string>>): Record<string, string> {
+  const copy = new Fields() as Record<string, string>;
+  for (const name in header) copy[name] = header[name];
+  return copy;
+}
+
 /** Reports whether a byte may be part of a token. */
 export function isTokenByte(byte: number): boolean {
   return (CLASSES[byte] & TOKEN) !== 0;
@@ -94,6 +106,9 @@ export function isFieldValue(text: string): boolean {
   return true;
 }
 
+/** Heads up to this length are compared with the next one; remembering longer ones would take too much memory. */
+const REMEMBERED_LENGTH = 2048;
+
 /**
  * Parses the complete head of a request.
  *
@@ -101,9 +116,16 @@ export function isFieldValue(text: string): boolean {
  * @param start The index of its first byte.
  * @param end The index after its last CRLF, before the empty line.
  * @param limits The limits of the head.
+ * @param last An earlier head of the connection. A client usually sends the same fields again: then they are those of that head.
  * @returns The head, or the reason for refusing it.
  */
-export function parseHead(bytes: Uint8Array, start: number, end: number, limits: HeadLimits): RequestHead | HttpFailure {
+export function parseHead(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  limits: HeadLimits,
+  last?: RequestHead,
+): RequestHead | HttpFailure {
   const text = latin1(bytes, start, end);
   const lineEnd = text.indexOf("\r\n");
 
@@ -123,6 +145,9 @@ export function parseHead(bytes: Uint8Array, start: number, end: number, limits:
   if (!isTarget(target, method)) return new HttpFailure(400, "the request target is malformed");
   const version = protocol === "HTTP/1.1" ? "1.1" : "1.0";
 
+  if (last !== undefined && last.version === version && hasFieldsOf(last, text, lineEnd)) {
+    return { method, target, version, header: last.header, bodyLength: last.bodyLength, text, lineEnd };
+  }
   const header = parseFields(text, lineEnd + 2, limits.maxHeaders);
   if (header instanceof HttpFailure) return header;
   // Section 3.2: HTTP/1.1 requires a Host field, and it must be valid.
@@ -132,7 +157,16 @@ export function parseHead(bytes: Uint8Array, start: number, end: number, limits:
   }
   const bodyLength = parseBodyLength(header, version);
   if (bodyLength instanceof HttpFailure) return bodyLength;
-  return { method, target, version, header, bodyLength: bodyLength ?? 0, text };
+  return { method, target, version, header, bodyLength: bodyLength ?? 0, text, lineEnd };
+}
+
+/** Reports whether the next head of a connection may have the fields of this one. */
+export function isRemembered(head: RequestHead): boolean {
+  return head.text.length <= REMEMBERED_LENGTH;
+}
+
+function hasFieldsOf({ text, lineEnd }: RequestHead, other: string, otherLineEnd: number): boolean {
+  return text.length - lineEnd === other.length - otherLineEnd && text.slice(lineEnd) === other.slice(otherLineEnd);
 }
 
 /**

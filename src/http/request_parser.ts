@@ -7,7 +7,7 @@
 
 import { hasToken } from "./field_values.ts";
 import { type FormFields, mediaType } from "./form.ts";
-import { type HttpFailure, parseHead, type RequestHead } from "./request_head.ts";
+import { HttpFailure, isRemembered, parseHead, type RequestHead } from "./request_head.ts";
 import { type MessageLimits, MessageParser } from "./message_parser.ts";
 import type { RequestSource } from "./base_request.ts";
 
@@ -37,9 +37,13 @@ export function expectsContinue({ version, header }: RequestHead): boolean {
 
 /** A parser for the requests on one connection. */
 export class RequestParser extends MessageParser<RequestHead, RequestLimits> {
+  #last: RequestHead | undefined = undefined;
+
   /** Parses a complete head. */
   protected override parseHead(bytes: Uint8Array, start: number, end: number): RequestHead | HttpFailure {
-    return parseHead(bytes, start, end, this.limits);
+    const head = parseHead(bytes, start, end, this.limits, this.#last);
+    if (!(head instanceof HttpFailure)) this.#last = isRemembered(head) ? head : undefined;
+    return head;
   }
 
   /** Returns the largest body accepted after a head. */

@@ -72,6 +72,34 @@ test("RequestParser stops behind the head and behind the body", () => {
   assertEquals([parser.head, parser.complete, parser.begun], [undefined, false, false]);
 });
 
+test("RequestParser finds all fields, whatever the request before had", () => {
+  const parser = new RequestParser(WIDE);
+  const heads: [line: string, fields: string, header: Record<string, string>, length: number][] = [
+    ["GET /a HTTP/1.1", "Host: x\r\nX-A: 1\r\n", { host: "x", "x-a": "1" }, 0],
+    ["GET /bc HTTP/1.1", "Host: x\r\nX-A: 1\r\n", { host: "x", "x-a": "1" }, 0],
+    ["GET /bc HTTP/1.1", "Host: x\r\nX-A: 2\r\n", { host: "x", "x-a": "2" }, 0],
+    ["GET / HTTP/1.1", "Host: x\r\nX-A: 22\r\n", { host: "x", "x-a": "22" }, 0],
+    ["POST / HTTP/1.1", "Host: x\r\nContent-Length: 1\r\n", { host: "x", "content-length": "1" }, 1],
+    ["PUT /a HTTP/1.1", "Host: x\r\nContent-Length: 1\r\n", { host: "x", "content-length": "1" }, 1],
+    ["GET / HTTP/1.1", `Host: x\r\nX-A: ${"y".repeat(3000)}\r\n`, { host: "x", "x-a": "y".repeat(3000) }, 0],
+    ["GET / HTTP/1.1", `Host: x\r\nX-A: ${"y".repeat(2999)}z\r\n`, { host: "x", "x-a": `${"y".repeat(2999)}z` }, 0],
+    ["GET / HTTP/1.1", "Host: x\r\n", { host: "x" }, 0],
+    ["GET / HTTP/1.0", "Host: x\r\n", { host: "x" }, 0],
+    ["GET / HTTP/1.0", "X-A: 1\r\n", { "x-a": "1" }, 0],
+  ];
+  for (const [line, fields, header, length] of heads) {
+    const chunk = bytes(`${line}\r\n${fields}\r\n${length === 1 ? "b" : ""}`);
+    for (let at = 0; at < chunk.length;) at = parser.receive(chunk, at);
+    const { head } = parser;
+    assertEquals([`${head?.method} ${head?.target} HTTP/${head?.version}`, { ...head?.header }], [line, header]);
+    assertEquals([head?.bodyLength, parser.body.length, parser.complete], [length, length, true]);
+    parser.next();
+  }
+  // Without Host it is refused in HTTP/1.1, although the fields are those of the last request.
+  parser.receive(bytes("GET / HTTP/1.1\r\nX-A: 1\r\n\r\n"), 0);
+  assertEquals(parser.failure?.status, 400);
+});
+
 test("RequestParser says how long the body will be", () => {
   for (const [fields, length] of [["", 0], ["Content-Length: 7\r\n", 7], ["Transfer-Encoding: chunked\r\n", -1]] as const) {
     const parser = new RequestParser(WIDE);

@@ -237,3 +237,21 @@ test("a response is sent once, with the body that it had when it was made", asyn
 });
 
 test("nothing that belongs to all is changed", () => assertEquals(describeGlobals(), untouched));
+
+test("what a program changes in the fields of a request does not show in the next one", async () => {
+  const server = new HttpServer();
+  server.on("request", (request, response) => {
+    const before = request.header["x-a"];
+    request.header["x-a"] = "changed";
+    request.header["x-new"] = "new";
+    response.end(JSON.stringify([before, request.header["x-a"], Object.keys(request.header)]));
+  });
+  const client = new MemoryClient(server);
+  for (let i = 0; i < 3; i++) {
+    client.send(get("/", "X-A: 1\r\n"));
+    assertEquals(JSON.parse((await client.readAnswer()).body), ["1", "changed", ["host", "x-a", "x-new"]]);
+  }
+  client.drop();
+  server.shutdown();
+  await server.finished;
+});

@@ -93,6 +93,7 @@ const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PAT
 
 /** Returns the web request, or `undefined` if there is none for this request, which is refused then. */
 function toRequest(request: HttpRequest, exchange: Exchange): Request | undefined {
+  const { header } = exchange.head;
   let { method } = exchange.head;
   if (/^(?:connect|trace|track)$/i.test(method)) {
     return refuse(exchange, 501, "applications of the fetch style have no such method");
@@ -100,7 +101,7 @@ function toRequest(request: HttpRequest, exchange: Exchange): Request | undefine
   try {
     const url = urlOf(exchange);
     if (!METHODS.has(method)) method = new Request(url, { method }).method;
-    const parts = new WebRequestParts(request, url, method, exchange.upload !== undefined);
+    const parts = new WebRequestParts(request, header, url, method, exchange.upload !== undefined);
     const webRequest = makeWebRequest(parts);
     exchange.webRequest = parts;
     return webRequest;

@@ -12,6 +12,8 @@ import { LightHeaders } from "./web_headers.ts";
 
 /** What a web request is made of, and the platform's `Request` made from it when it is needed. */
 export class WebRequestParts {
+  /** The header fields, as the platform's `Request` gets them. */
+  readonly header: Readonly<Record<string, string>>;
   readonly url: string;
   readonly method: string;
   readonly #request: HttpRequest;
@@ -20,19 +22,23 @@ export class WebRequestParts {
   #isRead = false;
 
   /**
+   * @param header The header fields, with names in lower case.
    * @param url The whole URL, as the platform would write it.
    * @param method The method, as the platform would write it.
    * @param streams Whether the body is read while it arrives.
    */
-  constructor(request: HttpRequest, url: string, method: string, streams: boolean) {
+  constructor(
+    request: HttpRequest,
+    header: Readonly<Record<string, string>>,
+    url: string,
+    method: string,
+    streams: boolean,
+  ) {
+    this.header = header;
     this.url = url;
     this.method = method;
     this.#request = request;
     this.#streams = streams;
-  }
-
-  get header(): Record<string, string> {
-    return this.#request.header;
   }
 
   get signal(): AbortSignal {
@@ -194,6 +200,11 @@ function lightRequests(Base: new (url: string) => object): MakeRequest {
       return body === undefined ? await this.#parts.platform.arrayBuffer() : sliceBytes(body, 0, body.length).buffer;
     }
 
+    /** Shows a request as that of the platform, in Bun too, which has no function for this in its own. */
+    [Symbol.for("nodejs.util.inspect.custom")](): Request {
+      return this.#parts.platform;
+    }
+
     static {
       // With a signal, because some properties are only there with one.
       const sample = new Request(NO_URL, { signal: new AbortController().signal });
@@ -207,7 +218,7 @@ function lightRequests(Base: new (url: string) => object): MakeRequest {
 function trialParts(method: string): WebRequestParts {
   const request = HttpRequest.create() as HttpRequest;
   request.parse("PUT / HTTP/1.1\r\nHost: a\r\nX-Trial: yes\r\nContent-Length: 3\r\n\r\nabc");
-  return new WebRequestParts(request, "http://a/trial", method, false);
+  return new WebRequestParts(request, request.header, "http://a/trial", method, false);
 }
 
 /** Reports whether the platform's own functions read a light request as the request that it says it is. */
