@@ -95,12 +95,13 @@ const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PAT
 function toRequest(request: HttpRequest, exchange: Exchange): Request | undefined {
   const { header } = exchange.head;
   let { method } = exchange.head;
-  if (/^(?:connect|trace|track)$/i.test(method)) {
+  const isUsual = METHODS.has(method);
+  if (!isUsual && /^(?:connect|trace|track)$/i.test(method)) {
     return refuse(exchange, 501, "applications of the fetch style have no such method");
   }
   try {
     const url = urlOf(exchange);
-    if (!METHODS.has(method)) method = new Request(url, { method }).method;
+    if (!isUsual) method = new Request(url, { method }).method;
     const parts = new WebRequestParts(request, header, url, method, exchange.upload !== undefined);
     const webRequest = makeWebRequest(parts);
     exchange.webRequest = parts;

@@ -37,7 +37,7 @@ export function sendResponse(answer: Response, exchange: Exchange): void | Promi
 
 /** Sets status and fields. Returns the `Content-Length` that the application has set, or -1. */
 function setHead({ status, statusText, headers }: Response, { isHead, writer }: Exchange): number {
-  writer.status(status, /^[\x20-\x7e]+$/.test(statusText) ? statusText : undefined);
+  writer.status(status, statusText !== "" && /^[\x20-\x7e]+$/.test(statusText) ? statusText : undefined);
   let length: string | undefined;
   let cookies: string[] | undefined;
   let hasType = false;
@@ -69,16 +69,17 @@ async function sendBody(body: ReadableStream<Uint8Array>, exchange: Exchange, le
   const forget = exchange.onGone((reason) => cancelled = reader.cancel(reason));
   try {
     const first = ownPart(await reader.read());
-    if (!exchange.isOver) {
-      if (first.done) endBody(exchange, length, "");
-      else {
-        // Most bodies are complete, in one part. No more than this is done for them.
-        const reading = readOwn(reader);
-        const second = await soon(reading);
-        if (second?.done && !exchange.isOver) endBody(exchange, length, first.value);
-        else if (!exchange.isOver) await sendParts(reader, first.value, reading, exchange, length);
-      }
+    // Most bodies are complete, in one part. No more than this is done for them.
+    const reading = first.done ? undefined : readOwn(reader);
+    let second: Part | undefined;
+    if (reading !== undefined) {
+      reading.then((part) => second = part, nothing);
+      for (let round = 0; round < SHORT_WAIT && second === undefined; round++) await null;
     }
+    if (exchange.isOver) { /* nobody waits for it any more */ }
+    else if (first.done) endBody(exchange, length, "");
+    else if (second?.done) endBody(exchange, length, first.value);
+    else await sendParts(reader, first.value, reading!, exchange, length);
   } catch (error) {
     cancelled ??= reader.cancel(error);
     await cancelled.catch(nothing); // it may have failed already
