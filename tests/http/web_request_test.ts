@@ -43,7 +43,7 @@ const post = (body: string, fields = "", method = "POST") => {
   return get("/", `${fields}Content-Length: ${body.length}\r\n`, method) + body;
 };
 
-/** Returns the name of what is thrown, or what is not. */
+/** Returns the name of the error that a function throws or rejects with; otherwise its result. */
 async function failure(work: () => unknown): Promise<unknown> {
   try {
     return await work();

@@ -224,7 +224,7 @@ test("at the limit nobody is closed, one byte above it whoever holds most is, an
   assertEquals(table.memory.held, 0);
 });
 
-test("who has given back what it held is not closed for it", async () => {
+test("a connection that has given back what it held is not closed", async () => {
   const { table, shed, add, end } = holders(64 * KIB);
   const [one, other] = [add(), add()];
   one.holder.heldBytes = 60 * KIB;
