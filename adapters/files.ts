@@ -19,7 +19,7 @@ import {
   unlink,
   writeFile,
 } from "node:fs/promises";
-import { bodyDecoder } from "../src/text.ts";
+import { bodyDecoder } from "../src/values.ts";
 import process from "node:process";
 import type { FileSink, FileSource, Runtime, WriteOptions } from "../src/transport/runtime.ts";
 

@@ -7,7 +7,7 @@
  */
 
 import { constants, createDeflateRaw, createInflateRaw } from "node:zlib";
-import { utf8Encoder } from "../src/text.ts";
+import { utf8Encoder } from "../src/values.ts";
 import { joinBytes } from "../src/transport/bytes.ts";
 import type { DeflateEngine, Deflater, DeflaterOptions, Inflater } from "../src/transport/codecs.ts";
 import { type InflateResult, MeasuringInflater, TAIL } from "../src/websocket/deflate/compressed_payload.ts";

@@ -1,10 +1,9 @@
 /**
- * Checks of the values that programs pass: settings, hosts and ports, data to send. Also their descriptions for error messages.
+ * Checks of the values that programs pass: settings, hosts and ports, data to send; their descriptions for error messages; and the
+ * coders that turn their text to UTF-8, which keep nothing between calls.
  *
  * @module
  */
-
-import { utf8Encoder } from "./text.ts";
 
 /**
  * The kind of a value: a type, a range of whole numbers, a list of words, or a function that throws for invalid values. A
@@ -227,3 +226,12 @@ export function checkTimeout(timeout: unknown): void {
   if (typeof timeout === "number" && !Number.isNaN(timeout)) return;
   throw new TypeError("Cannot receive: the timeout has to be a number of seconds");
 }
+
+/** Encodes text. */
+export const utf8Encoder: TextEncoder = new TextEncoder();
+
+/** Decodes text, with U+FFFD for errors, and keeps a byte order mark. */
+export const utf8Decoder: TextDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Decodes whole bodies: as `utf8Decoder`, but removes a byte order mark, as `Response.text()` does. */
+export const bodyDecoder: TextDecoder = new TextDecoder();

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { utf8Encoder } from "../text.ts";
+import { utf8Encoder } from "../values.ts";
 import type { BytePipe, ProxyHandshake } from "../transport/runtime.ts";
 import { SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED } from "../constants.ts";
 import {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { utf8Encoder } from "../text.ts";
+import { utf8Encoder } from "../values.ts";
 import type { Connection } from "../transport/connection.ts";
 import { copyFile } from "../transport/file_pieces.ts";
 import { loadRuntime } from "../transport/current_runtime.ts";

@@ -18,7 +18,7 @@ import {
 } from "../errors.ts";
 import { ResponseParser } from "../http/response_parser.ts";
 import type { ProxyHandshake } from "../transport/runtime.ts";
-import { utf8Encoder } from "../text.ts";
+import { utf8Encoder } from "../values.ts";
 import { EMPTY, joinBytes } from "../transport/bytes.ts";
 import { EHOSTUNREACH, ENETUNREACH } from "../transport/system_codes.ts";
 

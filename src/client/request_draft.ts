@@ -6,8 +6,7 @@
 
 import { joinBytes } from "../transport/bytes.ts";
 import { isFieldValue, isToken } from "../http/request_head.ts";
-import { describe, describeUnsendable, notTransferred, shown } from "../values.ts";
-import { utf8Encoder } from "../text.ts";
+import { describe, describeUnsendable, notTransferred, shown, utf8Encoder } from "../values.ts";
 import {
   type BodyPart,
   composeForm,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { bodyDecoder } from "../text.ts";
+import { bodyDecoder } from "../values.ts";
 import type { Address } from "../transport/runtime.ts";
 import { parseCookies } from "./cookies.ts";
 import { type FormFields, mediaType, parseForm } from "./form.ts";

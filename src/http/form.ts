@@ -4,7 +4,7 @@
  * @module
  */
 
-import { utf8Decoder, utf8Encoder } from "../text.ts";
+import { utf8Decoder, utf8Encoder } from "../values.ts";
 
 /** The value of a parameter: a string; a list, from names such as `a[]`; or an object without a prototype, from `a[key]`. */
 export type FormValue = string | FormValue[] | { [name: string]: FormValue };

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { utf8Decoder, utf8Encoder } from "../text.ts";
+import { utf8Decoder, utf8Encoder } from "../values.ts";
 import { GrowingBuffer } from "../transport/bytes.ts";
 import { type HeadLimits, HttpFailure, isToken } from "./request_head.ts";
 import { parseParameters } from "./field_values.ts";

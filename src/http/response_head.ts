@@ -4,8 +4,7 @@
  * @module
  */
 
-import { describe, shown } from "../values.ts";
-import { utf8Encoder } from "../text.ts";
+import { describe, shown, utf8Encoder } from "../values.ts";
 import { isFieldValue, isToken } from "./request_head.ts";
 import { splitList } from "./field_values.ts";
 

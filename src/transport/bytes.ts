@@ -4,7 +4,7 @@
  * @module
  */
 
-import { utf8Encoder } from "../text.ts";
+import { utf8Encoder } from "../values.ts";
 
 /** Texts up to this many UTF-16 units are encoded in a loop, which is faster than creating a view for `encodeInto()`. */
 const LOOP_LIMIT = 64;

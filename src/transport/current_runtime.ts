@@ -4,7 +4,7 @@
  * @module
  */
 
-import { utf8Decoder } from "../text.ts";
+import { utf8Decoder } from "../values.ts";
 import type { NativeFunctions, Runtime } from "./runtime.ts";
 
 let loader: (() => Promise<Runtime>) | undefined;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { utf8Decoder, utf8Encoder } from "../text.ts";
+import { utf8Decoder, utf8Encoder } from "../values.ts";
 import { isUtf8 } from "./utf8.ts";
 
 /** The largest size of a reason in bytes: a control frame holds 125, of which the code takes two. */

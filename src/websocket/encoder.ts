@@ -4,7 +4,7 @@
  * @module
  */
 
-import { utf8Encoder } from "../text.ts";
+import { utf8Encoder } from "../values.ts";
 import type { ByteSink } from "../transport/bytes.ts";
 import { isKnown, knownText } from "./known_text.ts";
 import { mask } from "./masking.ts";

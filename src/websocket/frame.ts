@@ -16,8 +16,7 @@ import {
 import { forgetText, rememberText } from "./known_text.ts";
 import { checkOutgoing, checkOutgoingClose, type Outgoing } from "./outgoing.ts";
 import { packFrame, unpackFrame } from "./pack.ts";
-import { describeUnsendable, notTransferred, transferred } from "../values.ts";
-import { utf8Decoder, utf8Encoder } from "../text.ts";
+import { describeUnsendable, notTransferred, transferred, utf8Decoder, utf8Encoder } from "../values.ts";
 
 /**
  * A frame: a received message, or a message to push (Swoole page "WebSocket\Server", `Swoole\WebSocket\Frame`).

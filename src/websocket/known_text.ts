@@ -5,7 +5,7 @@
  * @module
  */
 
-import { utf8Encoder } from "../text.ts";
+import { utf8Encoder } from "../values.ts";
 import { EMPTY } from "../transport/bytes.ts";
 
 /** The size up to which a text is remembered, in bytes or UTF-16 units. */

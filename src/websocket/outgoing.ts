@@ -11,7 +11,7 @@ import {
   WEBSOCKET_OPCODE_PONG,
   WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
-import { utf8Encoder } from "../text.ts";
+import { utf8Encoder } from "../values.ts";
 import { encodeClose, isSendableCloseCode } from "./close_code.ts";
 import { isUtf8 } from "./utf8.ts";
 

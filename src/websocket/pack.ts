@@ -6,7 +6,7 @@
 
 import { MemorySink, sliceBytes } from "../transport/bytes.ts";
 import { SWOOLE_WEBSOCKET_FLAG_COMPRESS, SWOOLE_WEBSOCKET_FLAG_FIN, SWOOLE_WEBSOCKET_FLAG_MASK } from "../constants.ts";
-import { utf8Encoder } from "../text.ts";
+import { utf8Encoder } from "../values.ts";
 import type { InflateFailure, SyncZlib } from "../transport/codecs.ts";
 import { writeFrame, writeTextFrame } from "./encoder.ts";
 import { mask } from "./masking.ts";

@@ -6,8 +6,7 @@
 
 import { sliceBytes } from "../transport/bytes.ts";
 import { SWOOLE_WEBSOCKET_FLAG_FIN, WEBSOCKET_OPCODE_BINARY, WEBSOCKET_OPCODE_TEXT } from "../constants.ts";
-import { describeUnsendable, notTransferred } from "../values.ts";
-import { utf8Encoder } from "../text.ts";
+import { describeUnsendable, notTransferred, utf8Encoder } from "../values.ts";
 import { frameBytes } from "./encoder.ts";
 import { Frame, readOutgoing } from "./frame.ts";
 import type { Outgoing } from "./outgoing.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { utf8Decoder } from "../../text.ts";
+import { utf8Decoder } from "../../values.ts";
 import { GrowingBuffer, viewBytes } from "../../transport/bytes.ts";
 import { FormCollector } from "../../http/form.ts";
 import { type HeadLimits, HttpFailure } from "../../http/request_head.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { bodyDecoder } from "../../text.ts";
+import { bodyDecoder } from "../../values.ts";
 import type { ConnectionData } from "../../transport/connection_end.ts";
 import { type FormFields, mediaType } from "../../http/form.ts";
 import { BaseRequest, type RequestOptions, type RequestSource } from "../../http/base_request.ts";

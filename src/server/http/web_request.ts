@@ -4,7 +4,7 @@
  * @module
  */
 
-import { bodyDecoder } from "../../text.ts";
+import { bodyDecoder } from "../../values.ts";
 import { sliceBytes } from "../../transport/bytes.ts";
 import { HttpRequest } from "./http_request.ts";
 import { forwardTo, hollow } from "./platform_objects.ts";

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { describe, notTransferred } from "../../values.ts";
-import { utf8Encoder } from "../../text.ts";
+import { describe, notTransferred, utf8Encoder } from "../../values.ts";
 import { joinBytes } from "../../transport/bytes.ts";
 import type { Exchange } from "./exchange.ts";
 import { takeWholeBody } from "./whole_body.ts";

@@ -9,7 +9,7 @@ import type { Connection, Protocol } from "../../transport/connection.ts";
 import { type ConnectionEnd, timedOut } from "../../transport/connection_end.ts";
 import { deadlineIn } from "../../transport/deadlines.ts";
 import { swooleStrerror } from "../../errors.ts";
-import { utf8Encoder } from "../../text.ts";
+import { utf8Encoder } from "../../values.ts";
 import { EVENT_NAMES } from "../configuration.ts";
 import { type PackageOptions, PackageSplitter } from "./packages.ts";
 import type { PortCore, ProtocolFactory } from "../port_core.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { utf8Encoder } from "../../text.ts";
+import { utf8Encoder } from "../../values.ts";
 import { sliceBytes } from "../../transport/bytes.ts";
 import type { DeflateEngine, Deflater, DeflaterOptions, InflateFailure, Inflater } from "../../transport/codecs.ts";
 import { type Eventually, isThere, Packed, type PreparedFrame } from "../outgoing.ts";
