@@ -3,8 +3,7 @@ import fc from "fast-check";
 import { test } from "node:test";
 import type { HttpResponse } from "../../mod.ts";
 import { BaseResponse as Response, writerOf } from "../../src/http/base_response.ts";
-import type { ResponseTarget } from "../../src/http/response_target.ts";
-import { ResponseWriter } from "../../src/http/response_writer.ts";
+import { type ResponseTarget, ResponseWriter } from "../../src/http/response_writer.ts";
 import { settle } from "../support/memory_client.ts";
 import { type Handler, servingHandler, signal } from "../support/serving.ts";
 
