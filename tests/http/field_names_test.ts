@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
-import { fieldName } from "../../src/http/field_names.ts";
+import { fieldName } from "../../src/http/request_head.ts";
 
 const KNOWN = ["Host", "User-Agent", "Accept-Language", "Sec-WebSocket-Key", "TE", "Upgrade-Insecure-Requests", "X-Real-IP"];
 
