@@ -14,8 +14,7 @@ import {
   SWOOLE_LOG_ROTATION_MONTHLY,
   SWOOLE_LOG_ROTATION_SINGLE,
 } from "../../mod.ts";
-import { formatDate } from "../../src/server/date_format.ts";
-import { Log, LOG_DEFAULTS, type LogSettings, timestamp } from "../../src/server/log.ts";
+import { formatDate, Log, LOG_DEFAULTS, type LogSettings, timestamp } from "../../src/server/log.ts";
 import { inFolder } from "../support/folder.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 
