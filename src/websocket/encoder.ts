@@ -6,7 +6,7 @@
 
 import { utf8Encoder } from "../values.ts";
 import type { ByteSink } from "../transport/bytes.ts";
-import { isKnown, knownText } from "./known_text.ts";
+import { isKnown, knownText } from "./outgoing.ts";
 import { mask } from "./masking.ts";
 
 /** The size of the longest header: 2 bytes, 8 of length, 4 of masking key. */

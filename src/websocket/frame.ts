@@ -13,8 +13,7 @@ import {
   WEBSOCKET_OPCODE_CLOSE,
   WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
-import { forgetText, rememberText } from "./known_text.ts";
-import { checkOutgoing, checkOutgoingClose, type Outgoing } from "./outgoing.ts";
+import { checkOutgoing, checkOutgoingClose, forgetText, type Outgoing, rememberText } from "./outgoing.ts";
 import { packFrame, unpackFrame } from "./pack.ts";
 import { describeUnsendable, notTransferred, transferred, utf8Decoder, utf8Encoder } from "../values.ts";
 

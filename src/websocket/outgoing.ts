@@ -1,5 +1,6 @@
 /**
- * Frames to send, what RFC 6455 allows to send, and payloads once they are compressed.
+ * Frames to send, what RFC 6455 allows to send, and payloads once they are compressed. Also the text that is most likely to be sent
+ * next.
  *
  * @module
  */
@@ -14,6 +15,7 @@ import {
 import { utf8Encoder } from "../values.ts";
 import { encodeClose, isSendableCloseCode } from "./close_code.ts";
 import { isUtf8 } from "./utf8.ts";
+import { EMPTY } from "../transport/bytes.ts";
 
 /** A frame to send, made from the arguments of `push()` and `pack()`. */
 export interface Outgoing {
@@ -110,4 +112,47 @@ export type Eventually<T> = T | PromiseLike<T>;
 /** Reports whether a result is available now. */
 export function isThere<T>(result: Eventually<T>): result is T {
   return typeof result !== "object" || !("then" in (result as object));
+}
+
+/** The size up to which a text is remembered, in bytes or UTF-16 units. */
+const LIMIT = 64 * 1024;
+
+/** A text with the place of its bytes. */
+interface KnownText {
+  text: string | undefined;
+  bytes: Uint8Array;
+  start: number;
+  end: number;
+}
+
+/** The text, if there is one. */
+export const knownText: KnownText = { text: undefined, bytes: EMPTY, start: 0, end: 0 };
+
+/** The last text that was not known when it was sent. */
+let last: string | undefined;
+
+/** Remembers a text that was decoded. Its bytes must not change until `forgetText()`. */
+export function rememberText(text: string, bytes: Uint8Array, start: number, end: number): void {
+  if (end - start > LIMIT) return;
+  knownText.text = text;
+  knownText.bytes = bytes;
+  knownText.start = start;
+  knownText.end = end;
+}
+
+/** Forgets the text if its bytes are in a memory that may change from now on. */
+export function forgetText(memory: Uint8Array): void {
+  if (knownText.bytes === memory) knownText.text = undefined;
+}
+
+/** Reports whether a text that is about to be sent is known. Remembers one that is sent a second time: it goes to many. */
+export function isKnown(text: string): boolean {
+  if (text === knownText.text) return true;
+  if (text !== last) {
+    last = text.length > LIMIT ? undefined : text;
+    return false;
+  }
+  const bytes = utf8Encoder.encode(text);
+  rememberText(text, bytes, 0, bytes.length);
+  return knownText.text === text;
 }

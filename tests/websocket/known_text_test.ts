@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { WebSocketServer } from "../../mod.ts";
 import { MemorySink } from "../../src/transport/bytes.ts";
 import { writeTextFrame } from "../../src/websocket/encoder.ts";
-import { forgetText, rememberText } from "../../src/websocket/known_text.ts";
+import { forgetText, rememberText } from "../../src/websocket/outgoing.ts";
 import { Frame } from "../../src/websocket/frame.ts";
 import { serving } from "../support/serving.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
