@@ -7,8 +7,102 @@
 import { bodyDecoder } from "../../values.ts";
 import { sliceBytes } from "../../transport/bytes.ts";
 import { HttpRequest } from "./http_request.ts";
-import { forwardTo, hollow } from "./platform_objects.ts";
-import { LightHeaders } from "./web_headers.ts";
+import { isToken } from "../../http/request_head.ts";
+
+/** A constructor of objects of the platform. */
+// deno-lint-ignore no-explicit-any
+type PlatformClass = (new (...args: any[]) => object) & { readonly prototype: object };
+
+/** Returns a class with the prototype of another, so that `instanceof` holds, whose constructor does nothing. */
+function hollow(platformClass: PlatformClass): new () => object {
+  const Hollow = function () {} as unknown as new () => object;
+  Hollow.prototype = platformClass.prototype;
+  return Hollow;
+}
+
+/**
+ * Adds to a class all members of the platform's class that it does not define itself. They work on the platform's object.
+ *
+ * @param prototype The prototype of the class.
+ * @param sample An object of the platform. Where the runtime keeps the state of its objects in properties with symbols, these are
+ * added too, so that its own functions accept objects of the class.
+ * @param platformOf Returns the platform's object for one of the class, which is made now if there is none yet.
+ */
+function forwardTo<It extends object>(prototype: It, sample: object, platformOf: (it: It) => object): void {
+  const platform = Object.getPrototypeOf(sample);
+  for (const key of Reflect.ownKeys(platform)) {
+    const { value, get } = Object.getOwnPropertyDescriptor(platform, key)!;
+    if (Object.hasOwn(prototype, key)) continue;
+    if (typeof value === "function") {
+      const method = function (this: It, ...args: unknown[]) {
+        return Reflect.apply(value, platformOf(this), args);
+      };
+      Object.defineProperty(prototype, key, { value: method, writable: true, configurable: true });
+    } else if (get !== undefined) forwardProperty(prototype, key, platformOf);
+  }
+  for (const key of Object.getOwnPropertySymbols(sample)) forwardProperty(prototype, key, platformOf);
+}
+
+function forwardProperty<It extends object>(prototype: It, key: PropertyKey, platformOf: (it: It) => object): void {
+  Object.defineProperty(prototype, key, {
+    get(this: It) {
+      return Reflect.get(platformOf(this), key);
+    },
+    set(this: It, value: unknown) {
+      Reflect.set(platformOf(this), key, value);
+    },
+    configurable: true,
+  });
+}
+
+/** What light headers are over. */
+interface HeadersSource {
+  /** The fields, with names in lower case. */
+  readonly header: Readonly<Record<string, string>>;
+  /** Whether `platform` has been made. From then on it is the one that counts: a program may change its headers. */
+  readonly isPlatform: boolean;
+  /** The platform's `Request`, which is made now if there is none yet. */
+  readonly platform: Request;
+}
+
+const HollowHeaders: new () => object = hollow(Headers);
+
+/** `Headers` that look up fields in what was parsed. For everything else they have those of the platform. */
+class LightHeaders extends HollowHeaders {
+  readonly #source: HeadersSource;
+
+  constructor(source: HeadersSource) {
+    super();
+    this.#source = source;
+  }
+
+  get(name: string): string | null {
+    const found = this.#find(name);
+    return found === undefined ? this.#platform.get(name) : found;
+  }
+
+  has(name: string): boolean {
+    const found = this.#find(name);
+    return found === undefined ? this.#platform.has(name) : found !== null;
+  }
+
+  /** Returns a field, `null` if there is none, or `undefined` if only the platform knows. */
+  #find(name: string): string | null | undefined {
+    const source = this.#source;
+    if (source.isPlatform || typeof name !== "string") return undefined;
+    const value = source.header[name] ?? source.header[name.toLowerCase()];
+    if (value !== undefined) return value;
+    return isToken(name) ? null : undefined; // the platform throws
+  }
+
+  get #platform(): Headers {
+    return this.#source.platform.headers;
+  }
+
+  static {
+    forwardTo(this.prototype, new Headers(), (headers) => headers.#platform);
+  }
+}
 
 /** What a web request is made of, and the platform's `Request` made from it when it is needed. */
 export class WebRequestParts {
