@@ -14,7 +14,7 @@ import { Configuration, PORT_EVENT_NAMES } from "./configuration.ts";
 import type { Denial } from "./refusals.ts";
 import type { ServerContext } from "./server_context.ts";
 import { ServerEvent } from "./server_event.ts";
-import { chosenWays } from "./settings/package_settings.ts";
+import { chosenWays } from "./settings/connection_settings.ts";
 import { checkPortSettings, checkSettings, type ResolvedSettings, type ServerSettings } from "./settings/settings.ts";
 import { checkWatermarks } from "./settings/start_checks.ts";
 import type { IgnoredSettings } from "./settings/swoole_settings.ts";

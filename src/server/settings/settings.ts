@@ -14,13 +14,16 @@ import {
   LIMIT_DEFAULTS,
   LIMIT_KINDS,
   type LimitSettings,
+  mergePackageSettings,
+  PACKAGE_DEFAULTS,
+  PACKAGE_KINDS,
+  type PackageSettings,
   SERVER_WIDE_LIMITS,
   SOCKET_DEFAULTS,
   SOCKET_KINDS,
   type SocketSettings,
 } from "./connection_settings.ts";
 import { LOG_DEFAULTS, LOG_KINDS, type LogSettings } from "../log.ts";
-import { mergePackageSettings, PACKAGE_DEFAULTS, PACKAGE_KINDS, type PackageSettings } from "./package_settings.ts";
 import { UNLIMITED } from "../http/request_queue.ts";
 import { checkValue, describe, isRecord, type Kind, suggestion } from "../../values.ts";
 import { originMistake } from "../../websocket/origin.ts";
