@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
-import { isAllowedOrigin, originMistake } from "../../src/websocket/origin.ts";
+import { isAllowedOrigin, originMistake } from "../../src/websocket/handshake.ts";
 
 test("entries of websocket_origins that a page can have are right", () => {
   const right = [

@@ -26,7 +26,7 @@ import {
 import { LOG_DEFAULTS, LOG_KINDS, type LogSettings } from "../log.ts";
 import { UNLIMITED } from "../http/request_queue.ts";
 import { checkValue, describe, isRecord, type Kind, suggestion } from "../../values.ts";
-import { originMistake } from "../../websocket/origin.ts";
+import { originMistake } from "../../websocket/handshake.ts";
 import { ABSENT_SETTINGS, checkAbsent, type IgnoredSettings } from "./swoole_settings.ts";
 import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
 
