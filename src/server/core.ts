@@ -17,7 +17,7 @@ import { StatsFile } from "./stats.ts";
 import { listen } from "./listening.ts";
 import { logWritten } from "./log.ts";
 import { type Place, PortCore, portOf, type ProtocolFactory, type ProtocolName, Protocols } from "./port_core.ts";
-import { RequestQueue, UNLIMITED } from "./http/request_queue.ts";
+import { RequestQueue, UNLIMITED } from "./running_handlers.ts";
 import { ServerContext } from "./server_context.ts";
 import { checkSeconds, Shutdown, signalsOf } from "./shutdown.ts";
 import { checkFiles, checkTls } from "./settings/start_checks.ts";

@@ -3,7 +3,7 @@
 import { assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import { HttpServer, type ServerSettings, WebSocketServer } from "../../mod.ts";
-import { RequestQueue } from "../../src/server/http/request_queue.ts";
+import { RequestQueue } from "../../src/server/running_handlers.ts";
 import { resolveSettings } from "../../src/server/settings/settings.ts";
 import { until } from "../support/activity.ts";
 import { MemoryClient } from "../support/memory_client.ts";

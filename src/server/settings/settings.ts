@@ -24,7 +24,7 @@ import {
   type SocketSettings,
 } from "./connection_settings.ts";
 import { LOG_DEFAULTS, LOG_KINDS, type LogSettings } from "../log.ts";
-import { UNLIMITED } from "../http/request_queue.ts";
+import { UNLIMITED } from "../running_handlers.ts";
 import { checkValue, describe, isRecord, type Kind, suggestion } from "../../values.ts";
 import { originMistake } from "../../websocket/handshake.ts";
 import { ABSENT_SETTINGS, checkAbsent, type IgnoredSettings } from "./swoole_settings.ts";
