@@ -13,7 +13,7 @@ import type { Exchange } from "../server/http/exchange.ts";
 import type { HttpRequest } from "../server/http/http_request.ts";
 import type { HttpApplication } from "../server/http/http_context.ts";
 import { HttpSession } from "../server/http/http_session.ts";
-import { beginWithHttp } from "../server/http/http_factory.ts";
+import { beginWithHttp } from "../server/protocols.ts";
 import type { PortCore, ProtocolFactory } from "../server/port_core.ts";
 import type { Refusal } from "../server/refusals.ts";
 import { checkSeconds } from "../server/shutdown.ts";

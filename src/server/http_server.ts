@@ -5,10 +5,9 @@
  */
 
 import type { HttpServerEvents, ObjectEvents, Spellings } from "./events.ts";
-import { httpFactory } from "./http/http_factory.ts";
+import { httpFactory, webSocketFactory } from "./protocols.ts";
 import { Server } from "./server.ts";
 import { coreOf } from "./server_connections.ts";
-import { webSocketFactory } from "./websocket/websocket_factory.ts";
 
 /**
  * An HTTP server (Swoole page "Http\Server").

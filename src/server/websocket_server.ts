@@ -31,7 +31,7 @@ import { portOf } from "./port_core.ts";
 import { coreOf } from "./server_connections.ts";
 import type { ServerContext } from "./server_context.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
-import { webSocketFactory } from "./websocket/websocket_factory.ts";
+import { webSocketFactory } from "./protocols.ts";
 
 /**
  * A WebSocket server in the event style, which also serves HTTP on the same port (Swoole page "WebSocket\Server").

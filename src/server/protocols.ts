@@ -1,23 +1,86 @@
 /**
- * The protocols of a `WebSocketServer`: HTTP first, a WebSocket after the handshake.
+ * What an `HttpServer` and a `WebSocketServer` speak: HTTP, whose requests go to the `request` handler, and for the latter
+ * WebSockets after the handshake.
  *
  * @module
  */
 
-import type { Protocol } from "../../transport/connection.ts";
-import { WEBSOCKET_STATUS_HANDSHAKE } from "../../constants.ts";
-import type { BaseResponse } from "../../http/base_response.ts";
-import { encodeClose } from "../../websocket/close_code.ts";
-import { answerFields, checkHandshake } from "../../websocket/handshake.ts";
-import { EVENT_NAMES } from "../configuration.ts";
-import type { Exchange } from "../http/exchange.ts";
-import type { HttpApplication } from "../http/http_context.ts";
-import { beginWithHttp, RequestApplication } from "../http/http_factory.ts";
-import type { HttpSession } from "../http/http_session.ts";
-import type { PortCore, ProtocolFactory } from "../port_core.ts";
-import { refuseExchange } from "../http/error_response.ts";
-import { MessageDispatcher, MessageDispatcherContext } from "./message_dispatcher.ts";
-import { WebSocketSession } from "../../websocket/connection/websocket_session.ts";
+import { EVENT_NAMES } from "./configuration.ts";
+import type { PortCore, ProtocolFactory } from "./port_core.ts";
+import { type HttpApplication, HttpContext } from "./http/http_context.ts";
+import { HttpSession } from "./http/http_session.ts";
+import { RefusedSession, refuseExchange } from "./http/error_response.ts";
+import type { BaseResponse } from "../http/base_response.ts";
+import { SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE } from "../errors.ts";
+import type { Exchange } from "./http/exchange.ts";
+import { HttpResponse } from "./http/http_response.ts";
+import type { Protocol } from "../transport/connection.ts";
+import { WEBSOCKET_STATUS_HANDSHAKE } from "../constants.ts";
+import { encodeClose } from "../websocket/close_code.ts";
+import { answerFields, checkHandshake } from "../websocket/handshake.ts";
+import { MessageDispatcher, MessageDispatcherContext } from "./websocket/message_dispatcher.ts";
+import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
+
+/**
+ * Returns the part of a protocol factory in which all servers that speak HTTP agree: connections begin with HTTP.
+ *
+ * @param makeApplication Called when the first connection arrives, because the settings are final from then on.
+ */
+export function beginWithHttp(
+  port: PortCore,
+  makeApplication: () => HttpApplication,
+): Pick<ProtocolFactory, "makeProtocol" | "refuse"> {
+  let context: HttpContext | undefined;
+  const theContext = () => context ??= new HttpContext(port, makeApplication());
+  return {
+    makeProtocol: (connection) => new HttpSession(connection, theContext()),
+    refuse: (connection, denial) => new RefusedSession(connection, theContext(), denial),
+  };
+}
+
+/** Returns the protocol factory of an `HttpServer`. */
+export function httpFactory(port: PortCore): ProtocolFactory {
+  return {
+    ...beginWithHttp(port, () => new RequestApplication(port)),
+    events: EVENT_NAMES.http,
+    portEvents: EVENT_NAMES.websocket, // for ports with `open_websocket_protocol`
+    required: ["request"],
+    closeEvent: () => "close",
+    dismiss: (connection) => (connection.protocol as HttpSession).dismiss(),
+  };
+}
+
+/** Passes requests to the `request` handler. */
+class RequestApplication implements HttpApplication {
+  readonly #port: PortCore;
+
+  constructor(port: PortCore) {
+    this.#port = port;
+  }
+
+  makeResponse(exchange: Exchange): BaseResponse {
+    return new HttpResponse(exchange);
+  }
+
+  onRequest(exchange: Exchange): void | Promise<void> {
+    const { requestQueue } = this.#port.context;
+    if (requestQueue === undefined) return this.#handle(exchange);
+    const entered = requestQueue.enter(() => exchange.connection.isOpen, () => this.#handle(exchange));
+    if (entered === false) refuseExchange(exchange, { status: 503, reason: "too many requests at a time" });
+    else return entered;
+  }
+
+  #handle(exchange: Exchange): void | Promise<void> {
+    const { connection, request, response } = exchange;
+    const { config, context } = this.#port;
+    context.counters.requests++;
+    return context.run(connection, () => config.handler("request")!(request, response), exchange);
+  }
+
+  onMisuse(_exchange: Exchange): void {
+    this.#port.context.failed(SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE);
+  }
+}
 
 /** The page for plain HTTP without a `request` handler (Swoole page "WebSocket\Server", onRequest). */
 const BAD_REQUEST_PAGE = "<html><body><h2>HTTP 400 Bad Request</h2><hr><i>Powered by Sluice</i></body></html>";
