@@ -15,6 +15,8 @@ import { HttpFailure } from "../http/request_head.ts";
 import { type AnswerHead, ResponseParser } from "../http/response_parser.ts";
 import { Alarm } from "../transport/deadlines.ts";
 import { BodyFlow, type BodySink } from "./body_sink.ts";
+import type { ResolvedClientSettings } from "./client_settings.ts";
+import { decodeContent } from "./content_decoding.ts";
 import type { WebSocketChannel } from "../websocket/connection/channel.ts";
 import type { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import { ClientFailure, fileFailure, RefusedUpgrade, Unanswered } from "./client_failure.ts";
@@ -306,4 +308,12 @@ export class ClientSession implements Protocol {
     this.#due = 0;
     this.#alarm.clear();
   }
+}
+
+/** Undoes the content coding of a collected body. */
+export async function decodeBody(outcome: Outcome, settings: ResolvedClientSettings): Promise<Outcome> {
+  if (outcome instanceof ClientFailure || outcome.body === undefined || !settings.body_decompression) return outcome;
+  const { head, body } = outcome;
+  const decoded = await decodeContent(head.header["content-encoding"], head.status, body, settings.package_max_length);
+  return decoded instanceof ClientFailure ? { ...outcome, failure: decoded } : { ...outcome, body: decoded };
 }

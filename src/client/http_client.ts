@@ -26,12 +26,11 @@ import { ClientCore, closedMeanwhile } from "./client_core.ts";
 import { CookieJar, type CookieScope } from "./cookie_jar.ts";
 import { ClientFailure, RefusedUpgrade } from "./client_failure.ts";
 import { makeHandshake } from "./client_websocket.ts";
-import type { Outcome } from "./client_session.ts";
+import { decodeBody, type Outcome } from "./client_session.ts";
 import { resolveClientSettings, type ResolvedClientSettings } from "./client_settings.ts";
-import { composeRequest, decodeBody } from "./compose_request.ts";
+import { checkPath, composeRequest, type RequestData, type RequestDraft } from "./request_draft.ts";
 import type { Pushable } from "../websocket/prepared_message.ts";
 import { authorityOf, bareHost } from "./connecting.ts";
-import { checkPath, type RequestData, type RequestDraft } from "./request_draft.ts";
 
 /**
  * An HTTP and WebSocket client (Swoole page "Coroutine\\Http\\Client").
