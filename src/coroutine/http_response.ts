@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { CloseInfo } from "../transport/connection_end.ts";
+import type { CloseInfo, ConnectionData } from "../transport/connection_end.ts";
 import { WEBSOCKET_OPCODE_PING } from "../constants.ts";
 import { SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED, SWOOLE_ERROR_WEBSOCKET_UNCONNECTED } from "../errors.ts";
 import type { CompressionPolicy } from "../websocket/connection/compression_policy.ts";
@@ -81,7 +81,7 @@ export interface UpgradePolicy {
  * await server.finished;
  * ```
  */
-export class HttpResponse extends WaitingResponse {
+export class HttpResponse<Data extends ConnectionData = ConnectionData> extends WaitingResponse {
   readonly #policy: UpgradePolicy;
   #isKept = false; // whether the WebSocket stays open when the handler returns
   #lastError = 0; // until there is a channel
@@ -237,8 +237,8 @@ export class HttpResponse extends WaitingResponse {
    * How the WebSocket ended; `undefined` while it is open. It is set as soon as `recv()` returns `""`, or `false` because the
    * connection has ended.
    */
-  get closeInfo(): CloseInfo | undefined {
-    return this.#channel?.ending;
+  get closeInfo(): CloseInfo<Data> | undefined {
+    return this.#channel?.ending as CloseInfo<Data> | undefined;
   }
 
   /**

@@ -5,6 +5,7 @@
  */
 
 import type { Protocol } from "../transport/connection.ts";
+import type { ConnectionData } from "../transport/connection_end.ts";
 import { EBADF, EPIPE, SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE } from "../errors.ts";
 import type { BytePipe } from "../transport/runtime.ts";
 import { checkHost, describe, portNumber, shown } from "../values.ts";
@@ -28,20 +29,30 @@ import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import { fail, HttpResponse, leave, type UpgradePolicy } from "./http_response.ts";
 
 /** A function that answers a request, or serves a WebSocket while it is open. A returned promise is awaited. */
-export type RequestHandler = (request: HttpRequest, response: HttpResponse) => unknown;
+export type RequestHandler<Data extends ConnectionData = ConnectionData> = (
+  request: HttpRequest<Data>,
+  response: HttpResponse<Data>,
+) => unknown;
 
 /** A function that receives the errors thrown by handlers. */
-export type ErrorHandler = (server: HttpServer, error: unknown, fd: number) => unknown;
+export type ErrorHandler<Data extends ConnectionData = ConnectionData> = (
+  server: HttpServer<Data>,
+  error: unknown,
+  fd: number,
+) => unknown;
 
 /** A function that receives the refusals of the server. */
-export type RefusalHandler = (server: HttpServer, refusal: Refusal) => unknown;
+export type RefusalHandler<Data extends ConnectionData = ConnectionData> = (
+  server: HttpServer<Data>,
+  refusal: Refusal,
+) => unknown;
 
 /** `push()` waits once a slow peer holds this much unsent output, and continues at half of it. */
 const DEFAULTS: ServerSettings = { buffer_high_watermark: 256 * 1024, buffer_low_watermark: 128 * 1024 };
 
 /**
  * A server whose handlers run as long as their connections (Swoole pages "Coroutine\\Http\\Server" and "WebSocket Server" of the
- * coroutine style).
+ * coroutine style). `Data` is the type of `request.data`.
  *
  * @example Plain HTTP and a WebSocket on one port
  * ```ts
@@ -60,7 +71,7 @@ const DEFAULTS: ServerSettings = { buffer_high_watermark: 256 * 1024, buffer_low
  * await server.finished;
  * ```
  */
-export class HttpServer {
+export class HttpServer<Data extends ConnectionData = ConnectionData> {
   /** The address to bind; for a Unix socket `unix:` and a path. */
   readonly host: string;
   /** The port; after `start()` the actual one. */
@@ -138,7 +149,7 @@ export class HttpServer {
    * @returns `true`.
    * @throws {TypeError} If the pattern is not a path, or has a wildcard or a parameter, or the handler is not a function.
    */
-  handle(pattern: string, handler: RequestHandler): boolean {
+  handle(pattern: string, handler: RequestHandler<Data>): boolean {
     if (typeof pattern === "function") {
       throw new TypeError('Cannot add a handler: the path comes first; write server.handle("/", handler)');
     }
@@ -146,7 +157,7 @@ export class HttpServer {
       const path = typeof pattern === "string" ? pattern : describe(pattern);
       throw new TypeError(`Cannot add a handler for ${path}: it is no function`);
     }
-    this.#router.add(pattern, handler);
+    this.#router.add(pattern, handler as RequestHandler);
     return true;
   }
 
@@ -157,9 +168,9 @@ export class HttpServer {
    * @returns `true`.
    * @throws {TypeError} If the event is unknown, or the handler is not a function.
    */
-  on(event: "error", handler: ErrorHandler): boolean;
+  on(event: "error", handler: ErrorHandler<Data>): boolean;
   /** Registers a function for refusals. */
-  on(event: "refuse", handler: RefusalHandler): boolean;
+  on(event: "refuse", handler: RefusalHandler<Data>): boolean;
   on(event: string, handler: unknown): boolean {
     this.#core.port.register(event, handler);
     return true;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { CloseInfo } from "../transport/connection_end.ts";
+import type { CloseInfo, ConnectionData } from "../transport/connection_end.ts";
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
 import type { HttpRequest } from "./http/http_request.ts";
 import type { HttpResponse } from "./http/http_response.ts";
@@ -16,7 +16,7 @@ import type { Packet, PacketInfo, ServerEvent } from "./server_event.ts";
 export type Handled = any;
 
 /** The events whose handlers receive a `ServerEvent` or a `Packet` if `event_object` is set. */
-export interface ObjectEvents<S> {
+export interface ObjectEvents<S, Data extends ConnectionData = ConnectionData> {
   /** A connection was accepted. */
   connect(server: S, event: ServerEvent): Handled;
   /** Bytes arrived on a raw connection. */
@@ -24,18 +24,18 @@ export interface ObjectEvents<S> {
   /** A datagram arrived. */
   packet(server: S, packet: Packet): Handled;
   /** A connection has ended. */
-  close(server: S, event: ServerEvent, info: CloseInfo): Handled;
+  close(server: S, event: ServerEvent, info: CloseInfo<Data>): Handled;
   /** A connection that was not a WebSocket has ended; on a `WebSocketServer`. */
-  disconnect(server: S, event: ServerEvent, info: CloseInfo): Handled;
+  disconnect(server: S, event: ServerEvent, info: CloseInfo<Data>): Handled;
 }
 
 /**
  * Events of every server (Swoole page "Server", events). `on()` accepts their names in any letter case.
  *
- * `S` is the class of the server, `fd` the number of a connection. `reactorId` is 0, or -1 in `close` and `disconnect` if the
+ * `S` is the class of the server, `Data` the type of the data of its connections, `fd` the number of a connection. `reactorId` is 0, or -1 in `close` and `disconnect` if the
  * server ended the connection.
  */
-export interface ServerEvents<S> {
+export interface ServerEvents<S, Data extends ConnectionData = ConnectionData> {
   /** The server accepts connections. */
   start(server: S): Handled;
   /** The worker is ready. There is one worker, number 0. */
@@ -49,7 +49,7 @@ export interface ServerEvents<S> {
   /**
    * A connection has ended; `info` says how. On a `WebSocketServer` only for WebSockets, unless there is no `disconnect` handler.
    */
-  close(server: S, fd: number, reactorId: number, info: CloseInfo): Handled;
+  close(server: S, fd: number, reactorId: number, info: CloseInfo<Data>): Handled;
   /** The send queue of a connection rose above `buffer_high_watermark`. */
   bufferFull(server: S, fd: number): Handled;
   /** The send queue of a connection fell to `buffer_low_watermark` again. */
@@ -74,33 +74,33 @@ export interface ServerEvents<S> {
 }
 
 /** Events of an `HttpServer` (Swoole page "Http\Server"). */
-export interface HttpServerEvents<S> extends ServerEvents<S> {
+export interface HttpServerEvents<S, Data extends ConnectionData = ConnectionData> extends ServerEvents<S, Data> {
   /** A request arrived. If the handler settles without responding or detaching the response, the response is a 500. */
-  request(request: HttpRequest, response: HttpResponse): Handled;
+  request(request: HttpRequest<Data>, response: HttpResponse): Handled;
 }
 
 /** Events of a `WebSocketServer` (Swoole page "WebSocket\Server", events). */
-export interface WebSocketServerEvents<S> extends HttpServerEvents<S> {
+export interface WebSocketServerEvents<S, Data extends ConnectionData = ConnectionData> extends HttpServerEvents<S, Data> {
   /** A WebSocket is open; `request` is its handshake. Not called if there is a `handshake` handler. */
-  open(server: S, request: HttpRequest): Handled;
+  open(server: S, request: HttpRequest<Data>): Handled;
   /** A message arrived, or a control frame if `open_websocket_*_frame` is set. Required. */
   message(server: S, frame: Frame | CloseFrame): Handled;
   /**
    * A handshake arrived. The handler responds instead of the server: with status 101 and the right headers, or with a refusal.
    */
-  handshake(request: HttpRequest, response: HttpResponse): Handled;
+  handshake(request: HttpRequest<Data>, response: HttpResponse): Handled;
   /**
    * The server is about to respond to a handshake. The handler may add headers, or refuse by ending the response. The server is
    * the last argument, unlike in Swoole, whose page shows two arguments and which passes the server first.
    */
-  beforeHandshakeResponse(request: HttpRequest, response: HttpResponse, server: S): Handled;
+  beforeHandshakeResponse(request: HttpRequest<Data>, response: HttpResponse, server: S): Handled;
   /** A connection that was not a WebSocket has ended. */
-  disconnect(server: S, fd: number, reactorId: number, info: CloseInfo): Handled;
+  disconnect(server: S, fd: number, reactorId: number, info: CloseInfo<Data>): Handled;
 }
 
 /** The events of a port: those that concern a connection. */
-export type PortEvents<S> = Omit<
-  WebSocketServerEvents<S>,
+export type PortEvents<S, Data extends ConnectionData = ConnectionData> = Omit<
+  WebSocketServerEvents<S, Data>,
   "start" | "workerStart" | "error" | "refuse" | "beforeShutdown" | "workerStop" | "shutdown"
 >;
 

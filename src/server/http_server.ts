@@ -4,13 +4,14 @@
  * @module
  */
 
+import type { ConnectionData } from "../transport/connection_end.ts";
 import type { HttpServerEvents, ObjectEvents, Spellings } from "./events.ts";
 import { httpFactory, webSocketFactory } from "./protocols.ts";
 import { Server } from "./server.ts";
 import { coreOf } from "./server_connections.ts";
 
 /**
- * An HTTP server (Swoole page "Http\Server").
+ * An HTTP server (Swoole page "Http\Server"). `Data` is the type of `request.data`.
  *
  * @example
  * ```ts
@@ -25,7 +26,7 @@ import { coreOf } from "./server_connections.ts";
  * await server.finished;
  * ```
  */
-export class HttpServer extends Server {
+export class HttpServer<Data extends ConnectionData = ConnectionData> extends Server<Data> {
   /**
    * Creates a server; `start()` makes it listen. The arguments are those of `Server`.
    *
@@ -49,14 +50,14 @@ export class HttpServer extends Server {
    * @returns `true`.
    * @throws {TypeError} If the event does not exist, or the handler is not a function.
    */
-  override on<Name extends keyof Spellings<HttpServerEvents<this>>>(
+  override on<Name extends keyof Spellings<HttpServerEvents<this, Data>>>(
     event: Name,
-    handler: Spellings<HttpServerEvents<this>>[Name],
+    handler: Spellings<HttpServerEvents<this, Data>>[Name],
   ): boolean;
   /** The same, with the setting `event_object`. */
-  override on<Name extends keyof Spellings<Omit<ObjectEvents<this>, "disconnect">>>(
+  override on<Name extends keyof Spellings<Omit<ObjectEvents<this, Data>, "disconnect">>>(
     event: Name,
-    handler: Spellings<Omit<ObjectEvents<this>, "disconnect">>[Name],
+    handler: Spellings<Omit<ObjectEvents<this, Data>, "disconnect">>[Name],
   ): boolean;
   override on(event: string, handler: unknown): boolean {
     return super.on(event as never, handler as never);

@@ -6,6 +6,7 @@
 
 import { SWOOLE_BASE, SWOOLE_PROCESS, SWOOLE_SOCK_TCP, SWOOLE_WORKER_BUSY } from "../constants.ts";
 import { SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
+import type { ConnectionData } from "../transport/connection_end.ts";
 import type { BytePipe } from "../transport/runtime.ts";
 import { sentBytes, shown } from "../values.ts";
 import { ConnectionList } from "./connection_list.ts";
@@ -20,7 +21,8 @@ import type { ServerSettings } from "./settings/settings.ts";
 import type { IgnoredSettings } from "./settings/swoole_settings.ts";
 
 /**
- * A TCP or UDP server (Swoole page "Server"), and the base of `HttpServer` and `WebSocketServer`.
+ * A TCP or UDP server (Swoole page "Server"), and the base of `HttpServer` and `WebSocketServer`. `Data` is the type of
+ * `data(fd)`, and of `data` in a `CloseInfo`.
  *
  * @example A raw TCP echo server
  * ```ts
@@ -34,7 +36,7 @@ import type { IgnoredSettings } from "./settings/swoole_settings.ts";
  * await server.finished;
  * ```
  */
-export class Server extends ServerConnections {
+export class Server<Data extends ConnectionData = ConnectionData> extends ServerConnections<Data> {
   /** The address passed to the constructor; for a unix socket its path. */
   readonly host: string;
   /** The port number; the actual one once the server has started. */
@@ -48,7 +50,7 @@ export class Server extends ServerConnections {
   /** The fds of all open connections, including plain HTTP: iterable, with `size`, `has(fd)` and `get(fd)`. */
   readonly connections: ConnectionList;
   /** All ports: the server's own first, then those added with `listen()`. */
-  readonly ports: readonly ServerPort<this>[];
+  readonly ports: readonly ServerPort<this, Data>[];
 
   readonly #core: ServerCore;
 
@@ -88,7 +90,7 @@ export class Server extends ServerConnections {
     core.speak("raw", rawFactory);
     const info = (fd: number) => this.getClientInfo(fd);
     this.connections = new ConnectionList(() => core.context.table, info);
-    this.ports = [new ServerPort<this>(core, core.port, info)];
+    this.ports = [new ServerPort<this, Data>(core, core.port, info)];
   }
 
   /**
@@ -127,11 +129,14 @@ export class Server extends ServerConnections {
    * @returns `true`.
    * @throws {TypeError} If the event does not exist, or the handler is not a function.
    */
-  on<Name extends keyof Spellings<ServerEvents<this>>>(event: Name, handler: Spellings<ServerEvents<this>>[Name]): boolean;
-  /** The same, with the setting `event_object`. */
-  on<Name extends keyof Spellings<Omit<ObjectEvents<this>, "disconnect">>>(
+  on<Name extends keyof Spellings<ServerEvents<this, Data>>>(
     event: Name,
-    handler: Spellings<Omit<ObjectEvents<this>, "disconnect">>[Name],
+    handler: Spellings<ServerEvents<this, Data>>[Name],
+  ): boolean;
+  /** The same, with the setting `event_object`. */
+  on<Name extends keyof Spellings<Omit<ObjectEvents<this, Data>, "disconnect">>>(
+    event: Name,
+    handler: Spellings<Omit<ObjectEvents<this, Data>, "disconnect">>[Name],
   ): boolean;
   on(event: string, handler: unknown): boolean {
     this.#core.port.register(event, handler);
@@ -154,20 +159,20 @@ export class Server extends ServerConnections {
    * @throws {RangeError} If the port or the socket type is invalid.
    * @throws {Error} If the server has started.
    */
-  listen(host: string, port: number | string, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
+  listen(host: string, port: number | string, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this, Data> {
     const core = this.#core.addPort(placeOf(host, port, sockType, "add a port", "server.listen"));
-    const added = new ServerPort<this>(this.#core, core, (fd) => this.getClientInfo(fd));
-    (this.ports as ServerPort<this>[]).push(added);
+    const added = new ServerPort<this, Data>(this.#core, core, (fd) => this.getClientInfo(fd));
+    (this.ports as ServerPort<this, Data>[]).push(added);
     return added;
   }
 
   /** An alias of `listen()`. */
-  addListener(host: string, port: number | string, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
+  addListener(host: string, port: number | string, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this, Data> {
     return this.listen(host, port, sockType);
   }
 
   /** An alias of `listen()`. */
-  addlistener(host: string, port: number | string, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this> {
+  addlistener(host: string, port: number | string, sockType: number = SWOOLE_SOCK_TCP): ServerPort<this, Data> {
     return this.listen(host, port, sockType);
   }
 

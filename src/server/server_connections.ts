@@ -19,17 +19,20 @@ import { loadRuntime } from "../transport/current_runtime.ts";
 import { EIO, systemCode } from "../transport/system_codes.ts";
 
 /** Returns the core of a server. No entry point exports this function. */
-export function coreOf(server: ServerConnections): ServerCore {
+export function coreOf<Data extends ConnectionData>(server: ServerConnections<Data>): ServerCore {
   return ServerConnections["coreOf"](server);
 }
 
-/** The methods of a `Server` that concern connections, on any port. */
-export abstract class ServerConnections {
+/** The methods of a `Server` that concern connections, on any port. `Data` is the type of `data(fd)`. */
+export abstract class ServerConnections<Data extends ConnectionData = ConnectionData> {
+  /** Makes `instanceof` narrow to the class as it is without a type parameter; TypeScript would fill in `any`. */
+  declare static readonly [Symbol.hasInstance]: <T>(this: abstract new (...args: never) => T, value: unknown) => value is T;
+
   readonly #core: ServerCore = new ServerCore(this);
   readonly #context: ServerContext = this.#core.context;
 
   /** See the function `coreOf()`: it calls this, which `private` keeps out of the public types. */
-  private static coreOf(server: ServerConnections): ServerCore {
+  private static coreOf<Data extends ConnectionData>(server: ServerConnections<Data>): ServerCore {
     return server.#core;
   }
 
@@ -206,20 +209,23 @@ export abstract class ServerConnections {
    * plain `Server` or a raw port from the start. It is released when the `close` handler has returned, or its promise has
    * settled.
    *
+   * Its type is that of the server, `new WebSocketServer<{ user: string }>()`, which is taken at its word: properties that are
+   * not always set by the time they are read should be optional there.
+   *
    * @returns `undefined` for an unknown fd, and for plain HTTP, where each request has its own `request.data`.
    *
    * @example
    * ```ts
    * import { Server } from "@sluice/server";
    *
-   * const server = new Server("127.0.0.1", 0);
+   * const server = new Server<{ count: number }>("127.0.0.1", 0);
    * server.on("connect", (server, fd) => void (server.data(fd)!.count = 0));
    * server.on("receive", (server, fd) => server.send(fd, `${++server.data(fd)!.count}`));
    * server.on("close", (_server, fd, _reactorId, { data }) => console.log(`${fd} has sent ${data?.count} times`));
    * ```
    */
-  data(fd: number): ConnectionData | undefined {
-    return this.#context.dataOf(fd);
+  data(fd: number): Data | undefined {
+    return this.#context.dataOf(fd) as Data | undefined;
   }
 
   /** Returns information about a connection, also while its end is being handled; `false` with 1005 for an unknown fd. */

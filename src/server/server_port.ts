@@ -12,6 +12,7 @@ import {
   SWOOLE_SOCK_UNIX_STREAM,
   SWOOLE_SSL,
 } from "../constants.ts";
+import type { ConnectionData } from "../transport/connection_end.ts";
 import type { BytePipe } from "../transport/runtime.ts";
 import { checkHost, portNumber } from "../values.ts";
 import { type ClientInfo, ConnectionList } from "./connection_list.ts";
@@ -42,7 +43,7 @@ import type { IgnoredSettings } from "./settings/swoole_settings.ts";
  * await server.finished;
  * ```
  */
-export class ServerPort<S> {
+export class ServerPort<S, Data extends ConnectionData = ConnectionData> {
   /** The address; for a unix socket its path. */
   readonly host: string;
   /** The socket type, a `SWOOLE_SOCK_*` number without `SWOOLE_SSL`. */
@@ -101,9 +102,15 @@ export class ServerPort<S> {
    * @returns `true`.
    * @throws {TypeError} If a port, or this class of server, has no such event, or the handler is not a function.
    */
-  on<Name extends keyof Spellings<PortEvents<S>>>(event: Name, handler: Spellings<PortEvents<S>>[Name]): boolean;
+  on<Name extends keyof Spellings<PortEvents<S, Data>>>(
+    event: Name,
+    handler: Spellings<PortEvents<S, Data>>[Name],
+  ): boolean;
   /** The same, with the setting `event_object`. */
-  on<Name extends keyof Spellings<ObjectEvents<S>>>(event: Name, handler: Spellings<ObjectEvents<S>>[Name]): boolean;
+  on<Name extends keyof Spellings<ObjectEvents<S, Data>>>(
+    event: Name,
+    handler: Spellings<ObjectEvents<S, Data>>[Name],
+  ): boolean;
   on(event: string, handler: unknown): boolean {
     this.#port.register(event, handler);
     return true;

@@ -17,6 +17,7 @@ import {
   SWOOLE_ERROR_WEBSOCKET_PACK_FAILED,
   SWOOLE_ERROR_WEBSOCKET_UNCONNECTED,
 } from "../errors.ts";
+import type { ConnectionData } from "../transport/connection_end.ts";
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
 import { type CloseFrame, Frame } from "../websocket/frame.ts";
 import { checkHandshake, type HandshakeRefusal } from "../websocket/handshake.ts";
@@ -34,7 +35,8 @@ import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import { webSocketFactory } from "./protocols.ts";
 
 /**
- * A WebSocket server in the event style, which also serves HTTP on the same port (Swoole page "WebSocket\Server").
+ * A WebSocket server in the event style, which also serves HTTP on the same port (Swoole page "WebSocket\Server"). `Data` is the
+ * type of `data(fd)` and `request.data`.
  *
  * @example
  * ```ts
@@ -50,7 +52,7 @@ import { webSocketFactory } from "./protocols.ts";
  * await server.finished;
  * ```
  */
-export class WebSocketServer extends HttpServer {
+export class WebSocketServer<Data extends ConnectionData = ConnectionData> extends HttpServer<Data> {
   readonly #context: ServerContext;
 
   /**
@@ -76,14 +78,14 @@ export class WebSocketServer extends HttpServer {
    * @returns `true`.
    * @throws {TypeError} If the event does not exist, or the handler is not a function.
    */
-  override on<Name extends keyof Spellings<WebSocketServerEvents<this>>>(
+  override on<Name extends keyof Spellings<WebSocketServerEvents<this, Data>>>(
     event: Name,
-    handler: Spellings<WebSocketServerEvents<this>>[Name],
+    handler: Spellings<WebSocketServerEvents<this, Data>>[Name],
   ): boolean;
   /** The same, with the setting `event_object`. */
-  override on<Name extends keyof Spellings<ObjectEvents<this>>>(
+  override on<Name extends keyof Spellings<ObjectEvents<this, Data>>>(
     event: Name,
-    handler: Spellings<ObjectEvents<this>>[Name],
+    handler: Spellings<ObjectEvents<this, Data>>[Name],
   ): boolean;
   override on(event: string, handler: unknown): boolean {
     return super.on(event as never, handler as never);
@@ -241,7 +243,7 @@ export class WebSocketServer extends HttpServer {
    * });
    * ```
    */
-  checkHandshake(request: HttpRequest): HandshakeRefusal | undefined {
+  checkHandshake(request: HttpRequest<Data>): HandshakeRefusal | undefined {
     if (!(request instanceof HttpRequest)) throw new TypeError("Cannot check what is no request: checkHandshake(request)");
     const connection = this.#context.connection(request.fd);
     const { settings } = connection === undefined ? this.#context : portOf(connection);

@@ -77,7 +77,10 @@ export class ConnectionEnd {
   }
 }
 
-/** The data that a program keeps with a connection or a request: `server.data(fd)`, `request.data`. */
+/**
+ * The data that a program keeps with a connection or a request, `server.data(fd)` and `request.data`, unless it names a type of
+ * its own: `new WebSocketServer<{ user: string }>()`.
+ */
 // deno-lint-ignore no-explicit-any
 export type ConnectionData = Record<string, any>;
 
@@ -96,7 +99,7 @@ export type ConnectionData = Record<string, any>;
  * });
  * ```
  */
-export class CloseInfo {
+export class CloseInfo<Data extends ConnectionData = ConnectionData> {
   /**
    * The close code of a WebSocket, from the first Close frame of either side: 1005 for a frame without a code, 1006 without a
    * Close frame. 0 if the connection was not a WebSocket.
@@ -117,7 +120,7 @@ export class CloseInfo {
    */
   readonly error: unknown;
   /** The program's object for this connection, see `Server.data()`. `undefined` for plain HTTP and in a client. */
-  readonly data: ConnectionData | undefined;
+  readonly data: Data | undefined;
 
   /** Created by Sluice. */
   constructor(
@@ -126,7 +129,7 @@ export class CloseInfo {
     wasClean: boolean,
     initiator: "local" | "remote",
     error: unknown,
-    data: ConnectionData | undefined,
+    data: Data | undefined,
   ) {
     this.code = code;
     this.reason = reason;

@@ -1,8 +1,9 @@
 // How connections end: what the handlers of `close` and `disconnect` are told behind Swoole's arguments.
 
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { test } from "node:test";
 import { CloseFrame, CloseInfo, HttpServer, Server, ServerEvent, type ServerSettings, WebSocketServer } from "../../mod.ts";
+import { coreOf } from "../../src/server/server_connections.ts";
 import { closeFrame, frame, handshake, RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
 
@@ -510,6 +511,40 @@ test("data(fd) is one object from the handshake until the close handler has sett
     assertEquals(data, { user: "Ada" });
     while (server.data(1) !== undefined) await new Promise((resolve) => setTimeout(resolve, 1));
     client.destroy();
+  });
+});
+
+test("data is made when it is first asked for, also that of a handshake that is refused, and nothing is left of it", async () => {
+  const server = new WebSocketServer<{ user?: string }>("127.0.0.1", 0);
+  const { data } = coreOf(server).context;
+  const closed: CloseInfo<{ user?: string }>[] = [];
+  server.on("beforeHandshakeResponse", (request, response) => {
+    if (request.server.path_info === "/refused") {
+      request.data.user = "nobody";
+      response.status(401);
+      response.end();
+    }
+  });
+  server.on("message", (server, frame) => server.push(frame.fd, `${data.size}`));
+  server.on("close", (_server, _fd, _reactorId, info) => closed.push(info));
+  await serving(server, async (server, port) => {
+    const client = await RawClient.open(port);
+    client.send(say("hello"));
+    assertEquals((await client.readFrame())!.payload, new TextEncoder().encode("0"));
+    server.data(1)!.user = "Ada";
+    client.send(say("hello"));
+    assertEquals((await client.readFrame())!.payload, new TextEncoder().encode("1"));
+    const refused = await RawClient.connect(port);
+    refused.send(handshake("/refused"));
+    assertMatch(await refused.readHead(), /^HTTP\/1.1 401 /);
+    client.send(closeFrame(1000));
+    for (const one of [client, refused]) {
+      await one.whenEnded();
+      one.destroy();
+    }
+    while (closed.length < 2) await new Promise((resolve) => setTimeout(resolve, 1));
+    assertEquals(closed.map((info) => info.data?.user).sort(), ["Ada", "nobody"]);
+    assertEquals(data.size, 0);
   });
 });
 

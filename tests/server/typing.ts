@@ -1,7 +1,18 @@
 // What the compiler takes and what it refuses. This file is checked, not run: where an error is expected and there is none, the
 // check fails.
 
-import { type CloseInfo, HttpServer, type Packet, Server, type ServerEvent, WebSocketServer } from "../../mod.ts";
+import {
+  type CloseInfo,
+  type ConnectionData,
+  fromFetch,
+  type HttpRequest,
+  HttpServer,
+  type Packet,
+  Server,
+  type ServerEvent,
+  WebSocketServer,
+} from "../../mod.ts";
+import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 
 const server = new Server();
 const http = new HttpServer();
@@ -59,6 +70,64 @@ httpPort.on("message", (server, frame) => server.push(frame.fd, frame));
 port.on("start", () => {});
 // @ts-expect-error: a frame is no text
 port.on("message", (_server, frame: string) => frame.length);
+
+// ---- data of a connection
+
+interface Session {
+  user: string;
+  since?: number;
+}
+const typed = new WebSocketServer<Session>("127.0.0.1", 0);
+const anything: ConnectionData | undefined = webSocket.data(1);
+export const user: string | undefined = typed.data(1)?.user ?? anything?.user;
+typed.on("open", (server, request) => server.push(request.fd, request.data.user.toUpperCase()));
+typed.on("beforeHandshakeResponse", (request, response, server) => {
+  request.data.user = "Ada";
+  request.data.since = Date.now();
+  return response.end(server.data(request.fd)!.user);
+});
+typed.on("close", (_server, _fd, _reactorId, { data }) => data?.user.length);
+typed.on("disconnect", (_server, _event: ServerEvent, info: CloseInfo<Session>) => info.data?.since);
+typed.ports[0].on("close", (server, fd, _reactorId, { data }) => server.data(fd)?.user === data?.user);
+typed.listen("127.0.0.1", 0).on("request", (request) => request.data.user.length);
+typed.on("request", fromFetch(() => new Response()));
+typed.on("request", (request: HttpRequest) => request.data.whatever);
+typed.on("message", (server: WebSocketServer, frame) => server.push(frame.fd, frame));
+const untyped: WebSocketServer = typed;
+export const servers: Server[] = [untyped, typed, new Server<{ lines: number }>(), new HttpServer<Session>()];
+typed.on("handshake", (request) => void typed.checkHandshake(request));
+class Chat extends WebSocketServer<Session> {
+  welcome(fd: number): boolean {
+    return this.push(fd, `Hello ${this.data(fd)!.user}`);
+  }
+}
+export function greet(server: Server): boolean | undefined {
+  if (server instanceof WebSocketServer) server.on("message", (server, frame) => server.push(frame.fd, frame));
+  server.on("close", (server, fd) => server.data(fd)?.anything);
+  return server instanceof Chat ? server.welcome(1) : undefined;
+}
+
+// @ts-expect-error: a connection may be unknown
+typed.data(1).user;
+// @ts-expect-error: there is no such property
+typed.data(1)?.name;
+// @ts-expect-error: a user is a string
+typed.on("open", (_server, request) => request.data.user = 1);
+// @ts-expect-error: it may not be there
+typed.on("close", (_server, _fd, _reactorId, { data }) => data!.since + 1);
+// @ts-expect-error: data is an object
+new WebSocketServer<string>();
+
+const coroutine = new CoroutineServer<Session>("127.0.0.1");
+coroutine.handle("/", async (request, ws) => {
+  request.data.user = "Ada";
+  await ws.upgrade();
+  return ws.closeInfo?.data?.user.length;
+});
+coroutine.handle("/app", fromFetch(() => new Response()));
+coroutine.on("error", (server, error, fd) => server.port + fd + String(error));
+// @ts-expect-error: there is no such property
+coroutine.handle("/", (request) => request.data.name);
 
 // ---- settings
 

@@ -56,7 +56,8 @@ export interface HttpRequestSource extends RequestSource {
 }
 
 /**
- * A request (Swoole page "Http\Request"). The handler of `open` receives the request that opened the WebSocket.
+ * A request (Swoole page "Http\Request"). The handler of `open` receives the request that opened the WebSocket. `Data` is the
+ * type of `data`, which comes from the server.
  *
  * The body can be read in two ways. `getContent()`, `rawContent()` and `post` return at once, because the handler is called when
  * the whole body has arrived. `body`, `bytes()`, `text()`, `json()` and `formData()` are those of the web's `Request`; with the
@@ -90,14 +91,14 @@ export interface HttpRequestSource extends RequestSource {
  * server.shutdown();
  * ```
  */
-export class HttpRequest extends BaseRequest {
+export class HttpRequest<Data extends ConnectionData = ConnectionData> extends BaseRequest {
   readonly #source: HttpRequestSource;
   readonly #options: HttpRequestOptions;
   #files: FormFields | undefined = undefined;
   #collecting: Promise<Uint8Array> | undefined = undefined;
   #body: ReadableStream<Uint8Array> | undefined = undefined;
   #signal: AbortSignal | undefined = undefined; // if no server created the request
-  #data: ConnectionData | undefined = undefined;
+  #data: Data | undefined = undefined;
 
   /** Created by the server. */
   constructor(source: HttpRequestSource, options: HttpRequestOptions) {
@@ -214,13 +215,13 @@ export class HttpRequest extends BaseRequest {
    * ```ts
    * import { WebSocketServer } from "@sluice/server";
    *
-   * const server = new WebSocketServer("127.0.0.1", 0);
+   * const server = new WebSocketServer<{ user?: string }>("127.0.0.1", 0);
    * server.on("beforeHandshakeResponse", (request) => void (request.data.user = request.get.user));
    * server.on("message", (server, frame) => server.push(frame.fd, `Hello ${server.data(frame.fd)?.user}`));
    * ```
    */
-  get data(): ConnectionData {
-    return this.#data ??= this.#source.data ?? {};
+  get data(): Data {
+    return this.#data ??= (this.#source.data ?? {}) as Data;
   }
 
   /** The body as a stream. With `http_stream_body`, the client can send no faster than the stream is read. */
