@@ -12,7 +12,7 @@ import type { Exchange } from "../server/http/exchange.ts";
 import { exchangeOf, WaitingResponse } from "../server/http/http_response.ts";
 import { refuseExchange } from "../server/http/error_response.ts";
 import type { Frame } from "../websocket/frame.ts";
-import { answerFields, checkHandshake } from "../websocket/handshake.ts";
+import { answerFields, type HandshakeRefusal, type HandshakeRequest } from "../websocket/handshake.ts";
 import { isUpgrade } from "../http/request_parser.ts";
 import { iterateMessages, readMessages, type Received, writeMessages } from "../websocket/connection/received_messages.ts";
 import type { WebSocketChannel } from "../websocket/connection/channel.ts";
@@ -42,8 +42,8 @@ function channelOf({ connection }: Exchange): WebSocketChannel {
 
 /** The server settings that `upgrade()` needs. */
 export interface UpgradePolicy {
-  /** The setting `websocket_origins`. */
-  readonly origins: string | readonly string[];
+  /** Returns the reason if a handshake is refused by its fields. */
+  checkHandshake(request: HandshakeRequest): HandshakeRefusal | undefined;
   /** The setting `websocket_subprotocol`. */
   readonly subprotocols: string | readonly string[];
   /** The compression policy; `undefined` without compression. */
@@ -126,7 +126,7 @@ export class HttpResponse<Data extends ConnectionData = ConnectionData> extends 
       return false;
     }
     const refusal = isUpgrade(head)
-      ? checkHandshake(head, this.#policy.origins)
+      ? this.#policy.checkHandshake(head)
       : { status: 400, reason: "this is a WebSocket: the request has no Upgrade header" };
     if (refusal !== undefined) {
       this.#lastError = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;

@@ -259,7 +259,7 @@ class CoroutineApplication implements HttpApplication {
     this.#context = port.context;
     this.#router = router;
     this.#policy = {
-      origins: settings.websocket_origins,
+      checkHandshake: (request) => port.checkHandshake(request),
       subprotocols: settings.websocket_subprotocol,
       compression: port.compression,
     };

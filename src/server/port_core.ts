@@ -9,7 +9,9 @@ import type { Connection, ConnectionOrigin, Protocol } from "../transport/connec
 import { SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW } from "../errors.ts";
 import type { DatagramSocket, Listener } from "../transport/runtime.ts";
 import { currentRuntime } from "../transport/current_runtime.ts";
+import { isLoopback } from "../transport/ip_addresses.ts";
 import { CompressionPolicy } from "../websocket/connection/compression_policy.ts";
+import { checkHandshake, type HandshakeRefusal, type HandshakeRequest } from "../websocket/handshake.ts";
 import { Configuration, PORT_EVENT_NAMES } from "./configuration.ts";
 import type { Denial } from "./refusals.ts";
 import type { ServerContext } from "./server_context.ts";
@@ -139,6 +141,11 @@ export class PortCore implements ConnectionOrigin {
   /** The socket of a UDP port, while it listens. */
   get datagrams(): DatagramSocket | undefined {
     return this.isUdp ? this.listener as DatagramSocket | undefined : undefined;
+  }
+
+  /** Whether only programs of this machine can connect. */
+  get isLocal(): boolean {
+    return this.place?.transport === "tcp" && isLoopback(this.place.hostname);
   }
 
   get #isOwn(): boolean {
@@ -286,6 +293,11 @@ export class PortCore implements ConnectionOrigin {
     const room = this.sendLimit - queued;
     if (size <= room && (typeof data !== "string" || size * 3 <= room || utf8Length(data) <= room)) return true;
     return this.context.failed(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
+  }
+
+  /** Returns the reason if a handshake is refused by its fields, among them the origin of the page. */
+  checkHandshake(request: HandshakeRequest): HandshakeRefusal | undefined {
+    return checkHandshake(request, this.settings.websocket_origins, this);
   }
 
   // ---- handlers -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import { HttpResponse } from "./http/http_response.ts";
 import type { Protocol } from "../transport/connection.ts";
 import { WEBSOCKET_STATUS_HANDSHAKE } from "../constants.ts";
 import { encodeClose } from "../websocket/close_code.ts";
-import { answerFields, checkHandshake } from "../websocket/handshake.ts";
+import { answerFields } from "../websocket/handshake.ts";
 import { MessageDispatcher, MessageDispatcherContext } from "./websocket/message_dispatcher.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 
@@ -136,14 +136,14 @@ class WebSocketApplication implements HttpApplication {
   }
 
   onUpgrade(exchange: Exchange): void | Promise<void> {
-    const { config, context, settings } = this.#port;
+    const { config, context } = this.#port;
     const { connection, head, request, response } = exchange;
     const own = config.handler("handshake");
     if (own !== undefined) {
       exchange.session.status = WEBSOCKET_STATUS_HANDSHAKE;
       return context.run(connection, () => own(request, response));
     }
-    const refusal = checkHandshake(head, settings.websocket_origins);
+    const refusal = this.#port.checkHandshake(head);
     if (refusal !== undefined) return refuseExchange(exchange, refusal);
     const before = config.handler("beforehandshakeresponse");
     const done = before && context.run(connection, () => before(request, response, this.#server));

@@ -20,7 +20,7 @@ import {
 import type { ConnectionData } from "../transport/connection_end.ts";
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
 import { type CloseFrame, Frame } from "../websocket/frame.ts";
-import { checkHandshake, type HandshakeRefusal } from "../websocket/handshake.ts";
+import type { HandshakeRefusal } from "../websocket/handshake.ts";
 import { isUpgrade } from "../http/request_parser.ts";
 import { PreparedMessage, readPushed } from "../websocket/prepared_message.ts";
 import type { ObjectEvents, Spellings, WebSocketServerEvents } from "./events.ts";
@@ -246,13 +246,13 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
   checkHandshake(request: HttpRequest<Data>): HandshakeRefusal | undefined {
     if (!(request instanceof HttpRequest)) throw new TypeError("Cannot check what is no request: checkHandshake(request)");
     const connection = this.#context.connection(request.fd);
-    const { settings } = connection === undefined ? this.#context : portOf(connection);
+    const port = connection === undefined ? coreOf(this).port : portOf(connection);
     const { header } = request;
     const version = String(request.server.server_protocol).slice("HTTP/".length);
     if (!isUpgrade(request)) {
       return { status: 400, reason: "this is a WebSocket: the request has no Upgrade header" };
     }
-    return checkHandshake({ method: request.getMethod(), version, header }, settings.websocket_origins);
+    return port.checkHandshake({ method: request.getMethod(), version, header });
   }
 
   /**

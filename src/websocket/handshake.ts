@@ -49,15 +49,26 @@ function isKey(key: string | undefined): boolean {
   return true;
 }
 
+/** What `"same-origin"` means on a server. */
+export interface OwnOrigin {
+  /** Whether the server is reached by programs of this machine only. Its pages then have one origin, on whatever port. */
+  readonly isLocal?: boolean;
+}
+
 /**
  * Checks the handshake of a client (RFC 6455 section 4.2.1).
  *
  * @param request A request for which `isUpgrade()` is `true`.
  * @param origins The pages that may connect: `"same-origin"`, `"*"`, an origin, or a list of these. A request without `Origin` is
  * not sent by a page, and passes.
+ * @param own What is known of the server's own origin.
  * @returns `undefined` if the handshake is valid, otherwise the refusal.
  */
-export function checkHandshake(request: HandshakeRequest, origins: string | readonly string[]): HandshakeRefusal | undefined {
+export function checkHandshake(
+  request: HandshakeRequest,
+  origins: string | readonly string[],
+  own: OwnOrigin = {},
+): HandshakeRefusal | undefined {
   const { header } = request;
   if (request.method !== "GET") return { status: 400, reason: "a WebSocket handshake has to be a GET request" };
   if (request.version !== "1.1") return { status: 400, reason: "a WebSocket handshake needs HTTP/1.1" };
@@ -65,7 +76,7 @@ export function checkHandshake(request: HandshakeRequest, origins: string | read
   if (header["sec-websocket-version"] !== "13") return { status: 426, reason: "only WebSocket version 13 is spoken here" };
   if (!isKey(header["sec-websocket-key"])) return { status: 400, reason: "Sec-WebSocket-Key is not 16 bytes in base64" };
   const origin = header["origin"];
-  if (origin !== undefined && !isAllowedOrigin(origin, header["host"], origins)) {
+  if (origin !== undefined && !isAllowedOrigin(origin, header["host"], origins, own)) {
     return { status: 403, reason: "pages of this origin may not connect" }; // section 10.2
   }
   return undefined;
@@ -205,7 +216,7 @@ const ORIGIN = /^([a-z][a-z0-9+.-]*):\/\/([^\/?#@\s,]*)$/;
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: ":80", https: ":443" };
 
 /** The names of this machine, which count as one host: a page of `http://localhost:9501` may connect to `ws://127.0.0.1:9501`. */
-const LOOPBACK = /^(?:localhost|127\.0\.0\.1|\[::1\])(?=:\d+$|$)/;
+const LOCAL_NAME = /^(?:localhost|127\.0\.0\.1|\[::1\])(?=:\d+$|$)/;
 
 /**
  * Checks an entry of `websocket_origins`.
@@ -228,7 +239,7 @@ export function originMistake(entry: string): string | undefined {
 function rightForm(entry: string): string | undefined {
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(entry);
   // The scheme of a page differs from that of its WebSocket.
-  const text = hasScheme ? entry.replace(/^ws(?=s?:)/i, "http") : `${LOOPBACK.test(entry) ? "http" : "https"}://${entry}`;
+  const text = hasScheme ? entry.replace(/^ws(?=s?:)/i, "http") : `${LOCAL_NAME.test(entry) ? "http" : "https"}://${entry}`;
   if (/^https?:/i.test(text)) {
     const url = URL.canParse(text) ? new URL(text) : undefined;
     return url === undefined || url.hostname === "" ? undefined : url.origin;
@@ -243,28 +254,33 @@ function rightForm(entry: string): string | undefined {
  * @param origin The `Origin` of the request.
  * @param host The `Host` of the request.
  * @param allowed The setting `websocket_origins`.
+ * @param own See `checkHandshake()`.
  */
-export function isAllowedOrigin(origin: string, host: string | undefined, allowed: string | readonly string[]): boolean {
+export function isAllowedOrigin(
+  origin: string,
+  host: string | undefined,
+  allowed: string | readonly string[],
+  own: OwnOrigin = {},
+): boolean {
   if (allowed === "*") return true;
-  const own = origin.toLowerCase();
-  if (typeof allowed === "string") return allows(allowed, own, host);
-  return allowed.some((entry) => allows(entry, own, host));
-}
-
-function allows(entry: string, origin: string, host: string | undefined): boolean {
-  if (entry === "*") return true;
-  if (entry === "same-origin") return host !== undefined && isSameOrigin(origin, host.toLowerCase());
-  const other = entry.toLowerCase();
-  return other === origin || (ORIGIN.test(other) && normal(other) === normal(origin));
+  const page = origin.toLowerCase();
+  const isAllowed = (entry: string): boolean => {
+    if (entry === "*") return true;
+    if (entry === "same-origin") return host !== undefined && isSameOrigin(page, host.toLowerCase(), own);
+    const other = entry.toLowerCase();
+    return other === page || (ORIGIN.test(other) && normal(other) === normal(page));
+  };
+  return typeof allowed === "string" ? isAllowed(allowed) : allowed.some(isAllowed);
 }
 
 /**
  * Reports whether an origin is that of the host. The scheme is ignored: behind a proxy that terminates TLS, requests of pages of
  * https://a.example arrive as plain HTTP for a.example.
  */
-function isSameOrigin(origin: string, host: string): boolean {
+function isSameOrigin(origin: string, host: string, { isLocal = false }: OwnOrigin): boolean {
   const [, scheme, authority] = ORIGIN.exec(origin) ?? [];
   if (scheme === undefined || authority === "") return false;
+  if (isLocal && (scheme === "http" || scheme === "https") && LOCAL_NAME.test(authority) && LOCAL_NAME.test(host)) return true;
   const kind = scheme === "https" ? scheme : "http";
   return oneHost(withoutPort(authority, kind)) === oneHost(withoutPort(host, kind));
 }
@@ -275,7 +291,7 @@ function normal(origin: string): string {
 }
 
 function oneHost(authority: string): string {
-  return authority.replace(LOOPBACK, "localhost");
+  return authority.replace(LOCAL_NAME, "localhost");
 }
 
 function withoutPort(authority: string, scheme: string): string {

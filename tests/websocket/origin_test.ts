@@ -92,3 +92,37 @@ test("the names of this machine with one port are one origin, and no others are"
     }
   }
 });
+
+test("on a server of this machine, all pages of this machine are of one origin, on whatever port", () => {
+  const local = { isLocal: true };
+  for (const page of ["localhost", "127.0.0.1", "[::1]"]) {
+    for (const host of ["localhost", "127.0.0.1", "[::1]"]) {
+      for (const scheme of ["http", "https"]) {
+        for (const [pagePort, port] of [[":5173", ":9501"], ["", ":9501"], [":5173", ""]]) {
+          const row: [string, string] = [`${scheme}://${page}${pagePort}`, host + port];
+          assertEquals([...row, isAllowedOrigin(...row, "same-origin", local)], [...row, true]);
+          assertEquals([...row, isAllowedOrigin(...row, ["same-origin"], local)], [...row, true]);
+          assertEquals([...row, isAllowedOrigin(...row, "same-origin")], [...row, false]);
+          assertEquals([...row, isAllowedOrigin(...row, ["https://a.example"], local)], [...row, false]);
+        }
+      }
+    }
+  }
+  const others: [origin: string, host: string | undefined][] = [
+    ["http://a.example:5173", "localhost:9501"],
+    ["http://localhost.example:5173", "localhost:9501"],
+    ["http://localhost:5173", "a.example:9501"], // a name that leads to this machine
+    ["http://localhost:5173", "localhost.example"],
+    ["http://localhost:5173", "127.0.0.10:9501"],
+    ["http://localhost:5173", ""],
+    ["http://localhost:5173", undefined],
+    ["http://192.168.0.1:5173", "127.0.0.1:9501"],
+    ["http://localhost:5173:1", "localhost:9501"],
+    ["http://localhost:", "localhost:9501"],
+    ["ftp://localhost:5173", "localhost:9501"],
+    ["capacitor://localhost", "localhost:9501"],
+    ["null", "localhost:9501"],
+    ["", "localhost:9501"],
+  ];
+  for (const row of others) assertEquals([...row, isAllowedOrigin(...row, "same-origin", local)], [...row, false]);
+});
