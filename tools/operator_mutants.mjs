@@ -16,7 +16,19 @@ import { mutantsOf } from "./operator_mutants/mutants.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 const HTTP = [
-  ...["session", "exchange", "deadlines", "handshake", "handshake_body", "request", "response", "upload", "unread_form"],
+  ...[
+    "session",
+    "exchange",
+    "handling",
+    "session_states",
+    "deadlines",
+    "handshake",
+    "handshake_body",
+    "request",
+    "response",
+    "upload",
+    "unread_form",
+  ],
   ...["compression", "files", "from_fetch", "gone", "turns"],
 ].map((name) => `http/${name}`).concat(
   "server/held_bytes",

@@ -2,98 +2,11 @@
 
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
-import { HttpResponse } from "../../mod.ts";
-import { ConnectionTable } from "../../src/transport/connection_table.ts";
-import type { HttpContext } from "../../src/server/http/http_context.ts";
-import type { HttpRequest } from "../../src/server/http/http_request.ts";
-import type { Exchange } from "../../src/server/http/exchange.ts";
-import { HttpSession } from "../../src/server/http/http_session.ts";
-import { FakeLane, laneOnly } from "../support/fake_lane.ts";
-import { WIDE } from "../support/http_parsing.ts";
 import { handshake } from "../support/raw_client.ts";
 import { settle } from "../support/memory_client.ts";
+import { timedConnection as connect } from "../support/timed_http.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-const START = 1_000_000;
-
-function partsOf({ request, response }: Exchange): { request: HttpRequest; response: HttpResponse } {
-  return { request, response: response as HttpResponse };
-}
-
-/** What a connection of these tests has other than the defaults. */
-type Options = Partial<HttpContext> & { handlerWaits?: boolean; takesUpgrades?: boolean };
-
-/** One connection, at a time that can be set, and the requests that it brought. */
-function connect({ handlerWaits = false, takesUpgrades = false, ...options }: Options = {}) {
-  let time = START;
-  const lane = new FakeLane();
-  const requests: { request: HttpRequest; response: HttpResponse }[] = [];
-  const warnings: string[] = [];
-  const nothing = () => {};
-  const never = (exchange: Exchange) => {
-    requests.push(partsOf(exchange));
-    return new Promise<void>(() => {});
-  };
-  const context = {
-    requestLimits: WIDE,
-    requestOptions: { parsePost: true, parseCookie: true, maxParameters: 1000, maxBodySize: 1e9 },
-    streamsBodies: false,
-    headerTimeout: 10_000,
-    bodyTimeout: 10_000,
-    bodyMinRate: 1024,
-    handlerTimeout: 0,
-    handshakeTimeout: 10_000,
-    allowsHalfOpen: false,
-    keepAliveTimeout: 30_000,
-    sendTimeout: 60_000,
-    get now() {
-      return time;
-    },
-    date: "",
-    application: {
-      makeResponse: (exchange: Exchange) => new HttpResponse(exchange),
-      onRequest: handlerWaits ? never : (exchange: Exchange) => {
-        requests.push(partsOf(exchange));
-        exchange.response.detach(); // completed by the test
-      },
-      onUpgrade: takesUpgrades ? never : undefined,
-      onMisuse: nothing,
-    },
-    isSecure: false,
-    serveFile: nothing,
-    onAnswered: nothing,
-    warn: (exchange: Exchange, what: string) => void warnings.push(`${exchange.request.getMethod()}: ${what}`),
-    refuseHandshake: () => undefined,
-    hasRoom: () => true,
-    onRefused: nothing,
-    onCutOff: nothing,
-    onHandled: nothing,
-    ...options,
-  } as unknown as HttpContext;
-  const table = new ConnectionTable(
-    { maxConnections: 1, firstFd: 0, lingerTimeout: 5000, highWatermark: 1e9, lowWatermark: 0 },
-    {
-      makeProtocol: (connection) => new HttpSession(connection, context),
-      onAccepted: nothing,
-      onClosed: nothing,
-      onBufferFull: nothing,
-      onBufferEmpty: nothing,
-      onFault(_connection, error) {
-        throw error;
-      },
-    },
-    () => time,
-  );
-  const connection = table.accept(laneOnly(lane))!;
-  /** Sets the time, in seconds since the start, when what was written is on its way. */
-  const at = async (seconds: number) => {
-    await settle();
-    time = START + 1000 * seconds;
-    table.tick();
-  };
-  const state = () => lane.aborted ? "aborted" : lane.ended ? "ended" : connection.isOpen ? "open" : "closing";
-  return { lane, at, state, requests, connection, warnings };
-}
 
 test("a client that takes nothing of an answer is dropped after http_send_timeout, and not before", async () => {
   const { lane, at, state, requests } = connect();

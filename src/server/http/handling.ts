@@ -84,11 +84,11 @@ export function completeBehind(exchange: Exchange, context: HttpContext, done: v
 
 /** Completes a response left unfinished by the handler, or by a file that could not be sent. */
 export function completeUnfinished(exchange: Exchange, context: HttpContext): void {
-  const { session, writer } = exchange;
+  const { writer } = exchange;
   if (writer.isOccupied) exchange.isHandedOver = true;
   if (writer.isSettled || exchange.isOver) return;
   if (writer.hasBegun) return void writer.end(); // as in Swoole, the parts written so far are the response
-  if (exchange.connection.isOpen && !session.isClosing) context.warn(exchange, "the handler has returned without a response");
+  context.warn(exchange, "the handler has returned without a response");
   writer.fail(500);
 }
 

@@ -1,0 +1,368 @@
+// The HTTP of one connection in each of its states: what its end is told to be, what it holds, what memory that is scarce, a stop and
+// an error of the program do to it. The clock is set by the test.
+
+import { assert, assertEquals, assertFalse, assertRejects } from "@std/assert";
+import { test } from "node:test";
+import type { HttpContext } from "../../src/server/http/http_context.ts";
+import type { Exchange } from "../../src/server/http/exchange.ts";
+import { TimeoutError } from "../../src/transport/connection_end.ts";
+import { settle, until } from "../support/activity.ts";
+import { handshake } from "../support/raw_client.ts";
+import { type TimedConnection, timedConnection, type TimedOptions } from "../support/timed_http.ts";
+
+const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const HALF_HEAD = "GET / HT";
+const HALF_BODY = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nhalf";
+
+/** How a connection ended: whether by the server, in order, the reason, and the setting of a timeout or another error. */
+function told({ end }: TimedConnection): unknown[] {
+  const { byServer, isOrderly, reason, error } = end()!;
+  return [byServer, isOrderly, reason, error instanceof TimeoutError ? error.setting : error];
+}
+
+/** The status of the last response. */
+function lastStatus({ lane }: TimedConnection): number {
+  return Number(/^.*HTTP\/1.1 (\d+)/s.exec(lane.text)?.[1]);
+}
+
+/** A connection to which something was sent. */
+function after(sent: string, options?: TimedOptions): TimedConnection {
+  const one = timedConnection(options);
+  if (sent !== "") one.lane.receive(sent);
+  return one;
+}
+
+/** A connection with one complete response. */
+function idle(): TimedConnection {
+  const one = after(GET);
+  one.requests[0].response.end();
+  return one;
+}
+
+/** A connection whose response the client does not take. */
+function draining(options?: TimedOptions): TimedConnection {
+  const one = timedConnection({ highWatermark: 1000, ...options });
+  one.lane.takes = false;
+  one.lane.receive(GET);
+  one.requests[0].response.end(new Uint8Array(100_000));
+  return one;
+}
+
+// ---- ends by time ---------------------------------------------------------------------------------------------------------
+
+test("each end by time is told with its reason and its setting", async () => {
+  const first = after("");
+  await first.at(10);
+  assertEquals(told(first), [false, true, "", "http_header_timeout"]);
+
+  const kept = idle();
+  await kept.at(30);
+  assertEquals(told(kept), [false, true, "the connection was idle", undefined]);
+  assertEquals([first.refusals, kept.refusals], [[], []]);
+
+  const head = after(HALF_HEAD);
+  await head.at(10);
+  assertEquals(told(head), [false, false, "the request took too long", "http_header_timeout"]);
+  assertEquals([head.refusals, lastStatus(head)], [[["request", 408, "the request took too long"]], 408]);
+
+  const body = after(HALF_BODY);
+  await body.at(20);
+  assertEquals(told(body), [false, false, "the body took too long", "http_body_timeout"]);
+  assertEquals([body.refusals, lastStatus(body)], [[["request", 408, "the body took too long"]], 408]);
+
+  const slow = after(GET);
+  slow.lane.takes = false;
+  slow.requests[0].response.write("begun");
+  await slow.at(60);
+  assertEquals(told(slow), [false, false, "", "http_send_timeout"]);
+});
+
+test("a body that does not arrive in time: its reader is told, and the client, unless the response has begun", async () => {
+  for (const begins of [false, true]) {
+    const one = after(HALF_BODY, { streamsBodies: true });
+    const [{ request, response }] = one.requests;
+    const bytes = request.bytes();
+    if (begins) response.write("begun");
+    await one.at(20);
+    await assertRejects(() => bytes, Error, "it takes too long to arrive");
+    assertEquals(told(one), [true, false, "the body took too long", "http_body_timeout"]);
+    assertEquals(one.refusals, [["request", 408, "the body took too long"]]);
+    assertEquals([one.state(), lastStatus(one)], begins ? ["aborted", 200] : ["ended", 408]);
+  }
+});
+
+test("http_header_timeout begins with the first byte of each head, http_keepalive_timeout with each response", async () => {
+  const one = idle();
+  await one.at(29);
+  one.lane.receive("G");
+  await one.at(38.9);
+  one.lane.receive(GET.slice(1));
+  one.requests[1].response.end();
+  await one.at(68.8);
+  assertEquals([one.state(), one.requests.length], ["open", 2]);
+  await one.at(68.9);
+  assertEquals(told(one), [false, true, "the connection was idle", undefined]);
+});
+
+// ---- ends by the client ---------------------------------------------------------------------------------------------------
+
+test("a client that ends its side: in order only where nothing was cut off", () => {
+  for (
+    const [one, isOrderly] of [
+      [after(""), true],
+      [idle(), true],
+      [after(HALF_HEAD), false],
+      [after(HALF_BODY), false],
+      [after(HALF_BODY, { streamsBodies: true }), false],
+      [after(GET), false],
+      [draining(), true],
+    ] as const
+  ) {
+    one.lane.sink.onEnd();
+    assertEquals(told(one), [false, isOrderly, "", undefined]);
+  }
+  const behind = draining();
+  behind.lane.receive(GET);
+  behind.lane.sink.onEnd();
+  assertEquals(told(behind), [false, false, "", undefined]); // a request was not handled
+});
+
+test("http_allow_half_open: the responses that are pending are sent, to requests that were read ahead as well", async () => {
+  const options = { allowsHalfOpen: true };
+  const one = after(GET + GET, options);
+  one.lane.sink.onEnd();
+  one.requests[0].response.end("first");
+  assertEquals([one.state(), one.requests.length], ["open", 2]);
+  one.requests[1].response.end("second");
+  assertEquals([one.state(), one.lane.text.endsWith("second")], ["ended", true]);
+  assertEquals(told(one), [false, true, "", undefined]);
+
+  const slow = draining(options);
+  slow.lane.receive(GET);
+  slow.lane.sink.onEnd();
+  assertEquals([slow.state(), slow.requests.length], ["open", 1]);
+  slow.lane.takes = true;
+  slow.lane.sink.onDrain();
+  await settle();
+  assertEquals([slow.state(), slow.requests.length], ["open", 2]);
+  slow.requests[1].response.end();
+  await settle();
+  assertEquals(slow.state(), "ended");
+
+  const last = draining(options); // nothing more is pending when the client has taken it
+  last.lane.sink.onEnd();
+  assertEquals(last.state(), "open");
+  last.lane.takes = true;
+  last.lane.sink.onDrain();
+  await settle();
+  assertEquals(last.state(), "ended");
+
+  const many = after(GET.repeat(1000), { ...options, handler: ({ response }) => void response.end() });
+  assert(many.requests.length < 1000); // the others wait for a later turn
+  many.lane.sink.onEnd();
+  assertEquals(many.state(), "open");
+  await until("the connection ends", () => many.state() === "ended");
+  assertEquals(many.requests.length, 1000);
+
+  for (const sent of ["", HALF_HEAD, HALF_BODY]) {
+    const cut = after(sent, options);
+    cut.lane.sink.onEnd();
+    assertEquals(cut.state(), "ended", sent);
+  }
+});
+
+// ---- pending responses ----------------------------------------------------------------------------------------------------
+
+test("a client that does not take its response: the next request waits until it has", async () => {
+  const one = draining();
+  one.lane.receive(GET);
+  assertEquals([one.requests.length, one.session.isAnswering], [1, false]);
+  one.lane.takes = true;
+  one.lane.sink.onDrain();
+  await settle();
+  assertEquals([one.requests.length, one.session.isAnswering], [2, true]);
+});
+
+test("a response is pending from the request on until it is complete", () => {
+  const one = after("");
+  assertFalse(one.session.isAnswering);
+  one.lane.receive(GET);
+  assert(one.session.isAnswering);
+  one.requests[0].response.end();
+  assertFalse(one.session.isAnswering);
+});
+
+test("a file that gives the response back behind the handler: 500", async () => {
+  const one = after(GET, { handler: ({ response }) => void response.sendfile("/no/such/file") });
+  assertEquals([one.state(), one.lane.text, one.warnings], ["open", "", []]);
+  await until("the response is completed", () => one.lane.text !== "");
+  assertEquals([one.state(), lastStatus(one)], ["open", 500]);
+  assertEquals(one.warnings, ["GET: the handler has returned without a response"]);
+});
+
+// ---- handshakes -----------------------------------------------------------------------------------------------------------
+
+test("a handshake: its status while it is pending, and when it was refused", async () => {
+  const one = after("", { takesUpgrades: true });
+  assertEquals([one.session.status, one.session.isPlainHttp], [0, true]);
+  one.lane.receive(handshake());
+  assertEquals([one.session.status, one.session.isPlainHttp], [1, false]);
+  const [{ response }] = one.requests;
+  response.status(403);
+  response.end();
+  assertEquals([one.session.status, one.session.isPlainHttp], [5, false]);
+  await settle();
+  assertEquals([one.state(), lastStatus(one)], ["ended", 403]);
+  const plain = idle();
+  assertEquals([plain.session.status, plain.session.isPlainHttp], [0, true]);
+});
+
+test("a handshake that is refused before the program sees it: 503, and the connection closes with the reason", () => {
+  const denial = { reason: "too many handshakes", retryAfter: 7, setting: "max_handshake_rate" };
+  const one = after(handshake(), {
+    takesUpgrades: true,
+    refuseHandshake: () => denial as ReturnType<HttpContext["refuseHandshake"]>,
+  });
+  assertEquals([one.requests.length, lastStatus(one), /^Retry-After: 7\r$/m.test(one.lane.text)], [0, 503, true]);
+  assertEquals(told(one), [true, true, "too many handshakes", undefined]);
+});
+
+// ---- memory ---------------------------------------------------------------------------------------------------------------
+
+test("what is held: heads and bodies that arrive, requests that are read ahead, and which of them wait for the client", () => {
+  const held = (one: TimedConnection) => [one.session.heldBytes, one.session.unfinishedBytes];
+  assertEquals(held(after("")), [0, 0]);
+
+  const [ofHead, ofHeadToo] = held(after(HALF_HEAD));
+  assert(ofHead >= HALF_HEAD.length && ofHead === ofHeadToo);
+
+  const [ofBody, ofBodyToo] = held(after(HALF_BODY + "x".repeat(5000)));
+  assert(ofBody >= 5000 && ofBody === ofBodyToo);
+
+  const upload = after(HALF_BODY + "x".repeat(5000), { streamsBodies: true });
+  const [ofUpload, ofUploadToo] = held(upload);
+  assert(ofUpload >= 5000 && ofUpload === ofUploadToo);
+
+  const pending = after(GET);
+  const [ofHandling] = held(pending);
+  assertEquals(held(pending), [ofHandling, 0]);
+  assert(ofHandling > 0);
+  pending.lane.receive("x".repeat(5000));
+  assertEquals(held(pending), [ofHandling + 5000, 5000]);
+
+  const slow = draining();
+  assertEquals(held(slow), [0, 0]);
+  slow.lane.receive("x".repeat(5000));
+  assertEquals(held(slow), [5000, 5000]);
+
+  const upgrading = after(handshake() + "x".repeat(5000), { takesUpgrades: true });
+  const [ofHandshake, ofHandshakeToo] = held(upgrading);
+  assert(ofHandshake >= 5000);
+  assertEquals(ofHandshakeToo, 0); // the program is to respond, not the client to send
+
+  pending.lane.sink.onClose();
+  assertEquals(held(pending), [0, 0]);
+});
+
+const SCARCE = "the server is short of memory";
+
+test("memory is scarce: what has not arrived is refused with 408", () => {
+  for (const sent of ["", HALF_HEAD, HALF_BODY]) {
+    const one = after(sent);
+    assertEquals(one.session.shed(), true);
+    assertEquals([lastStatus(one), one.refusals], [408, [["request", 408, SCARCE]]]);
+    assertEquals(told(one), [false, sent === "", SCARCE, undefined]);
+  }
+});
+
+test("memory is scarce: a body that is read while it arrives is cut off", async () => {
+  const one = after(HALF_BODY, { streamsBodies: true });
+  const bytes = one.requests[0].request.bytes();
+  assertEquals(one.session.shed(), true);
+  await assertRejects(() => bytes, Error, SCARCE);
+  assertEquals([lastStatus(one), one.refusals], [408, [["request", 408, SCARCE]]]);
+  assertEquals(told(one), [true, false, SCARCE, undefined]);
+});
+
+test("memory is scarce: a response that is pending is sent, and what the client has sent behind its request is dropped", () => {
+  const one = after(GET + GET);
+  assertEquals(one.session.shed(), true);
+  assertEquals([one.refusals, one.session.heldBytes > 0, one.session.unfinishedBytes], [[["request", 0, SCARCE]], true, 0]);
+  one.lane.receive(GET); // goes the same way
+  assertEquals(one.session.unfinishedBytes, 0);
+  one.requests[0].response.end("last");
+  assertEquals([one.requests.length, one.state(), lastStatus(one)], [1, "ended", 200]);
+  assert(/^Connection: close\r$/m.test(one.lane.text));
+});
+
+test("memory is scarce: a connection whose client does not take its responses ends, and is no refusal", () => {
+  const one = draining();
+  one.lane.receive(GET);
+  assertEquals(one.session.shed(), false);
+  assertEquals([one.refusals, one.requests.length], [[], 1]);
+  assertEquals(told(one), [true, false, SCARCE, undefined]);
+});
+
+test("memory is scarce: a request that arrives is refused with 503, and may be sent again", () => {
+  const one = after(GET, { isShortOfMemory: true });
+  assertEquals([one.requests.length, one.refusals], [0, [["request", 503, SCARCE]]]);
+  assertEquals([lastStatus(one), /^Retry-After: 5\r$/m.test(one.lane.text)], [503, true]);
+  const malformed = after("BAD\r\n\r\n");
+  assertEquals([lastStatus(malformed), malformed.lane.text.includes("Retry-After")], [400, false]);
+});
+
+// ---- the program, and the end of the server ---------------------------------------------------------------------------------
+
+test("the server stops: at once where nothing is pending, otherwise behind the response", () => {
+  const none = idle();
+  none.session.dismiss();
+  assertEquals(told(none), [true, true, "the server stops", undefined]);
+
+  const one = after(GET + GET);
+  one.session.dismiss();
+  assertEquals(one.state(), "open");
+  one.requests[0].response.end("last");
+  assertEquals([one.requests.length, lastStatus(one), /^Connection: close\r$/m.test(one.lane.text)], [1, 200, true]);
+  assertEquals([one.end()?.byServer, one.end()?.reason], [true, "the server stops"]);
+});
+
+test("an error of the program: 500 before the response has begun, else the end, which is told with the error", async () => {
+  const error = new Error("mine");
+  for (const begins of [false, true]) {
+    const one = after(GET);
+    if (begins) one.requests[0].response.write("begun");
+    await settle();
+    one.session.onFault(error);
+    assertEquals([lastStatus(one), one.state()], begins ? [200, "aborted"] : [500, "ended"]);
+    assertEquals(told(one), [true, !begins, "", error]);
+  }
+  const none = idle();
+  none.session.onFault(error);
+  assertEquals(told(none), [true, true, "", error]);
+});
+
+test("an error of the program in an earlier exchange: the pending response is sent, and the connection closes", () => {
+  const error = new Error("mine");
+  const exchanges: Exchange[] = [];
+  const one = after(GET + GET, { serveFile: (exchange) => (exchanges.push(exchange), undefined) });
+  one.requests[0].response.end();
+  assertEquals([one.session.describe(), one.session.describe(exchanges[0])], ['GET "/"', 'GET "/"']);
+  one.session.onFault(error, exchanges[0]);
+  assertEquals(one.state(), "open");
+  one.requests[1].response.end("second");
+  assertEquals([lastStatus(one), one.lane.text.endsWith("second")], [200, true]);
+  assertEquals(told(one), [true, true, "", error]);
+});
+
+test("the work of the program is told by its request", () => {
+  assertEquals(after("").session.describe(), "HTTP");
+  const exchanges: Exchange[] = [];
+  const serveFile = (exchange: Exchange) => (exchanges.push(exchange), undefined);
+  const one = after("GET /a HTTP/1.1\r\nHost: x\r\n\r\nPUT /b HTTP/1.1\r\nHost: x\r\n\r\n", { serveFile });
+  one.requests[0].response.end();
+  assertEquals([one.session.describe(exchanges[0]), one.session.describe(), one.session.describe(new Error())], [
+    'GET "/a"',
+    'PUT "/b"',
+    'PUT "/b"',
+  ]);
+});
