@@ -8,8 +8,8 @@ import type { Connection } from "../transport/connection.ts";
 import { checkPipe, dropPipe } from "../transport/pipes.ts";
 import type { BytePipe } from "../transport/runtime.ts";
 import type { WebSocketChannel } from "../websocket/connection/channel.ts";
-import { addClientConnection, connect, notConnected, type Route, routeTo, type Target } from "./connecting.ts";
-import { ClientFailure, Unanswered } from "./client_failure.ts";
+import { addClientConnection, connect, type Route, routeTo, type Target } from "./connecting.ts";
+import { ClientFailure, closedMeanwhile, Unanswered } from "./client_failure.ts";
 import { ClientSession, type Outcome, type OutgoingRequest } from "./client_session.ts";
 import type { ResolvedClientSettings } from "./client_settings.ts";
 
@@ -156,9 +156,4 @@ export class ClientCore {
     this.#connection = addClientConnection(pipe, (connection) => session = new ClientSession(connection, asksProxy));
     return this.#session = session!;
   }
-}
-
-/** Returns the failure of a request during which the client was closed. */
-export function closedMeanwhile(): ClientFailure {
-  return notConnected("it was closed meanwhile");
 }

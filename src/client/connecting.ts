@@ -8,20 +8,14 @@
 import { utf8Encoder } from "../values.ts";
 import type { BytePipe, ProxyHandshake } from "../transport/runtime.ts";
 import { SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED } from "../constants.ts";
-import {
-  ETIMEDOUT,
-  SWOOLE_ERROR_CLIENT_NO_CONNECTION,
-  SWOOLE_ERROR_SSL_HANDSHAKE_FAILED,
-  SWOOLE_ERROR_SSL_VERIFY_FAILED,
-} from "../errors.ts";
+import { ETIMEDOUT } from "../errors.ts";
 import { loadRuntime } from "../transport/current_runtime.ts";
 import { delayOf } from "../transport/deadlines.ts";
-import { systemCode } from "../transport/system_codes.ts";
 import type { Connection, Protocol } from "../transport/connection.ts";
 import { ConnectionTable } from "../transport/connection_table.ts";
 import { readClientTls, type ResolvedClientSettings } from "./client_settings.ts";
-import { HttpTunnel, ProxyFailure, Socks5Handshake } from "./proxy_handshakes.ts";
-import { ClientFailure } from "./client_failure.ts";
+import { HttpTunnel, Socks5Handshake } from "./proxy_handshakes.ts";
+import { ClientFailure, closedMeanwhile, connectFailure } from "./client_failure.ts";
 
 /** The server a client talks to. */
 export interface Target {
@@ -135,42 +129,12 @@ export async function connect(
       signal: AbortSignal.any([aborter.signal, late.signal]),
     });
   } catch (error) {
-    if (aborter.signal.aborted) return notConnected("it was closed meanwhile");
+    if (aborter.signal.aborted) return closedMeanwhile();
     if (late.signal.aborted) return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, ETIMEDOUT);
-    if (codeOf(error) === "ERR_TLS_OPTION") throw new TypeError(`Cannot connect: ${messageOf(error)}`, { cause: error });
-    return explain(error, target.ssl);
+    return connectFailure(error, target.ssl);
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Returns the failure of a client that is not connected. */
-export function notConnected(detail: string): ClientFailure {
-  return new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, SWOOLE_ERROR_CLIENT_NO_CONNECTION, detail);
-}
-
-/** Codes of OpenSSL for certificate errors. */
-const CERTIFICATE_CODE = /CERT|SELF_SIGNED|UNABLE_TO|HOSTNAME|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH/;
-
-function codeOf(error: unknown): string {
-  return String((error as { code?: unknown } | null)?.code ?? "");
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-function explain(error: unknown, ssl: boolean): ClientFailure {
-  const message = messageOf(error);
-  const failure = (number: number, detail = "") => new ClientFailure(SWOOLE_HTTP_CLIENT_ESTATUS_CONNECT_FAILED, number, detail);
-  if (error instanceof ProxyFailure) return failure(error.number, message);
-  const known = systemCode(error);
-  if (known !== undefined) return failure(known);
-  if (!ssl) return notConnected(message);
-  const code = codeOf(error);
-  // Codes ERR_SSL_* are errors of TLS itself, even if they are about our own certificate.
-  const certificate = !code.startsWith("ERR_SSL_") && CERTIFICATE_CODE.test(code);
-  return failure(certificate ? SWOOLE_ERROR_SSL_VERIFY_FAILED : SWOOLE_ERROR_SSL_HANDSHAKE_FAILED, message);
 }
 
 let table: ConnectionTable | undefined;
