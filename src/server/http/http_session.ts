@@ -89,7 +89,7 @@ export class HttpSession implements Protocol, ExchangeSession {
 
   receive(chunk: Uint8Array, at: number): void {
     this.#lastHeard = this.connection.lastReceived;
-    if (this.#readsRequests && !this.#ahead?.size) at = this.#read(chunk, at);
+    at = this.#read(chunk, at);
     if (at < chunk.length && this.#isWanted) (this.#ahead ??= new ReadAhead()).add(chunk, at);
     if (this.#isSwitched) this.#passOn();
     else this.#updateReading();
