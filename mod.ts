@@ -89,7 +89,7 @@ export { HttpServer } from "./src/server/http_server.ts";
 export type { HttpSettings } from "./src/server/settings/http_settings.ts";
 export type { ServerStats } from "./src/server/stats.ts";
 export type { LogSettings } from "./src/server/log.ts";
-export type { LimitSettings, SocketSettings } from "./src/server/settings/connection_settings.ts";
+export type { LimitSettings, ProxySettings, SocketSettings } from "./src/server/settings/connection_settings.ts";
 export type { PackageSettings } from "./src/server/settings/connection_settings.ts";
 export type { LengthFunction, LengthType } from "./src/server/raw/packages.ts";
 export type { Refusal } from "./src/server/refusals.ts";

@@ -47,6 +47,7 @@ const UNTYPED: Readonly<Record<string, string>> = {
   // They throw errors that say whose methods they are.
   HttpServer: "push() ping() disconnect() isEstablished()",
   // The way from a public object to the internal one.
+  BaseRequest: "forwardedOf()",
   BaseResponse: "writerOf()",
   HttpResponse: "leave() fail()", // of the coroutine style
   ServerConnections: "coreOf()",

@@ -13,6 +13,7 @@ import { exchangeOf, WaitingResponse } from "../server/http/http_response.ts";
 import { refuseExchange } from "../server/http/error_response.ts";
 import type { Frame } from "../websocket/frame.ts";
 import { answerFields, type HandshakeRefusal, type HandshakeRequest } from "../websocket/handshake.ts";
+import type { Forwarded } from "../http/forwarded.ts";
 import { isUpgrade } from "../http/request_parser.ts";
 import { iterateMessages, readMessages, type Received, writeMessages } from "../websocket/connection/received_messages.ts";
 import type { WebSocketChannel } from "../websocket/connection/channel.ts";
@@ -42,8 +43,8 @@ function channelOf({ connection }: Exchange): WebSocketChannel {
 
 /** The server settings that `upgrade()` needs. */
 export interface UpgradePolicy {
-  /** Returns the reason if a handshake is refused by its fields. */
-  checkHandshake(request: HandshakeRequest): HandshakeRefusal | undefined;
+  /** Returns the reason if a handshake is refused by its fields, or by what trusted proxies say of it. */
+  checkHandshake(request: HandshakeRequest, forwarded: Forwarded | undefined): HandshakeRefusal | undefined;
   /** The setting `websocket_subprotocol`. */
   readonly subprotocols: string | readonly string[];
   /** The compression policy; `undefined` without compression. */
@@ -126,7 +127,7 @@ export class HttpResponse<Data extends ConnectionData = ConnectionData> extends 
       return false;
     }
     const refusal = isUpgrade(head)
-      ? this.#policy.checkHandshake(head)
+      ? this.#policy.checkHandshake(head, exchange.forwarded)
       : { status: 400, reason: "this is a WebSocket: the request has no Upgrade header" };
     if (refusal !== undefined) {
       this.#lastError = SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED;

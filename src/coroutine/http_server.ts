@@ -259,7 +259,7 @@ class CoroutineApplication implements HttpApplication {
     this.#context = port.context;
     this.#router = router;
     this.#policy = {
-      checkHandshake: (request) => port.checkHandshake(request),
+      checkHandshake: (request, forwarded) => port.checkHandshake(request, forwarded),
       subprotocols: settings.websocket_subprotocol,
       compression: port.compression,
     };

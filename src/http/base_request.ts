@@ -8,6 +8,7 @@ import { bodyDecoder } from "../values.ts";
 import type { Address } from "../transport/runtime.ts";
 import { parseCookies } from "./cookies.ts";
 import { type FormFields, mediaType, parseForm } from "./form.ts";
+import type { Forwarded } from "./forwarded.ts";
 import { copyFields, type RequestHead } from "./request_head.ts";
 import { CHUNKED } from "./message_parser.ts";
 
@@ -23,6 +24,10 @@ export interface RequestSource {
   readonly localAddress: Address | undefined;
   /** The address of the client. */
   readonly remoteAddress: Address | undefined;
+  /** The scheme that the client used. Default: `http`. */
+  readonly scheme?: "http" | "https";
+  /** What trusted proxies say of the request, if it comes from one. */
+  readonly forwarded?: Forwarded | undefined;
   /** The head, once it has arrived. */
   readonly head: RequestHead | undefined;
   /** The body, if it is read as a whole and has arrived; otherwise empty. */
@@ -56,6 +61,11 @@ export interface RequestOptions {
   readonly onUnreadForm?: (() => void) | undefined;
 }
 
+/** Returns what trusted proxies say of a request, if it comes from one. No entry point exports this function. */
+export function forwardedOf(request: BaseRequest): Forwarded | undefined {
+  return BaseRequest["forwardedOf"](request);
+}
+
 /** A request, without the members that wait for its body. */
 export class BaseRequest {
   /** The number of the connection. */
@@ -75,11 +85,29 @@ export class BaseRequest {
     this.fd = source.fd;
   }
 
+  /** See the function `forwardedOf()`: it calls this, which `private` keeps out of the public types. */
+  private static forwardedOf(request: BaseRequest): Forwarded | undefined {
+    return request.#source.forwarded;
+  }
+
   /** The header fields, with names in lower case; repeated fields are joined with a comma, Cookie with `; `. */
   get header(): Fields {
     const { head } = this.#source;
     if (head === undefined) return NO_FIELDS;
     return this.#header ??= copyFields(head.header);
+  }
+
+  /** The scheme that the client used: of the connection, or what a proxy of `trusted_proxies` says. */
+  get scheme(): "http" | "https" {
+    return this.#source.scheme ?? "http";
+  }
+
+  /**
+   * The host that the client asked for, with the port unless it is the default one: the field `Host`, or what a proxy of
+   * `trusted_proxies` says. Empty if there is none. A client can send any host.
+   */
+  get host(): string {
+    return this.#source.forwarded?.host ?? this.#source.head?.header["host"] ?? "";
   }
 
   /**

@@ -183,8 +183,8 @@ export abstract class MessageParser<
       this.failure = head;
       return end;
     }
-    if (head.bodyLength > this.maxBodySize(head)) return this.fail(413, "the body is too large", end);
     this.head = head;
+    if (head.bodyLength > this.maxBodySize(head)) return this.fail(413, "the body is too large", end);
     if (head.bodyLength === 0) this.complete = true;
     else if (head.bodyLength === CHUNKED) this.#chunked = new ChunkedDecoder(this.keepsTrailer);
     return end;

@@ -237,7 +237,7 @@ export function parseBodyLength(header: Record<string, string>, version: "1.0" |
  * Reports whether a text is a valid Host (RFC 9110 section 7.2): a name, an IPv4 address or an IPv6 address in brackets, with an
  * optional port. It is empty for a URL without an authority.
  */
-function isHost(host: string): boolean {
+export function isHost(host: string): boolean {
   return host === "" || /^(?:[\w.~!$&'()*+;=%-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?$/i.test(host);
 }
 

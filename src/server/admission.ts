@@ -8,6 +8,7 @@ import type { Connection, ConnectionOrigin, Protocol } from "../transport/connec
 import type { Address, BytePipe, HandshakeGate } from "../transport/runtime.ts";
 import { dropPipe } from "../transport/pipes.ts";
 import type { ConnectionTable } from "../transport/connection_table.ts";
+import { formatIp, ipOfPeer, isIpv4, type TrustedProxies } from "../transport/ip_addresses.ts";
 import { type Denial, ipOf, type Refusals } from "./refusals.ts";
 import type { ResolvedSettings } from "./settings/settings.ts";
 
@@ -15,6 +16,8 @@ import type { ResolvedSettings } from "./settings/settings.ts";
 interface AdmittingPort extends ConnectionOrigin {
   /** Creates the protocol of a connection. */
   makeProtocol(connection: Connection): Protocol;
+  /** The proxies whose connections are those of many clients. */
+  readonly proxies: TrustedProxies | undefined;
   /** See `ProtocolFactory`. */
   readonly factory: { refuse?(connection: Connection, denial: Denial): Protocol };
 }
@@ -39,7 +42,7 @@ const HANDSHAKES_OF_ADDRESS: Denial = {
 };
 
 /** The admission control of one server. */
-export class Admission implements HandshakeGate {
+export class Admission {
   readonly #table: ConnectionTable;
   readonly #refusals: Refusals;
   readonly #mostOfAddress: number;
@@ -72,7 +75,7 @@ export class Admission implements HandshakeGate {
   accept(pipe: BytePipe, port: AdmittingPort): number {
     const table = this.#table;
     if (!table.hasRoom()) return this.#drop(pipe, TOO_MANY, "max_connection");
-    const record = this.#addresses && this.#record(pipe.remoteAddress);
+    const record = this.#addresses && this.#record(pipe.remoteAddress, port.proxies);
     const most = this.#mostOfAddress;
     // A connection that is refused with a response counts until the response is sent: at most `max_connection_per_ip` of them are
     // kept.
@@ -111,13 +114,14 @@ export class Admission implements HandshakeGate {
   }
 
   /** Reports a connection that is closed because memory is scarce. */
-  onShed({ remoteAddress }: Connection): void {
-    this.#tell("connection", 0, NO_MEMORY, remoteAddress);
+  onShed(address: Address | undefined): void {
+    this.#tell("connection", 0, NO_MEMORY, address);
   }
 
-  #record(address: Address | undefined): AddressRecord | undefined {
+  /** Returns the record of an address, if addresses are counted. Those of trusted proxies are not. */
+  #record(address: Address | undefined, proxies?: TrustedProxies): AddressRecord | undefined {
     const addresses = this.#addresses;
-    if (addresses === undefined) return undefined;
+    if (addresses === undefined || proxies?.trusts(address)) return undefined;
     addresses.sweep(this.#table.time);
     return addresses.record(address);
   }
@@ -133,14 +137,22 @@ export class Admission implements HandshakeGate {
     this.#refusals.add({ kind, status, reason: denial.reason, setting: denial.setting, address: ipOf(from) });
   }
 
-  // ---- HandshakeGate: TLS -------------------------------------------------------------------------------------------
+  // ---- TLS ----------------------------------------------------------------------------------------------------------
 
-  enter(address: Address): boolean {
+  /** Returns the gate for TLS handshakes on a port. */
+  gateOf({ proxies }: AdmittingPort): HandshakeGate {
+    return {
+      enter: (address) => this.#enter(address, proxies),
+      leave: (address) => this.#leave(address, proxies),
+    };
+  }
+
+  #enter(address: Address, proxies: TrustedProxies | undefined): boolean {
     const refuse = (reason: string, setting: string): false => {
       this.#tell("connection", 0, { reason, setting }, address);
       return false;
     };
-    const record = this.#record(address);
+    const record = this.#record(address, proxies);
     if (record !== undefined && record.connections >= 2 * this.#mostOfAddress) {
       return refuse(TOO_MANY_OF_ADDRESS, "max_connection_per_ip");
     }
@@ -155,9 +167,9 @@ export class Admission implements HandshakeGate {
     return true;
   }
 
-  leave(address: Address): void {
+  #leave(address: Address, proxies: TrustedProxies | undefined): void {
     this.#table.leaveHandshake();
-    const record = this.#addresses?.record(address);
+    const record = proxies?.trusts(address) ? undefined : this.#addresses?.record(address);
     if (record !== undefined) record.connections--;
   }
 
@@ -166,12 +178,17 @@ export class Admission implements HandshakeGate {
   /**
    * Counts a WebSocket handshake. Returns the reason if it is refused.
    *
-   * @param from The origin of the handshake.
+   * @param client The address of the client, if it has connected through trusted proxies: the connection is then counted for it.
    */
-  refuseHandshake(from: { readonly remoteAddress?: Address | undefined }): Denial | undefined {
+  refuseHandshake(connection: Connection, client?: Address): Denial | undefined {
+    if (client !== undefined && this.#mostOfAddress < Infinity) {
+      const own = this.#record(client);
+      if (own !== undefined && own.connections >= this.#mostOfAddress) return ADDRESS_FULL;
+      this.#count(connection, own);
+    }
     if (this.#rate === 0 && this.#rateOfAddress === 0) return undefined;
     const { time } = this.#table;
-    const record = this.#rateOfAddress > 0 ? this.#record(from.remoteAddress) : undefined;
+    const record = this.#rateOfAddress > 0 ? this.#record(client ?? connection.remoteAddress) : undefined;
     if (record !== undefined) {
       const bucket = record.handshakes ??= new TokenBucket(this.#rateOfAddress, time);
       if (!bucket.take(this.#rateOfAddress, time)) return HANDSHAKES_OF_ADDRESS;
@@ -266,19 +283,7 @@ export class AddressTable {
  * address the first 64 bits, which usually belong to one customer.
  */
 export function addressGroup(hostname: string): string {
-  if (!hostname.includes(":")) return hostname;
-  const text = hostname.toLowerCase().split("%", 1)[0] // without the zone
-    .replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) => `${(a << 8 | b).toString(16)}:${(c << 8 | d).toString(16)}`);
-  const [front, back] = text.split("::", 2);
-  const head = groupsOf(front);
-  const tail = back === undefined ? [] : groupsOf(back);
-  const groups = [...head, ...new Array(Math.max(0, 8 - head.length - tail.length)).fill(0), ...tail];
-  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
-    return [groups[6] >> 8, groups[6] & 0xff, groups[7] >> 8, groups[7] & 0xff].join(".");
-  }
-  return `${groups.slice(0, 4).map((group) => group.toString(16)).join(":")}::/64`;
-}
-
-function groupsOf(text: string): number[] {
-  return text === "" ? [] : text.split(":").map((group) => parseInt(group, 16));
+  const ip = ipOfPeer({ transport: "tcp", hostname, port: 0 });
+  if (ip === undefined) return hostname; // of a pipe that the program has made
+  return isIpv4(ip) ? formatIp(ip) : `${ip.slice(0, 4).map((group) => group.toString(16)).join(":")}::/64`;
 }

@@ -104,7 +104,7 @@ export class ServerCore {
       },
       onFault: (connection, error) => context.fault(error, connection),
       onReleased: (connection) => admission.onReleased(connection),
-      onShed: (connection) => admission.onShed(connection),
+      onShed: (connection) => admission.onShed(context.addressOf(connection)),
     });
     const admission = context.admission = new Admission(settings, table, context.refusals);
     this.#limitMemory(currentRuntime());
@@ -303,6 +303,7 @@ export class ServerCore {
     context.leaving = outer;
     context.protectedFds.delete(fd);
     context.uids.delete(fd);
+    context.clients.delete(fd);
     if (done === undefined) context.data.delete(fd);
     else done.then(() => context.data.delete(fd));
   }

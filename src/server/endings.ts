@@ -5,7 +5,7 @@
  */
 
 import { type CloseInfo, TimeoutError, type TimeoutSetting } from "../transport/connection_end.ts";
-import type { Connection } from "../transport/connection.ts";
+import type { Address } from "../transport/runtime.ts";
 import { ipOf } from "./refusals.ts";
 import type { LateRequest } from "./running_handlers.ts";
 import { type Log, LogThrottle, quotedRequest } from "./log.ts";
@@ -41,10 +41,10 @@ export class Endings {
   }
 
   /** Counts and logs a violation of the WebSocket protocol or of a package format. */
-  addViolation({ fd, remoteAddress }: Connection, path: string | undefined, code: number, reason: string): void {
+  addViolation(fd: number, from: Address | undefined, path: string | undefined, code: number, reason: string): void {
     count(this.violations, String(code));
     this.#throttle.warn("violation", () => {
-      const address = ipOf(remoteAddress);
+      const address = ipOf(from);
       const where = `fd ${fd}${address === "" ? "" : ` of ${address}`}`;
       return `Closed ${where} with ${code}: ${reason}${path === undefined ? "" : `; path ${path}`}`;
     });

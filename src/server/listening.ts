@@ -49,7 +49,7 @@ export async function listen(
       keepAlive: settings.open_tcp_keepalive && transport === "tcp" ? settings.tcp_keepidle * 1000 : undefined,
       reusePort: (reusePort || settings.enable_reuse_port) && transport === "tcp",
       tls,
-      gate: port.context.admission,
+      gate: port.context.admission?.gateOf(port),
       handshakeTimeout: settings.http_request_timeout * 1000,
     };
     const failedLater = tellOnce(failed);

@@ -9,13 +9,15 @@ import type { Connection, ConnectionOrigin, Protocol } from "../transport/connec
 import { SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW } from "../errors.ts";
 import type { DatagramSocket, Listener } from "../transport/runtime.ts";
 import { currentRuntime } from "../transport/current_runtime.ts";
-import { isLoopback } from "../transport/ip_addresses.ts";
+import { isLoopback, TrustedProxies } from "../transport/ip_addresses.ts";
+import type { Forwarded } from "../http/forwarded.ts";
 import { CompressionPolicy } from "../websocket/connection/compression_policy.ts";
 import { checkHandshake, type HandshakeRefusal, type HandshakeRequest } from "../websocket/handshake.ts";
 import { Configuration, PORT_EVENT_NAMES } from "./configuration.ts";
 import type { Denial } from "./refusals.ts";
 import type { ServerContext } from "./server_context.ts";
 import { ServerEvent } from "./server_event.ts";
+import { listOf } from "./settings/http_settings.ts";
 import { chosenWays } from "./settings/connection_settings.ts";
 import { checkPortSettings, checkSettings, type ResolvedSettings, type ServerSettings } from "./settings/settings.ts";
 import { checkWatermarks } from "./settings/start_checks.ts";
@@ -118,6 +120,8 @@ export class PortCore implements ConnectionOrigin {
   lingerTimeout = 0;
   highWatermark = 0;
   lowWatermark = 0;
+  /** The proxies that may say for whom a request is; `undefined` if there are none. */
+  proxies: TrustedProxies | undefined = undefined;
   /** The number of bytes that may wait to be sent on one connection: `socket_buffer_size`. */
   sendLimit = 0;
 
@@ -143,9 +147,9 @@ export class PortCore implements ConnectionOrigin {
     return this.isUdp ? this.listener as DatagramSocket | undefined : undefined;
   }
 
-  /** Whether only programs of this machine can connect. */
+  /** Whether only programs of this machine can connect, and none of them passes on requests of others. */
   get isLocal(): boolean {
-    return this.place?.transport === "tcp" && isLoopback(this.place.hostname);
+    return this.proxies === undefined && this.place?.transport === "tcp" && isLoopback(this.place.hostname);
   }
 
   get #isOwn(): boolean {
@@ -208,6 +212,8 @@ export class PortCore implements ConnectionOrigin {
     this.highWatermark = settings.buffer_high_watermark;
     this.lowWatermark = settings.buffer_low_watermark;
     this.sendLimit = settings.socket_buffer_size;
+    const proxies = listOf(settings.trusted_proxies);
+    this.proxies = proxies.length === 0 ? undefined : new TrustedProxies(proxies);
   }
 
   /** Rejects handlers that would never be called. */
@@ -295,9 +301,14 @@ export class PortCore implements ConnectionOrigin {
     return this.context.failed(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
   }
 
-  /** Returns the reason if a handshake is refused by its fields, among them the origin of the page. */
-  checkHandshake(request: HandshakeRequest): HandshakeRefusal | undefined {
-    return checkHandshake(request, this.settings.websocket_origins, this);
+  /**
+   * Returns the reason if a handshake is refused by its fields, among them the origin of the page.
+   *
+   * @param forwarded What trusted proxies say of it.
+   */
+  checkHandshake(request: HandshakeRequest, forwarded: Forwarded | undefined): HandshakeRefusal | undefined {
+    const { isLocal, settings } = this;
+    return checkHandshake(request, settings.websocket_origins, forwarded ?? { isLocal });
   }
 
   // ---- handlers -----------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ class WebSocketApplication implements HttpApplication {
       exchange.session.status = WEBSOCKET_STATUS_HANDSHAKE;
       return context.run(connection, () => own(request, response));
     }
-    const refusal = this.#port.checkHandshake(head);
+    const refusal = this.#port.checkHandshake(head, exchange.forwarded);
     if (refusal !== undefined) return refuseExchange(exchange, refusal);
     const before = config.handler("beforehandshakeresponse");
     const done = before && context.run(connection, () => before(request, response, this.#server));

@@ -232,7 +232,8 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
   getClientInfo(fd: number): ClientInfo | false {
     const connection = this.#context.connectionOrLeaving(fd);
     if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    const { remoteAddress, protocol, pipe: { peerCertificate } } = connection;
+    const { protocol, pipe: { peerCertificate } } = connection;
+    const remoteAddress = this.#context.addressOf(connection);
     const { boundPort, place } = portOf(connection);
     const uid = this.#context.uids.get(connection.fd);
     const dateOf = (time: number) => this.#context.table!.dateOf(time) / 1000;

@@ -8,7 +8,7 @@ import { describe } from "../values.ts";
 import type { ConnectionData } from "../transport/connection_end.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { ConnectionTable } from "../transport/connection_table.ts";
-import type { Runtime } from "../transport/runtime.ts";
+import type { Address, Runtime } from "../transport/runtime.ts";
 import type { Admission } from "./admission.ts";
 import { Configuration } from "./configuration.ts";
 import { Endings } from "./endings.ts";
@@ -78,6 +78,8 @@ export class ServerContext implements LogContext {
   readonly protectedFds: Set<number> = new Set();
   /** The numbers set with `bind()`, by fd. */
   readonly uids: Map<number, number> = new Map();
+  /** The addresses of clients that have opened a WebSocket through a trusted proxy, by fd. */
+  readonly clients: Map<number, Address> = new Map();
   /** The data that the program keeps for connections, by fd. */
   readonly data: Map<number, ConnectionData> = new Map();
 
@@ -136,6 +138,11 @@ export class ServerContext implements LogContext {
   /** Returns an open connection, or the one whose end is being handled. */
   connectionOrLeaving(fd: number): Connection | undefined {
     return this.connection(fd) ?? (this.leaving?.fd === fd ? this.leaving : undefined);
+  }
+
+  /** Returns the address of the client of a connection; that of its peer, unless it is a WebSocket behind a trusted proxy. */
+  addressOf({ fd, remoteAddress }: Connection): Address | undefined {
+    return this.clients.get(fd) ?? remoteAddress;
   }
 
   /** See `Server.data()`. */

@@ -21,6 +21,7 @@ import type { ConnectionData } from "../transport/connection_end.ts";
 import { encodeClose, isSendableCloseCode } from "../websocket/close_code.ts";
 import { type CloseFrame, Frame } from "../websocket/frame.ts";
 import type { HandshakeRefusal } from "../websocket/handshake.ts";
+import { forwardedOf } from "../http/base_request.ts";
 import { isUpgrade } from "../http/request_parser.ts";
 import { PreparedMessage, readPushed } from "../websocket/prepared_message.ts";
 import type { ObjectEvents, Spellings, WebSocketServerEvents } from "./events.ts";
@@ -252,7 +253,7 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
     if (!isUpgrade(request)) {
       return { status: 400, reason: "this is a WebSocket: the request has no Upgrade header" };
     }
-    return port.checkHandshake({ method: request.getMethod(), version, header });
+    return port.checkHandshake({ method: request.getMethod(), version, header }, forwardedOf(request));
   }
 
   /**

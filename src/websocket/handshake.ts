@@ -53,6 +53,10 @@ function isKey(key: string | undefined): boolean {
 export interface OwnOrigin {
   /** Whether the server is reached by programs of this machine only. Its pages then have one origin, on whatever port. */
   readonly isLocal?: boolean;
+  /** The scheme of its pages, if it is known. Without it, any scheme is right. */
+  readonly scheme?: string | undefined;
+  /** The host of its pages, if it is not that of `Host`. */
+  readonly host?: string | undefined;
 }
 
 /**
@@ -76,7 +80,7 @@ export function checkHandshake(
   if (header["sec-websocket-version"] !== "13") return { status: 426, reason: "only WebSocket version 13 is spoken here" };
   if (!isKey(header["sec-websocket-key"])) return { status: 400, reason: "Sec-WebSocket-Key is not 16 bytes in base64" };
   const origin = header["origin"];
-  if (origin !== undefined && !isAllowedOrigin(origin, header["host"], origins, own)) {
+  if (origin !== undefined && !isAllowedOrigin(origin, own.host ?? header["host"], origins, own)) {
     return { status: 403, reason: "pages of this origin may not connect" }; // section 10.2
   }
   return undefined;
@@ -252,7 +256,7 @@ function rightForm(entry: string): string | undefined {
  * Reports whether pages of an origin may connect.
  *
  * @param origin The `Origin` of the request.
- * @param host The `Host` of the request.
+ * @param host The host that the browser asked for.
  * @param allowed The setting `websocket_origins`.
  * @param own See `checkHandshake()`.
  */
@@ -274,12 +278,12 @@ export function isAllowedOrigin(
 }
 
 /**
- * Reports whether an origin is that of the host. The scheme is ignored: behind a proxy that terminates TLS, requests of pages of
- * https://a.example arrive as plain HTTP for a.example.
+ * Reports whether an origin is that of the host. A scheme that is not known is ignored: behind a proxy that terminates TLS, and
+ * does not say so, requests of pages of https://a.example arrive as plain HTTP for a.example.
  */
-function isSameOrigin(origin: string, host: string, { isLocal = false }: OwnOrigin): boolean {
+function isSameOrigin(origin: string, host: string, { isLocal = false, scheme: own }: OwnOrigin): boolean {
   const [, scheme, authority] = ORIGIN.exec(origin) ?? [];
-  if (scheme === undefined || authority === "") return false;
+  if (scheme === undefined || authority === "" || (own !== undefined && own !== scheme)) return false;
   if (isLocal && (scheme === "http" || scheme === "https") && LOCAL_NAME.test(authority) && LOCAL_NAME.test(host)) return true;
   const kind = scheme === "https" ? scheme : "http";
   return oneHost(withoutPort(authority, kind)) === oneHost(withoutPort(host, kind));

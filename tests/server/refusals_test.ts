@@ -67,7 +67,7 @@ const WAYS: readonly Way[] = [
   {
     send: post("text/plain", "12345"),
     settings: { package_max_length: 4 },
-    expected: { kind: "request", status: 413, reason: "the body is too large", setting: "package_max_length" },
+    expected: { kind: "request", status: 413, reason: "the body is too large", path: "/form", setting: "package_max_length" },
   },
   {
     send: `POST /stream HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\nno`,
@@ -121,7 +121,7 @@ const WAYS: readonly Way[] = [
   {
     send: handshake("/chat", { "Content-Length": "5" }),
     settings: { package_max_length: 4 },
-    expected: { kind: "request", status: 413, reason: "the body is too large", path: undefined, setting: "package_max_length" },
+    expected: { kind: "request", status: 413, reason: "the body is too large", path: "/chat", setting: "package_max_length" },
   },
   {
     send: handshake("/slow"),
@@ -172,7 +172,10 @@ test("the line for a page of another origin has both origins, and says what to d
     });
   });
   assertEquals(lines.length, 1);
-  assertMatch(lines[0], /origin "https:\/\/b\.example"; the request went to host "a\.example"; websocket_origins: \["https:/);
+  assertMatch(
+    lines[0],
+    /origin "https:\/\/b\.example"; the request went to "a\.example"; websocket_origins: \["same-origin", "https:/,
+  );
 });
 
 test("what the program refuses by itself is none of it", async () => {

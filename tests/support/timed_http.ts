@@ -105,6 +105,7 @@ export function timedConnection(
       onMisuse: nothing,
     },
     isSecure: false,
+    forwardedOf: nothing,
     serveFile: nothing,
     isShortOfMemory: false,
     onAnswered: nothing,

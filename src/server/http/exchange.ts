@@ -13,6 +13,7 @@ import type { HttpFailure, RequestHead } from "../../http/request_head.ts";
 import { type ResponseTarget, ResponseWriter } from "../../http/response_writer.ts";
 import type { Address } from "../../transport/runtime.ts";
 import type { FormFields } from "../../http/form.ts";
+import type { Forwarded } from "../../http/forwarded.ts";
 import { hasToken } from "../../http/field_values.ts";
 import type { Compression } from "../../websocket/deflate/compression.ts";
 import type { FormReader } from "./form_reader.ts";
@@ -44,6 +45,8 @@ export interface ExchangeContext {
   readonly date: string;
   /** Whether the scheme is `https`. */
   readonly isSecure: boolean;
+  /** Returns what trusted proxies say of a request; `undefined` if it comes from somebody else. */
+  forwardedOf(connection: Connection, head: RequestHead): Forwarded | undefined;
   /** Reports whether a queue of `queued` bytes has room for `size` more; sets the last-error code if not. */
   hasRoom(queued: number, size: number): boolean;
   /** Returns the data that the program keeps for a connection, if it can have any. */
@@ -208,8 +211,14 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
     return this.connection.pipe.localAddress;
   }
 
+  /** The address of the client, which may have connected through trusted proxies. */
   get remoteAddress(): Address | undefined {
-    return this.connection.remoteAddress;
+    return this.forwarded?.client ?? this.connection.remoteAddress;
+  }
+
+  /** What trusted proxies say of the request; `undefined` if it comes from somebody else. */
+  get forwarded(): Forwarded | undefined {
+    return this.context.forwardedOf(this.connection, this.head);
   }
 
   /** The data that the program keeps for the WebSocket that a handshake leads to. */
@@ -332,9 +341,9 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
     return this.context.date;
   }
 
-  /** `http` or `https`. */
-  get scheme(): string {
-    return this.context.isSecure ? "https" : "http";
+  /** The scheme that the client used, as far as is known. */
+  get scheme(): "http" | "https" {
+    return this.forwarded?.scheme ?? (this.context.isSecure ? "https" : "http");
   }
 
   get acceptEncoding(): string | undefined {

@@ -81,9 +81,9 @@ function originOf(scheme: string, host: string): string {
 const UNTIDY = /[^\w.~!$&()*+,;=:@%/?-]|\/\.|%2e|\?$/i;
 
 /** Returns the URL of a request. A target in absolute-form is the URL, regardless of Host (RFC 9112 section 3.3). */
-function urlOf({ head: { target, header }, scheme }: Exchange): string {
+function urlOf(request: HttpRequest, { head: { target }, scheme }: Exchange): string {
   if (!target.startsWith("/") && target !== "*") return new Request(target).url;
-  const origin = originOf(scheme, header["host"] || "localhost");
+  const origin = originOf(scheme, request.host || "localhost");
   if (target !== "*" && !UNTIDY.test(target)) return origin + target;
   return new Request(origin + (target === "*" ? "/*" : pathAndQuery(target))).url;
 }
@@ -100,7 +100,7 @@ function toRequest(request: HttpRequest, exchange: Exchange): Request | undefine
     return refuse(exchange, 501, "applications of the fetch style have no such method");
   }
   try {
-    const url = urlOf(exchange);
+    const url = urlOf(request, exchange);
     if (!isUsual) method = new Request(url, { method }).method;
     const parts = new WebRequestParts(request, header, url, method, exchange.upload !== undefined);
     const webRequest = makeWebRequest(parts);

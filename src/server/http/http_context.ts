@@ -12,6 +12,7 @@ import { type BodyCompression, CODINGS } from "../../http/content_coding.ts";
 import type { RequestHead } from "../../http/request_head.ts";
 import type { RequestLimits } from "../../http/request_parser.ts";
 import { formatHttpDate } from "../../http/field_values.ts";
+import { type Forwarded, readForwarded } from "../../http/forwarded.ts";
 import { StaticFiles } from "../files/static_files.ts";
 import { quoted, quotedRequest } from "../log.ts";
 import type { PortCore } from "../port_core.ts";
@@ -20,6 +21,8 @@ import type { ServerContext } from "../server_context.ts";
 import { type FormOptions, formOptions } from "./form_reader.ts";
 import type { HttpRequestOptions } from "./http_request.ts";
 import type { ContentCoding } from "../../transport/codecs.ts";
+import type { Address } from "../../transport/runtime.ts";
+import { originMistake } from "../../websocket/handshake.ts";
 import { currentRuntime } from "../../transport/current_runtime.ts";
 import { listOf } from "../settings/http_settings.ts";
 import type { ResolvedSettings } from "../settings/settings.ts";
@@ -70,6 +73,8 @@ export class HttpContext implements ExchangeContext {
   readonly #port: PortCore;
   readonly #context: ServerContext;
   #hasWarned = false; // about forms that are not parsed
+  #lastHead: RequestHead | undefined = undefined; // with trusted proxies: the last head that was asked for
+  #lastForwarded: Forwarded | undefined = undefined;
   #date = "";
   #dateTick = -1; // of the clock
 
@@ -126,6 +131,16 @@ export class HttpContext implements ExchangeContext {
     return this.#port.place?.ssl === true;
   }
 
+  forwardedOf({ remoteAddress }: Connection, head: RequestHead): Forwarded | undefined {
+    const { proxies } = this.#port;
+    if (proxies === undefined) return undefined;
+    if (this.#lastHead !== head) { // a request is asked for several times
+      this.#lastHead = head;
+      this.#lastForwarded = proxies.trusts(remoteAddress) ? readForwarded(head.header, proxies) : undefined;
+    }
+    return this.#lastForwarded;
+  }
+
   /** Responds to a request with a file, if there is one; resolves to `false` if not, and never rejects. */
   serveFile(exchange: Exchange): Promise<boolean> | undefined {
     if (this.#files === undefined || !this.#files.takes(exchange.request)) return undefined;
@@ -142,10 +157,11 @@ export class HttpContext implements ExchangeContext {
 
   /** Returns the reason if a handshake is refused before the program sees it. */
   refuseHandshake(exchange: Exchange): Denial | undefined {
-    const { admission, refusals } = this.#context;
-    const denial = admission!.refuseHandshake(exchange);
+    const { admission, clients, refusals } = this.#context;
+    const { connection, forwarded, head, remoteAddress } = exchange;
+    if (forwarded?.client !== undefined) clients.set(connection.fd, forwarded.client);
+    const denial = admission!.refuseHandshake(connection, forwarded?.client);
     if (denial === undefined) return undefined;
-    const { head, remoteAddress } = exchange;
     const { reason, setting } = denial;
     refusals.add({
       kind: "handshake",
@@ -187,17 +203,18 @@ export class HttpContext implements ExchangeContext {
   }
 
   onRefused(
-    { remoteAddress }: Connection,
+    connection: Connection,
     kind: "handshake" | "request",
     { status, reason }: HttpRefusal,
     head: RequestHead | undefined,
   ): void {
+    const forwarded = head && this.forwardedOf(connection, head);
     const { origin, host = "" } = head?.header ?? {};
-    const hint = status !== 403 || origin === undefined ? "" : `the request went to host ${quoted(host)}; websocket_origins: ` +
-      `[${quoted(origin)}] lets such pages in, and behind a proxy that changes Host, have it pass on that of the browser`;
-    const setting = settingOf(kind, reason);
+    const isOfPage = status === 403 && origin !== undefined;
+    const hint = isOfPage ? originHint(origin, host, this.#port, forwarded, connection.remoteAddress) : "";
+    const address = ipOf(forwarded?.client ?? connection.remoteAddress);
     this.#context.refusals.add(
-      { kind, status, reason, address: ipOf(remoteAddress), origin, path: head?.target, setting },
+      { kind, status, reason, address, origin, path: head?.target, setting: settingOf(kind, reason) },
       hint,
     );
   }
@@ -214,6 +231,35 @@ export class HttpContext implements ExchangeContext {
   hasRoom(queued: number, size: number): boolean {
     return this.#port.hasRoom(queued, "", size);
   }
+}
+
+/**
+ * Says what to do about a page that may not connect.
+ *
+ * @param peer The address of the peer of the connection, which may be a proxy.
+ */
+function originHint(
+  origin: string,
+  host: string,
+  { proxies, settings }: PortCore,
+  forwarded: Forwarded | undefined,
+  peer: Address | undefined,
+): string {
+  const target = `${forwarded?.scheme === undefined ? "" : `${forwarded.scheme}://`}${forwarded?.host ?? host}`;
+  const parts = [`the request went to ${quoted(target)}`];
+  if (originMistake(origin) === undefined) {
+    const allowed = [...listOf(settings.websocket_origins), origin].map(quoted).join(", ");
+    parts.push(`websocket_origins: [${allowed}] lets such pages in`);
+  }
+  const proxy = quoted(peer?.transport === "unix" ? "unix" : ipOf(peer));
+  if (forwarded !== undefined) {
+    if (forwarded.host === undefined) parts.push("the proxy has to pass on Host, or to send X-Forwarded-Host");
+  } else if (proxies !== undefined) {
+    parts.push(`${proxy} is not among trusted_proxies`);
+  } else if (peer !== undefined) {
+    parts.push(`behind a proxy, have it pass on Host, or send X-Forwarded-Host and set trusted_proxies: [${proxy}]`);
+  }
+  return parts.join("; ");
 }
 
 /** Returns how a server compresses bodies; `undefined` if it does not. */

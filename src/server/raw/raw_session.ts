@@ -125,7 +125,8 @@ export class RawSession implements Protocol {
     if (splitter.failure === 0) return this.#watch();
     const reason = swooleStrerror(splitter.failure);
     this.#port.context.failed(splitter.failure);
-    this.#port.context.endings.addViolation(this.#connection, undefined, splitter.failure, reason);
+    const { fd, remoteAddress } = this.#connection;
+    this.#port.context.endings.addViolation(fd, remoteAddress, undefined, splitter.failure, reason);
     this.#connection.end(true, { reason });
   }
 

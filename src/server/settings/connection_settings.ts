@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { Kind } from "../../values.ts";
+import { proxyMistake } from "../../transport/ip_addresses.ts";
+import { checkValue, type Kind } from "../../values.ts";
 import { LENGTH_TYPES, type LengthFunction, type LengthType } from "../raw/packages.ts";
 
 /** The limits of a server for all its peers, under Swoole's names. */
@@ -73,6 +74,34 @@ export const SERVER_WIDE_LIMITS: readonly Exclude<keyof LimitSettings, "max_pack
   "max_handshake_rate",
   "max_handshake_rate_per_ip",
 ];
+
+/** The settings of proxies in front of a server. */
+export interface ProxySettings {
+  /**
+   * The proxies that may say for whom a request is: addresses, ranges such as `"10.0.0.0/8"`, and the words `"loopback"` (this
+   * machine), `"private"` (private networks), and `"unix"` (unix sockets). Of their requests, `X-Forwarded-For`,
+   * `X-Forwarded-Proto` and `X-Forwarded-Host`, or `Forwarded`, determine the address, the scheme and the host. Default: none.
+   */
+  trusted_proxies?: string | readonly string[];
+}
+
+/** The defaults of the settings of proxies. */
+export const PROXY_DEFAULTS: Readonly<Required<ProxySettings>> = {
+  trusted_proxies: [],
+};
+
+/** The valid values of the settings of proxies. */
+export const PROXY_KINDS: Record<keyof ProxySettings, Kind> = {
+  trusted_proxies: checkProxies,
+};
+
+function checkProxies(key: string, value: unknown): void {
+  checkValue(key, "texts", value);
+  for (const entry of typeof value === "string" ? [value] : value as string[]) {
+    const mistake = proxyMistake(entry);
+    if (mistake !== undefined) throw new TypeError(`Cannot set ${key}: ${mistake}`);
+  }
+}
 
 /** The settings of sockets, under Swoole's names. */
 export interface SocketSettings {

@@ -18,6 +18,9 @@ import {
   PACKAGE_DEFAULTS,
   PACKAGE_KINDS,
   type PackageSettings,
+  PROXY_DEFAULTS,
+  PROXY_KINDS,
+  type ProxySettings,
   SERVER_WIDE_LIMITS,
   SOCKET_DEFAULTS,
   SOCKET_KINDS,
@@ -44,7 +47,15 @@ import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
  * ```
  */
 export interface ServerSettings
-  extends CompressionSettings, HttpSettings, LimitSettings, LogSettings, PackageSettings, SocketSettings, TlsSettings {
+  extends
+    CompressionSettings,
+    HttpSettings,
+    LimitSettings,
+    LogSettings,
+    PackageSettings,
+    ProxySettings,
+    SocketSettings,
+    TlsSettings {
   // ---- WebSocket
   /** The subprotocols of the server. It selects the first one of the client's list that is among them. Default: none. */
   websocket_subprotocol?: string | readonly string[];
@@ -236,6 +247,7 @@ const DEFAULTS: ResolvedSettings = {
   ...LIMIT_DEFAULTS,
   ...LOG_DEFAULTS,
   ...PACKAGE_DEFAULTS,
+  ...PROXY_DEFAULTS,
   ...SOCKET_DEFAULTS,
   ...TLS_DEFAULTS,
   websocket_subprotocol: [],
@@ -285,6 +297,7 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   ...LIMIT_KINDS,
   ...LOG_KINDS,
   ...PACKAGE_KINDS,
+  ...PROXY_KINDS,
   ...SOCKET_KINDS,
   ...TLS_KINDS,
   websocket_subprotocol: "texts",

@@ -82,6 +82,7 @@ export class ServerWebSocketContext implements WebSocketContext {
   }
 
   onViolation(connection: Connection, path: string | undefined, code: number, reason: string): void {
-    this.#port.context.endings.addViolation(connection, path, code, reason);
+    const { context } = this.#port;
+    context.endings.addViolation(connection.fd, context.addressOf(connection), path, code, reason);
   }
 }
