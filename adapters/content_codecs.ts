@@ -18,6 +18,7 @@ import {
 } from "node:zlib";
 import { joinBytes } from "../src/transport/bytes.ts";
 import type { ContentCoding, ContentEncoder } from "../src/transport/codecs.ts";
+import type { BytePipe } from "../src/transport/runtime.ts";
 import { Codec, codecWorks, NO_MEMORY, TRIAL } from "./zlib.ts";
 
 const {
@@ -113,24 +114,26 @@ function tryBrotli(): boolean {
 const CODECS = { br: createBrotliDecompress, gzip: createGunzip, deflate: createInflate, "deflate-raw": createInflateRaw };
 
 /** Implements `Runtime.decompressor()`. */
-export function decompressor(coding: "br" | "gzip" | "deflate" | "deflate-raw"): ReadableWritablePair<Uint8Array, BufferSource> {
+export function decompressor(coding: "br" | "gzip" | "deflate" | "deflate-raw"): Pick<BytePipe, "readable" | "writable"> {
   const codec = CODECS[coding]();
   let given = 0;
   let failure: { readonly error: unknown } | undefined;
   let isClosed = false; // also if the body is not read to the end
   // One promise for whatever happens next. A promise for each thing that may happen once, such as a failure, would hold all that
   // ever waited for it, for as long as the body lasts.
-  let next = Promise.withResolvers<void>();
+  let wake = () => {};
+  let next: Promise<void>;
   const happened = () => {
-    next.resolve();
-    next = Promise.withResolvers();
+    wake();
+    next = new Promise((resolve) => wake = resolve);
   };
+  happened();
   /** Waits until something is so, or never will be because the codec is closed. Throws if it has failed before. */
   const until = async (isSo: () => boolean): Promise<void> => {
     while (!isSo()) {
       if (failure !== undefined) throw failure.error;
       if (isClosed) return;
-      await next.promise;
+      await next;
     }
   };
   codec.on("readable", happened).on("end", happened);
@@ -165,10 +168,10 @@ export function decompressor(coding: "br" | "gzip" | "deflate" | "deflate-raw"):
         codec.destroy();
       },
     }, { highWaterMark: 0 }),
-    writable: new WritableStream<BufferSource>({
+    writable: new WritableStream<Uint8Array>({
       write(piece) {
         given += piece.byteLength;
-        return taken((onTaken) => codec.write(piece as Uint8Array, onTaken));
+        return taken((onTaken) => codec.write(piece, onTaken));
       },
       async close() {
         // Deno does not report a truncated Brotli body. A complete one does not consume another byte.

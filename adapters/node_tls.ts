@@ -47,6 +47,7 @@ function proveChoices(choices: Readonly<Record<string, tls.SecureContextOptions>
     try {
       tls.createSecureContext(choice);
     } catch (cause) {
+      tls.createSecureContext({}); // Node 20 would report the same error again for the next key
       throw failure(OPTION, `${name} cannot be used: ${(cause as Error).message}`, cause);
     }
   }

@@ -143,8 +143,18 @@ export function sentBytes(data: string | number | Uint8Array): Uint8Array {
  * @throws {TypeError} If their buffer has been transferred.
  */
 export function notTransferred(bytes: Uint8Array, work: string): Uint8Array {
-  if (bytes.length > 0 || !(bytes.buffer as { readonly detached?: boolean }).detached) return bytes;
+  if (bytes.length > 0 || !isDetached(bytes.buffer)) return bytes;
   throw transferred(work);
+}
+
+/** Reports whether a buffer has been transferred. Node 20 does not say so, but refuses to make a view of it. */
+function isDetached(buffer: ArrayBufferLike & { readonly detached?: boolean }): boolean {
+  if (buffer.detached !== undefined) return buffer.detached;
+  try {
+    return new Uint8Array(buffer).length !== 0; // memory that can be shared cannot be transferred
+  } catch {
+    return true;
+  }
 }
 
 /** Returns the error for bytes whose buffer has been transferred. */

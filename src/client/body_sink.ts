@@ -49,12 +49,14 @@ export class BodyFlow {
   #isOver = false; // nothing more is accepted
   #failure: ClientFailure | undefined = undefined;
   #fault: { readonly error: unknown } | undefined = undefined; // thrown by the program
-  readonly #left: { promise: Promise<void>; resolve: () => void } = Promise.withResolvers<void>();
+  readonly #left: Promise<void>;
+  #resolveLeft!: () => void;
 
   constructor(sink: BodySink, connection: FlowControl, onFailure: () => void) {
     this.#sink = sink;
     this.#connection = connection;
     this.#onFailure = onFailure;
+    this.#left = new Promise((resolve) => this.#resolveLeft = resolve);
   }
 
   /** Whether the sink is still consuming a piece. */
@@ -88,7 +90,7 @@ export class BodyFlow {
   /** Drops the rest, and lets the request finish without waiting for the sink, which may be busy indefinitely. */
   leave(): void {
     this.drop();
-    this.#left.resolve();
+    this.#resolveLeft();
   }
 
   /**
@@ -99,7 +101,7 @@ export class BodyFlow {
    * @throws The error thrown by the program.
    */
   async finish(complete: boolean): Promise<ClientFailure | undefined> {
-    await Promise.race([this.#end(complete), this.#left.promise]);
+    await Promise.race([this.#end(complete), this.#left]);
     if (this.#fault !== undefined) throw this.#fault.error;
     return this.#failure;
   }

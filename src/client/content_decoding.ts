@@ -7,6 +7,7 @@
 import { EMPTY, joinBytes } from "../transport/bytes.ts";
 import { SWOOLE_ERROR_HTTP_INVALID_PROTOCOL, SWOOLE_ERROR_PACKAGE_LENGTH_TOO_LARGE } from "../errors.ts";
 import { currentRuntime, loadRuntime } from "../transport/current_runtime.ts";
+import type { BytePipe } from "../transport/runtime.ts";
 import { ClientFailure, type Taken } from "./client_failure.ts";
 
 /** The number of bytes that are decompressed at a time. The output is checked before the next ones. */
@@ -31,9 +32,10 @@ function isZlib(bytes: Uint8Array): boolean {
 }
 
 /** Returns a decompressor based on `DecompressionStream`. Whether it decodes one gzip member or all depends on the runtime. */
-function webDecompressor(format: Format): ReadableWritablePair<Uint8Array, BufferSource> {
+function webDecompressor(format: Format): Pick<BytePipe, "readable" | "writable"> {
   if (format === "br") throw new TypeError("Cannot decompress: there is no runtime that knows Brotli");
-  return new DecompressionStream(format);
+  const { readable, writable } = new DecompressionStream(format);
+  return { readable, writable: writable as WritableStream<Uint8Array> };
 }
 
 /** Returns the coding if it can be decoded. */
@@ -67,7 +69,7 @@ export class ContentDecoder {
   readonly #take: (piece: Uint8Array) => Taken | Promise<Taken>;
   #held: Uint8Array = EMPTY; // too short to detect the format
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined = undefined;
-  #writer: WritableStreamDefaultWriter<BufferSource> | undefined = undefined;
+  #writer: WritableStreamDefaultWriter<Uint8Array> | undefined = undefined;
   #reading: Promise<void> | undefined = undefined;
   #checksum: ZlibChecksum | undefined = undefined;
   #failure: ClientFailure | undefined = undefined;

@@ -438,7 +438,7 @@ export interface Runtime {
    * Creates a pair of streams that decodes a content coding, if the runtime can; `deflate` is zlib's format. A gzip body may have
    * several members (RFC 1952 section 2.2). A truncated body and bytes after the end are errors.
    */
-  decompressor?(coding: "br" | "gzip" | "deflate" | "deflate-raw"): ReadableWritablePair<Uint8Array, BufferSource>;
+  decompressor?(coding: "br" | "gzip" | "deflate" | "deflate-raw"): Pick<BytePipe, "readable" | "writable">;
   /** Reads a text file. */
   readTextFile(path: string): Promise<string>;
   /** Appends text to a file, creating it if necessary. */

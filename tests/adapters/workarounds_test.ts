@@ -12,6 +12,7 @@ import tls from "node:tls";
 import { brotliCompressSync, constants, createBrotliCompress, createBrotliDecompress, deflateSync } from "node:zlib";
 import { Codec } from "../../adapters/zlib.ts";
 import { inFolder } from "../support/folder.ts";
+import { signal } from "../support/serving.ts";
 import { read, where } from "../tls/stage.ts";
 
 /** Shows a fault of a runtime, in that runtime only. */
@@ -114,7 +115,7 @@ fault("deno", "createSecureContext() accepts a key of another certificate", "ada
 
 fault("deno", "listeners of signals are called in the order they were added", "adapters/process.ts", async () => {
   const called: string[] = [];
-  const second = Promise.withResolvers<void>();
+  const second = signal();
   const listeners = ["added", "prepended"].map((name) => () => {
     called.push(name);
     if (called.length === 2) second.resolve();

@@ -7,6 +7,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { ownLanes } from "../support/lanes.ts";
 import { inThisRuntime, Program } from "../support/program.ts";
+import { signal } from "../support/serving.ts";
 import { type Flood, FLOODED, FLOODS } from "./floods.ts";
 import {
   becomes,
@@ -148,7 +149,7 @@ const chosen = ownLanes.map(([lane], index) => ({
 }));
 for (const { lane, floods } of chosen) {
   for (const { name } of floods) {
-    for (const way of ["flood", "shutdown"]) outcomes.set(`${lane} ${way} ${name}`, Promise.withResolvers<unknown>());
+    for (const way of ["flood", "shutdown"]) outcomes.set(`${lane} ${way} ${name}`, signal<unknown>());
   }
 }
 const runLanes = () =>

@@ -22,6 +22,7 @@ import {
 } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { lanes } from "../support/lanes.ts";
+import { signal } from "../support/serving.ts";
 import { tlsSettings } from "../support/tls_client.ts";
 import { type Options, SERVERS } from "./options.ts";
 
@@ -32,7 +33,7 @@ function emit(event: string, peer: number, detail?: unknown): void {
   console.log(JSON.stringify({ event, peer, detail }));
 }
 
-let released = Promise.withResolvers<void>();
+let released = signal();
 
 /** Resolves on "release", for the handlers that have to wait. */
 const held = released.promise;
@@ -372,7 +373,7 @@ process.stdin.setEncoding("utf8").on("data", (text: string) => {
       console.log(JSON.stringify({ reply: null }));
     } else if (line === "release") {
       released.resolve();
-      released = Promise.withResolvers();
+      released = signal();
     } else if (line === "shutdown") reply(line, stop());
     else if (line === "start") reply(line, start());
   }

@@ -10,7 +10,7 @@ import { gzipSync } from "node:zlib";
 import { HttpClient, HttpServer } from "../../src/coroutine/mod.ts";
 import { inFolder } from "../support/folder.ts";
 import { memoryPipes } from "../support/memory_pipe.ts";
-import { serving } from "../support/serving.ts";
+import { serving, signal } from "../support/serving.ts";
 
 const LARGE = 2_000_000;
 
@@ -162,7 +162,7 @@ test("a request while a push is still being compressed leaves the WebSocket to i
   const server = new HttpServer("127.0.0.1");
   const received: string[] = [];
   const failures: number[] = [];
-  let over = Promise.withResolvers<void>();
+  let over = signal();
   server.set(settings);
   server.handle("/", (_request, response) => response.end("page"));
   server.handle("/ws", async (_request, ws) => {
@@ -200,7 +200,7 @@ test("a request while a push is still being compressed leaves the WebSocket to i
         const client = new HttpClient("127.0.0.1", port);
         client.set({ ...settings, websocket_compression_engine: engine });
         assertEquals(await client.upgrade("/ws"), true);
-        over = Promise.withResolvers();
+        over = signal();
         client.push("first");
         client.push(LONG);
         client.push("after it"); // waits until that is compressed
@@ -208,7 +208,7 @@ test("a request while a push is still being compressed leaves the WebSocket to i
         await over.promise;
         assertEquals(received.splice(0).filter((text) => text !== "last"), ["first", LONG, "after it"]);
         assertEquals(failures.splice(0), [0]);
-        if (client.statusCode === 101) over = Promise.withResolvers();
+        if (client.statusCode === 101) over = signal();
         client.close();
         await over.promise;
         received.splice(0);

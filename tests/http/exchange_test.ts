@@ -8,6 +8,7 @@ import { settle, until } from "../support/activity.ts";
 import { FakeLane, laneOnly } from "../support/fake_lane.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 import { handshake } from "../support/raw_client.ts";
+import { signal } from "../support/serving.ts";
 
 const MIB = 1024 * 1024;
 const get = (path: string, version = "1.1") => `GET ${path} HTTP/${version}\r\nHost: x\r\n\r\n`;
@@ -47,7 +48,7 @@ test("close(), end() and write() of an earlier response do not touch the next on
 
 test("while a response is pending 64 KiB are read ahead, as a copy, then the client waits; nothing is lost", async () => {
   const bodies: string[] = [];
-  const { promise, resolve } = Promise.withResolvers<void>();
+  const { promise, resolve } = signal();
   const { lane } = serve(async (request, response) => {
     bodies.push(request.getContent());
     if (bodies.length === 1) await promise;
@@ -152,7 +153,7 @@ test("a signal that is first asked for when the WebSocket has ended is aborted",
 });
 
 test("a stream that a fetch application returns when its client has gone is cancelled", async () => {
-  const { promise, resolve } = Promise.withResolvers<void>();
+  const { promise, resolve } = signal();
   const reasons: unknown[] = [];
   const { lane, errors } = serve(fromFetch(async () => {
     await promise;

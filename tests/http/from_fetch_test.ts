@@ -12,7 +12,8 @@ import {
 } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
-import { serving, servingHandler } from "../support/serving.ts";
+import { frame, RawClient } from "../support/raw_client.ts";
+import { serving, servingHandler, signal } from "../support/serving.ts";
 
 const get = (path: string, fields = "", method = "GET") => `${method} ${path} HTTP/1.1\r\nHost: x.org:80\r\n${fields}\r\n`;
 
@@ -216,7 +217,7 @@ test("what a stream throws when it is cancelled is reported", async () => {
 
 test("the body of a response that comes when the client has gone is cancelled", async () => {
   let cancelled = false;
-  const { promise, resolve } = Promise.withResolvers<void>();
+  const { promise, resolve } = signal();
   await servingFetch(async () => {
     await promise;
     return new Response(new ReadableStream({ cancel: () => void (cancelled = true) }));
@@ -347,14 +348,10 @@ test("beside WebSockets, and in the coroutine style", async () => {
   server.on("message", (server, frame) => server.push(frame.fd, frame));
   await serving(server, async (_server, port) => {
     assertEquals(await (await fetch(`http://127.0.0.1:${port}/`)).json(), { ok: true });
-    const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
-    await new Promise((resolve) => socket.onopen = resolve);
-    const answer = new Promise<MessageEvent>((resolve) => socket.onmessage = resolve);
-    socket.send("hello");
-    assertEquals((await answer).data, "hello");
-    const closed = new Promise((resolve) => socket.onclose = resolve);
-    socket.close();
-    await closed;
+    const client = await RawClient.open(port);
+    client.send(frame({ opcode: 1, payload: "hello" }));
+    assertEquals(new TextDecoder().decode((await client.readFrame())!.payload), "hello");
+    client.destroy();
   });
   const other = new coroutine.HttpServer("127.0.0.1");
   other.handle("/", fromFetch(application));

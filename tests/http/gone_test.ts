@@ -12,6 +12,7 @@ import { until } from "../support/activity.ts";
 import { inFolder } from "../support/folder.ts";
 import { lanes, servingOn } from "../support/lanes.ts";
 import { RawClient } from "../support/raw_client.ts";
+import { signal } from "../support/serving.ts";
 
 /** What has happened. */
 interface Log {
@@ -114,7 +115,7 @@ function checkRoute(runtime: Runtime, route: Route, leave: (client: RawClient) =
     const uploads = join(folder, "uploads");
     mkdirSync(uploads);
     const log: Log = { started: [], aborted: 0, cancelled: 0, failed: 0, closed: 0, errors: [] };
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = signal();
     const server = new HttpServer("127.0.0.1", 0);
     server.set({
       document_root: folder,
@@ -193,7 +194,7 @@ for (const [lane, runtime] of lanes) {
   test(`http_allow_half_open: clients that end their side get their responses (${lane})`, async () => {
     const server = new HttpServer("127.0.0.1", 0);
     server.set({ http_allow_half_open: true });
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = signal();
     const signals: AbortSignal[] = [];
     server.on("request", async (request, response) => {
       signals.push(request.signal);

@@ -153,7 +153,7 @@ test("write(): the parts travel as chunks, an empty one does not end the body", 
   }));
 
 test("write(): the parts leave when they are written", async () => {
-  const { promise, resolve } = Promise.withResolvers<void>();
+  const { promise, resolve } = signal();
   await servingHandler(async (_request, response) => {
     response.write("now");
     await promise; // the rest comes later

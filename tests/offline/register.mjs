@@ -1,17 +1,7 @@
 // Node resolves the names of the import map through this hook: `node --import ./tests/offline/register.mjs --test`.
-// npm packages come from tools/node_modules.
-import { readFileSync } from "node:fs";
-import { registerHooks } from "node:module";
+// In Node 20, which cannot run TypeScript by itself, hooks also remove the types.
+import module from "node:module";
+import { resolve } from "./resolve.mjs";
 
-const at = new URL("./import_map.json", import.meta.url);
-const { imports } = JSON.parse(readFileSync(at, "utf8"));
-const tools = new URL("../../tools/package.json", import.meta.url).href;
-
-registerHooks({
-  resolve(specifier, context, next) {
-    const target = imports[specifier];
-    if (target === undefined) return next(specifier, context);
-    if (target.startsWith("npm:")) return next(specifier, { ...context, parentURL: tools });
-    return next(new URL(target, at).href, context);
-  },
-});
+if (module.registerHooks !== undefined) module.registerHooks({ resolve });
+else module.register("./strip_types.mjs", import.meta.url);

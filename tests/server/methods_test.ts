@@ -10,7 +10,7 @@ import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { coreOf } from "../../src/server/server_connections.ts";
 import { inFolder } from "../support/folder.ts";
-import { RawClient } from "../support/raw_client.ts";
+import { frame, RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
 import { EventLog } from "./event_log.ts";
 
@@ -72,18 +72,15 @@ test("a paused WebSocket gets its messages after resume(), in order", async () =
   server.on("open", (server, { fd }) => void server.pause(fd));
   server.on("message", (_server, { data }) => log.add(`${data}`));
   await serving(server, async (server, port) => {
-    const client = new WebSocket(`ws://127.0.0.1:${port}/`);
-    const opened = signal();
-    client.onopen = () => opened.resolve();
-    await opened.promise;
-    client.send("first");
-    client.send("second");
+    const client = await RawClient.open(port);
+    client.send(frame({ opcode: 1, payload: "first" }));
+    client.send(frame({ opcode: 1, payload: "second" }));
     const other = await RawClient.open(port);
     server.resume(2);
     server.resume(1);
     await log.until("second");
     assertEquals(log.lines, ["first", "second"]);
-    client.close();
+    client.destroy();
     other.destroy();
   });
 });

@@ -19,6 +19,8 @@ export function isInstalled(root) {
   const programs = [
     ".bin/deno",
     ".bin/bun",
+    ".bin/esbuild",
+    "n20/bin/node",
     "n22/bin/node",
     "n24/bin/node",
     "n26/bin/node",
@@ -27,12 +29,16 @@ export function isInstalled(root) {
     programs.every((name) => existsSync(`${root}tools/node_modules/${name}`));
 }
 
+/** The command of npm: the one that has started this program, if any. */
+export function npm() {
+  const path = process.env.npm_execpath;
+  return path !== undefined && /npm-cli\.c?js$/.test(path) ? [process.execPath, path] : ["npm"];
+}
+
 /** The command that installs it. */
 export function installation() {
-  const npm = process.env.npm_execpath;
-  const command = npm !== undefined && /npm-cli\.c?js$/.test(npm) ? [process.execPath, npm] : ["npm"];
   return [
-    ...command,
+    ...npm(),
     "ci",
     "--prefix",
     "tools",

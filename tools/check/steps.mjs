@@ -1,7 +1,7 @@
 // What the checks consist of.
 
 import { readdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { find } from "../prerequisites.mjs";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -54,6 +54,17 @@ const inNode = (version, files, ...flags) => [
   ...flags,
   ...files,
 ];
+
+/** The oldest version that the package for npm supports. It runs no TypeScript itself: hooks remove the types. */
+const inNode20 = (files) => [
+  bin("n20/bin/node"),
+  "--import",
+  "./tests/offline/register.mjs",
+  "--test-reporter=spec",
+  "tests/offline/run_all.mjs",
+  ...files,
+];
+const testsInNode20 = ["adapters", "client", "coroutine", "http", "server", "tls", "transport", "websocket"];
 
 /**
  * The tests whose branch coverage of src/ is measured. It costs a fifth of their time: those that take long, or whose programs are
@@ -121,6 +132,7 @@ export const steps = [
     ],
   },
   { name: "package", command: [deno, "publish", "--dry-run", "--allow-dirty"] },
+  { name: "installation in empty projects", command: inNode("24", ["tests/package/installed_package.ts"]) },
   {
     name: "long lives",
     beside: true,
@@ -151,6 +163,12 @@ export const steps = [
     name: `tests in Node ${version}, but for conformance, interop, adversary and bodies of 1 GiB`,
     command: inNode(version, shortTests),
   })),
+  {
+    name: "tests in Node 20, of all rooms and adapters",
+    command: inNode20(shortTests.filter((name) => testsInNode20.some((room) => name.startsWith(`tests/${room}/`)))),
+    // Programs that tests start are TypeScript, too.
+    env: { NODE_OPTIONS: `--import=${new URL("tests/offline/register.mjs", pathToFileURL(root))}` },
+  },
   ...(adversary.length === 0 ? [] : [{ name: "adversary in Deno, each test on one lane", command: inDeno(adversary) }, {
     name: "adversary in Bun, each test on one lane",
     command: inBun(adversary),

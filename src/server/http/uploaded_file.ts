@@ -45,8 +45,9 @@ export class UploadedFile extends File {
   readonly error: number;
   /** The file name as the client sent it, which may contain directories (PHP's `full_path`). */
   readonly full_path: string;
+  /** The size in bytes. Kept after `moveTo()`. */
+  declare readonly size: number; // not an accessor: the types of Node 20 have a property, and would contradict
   #path: string;
-  readonly #size: number;
 
   /** Created by the server, from the content, the name as sent, the media type, the path of the content, and the error code. */
   constructor(content: Blob, name: string, type: string, path = "", error = 0) {
@@ -54,12 +55,7 @@ export class UploadedFile extends File {
     this.full_path = name;
     this.error = error;
     this.#path = path;
-    this.#size = content.size;
-  }
-
-  /** The size in bytes. Kept after `moveTo()`, where Bun would report 0. */
-  override get size(): number {
-    return this.#size;
+    Object.defineProperty(this, "size", { value: content.size }); // after `moveTo()`, Bun would report 0
   }
 
   /** The path of the temporary file; empty if the content is in memory. */
