@@ -88,7 +88,7 @@ export { HttpResponse, WaitingResponse } from "./src/server/http/http_response.t
 export { HttpServer } from "./src/server/http_server.ts";
 export type { HttpSettings } from "./src/server/settings/http_settings.ts";
 export type { ServerStats } from "./src/server/stats.ts";
-export type { LogSettings } from "./src/server/log.ts";
+export type { LogEvent, LogFields, Logger, LogRecord, LogSettings } from "./src/server/settings/log_settings.ts";
 export type { LimitSettings, ProxySettings, SocketSettings } from "./src/server/settings/connection_settings.ts";
 export type { PackageSettings } from "./src/server/settings/connection_settings.ts";
 export type { LengthFunction, LengthType } from "./src/server/raw/packages.ts";

@@ -138,6 +138,11 @@ export class ResponseWriter {
     return this.#detached;
   }
 
+  /** The status, as set so far. */
+  get statusCode(): number {
+    return this.#status;
+  }
+
   /** Whether the head has been sent. */
   get headSent(): boolean {
     return this.#headSent;

@@ -9,13 +9,14 @@ import type { Connection } from "../transport/connection.ts";
 import type { BytePipe, Runtime } from "../transport/runtime.ts";
 import { checkPipe, dropPipe } from "../transport/pipes.ts";
 import { currentRuntime, loadRuntime } from "../transport/current_runtime.ts";
+import { AccessLog } from "./access_log.ts";
 import { Admission } from "./admission.ts";
 import { checkEngine } from "../websocket/connection/compression_policy.ts";
 import { defaultBufferMemory } from "../transport/buffer_memory.ts";
 import { ConnectionTable } from "../transport/connection_table.ts";
 import { StatsFile } from "./stats.ts";
 import { listen } from "./listening.ts";
-import { logWritten } from "./log.ts";
+import { logWritten } from "./log_output.ts";
 import { type Place, PortCore, portOf, type ProtocolFactory, type ProtocolName, Protocols } from "./port_core.ts";
 import { RequestQueue, UNLIMITED } from "./running_handlers.ts";
 import { ServerContext } from "./server_context.ts";
@@ -86,6 +87,7 @@ export class ServerCore {
     const { max_concurrency, worker_max_concurrency } = settings;
     const isLimited = max_concurrency !== UNLIMITED || worker_max_concurrency !== UNLIMITED;
     context.requestQueue = isLimited ? new RequestQueue(max_concurrency, worker_max_concurrency) : undefined;
+    context.accessLog = settings.access_log ? new AccessLog(context.log) : undefined;
     const table = context.table = new ConnectionTable({
       maxConnections: settings.max_connection,
       firstFd: this.#lastFd ?? settings.start_session_id,
@@ -272,6 +274,7 @@ export class ServerCore {
     context.emit("workerstop", 0);
     context.emit("shutdown");
     await shutdown.whenIdle();
+    await context.log.written();
     await logWritten(context.runtime);
     shutdown.end();
     this.timers.clearAll(); // timers set in the meantime
@@ -299,6 +302,7 @@ export class ServerCore {
     const port = portOf(connection);
     const info = protocol.closeInfo ?? closeInfo(end, protocol.isPlainHttp ? undefined : context.dataOf(fd));
     context.endings.add(info);
+    context.accessLog?.close(connection, info);
     const done = port.emitClosed(connection, port.factory.closeEvent(connection), end.byServer ? -1 : 0, info);
     context.leaving = outer;
     context.protectedFds.delete(fd);

@@ -8,7 +8,7 @@ import { type CloseInfo, TimeoutError, type TimeoutSetting } from "../transport/
 import type { Address } from "../transport/runtime.ts";
 import { ipOf } from "./refusals.ts";
 import type { LateRequest } from "./running_handlers.ts";
-import { type Log, LogThrottle, quotedRequest } from "./log.ts";
+import { cleaned, type Log, LogThrottle, quotedRequest, requestFields } from "./log.ts";
 
 /** The counters of ended connections of a server, on all its ports. */
 export class Endings {
@@ -43,32 +43,39 @@ export class Endings {
   /** Counts and logs a violation of the WebSocket protocol or of a package format. */
   addViolation(fd: number, from: Address | undefined, path: string | undefined, code: number, reason: string): void {
     count(this.violations, String(code));
-    this.#throttle.warn("violation", () => {
+    this.#throttle.warn("violation", "violation", () => {
       const address = ipOf(from);
       const where = `fd ${fd}${address === "" ? "" : ` of ${address}`}`;
-      return `Closed ${where} with ${code}: ${reason}${path === undefined ? "" : `; path ${path}`}`;
+      const message = `Closed ${where} with ${code}: ${reason}${path === undefined ? "" : `; path ${path}`}`;
+      return [message, { fd, address, code, reason, ...(path === undefined ? {} : { path: cleaned(JSON.parse(path)) }) }];
     });
   }
 
   /** Logs that a request handler has not settled although nobody can receive its response any more. */
   warnOfHandler({ fd, head }: LateRequest, when: string): void {
-    this.#throttle.warn("handler", () => `fd ${fd}: ${quotedRequest(head)}: the handler had not settled ${when}`);
+    this.#throttle.warn("handler", "handler", () => [
+      `fd ${fd}: ${quotedRequest(head)}: the handler had not settled ${when}`,
+      { fd, ...requestFields(head) },
+    ]);
   }
 
   /**
    * Logs that a connection is stuck: `max_handlers_per_connection` handlers are running, and none settles while messages wait.
    */
   warnOfStuckHandlers(): void {
-    this.#log.warn(
-      "No handler has settled for 10 s on a connection with max_handlers_per_connection of them under way: its further " +
-        "messages wait. Handlers that wait for a later message of their own connection wait for ever; take the message in " +
-        "another handler, or raise max_handlers_per_connection. This is said once",
-    );
+    const message = "No handler has settled for 10 s on a connection with max_handlers_per_connection of them under way: its " +
+      "further messages wait. Handlers that wait for a later message of their own connection wait for ever; take the message in " +
+      "another handler, or raise max_handlers_per_connection. This is said once";
+    this.#log.warn(message, {}, "handler");
   }
 
   /** Logs that the server stopped without waiting any longer for its handlers. */
   warnOfRunningHandlers(count: number): void {
-    this.#log.warn(`${count} ${count === 1 ? "handler has" : "handlers have"} not settled while the server stopped`);
+    this.#log.warn(
+      `${count} ${count === 1 ? "handler has" : "handlers have"} not settled while the server stopped`,
+      {},
+      "handler",
+    );
   }
 
   /** Resets the counters when the server starts again. */

@@ -1,62 +1,14 @@
 /**
- * The log: errors without an `error` handler, and warnings; rate limiting for lines that peers can cause; the files of logs,
- * and the dates in their lines.
+ * The log: what is logged, as records; rate limiting for records that peers can cause.
  *
  * @module
  */
 
-import {
-  SWOOLE_LOG_DEBUG,
-  SWOOLE_LOG_ERROR,
-  SWOOLE_LOG_INFO,
-  SWOOLE_LOG_NONE,
-  SWOOLE_LOG_ROTATION_EVERY_MINUTE,
-  SWOOLE_LOG_ROTATION_SINGLE,
-  SWOOLE_LOG_WARNING,
-} from "../constants.ts";
+import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from "../constants.ts";
 import type { Runtime } from "../transport/runtime.ts";
-import type { Kind } from "../values.ts";
-
-/** The settings of the log, under Swoole's names. */
-export interface LogSettings {
-  /** The file to which log lines are appended; `/dev/null` for none. Default: the console. */
-  log_file?: string;
-  /** The lowest level that is logged; `SWOOLE_LOG_NONE` disables the log. Default: `SWOOLE_LOG_INFO`. */
-  log_level?: number;
-  /** The format of the time at the start of each line, as for C's `strftime()`, in local time. Default: ISO 8601, in UTC. */
-  log_date_format?: string;
-  /**
-   * Whether microseconds are added to the time. The last three digits are 0, because runtimes provide milliseconds. Default:
-   * `false`.
-   */
-  log_date_with_microseconds?: boolean;
-  /**
-   * When to start a new file, with the date appended to its name: each month, day, hour or minute. Default:
-   * `SWOOLE_LOG_ROTATION_SINGLE`, never.
-   */
-  log_rotation?: number;
-}
-
-/** The defaults of the log settings. */
-export const LOG_DEFAULTS: Readonly<Required<LogSettings>> = {
-  log_file: "",
-  log_level: SWOOLE_LOG_INFO,
-  log_date_format: "",
-  log_date_with_microseconds: false,
-  log_rotation: SWOOLE_LOG_ROTATION_SINGLE,
-};
-
-/** The valid values of the log settings. */
-export const LOG_KINDS: Record<keyof LogSettings, Kind> = {
-  log_file: "text",
-  log_level: { from: SWOOLE_LOG_DEBUG, to: SWOOLE_LOG_NONE },
-  log_date_format: "text",
-  log_date_with_microseconds: "boolean",
-  log_rotation: { from: SWOOLE_LOG_ROTATION_SINGLE, to: SWOOLE_LOG_ROTATION_EVERY_MINUTE },
-};
-
-/** The suffixes of the file name, by `log_rotation`. */
-const SUFFIXES: readonly string[] = ["", ".%Y%m", ".%Y%m%d", ".%Y%m%d%H", ".%Y%m%d%H%M"];
+import { cut, escaped, patiently, printRecord, stackOf, summaryOf } from "./log_output.ts";
+import { promised } from "./running_handlers.ts";
+import type { LogEvent, LogFields, Logger, LogRecord, LogSettings } from "./settings/log_settings.ts";
 
 /** What the log of a server depends on. Both may change until the server has started. */
 export interface LogContext {
@@ -70,16 +22,24 @@ export interface LogContext {
 export class Log {
   readonly #context: LogContext;
   readonly #now: () => number;
+  readonly #calls: LoggerCalls;
+  #lostLines = 0;
 
   /** @param now Returns the time, in milliseconds since 1970. */
   constructor(context: LogContext, now: () => number = Date.now) {
     this.#context = context;
     this.#now = now;
+    this.#calls = new LoggerCalls((message) => this.#print(this.#record("warn", "lost", message, {})));
+  }
+
+  /** The number of records that were left out, because the `logger` or the file takes too long. */
+  get lostCount(): number {
+    return this.#calls.lostCount + this.#lostLines;
   }
 
   /** Logs a warning. */
-  warn(text: string): void {
-    this.#add(text, SWOOLE_LOG_WARNING);
+  warn(message: string, fields: LogFields = {}, event: LogEvent = "warning"): void {
+    if (this.#takes(SWOOLE_LOG_WARNING)) this.#add(this.#record("warn", event, message, fields));
   }
 
   /**
@@ -89,48 +49,66 @@ export class Log {
    * @param where A description of what was being handled.
    */
   error(error: unknown, fd = 0, where?: string): void {
-    const what = error instanceof Error ? error.stack ?? error.message : String(error);
-    this.#add(`${fd === 0 ? "" : `fd ${fd}: `}${where === undefined ? "" : `${where}: `}${what}`, SWOOLE_LOG_ERROR);
+    if (!this.#takes(SWOOLE_LOG_ERROR)) return;
+    const before = `${fd === 0 ? "" : `fd ${fd}: `}${where === undefined ? "" : `${where}: `}`;
+    const record = this.#record("error", "error", before + summaryOf(error), fd === 0 ? { error } : { fd, error });
+    this.#add(record, before + stackOf(error));
+  }
+
+  /** Logs a request with its response, or the end of a WebSocket: the setting `access_log`. */
+  access(message: string, fields: LogFields, event: "request" | "websocket"): void {
+    this.#add(this.#record("info", event, message, fields));
   }
 
   /** @param level The severity, a `SWOOLE_LOG_*` number. */
-  #add(text: string, level: number): void {
+  #takes(level: number): boolean {
+    const { log_file, log_level, logger } = this.#context.settings;
+    return log_level <= level && (log_file !== "/dev/null" || logger !== null);
+  }
+
+  #record(level: LogRecord["level"], event: LogEvent, message: string, fields: LogFields): LogRecord {
+    return { time: this.#now(), level, event, message, fields };
+  }
+
+  /** @param text The text for people, if it is not the message. */
+  #add(record: LogRecord, text?: string): void {
+    const { settings } = this.#context;
+    const { logger } = settings;
+    const isTaken = logger !== null && this.#calls.call(logger, record, () => this.#print(record, text));
+    if (!isTaken || fileOf(record, settings) !== "") this.#print(record, text);
+  }
+
+  #print(record: LogRecord, text?: string): void {
     const { settings, runtime } = this.#context;
-    const { log_file, log_level } = settings;
-    if (log_file === "/dev/null" || log_level > level) return;
-    const now = this.#now();
-    const line = `${timestamp(settings, now)} ${text}`;
-    if (log_file === "" || runtime === undefined) return console.error(line);
-    writeLog(runtime, logPath(settings, now), line + "\n", (count) => {
-      const lines = count === 1 ? "1 line was" : `${count} lines were`;
-      return `${timestamp(settings, this.#now())} ${lines} left out here: more was logged than the file could take\n`;
-    });
+    const isWritten = printRecord(record, text ?? record.message, settings, runtime, fileOf(record, settings), this.#now);
+    if (!isWritten) this.#lostLines++;
+  }
+
+  /** Resolves when the promises of the `logger` until now have settled, or after some seconds. */
+  written(): Promise<void> {
+    return this.#calls.settled();
   }
 }
 
-/** Returns the path of the current log file, if `log_file` is set. */
-export function logPath({ log_file, log_rotation }: Required<LogSettings>, now: number): string {
-  return log_file === "/dev/null" ? log_file : log_file + formatDate(SUFFIXES[log_rotation], new Date(now));
+function isAccess({ event }: LogRecord): boolean {
+  return event === "request" || event === "websocket";
 }
 
-/** Returns the time at the start of a line. */
-export function timestamp(settings: Required<LogSettings>, now: number): string {
-  const { log_date_format, log_date_with_microseconds } = settings;
-  const time = new Date(now);
-  const microseconds = String(now % 1000 * 1000).padStart(6, "0");
-  if (log_date_format !== "") {
-    return formatDate(log_date_format, time) + (log_date_with_microseconds ? `.${microseconds}` : "");
-  }
-  return log_date_with_microseconds ? time.toISOString().replace(/\d{3}Z$/, `${microseconds}Z`) : time.toISOString();
+/** Returns the file of a record, without the date that `log_rotation` adds; empty for the console. */
+function fileOf(record: LogRecord, { log_file, access_log_file }: Required<LogSettings>): string {
+  return isAccess(record) && access_log_file !== "" ? access_log_file : log_file;
 }
 
-/** The interval in which one line of each kind is logged, in milliseconds. */
+/** The interval in which one record of each kind is logged, in milliseconds. */
 const THROTTLE_INTERVAL = 60_000;
 
 /** The maximum number of characters of a peer's text in the log. */
 export const MAX_LOGGED = 200;
 
-/** Logs one line of each kind per minute, with the number of those skipped in between. */
+/** A message with its details. */
+export type LogText = readonly [message: string, fields: LogFields];
+
+/** Logs one record of each kind per minute, with the number of those skipped in between. */
 export class LogThrottle {
   readonly #log: Log;
   readonly #logged: Map<string, { at: number; more: number }> = new Map();
@@ -143,186 +121,156 @@ export class LogThrottle {
    * Logs a warning, unless one of its kind was logged within the last minute.
    *
    * @param kind One of a fixed number of kinds.
-   * @param compose Returns the line.
+   * @param compose Returns the message and the fields.
    */
-  warn(kind: string, compose: () => string): void {
+  warn(event: LogEvent, kind: string, compose: () => LogText): void {
     const now = performance.now();
     const last = this.#logged.get(kind);
     if (last !== undefined && now < last.at + THROTTLE_INTERVAL) return void last.more++;
     this.#logged.set(kind, { at: now, more: 0 });
-    const more = last === undefined || last.more === 0 ? "" : `; ${last.more} more of the kind since the last line`;
-    this.#log.warn(compose() + more);
+    const [message, fields] = compose();
+    const suppressed = last?.more ?? 0;
+    if (suppressed === 0) return this.#log.warn(message, fields, event);
+    this.#log.warn(`${message}; ${suppressed} more of the kind since the last line`, { ...fields, suppressed }, event);
   }
 }
 
-/** Returns a text from a peer, escaped and truncated for the log. */
+/** Returns a text from a peer, escaped and truncated for a field of a record. */
+export function cleaned(text: string): string {
+  return escaped(cut(text, MAX_LOGGED).replaceAll("\\", "\\\\"));
+}
+
+/** Returns a text from a peer in quotes, escaped and truncated for a line of the log. */
 export function quoted(text: string): string {
-  const cut = text.length > MAX_LOGGED ? `${text.slice(0, MAX_LOGGED)}…` : text;
-  // JSON does not escape the control characters above ASCII, and terminals obey them.
-  return JSON.stringify(cut).replace(/[\x7f-\x9f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
+  return escaped(JSON.stringify(cut(text, MAX_LOGGED)));
 }
 
-/** Returns the method and the target of a request for the log; a peer chose both. */
-export function quotedRequest({ method, target }: { readonly method: string; readonly target: string }): string {
-  return `${method} ${quoted(target)}`;
+/** The part of a request that is logged; a peer chose all of it. */
+type LoggedRequest = { readonly method: string; readonly target: string };
+
+/** The maximum number of characters of a method in the log. */
+const MAX_METHOD = 32;
+
+/** Returns the method and the target of a request for a line of the log. */
+export function quotedRequest({ method, target }: LoggedRequest): string {
+  return `${cut(method, MAX_METHOD)} ${quoted(target)}`;
 }
 
-/** The limit of the text that waits for a write, in characters. An empty queue takes a line of any length. */
-const MAX_WAITING = 1024 * 1024;
+/** Returns the method and the path of a request as fields of a record. The query is left out: it may contain secrets. */
+export function requestFields({ method, target }: LoggedRequest): { method: string; path: string } {
+  return { method: cut(method, MAX_METHOD), path: cleaned(pathOf(target)) };
+}
 
-/** The time that `logWritten()` waits for a file that takes nothing, such as a pipe that nobody reads, in milliseconds. */
-const FILE_PATIENCE = 2000;
+/** Returns a request target without its query. */
+export function pathOf(target: string): string {
+  const end = target.indexOf("?");
+  return end < 0 ? target : target.slice(0, end);
+}
 
-/** One log file. It exists while something is being written to it. */
-class LogFile {
-  readonly #runtime: Runtime;
-  readonly #path: string;
-  readonly #over: () => void;
-  #writing: Promise<void> | undefined = undefined; // the write under way, with what follows it
-  #waiting: string[] = [];
-  #size = 0; // of what waits
-  #lost = 0; // lines left out since the last write began
-  #describeLoss: ((count: number) => string) | undefined = undefined;
+// ---- the logger of the program ----------------------------------------------------------------------------------------
 
-  constructor(runtime: Runtime, path: string, over: () => void) {
-    this.#runtime = runtime;
-    this.#path = path;
-    this.#over = over;
+/** The maximum number of promises of the logger that have not settled. */
+const MAX_PENDING = 1000;
+
+/** The part of the time that the logger may take, and the most that it may take at a stretch, in milliseconds. */
+const SHARE = 0.25;
+const STRETCH = 200;
+
+/** The interval in which a logger that fails is reported, in milliseconds. */
+const REPORT_INTERVAL = 60_000;
+
+/**
+ * Calls the `logger` of a program, which may throw, call back into the server, never settle, or take long. A record that it fails
+ * for goes where it would go without a logger. While it takes too long, records are left out, so that it cannot slow the server
+ * down; those of the access log first.
+ */
+export class LoggerCalls {
+  /** The number of records left out. */
+  lostCount = 0;
+
+  readonly #report: (message: string) => void;
+  readonly #clock: () => number;
+  readonly #pending: Set<Promise<unknown>> = new Set();
+  #isCalling = false;
+  #allowance = STRETCH;
+  #at = 0; // when the allowance was computed
+  #untold = 0; // records left out that were not reported to the logger yet
+  #reportedAt = -Infinity;
+
+  /**
+   * @param report Receives what is wrong with the logger.
+   * @param clock A monotonic clock, in milliseconds.
+   */
+  constructor(report: (message: string) => void, clock: () => number = () => performance.now()) {
+    this.#report = report;
+    this.#clock = clock;
   }
 
-  write(line: string, describeLoss: (count: number) => string): void {
-    if (this.#writing === undefined) return this.#begin(line);
-    if (this.#lost > 0 || (this.#size > 0 && this.#size + line.length > MAX_WAITING)) {
-      this.#lost++;
-      this.#describeLoss = describeLoss;
-      return;
+  /**
+   * Passes a record to the logger.
+   *
+   * @param instead Called later, if the promise that it returned rejects.
+   * @returns `false` if it has failed, so that the record goes elsewhere. `true` also for a record that is left out.
+   */
+  call(logger: Logger, record: LogRecord, instead: () => void): boolean {
+    if (this.#isCalling) return false; // the logger itself has caused the record
+    const now = this.#clock();
+    this.#allowance = Math.min(STRETCH, this.#allowance + (now - this.#at) * SHARE);
+    this.#at = now;
+    const share = record.event === "request" || record.event === "websocket" ? 0.5 : 1;
+    if (this.#allowance <= STRETCH * (1 - share) || this.#pending.size >= MAX_PENDING * share) {
+      this.lostCount++;
+      this.#untold++;
+      return true;
     }
-    this.#waiting.push(line);
-    this.#size += line.length;
+    if (this.#untold > 0) this.#tellLoss(logger, record.time);
+    return this.#call(logger, record, instead);
   }
 
-  /** Resolves when everything that was passed to `write()` until now is written. */
-  async written(): Promise<void> {
-    const isWaiting = this.#waiting.length > 0;
-    await this.#writing;
-    if (isWaiting) await this.#writing; // it has begun when the one before ended
+  #tellLoss(logger: Logger, time: number): void {
+    this.#call(logger, { time, level: "warn", event: "lost", message: this.#describeLoss(), fields: {} }, () => {});
   }
 
-  #begin(text: string): void {
-    this.#writing = this.#runtime.appendTextFile(this.#path, text)
-      .catch(() => console.error(text.trimEnd()))
-      .then(() => this.#next());
+  #describeLoss(): string {
+    const count = this.#untold;
+    this.#untold = 0;
+    return `${count === 1 ? "1 record was" : `${count} records were`} left out here: the logger takes too long`;
   }
 
-  #next(): void {
-    if (this.#waiting.length === 0) return this.#over();
-    let text = this.#waiting.join("");
-    if (this.#lost > 0) text += this.#describeLoss!(this.#lost);
-    this.#waiting = [];
-    this.#size = this.#lost = 0;
-    this.#describeLoss = undefined;
-    this.#begin(text);
+  #call(logger: Logger, record: LogRecord, instead: () => void): boolean {
+    this.#isCalling = true;
+    const begun = this.#clock();
+    try {
+      const result = promised(logger(record));
+      if (result !== undefined) this.#await(result, instead);
+      return true;
+    } catch (error) {
+      this.#fail(error);
+      return false;
+    } finally {
+      this.#isCalling = false;
+      this.#allowance -= this.#clock() - begun;
+    }
   }
-}
 
-/** The files that are being written to, by path: servers may share one. */
-const files: WeakMap<Runtime, Map<string, LogFile>> = new WeakMap();
+  #await(promise: Promise<unknown>, instead: () => void): void {
+    const done: Promise<void> = promise.then(() => {}, (error) => {
+      instead();
+      this.#fail(error);
+    }).then(() => void this.#pending.delete(done));
+    this.#pending.add(done);
+  }
 
-/**
- * Appends a line to a log file. What is passed while a write is under way is joined into the next one. If the write fails, the
- * text goes to the console.
- *
- * @param line The line, with its end.
- * @param describeLoss Returns the line that says how many lines were left out.
- */
-function writeLog(runtime: Runtime, path: string, line: string, describeLoss: (count: number) => string): void {
-  const open = files.get(runtime) ?? new Map<string, LogFile>();
-  files.set(runtime, open);
-  let file = open.get(path);
-  if (file === undefined) open.set(path, file = new LogFile(runtime, path, () => open.delete(path)));
-  file.write(line, describeLoss);
-}
+  #fail(error: unknown): void {
+    const now = this.#clock();
+    if (now < this.#reportedAt + REPORT_INTERVAL) return;
+    this.#reportedAt = now;
+    this.#report(`The logger has failed: ${summaryOf(error)}`);
+  }
 
-/** Resolves when all lines that were logged until now are written, or the files take nothing. */
-export async function logWritten(runtime: Runtime | undefined): Promise<void> {
-  const open = runtime && files.get(runtime);
-  if (open === undefined || open.size === 0) return;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const patience = new Promise<void>((resolve) => timer = setTimeout(resolve, FILE_PATIENCE));
-  await Promise.race([Promise.all(Array.from(open.values(), (file) => file.written())), patience]);
-  clearTimeout(timer);
-}
-
-const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const MONTHS = [
-  "January",
-  "February",
-  "March",
-  "April",
-  "May",
-  "June",
-  "July",
-  "August",
-  "September",
-  "October",
-  "November",
-  "December",
-];
-
-const two = (number: number, fill = "0"): string => String(number).padStart(2, fill);
-
-function zone(time: Date): string {
-  const minutes = -time.getTimezoneOffset();
-  return `${minutes < 0 ? "-" : "+"}${two(Math.floor(Math.abs(minutes) / 60))}${two(Math.abs(minutes) % 60)}`;
-}
-
-function dayOfYear(time: Date): number {
-  return Math.round(
-    (Date.UTC(time.getFullYear(), time.getMonth(), time.getDate()) - Date.UTC(time.getFullYear(), 0, 0)) / 86_400_000,
-  );
-}
-
-const CONVERSIONS: Readonly<Record<string, (time: Date) => string>> = {
-  Y: (time) => String(time.getFullYear()),
-  C: (time) => two(Math.floor(time.getFullYear() / 100)),
-  y: (time) => two(time.getFullYear() % 100),
-  m: (time) => two(time.getMonth() + 1),
-  d: (time) => two(time.getDate()),
-  e: (time) => two(time.getDate(), " "),
-  j: (time) => String(dayOfYear(time)).padStart(3, "0"),
-  H: (time) => two(time.getHours()),
-  I: (time) => two(time.getHours() % 12 || 12),
-  M: (time) => two(time.getMinutes()),
-  S: (time) => two(time.getSeconds()),
-  p: (time) => time.getHours() < 12 ? "AM" : "PM",
-  a: (time) => DAYS[time.getDay()].slice(0, 3),
-  A: (time) => DAYS[time.getDay()],
-  u: (time) => String(time.getDay() || 7),
-  w: (time) => String(time.getDay()),
-  b: (time) => MONTHS[time.getMonth()].slice(0, 3),
-  h: (time) => MONTHS[time.getMonth()].slice(0, 3),
-  B: (time) => MONTHS[time.getMonth()],
-  z: zone,
-  Z: zone,
-  s: (time) => String(Math.floor(time.getTime() / 1000)),
-  D: (time) => formatDate("%m/%d/%y", time),
-  F: (time) => formatDate("%Y-%m-%d", time),
-  R: (time) => formatDate("%H:%M", time),
-  T: (time) => formatDate("%H:%M:%S", time),
-  r: (time) => formatDate("%I:%M:%S %p", time),
-  c: (time) => formatDate("%a %b %e %H:%M:%S %Y", time),
-  x: (time) => formatDate("%m/%d/%y", time),
-  X: (time) => formatDate("%H:%M:%S", time),
-  n: () => "\n",
-  t: () => "\t",
-  "%": () => "%",
-};
-
-/**
- * Formats a time in the local time zone, with English names.
- *
- * @param format The format with conversions such as `%Y`; all other text is copied.
- */
-export function formatDate(format: string, time: Date): string {
-  return format.replace(/%([A-Za-z%])/g, (text, letter: string) => CONVERSIONS[letter]?.(time) ?? text);
+  /** Resolves when all promises until now have settled, or after some seconds. */
+  async settled(): Promise<void> {
+    if (this.#pending.size > 0) await patiently(Promise.all(this.#pending));
+    if (this.#untold > 0) this.#report(this.#describeLoss());
+  }
 }

@@ -5,7 +5,7 @@
  */
 
 import type { Address } from "../transport/runtime.ts";
-import { type Log, LogThrottle, quoted } from "./log.ts";
+import { cleaned, type Log, type LogText, LogThrottle, quoted } from "./log.ts";
 
 /** A refusal: the second argument of the event `refuse`. */
 export interface Refusal {
@@ -88,7 +88,7 @@ export class Refusals {
     let reasons = this.counts.get(kind);
     if (reasons === undefined) this.counts.set(kind, reasons = new Map());
     reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-    this.#log.warn(kind, () => describe(refusal, hint));
+    this.#log.warn("refusal", kind, () => describe(refusal, hint));
     this.#tell(refusal);
   }
 
@@ -105,7 +105,7 @@ export class Refusals {
   }
 }
 
-function describe({ kind, status, reason, address, origin, path, setting }: Refusal, hint: string): string {
+function describe({ kind, status, reason, address, origin, path, setting }: Refusal, hint: string): LogText {
   const parts = [
     `Refused a ${kind}${address === "" ? "" : ` of ${address}`}${status === 0 ? "" : ` with ${status}`}: ${reason}`,
   ];
@@ -113,5 +113,16 @@ function describe({ kind, status, reason, address, origin, path, setting }: Refu
   if (origin !== undefined) parts.push(`origin ${quoted(origin)}`);
   if (hint !== "") parts.push(hint);
   else if (setting !== undefined) parts.push(`see the setting ${setting}`);
-  return parts.join("; ");
+  const fromPeer = {
+    ...(path === undefined ? {} : { path: cleaned(path) }),
+    ...(origin === undefined ? {} : { origin: cleaned(origin) }),
+  };
+  return [parts.join("; "), {
+    refused: kind,
+    status,
+    reason,
+    address,
+    ...fromPeer,
+    ...(setting === undefined ? {} : { setting }),
+  }];
 }

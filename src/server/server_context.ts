@@ -9,6 +9,7 @@ import type { ConnectionData } from "../transport/connection_end.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { ConnectionTable } from "../transport/connection_table.ts";
 import type { Address, Runtime } from "../transport/runtime.ts";
+import type { AccessLog } from "./access_log.ts";
 import type { Admission } from "./admission.ts";
 import { Configuration } from "./configuration.ts";
 import { Endings } from "./endings.ts";
@@ -43,6 +44,8 @@ export class ServerContext implements LogContext {
   table: ConnectionTable | undefined = undefined;
   /** The admission control, once connections can arrive. */
   admission: Admission | undefined = undefined;
+  /** The access log, if there is one. */
+  accessLog: AccessLog | undefined = undefined;
   /** The adapter, once the server starts. */
   runtime: Runtime | undefined = undefined;
   /** How far the server is. */

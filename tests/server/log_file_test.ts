@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { HttpServer, type Runtime, setRuntime, SWOOLE_LOG_ROTATION_EVERY_MINUTE } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
-import { Log, LOG_DEFAULTS, logWritten } from "../../src/server/log.ts";
+import { Log } from "../../src/server/log.ts";
+import { logWritten, writeLog } from "../../src/server/log_output.ts";
+import { LOG_DEFAULTS } from "../../src/server/settings/log_settings.ts";
 import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { inFolder } from "../support/folder.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
@@ -31,6 +33,11 @@ class SlowFiles {
     new Log({ settings: given, runtime: this.runtime }, () => now).error(text);
   }
 
+  /** Appends a line, which may be longer than any that is logged. */
+  write(line: string): void {
+    writeLog(this.runtime, settings.log_file, line, (count) => `@ ${count} left out\n`);
+  }
+
   /** The number of writes under way. */
   get pending(): number {
     return this.#pending.length;
@@ -47,8 +54,8 @@ class SlowFiles {
 
 /** Returns a line of so many characters in the file, and the function that logs it. */
 function lineOf(length: number): [string, (files: SlowFiles) => void] {
-  const text = "x".repeat(length - "@ \n".length);
-  return [`@ ${text}\n`, (files) => files.log(text)];
+  const line = `@ ${"x".repeat(length - "@ \n".length)}\n`;
+  return [line, (files) => files.write(line)];
 }
 
 test("lines that come while a write is under way are joined into the next one, in order", async () => {
@@ -91,14 +98,13 @@ test("1 MiB may wait; further lines are left out and counted, and later ones are
   logHalf(files);
   logShort(files); // one line above
   await files.end();
-  const loss = (lines: string) => `@ ${lines} left out here: more was logged than the file could take\n`;
-  assertEquals(files.writes[2][1] === half + half + loss("1 line was"), true);
+  assertEquals(files.writes[2][1] === half + half + "@ 1 left out\n", true);
   const [more, logMore] = lineOf(512 * 1024 + 1);
   logHalf(files);
   logMore(files);
   logShort(files); // would have room, but not in its place
   await files.end();
-  assertEquals(files.writes[3][1] === half + loss("2 lines were"), true);
+  assertEquals(files.writes[3][1] === half + "@ 2 left out\n", true);
   logShort(files);
   await files.end();
   assertEquals(files.writes[4][1], short);
@@ -108,6 +114,30 @@ test("1 MiB may wait; further lines are left out and counted, and later ones are
   assertEquals(files.writes[5][1] === large, true);
   assert(more.length > half.length);
 });
+
+for (const log_format of ["text", "json"] as const) {
+  test(`a line tells how many were left out, as ${log_format}; the log counts them`, async () => {
+    const files = new SlowFiles();
+    const log = new Log({ settings: { ...settings, log_format }, runtime: files.runtime }, () => 0);
+    const cause = new Error("x".repeat(20_000)); // of which 16 KiB are logged
+    const lastLine = () => files.writes.at(-1)![1].trimEnd().split("\n").at(-1)!;
+    const messages = ["1 line was", "2 lines were"].map((lines) =>
+      `${lines} left out here: more was logged than the file could take`
+    );
+    log.error(cause);
+    let lost = 0;
+    for (const [index, message] of messages.entries()) {
+      while (log.lostCount === lost) log.error(cause);
+      if (index === 1) log.error(cause);
+      lost = log.lostCount;
+      await files.end();
+      const expected = { time: "@", level: "warn", event: "lost", message };
+      assertEquals(lastLine(), log_format === "text" ? `@ ${message}` : JSON.stringify(expected));
+      assert(files.writes.at(-1)![1].length < 1.1 * 1024 * 1024);
+    }
+    assertEquals(lost, 3);
+  });
+}
 
 test("what cannot be written goes to the console, and the next lines are tried again", async () => {
   const files = new SlowFiles();

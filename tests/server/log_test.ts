@@ -14,7 +14,9 @@ import {
   SWOOLE_LOG_ROTATION_MONTHLY,
   SWOOLE_LOG_ROTATION_SINGLE,
 } from "../../mod.ts";
-import { formatDate, Log, LOG_DEFAULTS, type LogSettings, timestamp } from "../../src/server/log.ts";
+import { Log } from "../../src/server/log.ts";
+import { formatDate, timestamp } from "../../src/server/log_output.ts";
+import { LOG_DEFAULTS, type LogSettings } from "../../src/server/settings/log_settings.ts";
 import { inFolder } from "../support/folder.ts";
 import { MemoryClient } from "../support/memory_client.ts";
 

@@ -114,6 +114,8 @@ export function timedConnection(
     hasRoom: () => true,
     onRefused: (_: Connection, kind: string, { status, reason }: { status: number; reason: string }) =>
       void refusals.push([kind, status, reason]),
+    onRejected: (_: Connection, { status, reason }: { status: number; reason: string }) =>
+      void refusals.push(["request", status, reason]),
     onCutOff: (exchange: Exchange) => void late.add(exchange),
     onHandled: (exchange: Exchange) => void late.delete(exchange),
     ...options,

@@ -130,6 +130,10 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   deadline = 0;
   /** Whether the handler has returned and left the response to a file that is being sent. */
   isHandedOver = false;
+  /** The status with which the server refused the request while its body arrived; 0 if it did not. */
+  refusedStatus = 0;
+  /** The number of bytes that the connection had sent before. */
+  readonly sentBefore: number;
   /** The compression negotiated in a handshake. */
   compression: Compression | undefined = undefined;
 
@@ -154,6 +158,7 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
     this.head = head;
     this.isUpgrade = isUpgrade;
     this.time = Date.now();
+    this.sentBefore = this.connection.sentBytes;
     const option = head.header["connection"];
     // RFC 9112 section 9.3.
     this.#persists = head.version === "1.1"
@@ -170,6 +175,11 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   get heldBytes(): number {
     const { body, form, head, upload } = this;
     return head.text.length + (upload?.heldBytes ?? body.length) + this.#collected + (form?.heldBytes ?? 0);
+  }
+
+  /** The size of the request as it arrived: its head, and its body without the framing of chunks. */
+  get receivedBytes(): number {
+    return this.head.text.length + 2 + (this.upload?.receivedBytes ?? this.body.length);
   }
 
   onCollected(size: number): void {

@@ -14,7 +14,7 @@ import type { RequestLimits } from "../../http/request_parser.ts";
 import { formatHttpDate } from "../../http/field_values.ts";
 import { type Forwarded, readForwarded } from "../../http/forwarded.ts";
 import { StaticFiles } from "../files/static_files.ts";
-import { quoted, quotedRequest } from "../log.ts";
+import { quoted, quotedRequest, requestFields } from "../log.ts";
 import type { PortCore } from "../port_core.ts";
 import { type Denial, ipOf, settingOf } from "../refusals.ts";
 import type { ServerContext } from "../server_context.ts";
@@ -176,8 +176,25 @@ export class HttpContext implements ExchangeContext {
   }
 
   /** Called when a response is complete. */
-  onAnswered(): void {
-    this.#context.counters.responses++;
+  onAnswered(exchange: Exchange, status: number): void {
+    const { accessLog, counters } = this.#context;
+    if (status !== 101) counters.responses++;
+    if (accessLog === undefined) return;
+    accessLog.addRequest(exchange, status, false);
+    if (status === 101) accessLog.open(exchange);
+  }
+
+  /**
+   * Called when bytes are refused that are no request, or not a complete one.
+   *
+   * @param size The size of the response.
+   */
+  onRejected(connection: Connection, failure: HttpRefusal, head: RequestHead | undefined, size: number): void {
+    this.onRefused(connection, "request", failure, head);
+    const { accessLog } = this.#context;
+    if (accessLog === undefined) return;
+    const client = head && this.forwardedOf(connection, head)?.client;
+    accessLog.addRefused(connection, ipOf(client ?? connection.remoteAddress), failure.status, head, size);
   }
 
   /** Warns once that the fields and files of a form are empty because the form was not parsed. */
@@ -189,9 +206,10 @@ export class HttpContext implements ExchangeContext {
 
   /** Called when the connection of an exchange ended before the response was complete. */
   onCutOff(exchange: Exchange, { error }: ConnectionEnd): void {
-    const { isOccupied, isDetached } = exchange.writer;
+    const { headSent, isOccupied, isDetached, statusCode } = exchange.writer;
+    const { accessLog, endings, lateHandlers } = this.#context;
+    accessLog?.addRequest(exchange, headSent ? statusCode : exchange.refusedStatus, headSent || exchange.refusedStatus === 0);
     if (isOccupied || isDetached) return; // the handler is no longer in charge of the response
-    const { endings, lateHandlers } = this.#context;
     if (error instanceof TimeoutError && error.setting === "max_wait_time") {
       endings.warnOfHandler(exchange, "when the server stopped");
     } else lateHandlers.add(exchange);
@@ -225,7 +243,7 @@ export class HttpContext implements ExchangeContext {
 
   /** Logs a problem with an exchange. */
   warn({ fd, head }: Exchange, what: string): void {
-    this.#context.log.warn(`fd ${fd}: ${quotedRequest(head)}: ${what}`);
+    this.#context.log.warn(`fd ${fd}: ${quotedRequest(head)}: ${what}`, { fd, ...requestFields(head) }, "handler");
   }
 
   hasRoom(queued: number, size: number): boolean {

@@ -287,10 +287,10 @@ export class HttpSession implements Protocol, ExchangeSession {
 
   onComplete(exchange: Exchange, status: number, keepAlive: boolean): void {
     if (exchange !== this.#exchange) return;
+    this.context.onAnswered(exchange, status);
     if (status === 101) return this.#switch(exchange);
     const { connection, context } = this;
     this.#exchange = undefined;
-    context.onAnswered();
     if (exchange.isUpgrade) this.status = 5;
     if (!keepAlive || this.#isClosing) return connection.end(true, this.#cause);
     this.#waitForBytes(context.keepAliveTimeout);
@@ -477,14 +477,17 @@ export class HttpSession implements Protocol, ExchangeSession {
   /** Refuses bytes that are not a request for a handler, and closes: nothing more is read (RFC 9112 section 9.6). */
   #refuse(failure: HttpRefusal, cause?: EndCause): void {
     const { status, reason } = failure;
-    this.context.onRefused(this.connection, "request", failure, this.#parser.head);
-    appendLatin1(this.connection, refusal(status, reason, this.context.date, status === 503 ? RETRY_LATER : ""));
+    const text = refusal(status, reason, this.context.date, status === 503 ? RETRY_LATER : "");
+    this.context.onRejected(this.connection, failure, this.#parser.head, text.length);
+    appendLatin1(this.connection, text);
     this.connection.end(false, { reason, error: cause?.error });
   }
 
   refuseUpload(failure: HttpRefusal, byServer = true, cause?: EndCause): void {
     const { status, reason } = failure;
-    const { writer, head } = this.#exchange!;
+    const exchange = this.#exchange!;
+    const { writer, head } = exchange;
+    exchange.refusedStatus = status;
     const because = { reason, error: cause?.error };
     this.context.onRefused(this.connection, "request", failure, head);
     if (writer.headSent) return this.connection.abort(true, because);

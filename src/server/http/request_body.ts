@@ -23,6 +23,8 @@ const HIGH_WATER = 64 * 1024;
 export class RequestBody {
   /** Whether the client waits for a 100 response before it sends the body. */
   clientWaits = false;
+  /** The number of bytes received. */
+  receivedBytes = 0;
   readonly #supply: BodySupply;
   #pending = new GrowingBuffer();
   #highWater = HIGH_WATER;
@@ -55,6 +57,7 @@ export class RequestBody {
 
   /** Copies bytes that arrived. */
   push(chunk: Uint8Array, start: number, end: number): void {
+    this.receivedBytes += end - start;
     if (this.#discarded || end <= start) return;
     this.#pending.append(chunk, start, end, Infinity);
     if (this.#pending.length >= this.#highWater && !this.#paused) {

@@ -26,7 +26,7 @@ import {
   SOCKET_KINDS,
   type SocketSettings,
 } from "./connection_settings.ts";
-import { LOG_DEFAULTS, LOG_KINDS, type LogSettings } from "../log.ts";
+import { LOG_DEFAULTS, LOG_KINDS, type LogSettings } from "./log_settings.ts";
 import { UNLIMITED } from "../running_handlers.ts";
 import { checkValue, describe, isRecord, type Kind, suggestion } from "../../values.ts";
 import { originMistake } from "../../websocket/handshake.ts";
@@ -224,6 +224,10 @@ const SERVER_WIDE: readonly ServerWideSetting[] = [
   "log_date_format",
   "log_date_with_microseconds",
   "log_rotation",
+  "log_format",
+  "logger",
+  "access_log",
+  "access_log_file",
   "max_wait_time",
   "enable_signal_handlers",
   "stats_file",

@@ -5,7 +5,7 @@
  */
 
 import type { Runtime } from "../../transport/runtime.ts";
-import { logPath } from "../log.ts";
+import { logPath } from "../log_output.ts";
 import type { ResolvedSettings, ServerSettings } from "./settings.ts";
 
 /**
@@ -56,18 +56,21 @@ export function checkTls(ports: readonly Port[]): void {
 
 /**
  * Checks that the files and folders named by settings exist and are of the right kind. Of permissions, only those for
- * `document_root` and `log_file` are checked.
+ * `document_root`, `log_file` and `access_log_file` are checked.
  *
  * @throws {Error} If one is missing or of the wrong kind, with the setting and the path.
  */
 export async function checkFiles(runtime: Runtime, settings: ResolvedSettings): Promise<void> {
-  const { document_root, enable_static_handler, http_parse_files, upload_tmp_dir, log_file, stats_file } = settings;
+  const { document_root, enable_static_handler, http_parse_files, upload_tmp_dir, log_file, access_log_file, stats_file } =
+    settings;
   if (enable_static_handler && document_root === "") {
     throw new TypeError("Cannot start the server: enable_static_handler needs the setting document_root");
   }
   if (document_root !== "") await checkFolder(runtime, "document_root", document_root, enable_static_handler);
   if (http_parse_files && upload_tmp_dir !== "") await checkFolder(runtime, "upload_tmp_dir", upload_tmp_dir);
-  await checkWriting(runtime, "log_file", log_file === "" ? "" : logPath(settings, Date.now()));
+  for (const [name, file] of Object.entries({ log_file, access_log_file })) {
+    if (file !== "") await checkWriting(runtime, name, logPath(file, settings, Date.now()));
+  }
   if (stats_file === "") return;
   if (await kindOf(runtime, stats_file) === "folder") throw wrong("stats_file", `${stats_file} is a folder`);
   if (await kindOf(runtime, folderOf(stats_file)) === "nothing") {
@@ -82,7 +85,6 @@ function folderOf(path: string): string {
 
 /** Checks that a file can be written. Creates it if necessary: there is no other portable way to find out. */
 async function checkWriting(runtime: Runtime, name: string, path: string): Promise<void> {
-  if (path === "") return;
   try {
     await runtime.appendTextFile(path, "");
   } catch (error) {
