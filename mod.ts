@@ -49,9 +49,6 @@ export type {
   ConnectTls,
   DatagramOptions,
   DatagramSocket,
-  FileSink,
-  FileSource,
-  FolderEntry,
   HandshakeGate,
   KeyPair,
   Lane,
@@ -59,6 +56,8 @@ export type {
   Listener,
   ListenOptions,
   NativeFunctions,
+  Preamble,
+  PreambleGate,
   ProxyHandshake,
   Runtime,
   SignalControl,
@@ -66,8 +65,8 @@ export type {
   TlsChoices,
   TlsOptions,
   TlsVersion,
-  WriteOptions,
 } from "./src/transport/runtime.ts";
+export type { FileSink, FileSource, FolderEntry, WriteOptions } from "./src/transport/file_pieces.ts";
 export type { CompressionSettings } from "./src/websocket/connection/compression_policy.ts";
 export { type ClientInfo, ConnectionList } from "./src/server/connection_list.ts";
 export type {

@@ -291,8 +291,9 @@ export const runtime: Runtime = {
   pid: process.pid,
   async listen(options, accept, failed): Promise<Listener> {
     const { Bun } = globalThis as unknown as { Bun: BunApi };
-    if (options.tls !== undefined && !isPlain(options.tls)) {
-      // Bun.listen ignores half of the other TLS options; node:tls supports them, on the same sockets of Bun.
+    if (options.preambles !== undefined || (options.tls !== undefined && !isPlain(options.tls))) {
+      // Bun.listen ignores half of the other TLS options; node:tls supports them, on the same sockets of Bun. Only the adapter for
+      // Node reads preambles.
       return (await import("./node.ts")).runtime.listen(options, accept, failed);
     }
     const unix = options.transport === "unix";

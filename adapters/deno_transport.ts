@@ -87,6 +87,7 @@ export function secureWith(
     if (!gate.enter(source)) return void source.on("error", () => {}).destroy();
     const transport = new Transport(source);
     const socket = new tls.TLSSocket(transport, shared as tls.TLSSocketOptions);
+    source.resume(); // it is paused behind a preamble
     const drop = () => socket.destroy();
     const timer = timeout > 0 ? setTimeout(drop, Math.min(timeout, LONGEST_DELAY)) : undefined;
     source.on("end", drop); // TLS itself would continue to wait

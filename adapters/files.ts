@@ -21,7 +21,8 @@ import {
 } from "node:fs/promises";
 import { bodyDecoder } from "../src/values.ts";
 import process from "node:process";
-import type { FileSink, FileSource, Runtime, WriteOptions } from "../src/transport/runtime.ts";
+import type { FileSink, FileSource, WriteOptions } from "../src/transport/file_pieces.ts";
+import type { Runtime } from "../src/transport/runtime.ts";
 
 const PIECE = 64 * 1024;
 

@@ -25,7 +25,16 @@ import type {
   TlsOptions,
 } from "../src/transport/runtime.ts";
 import { common } from "./common.ts";
-import { addressOf, connectionLimit, HandshakeCounter, outOfDescriptors } from "./sockets.ts";
+import {
+  afterPreamble,
+  connectionLimit,
+  HandshakeCounter,
+  hidesClient,
+  inheritEnds,
+  localAddressOf,
+  outOfDescriptors,
+  remoteAddressOf,
+} from "./sockets.ts";
 import { NEVER, secureWith, transportOver } from "./deno_transport.ts";
 import { certificateOf, ClientJudge, clientOptions, failure, judgeServer, serverOptions } from "./node_tls.ts";
 
@@ -138,7 +147,7 @@ class NodePipe extends LanePipe {
     super(new NodeLane(socket, source));
     this.#socket = socket;
     this.#source = source;
-    this.remoteAddress = addressOf(source.remoteAddress, source.remotePort);
+    this.remoteAddress = remoteAddressOf(source);
   }
 
   get peerCertificate(): string | undefined {
@@ -146,7 +155,11 @@ class NodePipe extends LanePipe {
   }
 
   get localAddress(): Address | undefined {
-    return addressOf(this.#source.localAddress, this.#source.localPort);
+    return localAddressOf(this.#source);
+  }
+
+  get hidesClient(): boolean {
+    return hidesClient(this.#source);
   }
 }
 
@@ -275,13 +288,26 @@ function persuade(socket: net.Socket, proxy: ProxyHandshake, signal: AbortSignal
   });
 }
 
+/** Creates a server that passes on connections once their preamble, if there is one, is complete. */
+function createServer(
+  { handshakeTimeout, preambles }: ListenOptions,
+  shared: net.ServerOpts,
+  onConnection: (socket: net.Socket) => void,
+): net.Server {
+  return net.createServer(
+    shared,
+    preambles === undefined ? onConnection : afterPreamble(preambles, handshakeTimeout, onConnection),
+  );
+}
+
 /** Creates a server that passes on connections once TLS is established with an admitted peer. */
 function createTlsServer(
   options: TlsOptions,
-  { handshakeTimeout, gate }: ListenOptions,
+  listening: ListenOptions,
   shared: net.ServerOpts,
   onConnection: (socket: tls.TLSSocket, source: net.Socket) => void,
 ): net.Server {
+  const { handshakeTimeout, gate, preambles } = listening;
   const judge = new ClientJudge(options.clients);
   const onSecure = (socket: tls.TLSSocket, verdict: string, source: net.Socket = socket) => {
     if (judge.admits(socket, verdict)) onConnection(socket, source);
@@ -289,23 +315,26 @@ function createTlsServer(
   };
   const choices = serverOptions(options);
   const counter = new HandshakeCounter(gate);
-  if ("Deno" in globalThis) return net.createServer(shared, secureWith(choices, handshakeTimeout, counter, onSecure));
+  if ("Deno" in globalThis) return createServer(listening, shared, secureWith(choices, handshakeTimeout, counter, onSecure));
   const server = tls.createServer(
     // In Node, 0 means its default.
     { ...shared, ...choices, handshakeTimeout: Math.min(handshakeTimeout || LONGEST_DELAY, LONGEST_DELAY) },
     (socket) => {
-      counter.leave((socket as { _parent?: net.Socket })._parent ?? socket); // Bun has only one socket
+      const below = (socket as { _parent?: net.Socket })._parent ?? socket; // Bun has only one socket
+      counter.leave(below);
+      inheritEnds(socket, below);
       socket.allowHalfOpen = true;
       onSecure(socket, socket.authorized ? "" : String(socket.authorizationError));
     },
   ).on("tlsClientError", (_error, socket) => socket.destroy()); // also if the handshake takes too long
   // The listeners that start the handshake: Node has one, Bun has none.
   const begin = server.listeners("connection") as ((socket: net.Socket) => void)[];
-  return server.removeAllListeners("connection").on("connection", (socket) => {
+  server.removeAllListeners("connection").on("connection", (socket) => {
     if (!counter.enter(socket)) return void socket.on("error", () => {}).destroy();
     if (begin.length > 0) socket.allowHalfOpen = false; // an end during the handshake destroys the socket; TLS would wait
     for (const each of begin) each.call(server, socket);
   });
+  return preambles === undefined ? server : createServer(listening, shared, (socket) => void server.emit("connection", socket));
 }
 
 /** The adapter for Node. */
@@ -323,7 +352,7 @@ export const runtime: Runtime = {
         accept(pipe);
       };
       const server = options.tls === undefined
-        ? net.createServer(shared, onConnection)
+        ? createServer(options, shared, onConnection)
         : createTlsServer(options.tls, options, shared, onConnection);
       const limit = connectionLimit();
       if (limit < Infinity) {

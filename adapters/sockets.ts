@@ -1,10 +1,11 @@
 /**
- * Sockets, for adapters: their addresses, their number, and the TLS handshakes in progress on a listener.
+ * Sockets, for adapters: their addresses, their number, the TLS handshakes in progress on a listener, and the preambles of proxies.
  *
  * @module
  */
 
-import type { Address, HandshakeGate } from "../src/transport/runtime.ts";
+import { LONGEST_DELAY } from "../src/transport/deadlines.ts";
+import type { Address, HandshakeGate, PreambleGate } from "../src/transport/runtime.ts";
 import { readFileSync } from "node:fs";
 import type net from "node:net";
 
@@ -13,6 +14,87 @@ export function addressOf(hostname: string | undefined, port: number | undefined
   if (hostname === undefined || port === undefined) return { transport: "unix", hostname: hostname ?? "", port: 0 };
   return { transport: "tcp", hostname, port };
 }
+
+/** The addresses of a connection that a proxy passes on. */
+interface ProxiedEnds {
+  readonly remote: Address | undefined;
+  readonly local: Address | undefined;
+}
+
+/** The key of these addresses in a socket. */
+const ENDS: unique symbol = Symbol("ends");
+
+type ProxiedSocket = net.Socket & { [ENDS]?: ProxiedEnds | undefined };
+
+/** Returns the address of the peer of a socket, or of its client if a proxy has told it. */
+export function remoteAddressOf(socket: net.Socket): Address {
+  return (socket as ProxiedSocket)[ENDS]?.remote ?? addressOf(socket.remoteAddress, socket.remotePort);
+}
+
+/** Returns the local address of a socket, or the one that its client has connected to. */
+export function localAddressOf(socket: net.Socket): Address {
+  return (socket as ProxiedSocket)[ENDS]?.local ?? addressOf(socket.localAddress, socket.localPort);
+}
+
+/** Reports whether the peer of a socket is a proxy that has not told an IP address of its client. */
+export function hidesClient(socket: net.Socket): boolean {
+  const ends = (socket as ProxiedSocket)[ENDS];
+  return ends !== undefined && ends.remote?.transport !== "tcp";
+}
+
+/** Gives a TLS socket the addresses of the socket below it. */
+export function inheritEnds(socket: net.Socket, below: net.Socket): void {
+  const ends = (below as ProxiedSocket)[ENDS];
+  if (ends !== undefined) (socket as ProxiedSocket)[ENDS] = ends;
+}
+
+/**
+ * Returns a function that reads the preamble of an accepted socket. Sockets that are refused, end or take too long are destroyed.
+ *
+ * @param timeout The maximum duration of a preamble, in milliseconds; 0 means no limit.
+ * @param next Called with the socket, which is paused, when its preamble is complete.
+ */
+export function afterPreamble(
+  gate: PreambleGate,
+  timeout: number,
+  next: (socket: net.Socket) => void,
+): (socket: net.Socket) => void {
+  const counter = new HandshakeCounter(gate);
+  return (socket) => {
+    socket.on("error", ignore);
+    if (!counter.enter(socket)) return void socket.destroy();
+    const preamble = gate.begin(remoteAddressOf(socket));
+    const settle = () => {
+      clearTimeout(timer);
+      socket.off("data", hear).off("end", lose).off("close", lose);
+    };
+    const lose = () => {
+      settle();
+      socket.destroy();
+      preamble.onMissing(false);
+    };
+    const expire = () => {
+      settle();
+      socket.destroy();
+      preamble.onMissing(true);
+    };
+    const hear = (chunk: Uint8Array) => {
+      const taken = preamble.receive(chunk);
+      if (taken === -1) return;
+      settle();
+      if (taken === undefined) return void socket.destroy();
+      socket.off("error", ignore).pause();
+      if (taken < chunk.length) socket.unshift(chunk.subarray(taken));
+      (socket as ProxiedSocket)[ENDS] = { remote: preamble.remoteAddress, local: preamble.localAddress };
+      counter.leave(socket);
+      next(socket);
+    };
+    const timer = timeout > 0 ? setTimeout(expire, Math.min(timeout, LONGEST_DELAY)) : undefined;
+    socket.on("data", hear).on("end", lose).on("close", lose);
+  };
+}
+
+function ignore(): void {}
 
 /** This many descriptors, or a tenth of all if that is more, are reserved for files and the program's own connections. */
 const SPARE = 32;
@@ -57,7 +139,7 @@ export class HandshakeCounter {
   enter(socket: net.Socket): boolean {
     const gate = this.#gate;
     if (gate === undefined) return true;
-    const address = addressOf(socket.remoteAddress, socket.remotePort);
+    const address = remoteAddressOf(socket);
     if (!gate.enter(address)) return false;
     (socket as CountedSocket)[COUNTER] = { counter: this, address };
     socket.on("close", onClose);

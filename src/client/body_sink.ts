@@ -5,7 +5,7 @@
  */
 
 import { GrowingBuffer } from "../transport/bytes.ts";
-import type { FileSink } from "../transport/runtime.ts";
+import type { FileSink } from "../transport/file_pieces.ts";
 import { SWOOLE_ERROR_HTTP_INVALID_PROTOCOL } from "../errors.ts";
 import type { AnswerHead } from "../http/response_parser.ts";
 import { loadRuntime } from "../transport/current_runtime.ts";

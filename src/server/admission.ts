@@ -5,7 +5,8 @@
  */
 
 import type { Connection, ConnectionOrigin, Protocol } from "../transport/connection.ts";
-import type { Address, BytePipe, HandshakeGate } from "../transport/runtime.ts";
+import type { Address, BytePipe, HandshakeGate, PreambleGate } from "../transport/runtime.ts";
+import { ProxyPreamble } from "../transport/proxy_protocol.ts";
 import { dropPipe } from "../transport/pipes.ts";
 import type { ConnectionTable } from "../transport/connection_table.ts";
 import { formatIp, ipOfPeer, isIpv4, type TrustedProxies } from "../transport/ip_addresses.ts";
@@ -26,6 +27,7 @@ interface AdmittingPort extends ConnectionOrigin {
 type AdmissionSettings = Pick<ResolvedSettings, "max_connection_per_ip" | "max_handshake_rate" | "max_handshake_rate_per_ip">;
 
 const TOO_MANY = "there are too many connections";
+const UNTRUSTED = "only trusted proxies may connect here";
 const TOO_FAST = "there are too many TLS handshakes at a time";
 const TOO_MANY_OF_ADDRESS = "there are too many connections of this address";
 
@@ -135,6 +137,24 @@ export class Admission {
 
   #tell(kind: "connection" | "request", status: number, denial: Pick<Denial, "reason" | "setting">, from?: Address): void {
     this.#refusals.add({ kind, status, reason: denial.reason, setting: denial.setting, address: ipOf(from) });
+  }
+
+  // ---- the PROXY protocol -------------------------------------------------------------------------------------------
+
+  /** Returns the gate for headers of the PROXY protocol on a port. */
+  preamblesOf({ proxies }: AdmittingPort): PreambleGate {
+    const refuse = (address: Address, reason: string, setting: string): false => {
+      this.#tell("connection", 0, { reason, setting }, address);
+      return false;
+    };
+    return {
+      enter: (address) => {
+        if (!proxies?.trusts(address)) return refuse(address, UNTRUSTED, "trusted_proxies");
+        return this.#table.enterHandshake() || refuse(address, TOO_MANY, "max_connection");
+      },
+      leave: () => this.#table.leaveHandshake(),
+      begin: (address) => new ProxyPreamble((reason) => refuse(address, reason, "proxy_protocol")),
+    };
   }
 
   // ---- TLS ----------------------------------------------------------------------------------------------------------

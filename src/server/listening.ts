@@ -50,6 +50,7 @@ export async function listen(
       reusePort: (reusePort || settings.enable_reuse_port) && transport === "tcp",
       tls,
       gate: port.context.admission?.gateOf(port),
+      preambles: settings.proxy_protocol ? port.context.admission?.preamblesOf(port) : undefined,
       handshakeTimeout: settings.http_request_timeout * 1000,
     };
     const failedLater = tellOnce(failed);

@@ -214,6 +214,12 @@ export class PortCore implements ConnectionOrigin {
     this.sendLimit = settings.socket_buffer_size;
     const proxies = listOf(settings.trusted_proxies);
     this.proxies = proxies.length === 0 ? undefined : new TrustedProxies(proxies);
+    if (this.isUdp && config.given.proxy_protocol) {
+      throw new TypeError("Cannot start the server: proxy_protocol does not go over UDP");
+    }
+    if (settings.proxy_protocol && this.proxies === undefined && !this.isUdp) {
+      throw new TypeError("Cannot start the server: proxy_protocol needs trusted_proxies, which names those who may send it");
+    }
   }
 
   /** Rejects handlers that would never be called. */

@@ -13,8 +13,7 @@ import { portOf } from "./port_core.ts";
 import { RawSession } from "./raw/raw_session.ts";
 import { sentBytes, transferred } from "../values.ts";
 import type { Connection } from "../transport/connection.ts";
-import { copyFile } from "../transport/file_pieces.ts";
-import type { FileSource } from "../transport/runtime.ts";
+import { copyFile, type FileSource } from "../transport/file_pieces.ts";
 import { loadRuntime } from "../transport/current_runtime.ts";
 import { EIO, systemCode } from "../transport/system_codes.ts";
 

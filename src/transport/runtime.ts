@@ -5,6 +5,7 @@
  */
 
 import type { ContentCoding, ContentEncoder, DeflateEngine } from "./codecs.ts";
+import type { FileSink, FileSource, FolderEntry, WriteOptions } from "./file_pieces.ts";
 
 /** The address of one end of a connection. */
 export interface Address {
@@ -51,6 +52,11 @@ export interface BytePipe {
   readonly remoteAddress?: Address | undefined;
   /** The certificate that the peer presented over TLS, in PEM; for clients, only if the server requests one. */
   readonly peerCertificate?: string | undefined;
+  /**
+   * Whether the peer is a proxy that has not told an IP address of its client. What the client sends is then not the word of the
+   * proxy.
+   */
+  readonly hidesClient?: boolean | undefined;
   /** A faster way to the same bytes. A caller that uses the lane must not use the two streams. */
   readonly lane?: Lane | undefined;
   /**
@@ -185,6 +191,41 @@ export interface HandshakeGate {
   leave(address: Address): void;
 }
 
+/**
+ * What comes before everything else on an accepted connection, TLS included: the header that a proxy sends for its client. There
+ * is one for each connection.
+ */
+export interface Preamble {
+  /** The address of the client, once the preamble is complete; `undefined` if the proxy does not tell it. */
+  readonly remoteAddress: Address | undefined;
+  /** The address to which the client has connected; `undefined` if the proxy does not tell it. */
+  readonly localAddress: Address | undefined;
+  /**
+   * Receives bytes.
+   *
+   * @param chunk The bytes.
+   * @returns The number of bytes that belong to the preamble, once it is complete; -1 if more are needed; `undefined` if the
+   * connection is refused, and has to be dropped.
+   */
+  receive(chunk: Uint8Array): number | undefined;
+  /**
+   * Called when the connection ends, or is dropped because it takes too long, before the preamble is complete.
+   *
+   * @param isLate Whether it takes too long.
+   */
+  onMissing(isLate: boolean): void;
+}
+
+/** A gate for connections that begin with a preamble. Until that is complete, nothing else in the server knows them. */
+export interface PreambleGate extends HandshakeGate {
+  /**
+   * Creates the preamble of a connection.
+   *
+   * @param address The address that was passed to `enter()`.
+   */
+  begin(address: Address): Preamble;
+}
+
 /** Where and how to listen. */
 export interface ListenOptions {
   /** The kind of transport. */
@@ -203,8 +244,10 @@ export interface ListenOptions {
   readonly reusePort?: boolean | undefined;
   /** The TLS options, to listen with TLS. */
   readonly tls?: TlsOptions | undefined;
-  /** The maximum duration of a TLS handshake, in milliseconds; 0 means no limit. Any number is safe. */
+  /** The maximum duration of a TLS handshake, and of a preamble, in milliseconds; 0 means no limit. Any number is safe. */
   readonly handshakeTimeout: number;
+  /** The gate for preambles, if connections begin with one. */
+  readonly preambles?: PreambleGate | undefined;
   /** The gate for TLS handshakes. By default, all clients may start one. */
   readonly gate?: HandshakeGate | undefined;
 }
@@ -299,52 +342,6 @@ export interface ConnectOptions {
   readonly tls?: ConnectTls | undefined;
   /** Cancels the attempt: the promise rejects with its reason and no socket stays open. No effect once the pipe exists. */
   readonly signal: AbortSignal;
-}
-
-/** A file that is open for reading. */
-export interface FileSource {
-  /** The size in bytes at the time it was opened. */
-  readonly size: number;
-  /** The time of the last change, in milliseconds since 1970. */
-  readonly mtime: number;
-  /**
-   * Reads bytes. Only one read may be pending, and none may follow `close()`.
-   *
-   * @param at The position in the file to start from.
-   * @param into The memory to read into.
-   * @returns The number of bytes read; 0 at the end of the file. Fewer bytes than fit do not mean the end.
-   */
-  read(at: number, into: Uint8Array): Promise<number>;
-  /** Closes the file. Called once. */
-  close(): Promise<void>;
-}
-
-/** Options for opening a file for writing. */
-export interface WriteOptions {
-  /** Whether the file must not exist yet and be readable by this user only: for temporary files. Default: `false`. */
-  readonly isNew?: boolean | undefined;
-  /** The position to start from; the bytes before it are kept. At 0, the default, the file is truncated first. */
-  readonly offset?: number | undefined;
-}
-
-/** A file that is open for writing. */
-export interface FileSink {
-  /**
-   * Appends all the bytes. Only one write may be pending, and none may follow `close()`.
-   *
-   * @param bytes The bytes, which must not change until the promise has settled.
-   */
-  write(bytes: Uint8Array): Promise<void>;
-  /** Closes the file. Called once. */
-  close(): Promise<void>;
-}
-
-/** An entry of a folder. */
-export interface FolderEntry {
-  /** The name, without the path. */
-  readonly name: string;
-  /** Whether it is a folder. */
-  readonly isFolder: boolean;
 }
 
 /** A signal that asks a program to end. */

@@ -19,6 +19,7 @@ function withoutLanes(runtime: Runtime): Runtime {
     localAddress: pipe.localAddress,
     remoteAddress: pipe.remoteAddress,
     peerCertificate: pipe.peerCertificate,
+    hidesClient: pipe.hidesClient,
     abort: () => pipe.abort(),
   });
   return {

@@ -7,7 +7,7 @@
 import { assertEquals } from "@std/assert";
 import net from "node:net";
 import tls from "node:tls";
-import type { BytePipe, Lane, LaneSink, Runtime } from "../../src/transport/runtime.ts";
+import type { BytePipe, Lane, LaneSink, ListenOptions, Runtime } from "../../src/transport/runtime.ts";
 import { StreamLane } from "../../src/transport/pipes.ts";
 
 /** Reads and writes a pipe. Reading starts on construction. */
@@ -118,7 +118,7 @@ export type Place = { readonly transport: "tcp" | "unix"; readonly hostname: str
 /** Listens while a test runs. */
 export async function listening(
   runtime: Runtime,
-  options: { hostname?: string; transport?: "tcp" | "unix"; tls?: { cert: string; key: string }; handshakeTimeout?: number },
+  options: Partial<ListenOptions>,
   accept: (pipe: BytePipe) => void,
   work: (place: Place) => Promise<void>,
 ): Promise<void> {

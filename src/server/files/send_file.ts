@@ -4,9 +4,8 @@
  * @module
  */
 
-import { copyFile } from "../../transport/file_pieces.ts";
+import { copyFile, type FileSource } from "../../transport/file_pieces.ts";
 import { contentTypeOf } from "../../http/media_types.ts";
-import type { FileSource } from "../../transport/runtime.ts";
 import { loadRuntime } from "../../transport/current_runtime.ts";
 import type { ByteRange } from "./file_conditions.ts";
 import type { Exchange } from "../http/exchange.ts";

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { FileSource, Runtime } from "../../transport/runtime.ts";
+import type { FileSource } from "../../transport/file_pieces.ts";
+import type { Runtime } from "../../transport/runtime.ts";
 import { loadRuntime } from "../../transport/current_runtime.ts";
 import { formatHttpDate } from "../../http/field_values.ts";
 import { type ByteRange, chooseParts, contentRange, entityTag, multipart } from "./file_conditions.ts";

@@ -131,12 +131,12 @@ export class HttpContext implements ExchangeContext {
     return this.#port.place?.ssl === true;
   }
 
-  forwardedOf({ remoteAddress }: Connection, head: RequestHead): Forwarded | undefined {
+  forwardedOf({ pipe: { hidesClient, remoteAddress } }: Connection, head: RequestHead): Forwarded | undefined {
     const { proxies } = this.#port;
     if (proxies === undefined) return undefined;
     if (this.#lastHead !== head) { // a request is asked for several times
       this.#lastHead = head;
-      this.#lastForwarded = proxies.trusts(remoteAddress) ? readForwarded(head.header, proxies) : undefined;
+      this.#lastForwarded = !hidesClient && proxies.trusts(remoteAddress) ? readForwarded(head.header, proxies) : undefined;
     }
     return this.#lastForwarded;
   }

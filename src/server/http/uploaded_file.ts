@@ -6,7 +6,8 @@
 
 import { loadRuntime } from "../../transport/current_runtime.ts";
 import { GrowingBuffer } from "../../transport/bytes.ts";
-import type { FileSink, Runtime } from "../../transport/runtime.ts";
+import type { FileSink } from "../../transport/file_pieces.ts";
+import type { Runtime } from "../../transport/runtime.ts";
 
 /**
  * A file of a form: a web `File` with `name`, `type` and `size`, and Swoole's properties. Its content is in a temporary file,

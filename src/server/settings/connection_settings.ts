@@ -83,16 +83,23 @@ export interface ProxySettings {
    * `X-Forwarded-Proto` and `X-Forwarded-Host`, or `Forwarded`, determine the address, the scheme and the host. Default: none.
    */
   trusted_proxies?: string | readonly string[];
+  /**
+   * Whether connections begin with a header of the PROXY protocol, version 1 or 2, from which their addresses come. Connections
+   * without it are dropped, and so are those of peers that are not among `trusted_proxies`. Default: `false`.
+   */
+  proxy_protocol?: boolean;
 }
 
 /** The defaults of the settings of proxies. */
 export const PROXY_DEFAULTS: Readonly<Required<ProxySettings>> = {
   trusted_proxies: [],
+  proxy_protocol: false,
 };
 
 /** The valid values of the settings of proxies. */
 export const PROXY_KINDS: Record<keyof ProxySettings, Kind> = {
   trusted_proxies: checkProxies,
+  proxy_protocol: "boolean",
 };
 
 function checkProxies(key: string, value: unknown): void {
