@@ -7,6 +7,7 @@
 
 import { Buffer } from "node:buffer";
 import { hash } from "node:crypto";
+import process from "node:process";
 import type { NativeFunctions, Runtime } from "../src/transport/runtime.ts";
 import { decompressor, encoder } from "./content_codecs.ts";
 import { files } from "./files.ts";
@@ -20,6 +21,7 @@ const { latin1Slice } = Buffer.prototype as unknown as { latin1Slice(this: Uint8
 export const native: NativeFunctions = {
   latin1: (bytes, start, end) => latin1Slice.call(bytes, start, end),
   sha1: (text) => hash("sha1", text, "base64"),
+  afterMicrotasks: (work) => process.nextTick(work),
 };
 
 /** The members of a `Runtime` that do not depend on how the runtime does sockets. */

@@ -197,7 +197,6 @@ export class Connection implements LaneSink, ByteSink {
     if (this.#state >= ENDED) return void (this.#queue = undefined);
     this.#holdOutput(own);
     if (this.grown >= MEASURE_STEP) this.#owner.onGrown(this);
-    this.#owner.activity++;
     if (!this.#flushing && !this.#busy && this.#owner.scratch.owner !== this) {
       this.#flushing = true;
       this.#owner.flushLater(this);

@@ -82,8 +82,6 @@ export interface ConnectionOwner<C> extends ConnectionOrigin {
   readonly now: number;
   /** The scratch memory that gathers the output of a turn. */
   readonly scratch: Scratch;
-  /** A counter of output on all connections: a flush is delayed while it increases. */
-  activity: number;
   /** Schedules `flush()` at the end of this turn. */
   flushLater(connection: C): void;
   /** Called when the send queue has reached the high watermark. */

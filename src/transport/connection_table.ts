@@ -8,6 +8,7 @@ import type { ConnectionEnd, EndCause, TimeoutSetting } from "./connection_end.t
 import { Connection } from "./connection.ts";
 import { type ConnectionOrigin, type ConnectionOwner, type Protocol, Scratch } from "./connection_interfaces.ts";
 import { BufferMemory } from "./buffer_memory.ts";
+import { afterMicrotasks } from "./current_runtime.ts";
 import { dropPipe } from "./pipes.ts";
 import type { BytePipe } from "./runtime.ts";
 
@@ -47,12 +48,8 @@ interface TableEvents {
   onShed?(connection: Connection): void;
 }
 
-/**
- * A handler that awaits continues a few microtasks later and may then send more; all output of one turn leaves as one chunk. A
- * turn is over after `QUIET_ROUNDS` rounds of microtasks without output, or after `MOST_ROUNDS` rounds in total.
- */
-const QUIET_ROUNDS = 4;
-const MOST_ROUNDS = 200;
+/** Runs a callback in a microtask for less than `queueMicrotask()`, which Node tracks. */
+const MICROTASK: Promise<void> = Promise.resolve();
 
 /** The interval in milliseconds at which deadlines are checked, and so the precision of timeouts. */
 const TICK = 250;
@@ -70,7 +67,6 @@ const STANDSTILL = 1000;
 export class ConnectionTable implements ConnectionOwner<Connection> {
   now: number;
   readonly scratch: Scratch = new Scratch();
-  activity = 0;
   readonly lingerTimeout: number;
   readonly highWatermark: number;
   readonly lowWatermark: number;
@@ -99,6 +95,8 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
   #ticked = 0; // the last tick, by the clock passed to the table
   #lost = 0; // total time that the process stood still, which does not count
   #dirty: Connection[] = [];
+  readonly #onMicrotask = () => afterMicrotasks(this.#onTurnOver);
+  readonly #onTurnOver = () => this.#flush();
   #timer: ReturnType<typeof setInterval> | undefined = undefined;
   #receivedBytes = 0; // of connections that are gone
   #sentBytes = 0;
@@ -292,18 +290,9 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
 
   // ---- ConnectionOwner ----------------------------------------------------------------------------------------------
 
+  /** A handler that awaits continues in a microtask and may then send more; all output of one turn leaves as one chunk. */
   flushLater(connection: Connection): void {
-    if (this.#dirty.push(connection) === 1) this.#flushSoon(this.activity, QUIET_ROUNDS, MOST_ROUNDS);
-  }
-
-  /** Flushes once several rounds of microtasks have queued nothing. */
-  #flushSoon(seen: number, quiet: number, rounds: number): void {
-    queueMicrotask(() => {
-      const { activity } = this;
-      if (activity !== seen) quiet = QUIET_ROUNDS;
-      if (quiet > 0 && rounds > 0) return this.#flushSoon(activity, quiet - 1, rounds - 1);
-      this.#flush();
-    });
+    if (this.#dirty.push(connection) === 1) MICROTASK.then(this.#onMicrotask);
   }
 
   #flush(): void {

@@ -74,8 +74,16 @@ export let latin1: (bytes: Uint8Array, start: number, end: number) => string = p
 /** The native SHA-1, if the runtime has one. */
 export let nativeSha1: ((text: string) => string) | undefined;
 
+/** Calls back at the end of a turn: when all microtasks are done if the runtime can tell, otherwise at once. Called in a microtask. */
+export let afterMicrotasks: (work: () => void) => void = callNow;
+
+function callNow(work: () => void): void {
+  work();
+}
+
 /** Uses the functions of an adapter from now on. */
 export function useNativeFunctions(functions: NativeFunctions | undefined): void {
   latin1 = functions?.latin1 ?? portableLatin1;
   nativeSha1 = functions?.sha1;
+  afterMicrotasks = functions?.afterMicrotasks ?? callNow;
 }

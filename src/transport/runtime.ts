@@ -370,6 +370,8 @@ export interface NativeFunctions {
   latin1?(bytes: Uint8Array, start: number, end: number): string;
   /** Returns the SHA-1 digest of an ASCII text as Base64. */
   sha1?(text: string): string;
+  /** Calls back when all microtasks are done, those included that they queue. Called in a microtask. */
+  afterMicrotasks?(work: () => void): void;
 }
 
 /** The functions that an adapter provides. */

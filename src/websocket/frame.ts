@@ -223,11 +223,21 @@ export class Frame {
     else forgetText(frame.#bytes!), frame.#bytes = undefined, frame.#lent = false; // valid UTF-8: the text is enough
   }
 
-  /** Prepares a frame for a queue: copies bytes that are lent, or that would keep a much larger chunk alive. */
+  /**
+   * Prepares a frame for a queue: copies bytes that are lent, or that would keep a much larger chunk alive. A short ASCII text is
+   * decoded instead, because the program will want it as text.
+   */
   private static store(frame: Frame): void {
     const bytes = frame.#bytes;
-    if (bytes === undefined) return;
-    if (frame.#lent || isMuchLarger(bytes, frame.#end - frame.#start)) frame.#own(sliceBytes(bytes, frame.#start, frame.#end));
+    if (bytes === undefined || (!frame.#lent && !isMuchLarger(bytes, frame.#end - frame.#start))) return;
+    if (frame.#isAscii && frame.#isKnownText && frame.#end - frame.#start <= LATIN1_LIMIT) {
+      if (frame.#text === undefined) frame.#text = latin1(bytes, frame.#start, frame.#end);
+      else forgetText(bytes);
+      frame.#bytes = undefined;
+      frame.#lent = false;
+    } else {
+      frame.#own(sliceBytes(bytes, frame.#start, frame.#end));
+    }
   }
 
   /** Reports whether the bytes are known to be UTF-8. */

@@ -174,6 +174,10 @@ export class WebSocketChannel implements FrameConsumer {
    * @param flags A sum of `SWOOLE_WEBSOCKET_FLAG_*`.
    */
   push(data: Pushable, opcode?: number, flags?: number | boolean): Promise<boolean> {
+    if (typeof data === "string" && (opcode === undefined || opcode === WEBSOCKET_OPCODE_TEXT) && flags === undefined) {
+      // The common case. Whatever prevents it is found below.
+      if (this.#pushes.length === 0 && this.isOpen && !this.#isFull && this.#session.sendText(data)) return TRUE;
+    }
     const frame = readPushed(data, opcode, flags);
     if (frame === undefined) return this.#fails(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     if (!this.isOpen) return this.#fails(this.#whyClosed());
