@@ -169,6 +169,12 @@ export interface ByteSink {
    */
   append(bytes: Uint8Array, isShared?: boolean): void;
   /**
+   * Sends a complete frame that other connections send too.
+   *
+   * @param chunk The frame, which must not change any more.
+   */
+  appendShared(chunk: Uint8Array): void;
+  /**
    * Sends bytes of the program, which may change after the call: bytes that are not taken at once are copied.
    *
    * @param bytes The memory that holds the bytes.
@@ -201,6 +207,10 @@ export class MemorySink implements ByteSink {
 
   append(bytes: Uint8Array): void {
     this.#parts.push(bytes);
+  }
+
+  appendShared(chunk: Uint8Array): void {
+    this.#parts.push(chunk);
   }
 
   appendCopy(bytes: Uint8Array, start = 0, end: number = bytes.length): void {

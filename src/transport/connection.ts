@@ -20,6 +20,9 @@ const WRITE_LIMIT = 256 * 1024;
 /** Program bytes up to this size are copied to the gathered output; larger ones go to the lane at once. */
 const GATHER_LIMIT = 32 * 1024;
 
+/** The size in bytes up to which a chunk that other connections send too is copied if it cannot be shared. */
+const SHARED_COPY_LIMIT = 1024;
+
 const OPEN = 0;
 const CLOSING = 1; // over for the program; output is flushed, then the transport ends
 const ENDED = 2; // our FIN is sent; further input is dropped
@@ -153,6 +156,19 @@ export class Connection implements LaneSink, ByteSink {
     this.#queue!.commit(size);
     this.memory = scratch.memory; // do not keep a piece of the queue longer than necessary
     this.#onQueued(size);
+  }
+
+  appendShared(chunk: Uint8Array): void {
+    if (this.#owner.scratch.owner !== this && !this.#busy && this.#state < ENDED) {
+      if ((this.#queue ??= new OutputQueue()).share(chunk)) {
+        this.sentBytes += chunk.length;
+        return this.#onQueued(0);
+      }
+    }
+    if (chunk.length > SHARED_COPY_LIMIT) return this.append(chunk, true);
+    const at = this.reserve(chunk.length);
+    this.memory.set(chunk, at);
+    this.commit(chunk.length);
   }
 
   append(bytes: Uint8Array, isShared = false): void {

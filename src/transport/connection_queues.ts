@@ -22,6 +22,56 @@ const MOST_SHARED = 4096;
 /** Up to this many bytes are copied one by one: a view of them would cost more. */
 const COPIED_ONE_BY_ONE = 128;
 
+/** The largest size of a run. A slow peer keeps one alive, which counts for nobody. */
+const MOST_IN_RUN = 16 * 1024;
+
+/**
+ * Chunks that several connections send one after the other, in this order. Connections that are sent the same chunks have the same
+ * run, so that those are joined once for all of them.
+ */
+class Run {
+  /** The number of bytes. */
+  readonly size: number;
+  /** The run that continued this one last. */
+  next: Run | undefined = undefined;
+
+  readonly #before: Run | undefined;
+  readonly #last: Uint8Array;
+  #joined: Uint8Array | undefined = undefined;
+
+  constructor(before: Run | undefined, last: Uint8Array) {
+    this.#before = before;
+    this.#last = last;
+    this.size = last.length + (before === undefined ? 0 : before.size);
+  }
+
+  /** Reports whether this is the last chunk. */
+  endsWith(chunk: Uint8Array): boolean {
+    return this.#last === chunk;
+  }
+
+  /** All chunks as one. */
+  get joined(): Uint8Array {
+    if (this.#joined !== undefined) return this.#joined;
+    if (this.#before === undefined) return this.#last;
+    const whole = new Uint8Array(this.size);
+    let end = this.size;
+    for (let run: Run | undefined = this; run !== undefined; run = run.#before) {
+      end -= run.#last.length;
+      whole.set(run.#last, end);
+    }
+    return this.#joined = whole;
+  }
+}
+
+/** The run of one chunk that was made last. */
+let first: Run | undefined;
+
+/** Lets go of the runs. Called at the end of a turn, when they have been taken. */
+export function forgetRuns(): void {
+  first = undefined;
+}
+
 /** Parts in order, oldest first, followed by memory that gathers small ones. */
 export class OutputQueue {
   /** The number of pending bytes. */
@@ -34,6 +84,7 @@ export class OutputQueue {
   #taken = 0; // of the first part
   #tail: Uint8Array | undefined = undefined;
   #tailUsed = 0;
+  #run: Run | undefined = undefined; // then there is nothing else
 
   /** The index at which to write the next small part in the memory that `reserve()` returned. */
   get at(): number {
@@ -50,6 +101,7 @@ export class OutputQueue {
   reserve(size: number, waits: boolean): Uint8Array {
     const tail = this.#tail;
     if (tail !== undefined && tail.length - this.#tailUsed >= size) return tail;
+    this.#sealRun();
     const used = this.#tailUsed;
     // The first part gets exactly what it needs; later ones share memory. This way a queue of small parts uses little more than
     // their size.
@@ -72,8 +124,34 @@ export class OutputQueue {
   /** Adds a part, which must not change any more. */
   push(bytes: Uint8Array): void {
     this.#sealTail();
+    this.#sealRun();
     this.#parts.push(bytes);
     this.bytes += bytes.length;
+  }
+
+  /**
+   * Adds a chunk that other connections send too, if there is nothing but such chunks.
+   *
+   * @returns Whether it was added.
+   */
+  share(chunk: Uint8Array): boolean {
+    const run = this.#run;
+    const size = this.bytes + chunk.length;
+    if (size > MOST_IN_RUN || (run === undefined && this.bytes > 0)) return false;
+    const next = run === undefined ? first : run.next;
+    if (next !== undefined && next.endsWith(chunk)) this.#run = next;
+    else if (run === undefined) this.#run = first = new Run(undefined, chunk);
+    else this.#run = run.next = new Run(run, chunk);
+    this.bytes = size;
+    return true;
+  }
+
+  /** Makes the run a part, because something else follows it. */
+  #sealRun(): void {
+    const run = this.#run;
+    if (run === undefined) return;
+    this.#run = undefined;
+    this.#parts.push(run.joined);
   }
 
   /** Ends the gathering in the current tail. */
@@ -93,6 +171,8 @@ export class OutputQueue {
    */
   take(most: number): Uint8Array {
     const parts = this.#parts;
+    if (this.#run !== undefined && this.bytes <= most) return this.#takeRun();
+    this.#sealRun();
     if (parts.length === 0 && this.#tailUsed <= most) return this.#takeTail();
     this.#sealTail();
     const first = parts[0];
@@ -126,10 +206,19 @@ export class OutputQueue {
     return tail;
   }
 
+  /** Takes the whole run. */
+  #takeRun(): Uint8Array {
+    const { joined } = this.#run!;
+    this.#run = undefined;
+    this.start = this.bytes = 0;
+    this.end = joined.length;
+    return joined;
+  }
+
   /** Drops everything. */
   clear(): void {
     this.#parts = [];
-    this.#tail = undefined;
+    this.#tail = this.#run = undefined;
     this.#tailUsed = this.#taken = this.bytes = 0;
   }
 }

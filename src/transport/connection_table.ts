@@ -7,6 +7,7 @@
 import type { ConnectionEnd, EndCause, TimeoutSetting } from "./connection_end.ts";
 import { Connection } from "./connection.ts";
 import { type ConnectionOrigin, type ConnectionOwner, type Protocol, Scratch } from "./connection_interfaces.ts";
+import { forgetRuns } from "./connection_queues.ts";
 import { BufferMemory } from "./buffer_memory.ts";
 import { afterMicrotasks } from "./current_runtime.ts";
 import { dropPipe } from "./pipes.ts";
@@ -299,6 +300,7 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
     const dirty = this.#dirty;
     this.#dirty = [];
     for (const one of dirty) one.flush();
+    forgetRuns();
   }
 
   onBufferFull(connection: Connection): void {

@@ -114,7 +114,10 @@ export function writeFrame(
  * @returns The size of the frame in bytes.
  */
 export function writeTextFrame(sink: ByteSink, first: number, text: string, maskingKey?: number): number {
-  if (isKnown(text)) return writeFrame(sink, first, knownText.bytes, knownText.start, knownText.end, maskingKey);
+  if (isKnown(text)) {
+    if (maskingKey === undefined && knownText.uses++ > 0) return writeKnown(sink, first);
+    return writeFrame(sink, first, knownText.bytes, knownText.start, knownText.end, maskingKey);
+  }
   const units = text.length;
   if (units > IN_PLACE_LIMIT) {
     if (units <= COPY_LIMIT && maskingKey === undefined) {
@@ -140,6 +143,18 @@ export function writeTextFrame(sink: ByteSink, first: number, text: string, mask
   return size;
 }
 
+/** Writes a frame of the text that is known, which goes to many connections. */
+function writeKnown(sink: ByteSink, first: number): number {
+  let { frame } = knownText;
+  if (frame === undefined || frame[0] !== first) {
+    const { bytes, start, end } = knownText;
+    if (end - start > COPY_LIMIT) return writeFrame(sink, first, bytes, start, end);
+    frame = knownText.frame = frameBytes(first, bytes.subarray(start, end));
+  }
+  sink.appendShared(frame);
+  return frame.length;
+}
+
 /** Writes a frame of a text if the text is ASCII. Otherwise returns 0, having sent nothing. */
 function writeAscii(sink: ByteSink, first: number, text: string): number {
   const units = text.length;
@@ -152,9 +167,6 @@ function writeAscii(sink: ByteSink, first: number, text: string): number {
   return 4 + units;
 }
 
-/** The size in bytes up to which a shared frame is copied; larger ones are sent by reference. */
-const SHARED_COPY_LIMIT = 1024;
-
 /**
  * Creates a frame that is sent to many connections, without a masking key.
  *
@@ -166,12 +178,4 @@ export function frameBytes(first: number, payload: Uint8Array): Uint8Array {
   const body = writeHeader(memory, 0, first, payload.length, undefined);
   memory.set(payload, body);
   return memory.subarray(0, body + payload.length);
-}
-
-/** Sends a complete frame that other connections also get. It must never change. */
-export function writeShared(sink: ByteSink, frame: Uint8Array): void {
-  if (frame.length > SHARED_COPY_LIMIT) return sink.append(frame, true);
-  const at = sink.reserve(frame.length);
-  sink.memory.set(frame, at);
-  sink.commit(frame.length);
 }

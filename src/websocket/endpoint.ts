@@ -11,7 +11,7 @@ import { type DecoderEvents, type DecoderOptions, MessageDecoder } from "./decod
 import { type Compression, SendQueue } from "./deflate/compression.ts";
 import { type Eventually, isThere, type Packed, type PreparedFrame } from "./outgoing.ts";
 import type { InflateFailure } from "../transport/codecs.ts";
-import { frameBytes, writeFrame, writeShared, writeTextFrame } from "./encoder.ts";
+import { frameBytes, writeFrame, writeTextFrame } from "./encoder.ts";
 import { isUtf8, UTF8_ACCEPT, UTF8_REJECT, validateUtf8 } from "./utf8.ts";
 
 /** The behaviour of endpoints. One object is shared by all connections of a server. */
@@ -471,12 +471,12 @@ export class WebSocketEndpoint implements DecoderEvents {
     const key = this.#options.maskingKey?.();
     if (key !== undefined || packed.uses++ === 0) return void writeFrame(this.#sink, first, bytes, 0, bytes.length, key, true);
     if (packed.frame?.[0] !== first) packed.frame = frameBytes(first, bytes);
-    writeShared(this.#sink, packed.frame);
+    this.#sink.appendShared(packed.frame);
   }
 
   #writePrepared({ first, payload, frame }: PreparedFrame): void {
     const key = this.#options.maskingKey?.();
-    if (key === undefined) writeShared(this.#sink, frame);
+    if (key === undefined) this.#sink.appendShared(frame);
     else writeFrame(this.#sink, first, payload, 0, payload.length, key, true);
   }
 

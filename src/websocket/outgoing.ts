@@ -123,10 +123,14 @@ interface KnownText {
   bytes: Uint8Array;
   start: number;
   end: number;
+  /** How often it was sent. */
+  uses: number;
+  /** The complete frame, once it has been sent twice. */
+  frame: Uint8Array | undefined;
 }
 
 /** The text, if there is one. */
-export const knownText: KnownText = { text: undefined, bytes: EMPTY, start: 0, end: 0 };
+export const knownText: KnownText = { text: undefined, bytes: EMPTY, start: 0, end: 0, uses: 0, frame: undefined };
 
 /** The last text that was not known when it was sent. */
 let last: string | undefined;
@@ -138,6 +142,8 @@ export function rememberText(text: string, bytes: Uint8Array, start: number, end
   knownText.bytes = bytes;
   knownText.start = start;
   knownText.end = end;
+  knownText.uses = 0;
+  knownText.frame = undefined;
 }
 
 /** Forgets the text if its bytes are in a memory that may change from now on. */

@@ -16,6 +16,7 @@ import {
 } from "../../mod.ts";
 import { HttpClient, HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { openLane } from "../coroutine/stage.ts";
+import { settle } from "../support/activity.ts";
 import { FakeLane, laneOnly } from "../support/fake_lane.ts";
 import { servingOn, testLanes } from "../support/lanes.ts";
 import { MemoryClient } from "../support/memory_client.ts";
@@ -127,7 +128,7 @@ test("bytes that were transferred before the call are refused by all that sends;
   refuse(() => new PreparedMessage(frame), "prepare");
   const written = lane.text;
   assertEquals([server.push(1, new Uint8Array(0)), WebSocketServer.pack(new Uint8Array(0))], [true, Uint8Array.of(0x82, 0)]);
-  for (let round = 0; round < 20; round++) await null;
+  await settle();
   assertEquals(lane.text.slice(written.length), "\x82\x00");
   server.shutdown(0);
   lane.abort();

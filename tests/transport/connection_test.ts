@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { test } from "node:test";
 import { type Frame, Server, type ServerSettings, WebSocketServer } from "../../mod.ts";
+import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { FakeLane, laneOnly } from "../support/fake_lane.ts";
 import { settle } from "../support/memory_client.ts";
 import { frame, handshake } from "../support/raw_client.ts";
@@ -52,6 +53,43 @@ test("everything that is sent in a turn of its own leaves as one write too", asy
   assertEquals(lane.writes.length, 0);
   await settle();
   assertEquals([lane.writes.length, lane.text], [1, "0123456789"]);
+});
+
+test("what a handler sends between many awaits leaves as one write, when it is done with them", async () => {
+  await loadRuntime(); // which knows when that is
+  const { server, lane, fd } = connected();
+  for (let i = 0; i < 500; i++) {
+    server.send(fd, "x");
+    await null;
+    assertEquals(lane.writes.length, 0);
+  }
+  await settle();
+  assertEquals([lane.writes.length, lane.text.length], [1, 500]);
+});
+
+test("a text that goes to many, between texts of their own: each gets all of its own in order", async () => {
+  const lanes = Array.from({ length: 5 }, () => new FakeLane());
+  const server = new WebSocketServer();
+  server.on("message", () => {});
+  const fds = lanes.map((lane) => server.accept(laneOnly(lane)));
+  for (const lane of lanes) lane.receive(handshake()), lane.writes.length = 0;
+  lanes[4].takes = false; // a slow one
+  const expected = lanes.map(() => "");
+  const push = (i: number, text: string) => {
+    assert(server.push(fds[i], text));
+    expected[i] += `\x81${String.fromCharCode(text.length)}${text}`;
+  };
+  for (let round = 0; round < 30; round++) {
+    for (const i of fds.keys()) push(i, `to all: ${round}`);
+    if (round % 3 === 0) push(1, "to one");
+    for (const i of fds.keys()) if (i !== 2) push(i, `to most: ${round}`);
+    if (round % 10 === 9) await settle();
+  }
+  lanes[4].takes = true;
+  lanes[4].sink.onDrain();
+  await settle();
+  assertEquals(lanes.map((lane) => lane.text), expected);
+  assertEquals(lanes[0].writes.length, 3); // one in each turn
 });
 
 test("sends of two connections in one turn: one write each", async () => {
