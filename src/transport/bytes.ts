@@ -165,15 +165,10 @@ export interface ByteSink {
    * Sends bytes by reference.
    *
    * @param bytes The bytes, which must not change any more.
-   * @param isShared Whether other connections send them too, so that they do not count as held for this one. Default: `false`.
+   * @param isShared Whether other connections send the same array too, so that it does not count as held for this one. A short
+   * one may be copied. Default: `false`.
    */
   append(bytes: Uint8Array, isShared?: boolean): void;
-  /**
-   * Sends a complete frame that other connections send too.
-   *
-   * @param chunk The frame, which must not change any more.
-   */
-  appendShared(chunk: Uint8Array): void;
   /**
    * Sends bytes of the program, which may change after the call: bytes that are not taken at once are copied.
    *
@@ -207,10 +202,6 @@ export class MemorySink implements ByteSink {
 
   append(bytes: Uint8Array): void {
     this.#parts.push(bytes);
-  }
-
-  appendShared(chunk: Uint8Array): void {
-    this.#parts.push(chunk);
   }
 
   appendCopy(bytes: Uint8Array, start = 0, end: number = bytes.length): void {

@@ -5,7 +5,7 @@
  */
 
 import { type ByteSink, copyBytes, sliceBytes } from "./bytes.ts";
-import { Backpressure, HeldChunks, OutputQueue } from "./connection_queues.ts";
+import { Backpressure, HeldChunks, OutputQueue, SHARED_COPY_LIMIT } from "./connection_queues.ts";
 import { type ConnectionOrigin, type ConnectionOwner, MEASURE_STEP, type Protocol } from "./connection_interfaces.ts";
 import { BROKEN, ConnectionEnd, type EndCause } from "./connection_end.ts";
 import { deadlineIn } from "./deadlines.ts";
@@ -19,9 +19,6 @@ const WRITE_LIMIT = 256 * 1024;
 
 /** Program bytes up to this size are copied to the gathered output; larger ones go to the lane at once. */
 const GATHER_LIMIT = 32 * 1024;
-
-/** The size in bytes up to which a chunk that other connections send too is copied if it cannot be shared. */
-const SHARED_COPY_LIMIT = 1024;
 
 const OPEN = 0;
 const CLOSING = 1; // over for the program; output is flushed, then the transport ends
@@ -158,23 +155,16 @@ export class Connection implements LaneSink, ByteSink {
     this.#onQueued(size);
   }
 
-  appendShared(chunk: Uint8Array): void {
-    if (this.#owner.scratch.owner !== this && !this.#busy && this.#state < ENDED) {
-      if ((this.#queue ??= new OutputQueue()).share(chunk)) {
-        this.sentBytes += chunk.length;
-        return this.#onQueued(0);
-      }
-    }
-    if (chunk.length > SHARED_COPY_LIMIT) return this.append(chunk, true);
-    const at = this.reserve(chunk.length);
-    this.memory.set(chunk, at);
-    this.commit(chunk.length);
-  }
-
   append(bytes: Uint8Array, isShared = false): void {
     if (bytes.length === 0) return;
+    const { scratch } = this.#owner;
+    if (isShared && scratch.owner !== this && !this.#busy && (this.#queue ??= new OutputQueue()).share(bytes)) {
+      this.sentBytes += bytes.length;
+      return this.#onQueued(0);
+    }
+    if (isShared && bytes.length <= SHARED_COPY_LIMIT) return this.appendCopy(bytes);
     this.sentBytes += bytes.length;
-    if (this.#owner.scratch.owner === this) this.#spill();
+    if (scratch.owner === this) this.#spill();
     (this.#queue ??= new OutputQueue()).push(bytes);
     this.#onQueued(isShared ? 0 : bytes.length);
   }
@@ -441,9 +431,8 @@ export class Connection implements LaneSink, ByteSink {
   }
 
   #tell(taken: boolean): void {
-    const waiting = this.#whenTaken;
+    for (const resolve of this.#whenTaken?.splice(0) ?? []) resolve(taken);
     this.#whenTaken = undefined;
-    if (waiting !== undefined) { for (const resolve of waiting) resolve(taken); }
   }
 
   /**

@@ -22,6 +22,9 @@ const MOST_SHARED = 4096;
 /** Up to this many bytes are copied one by one: a view of them would cost more. */
 const COPIED_ONE_BY_ONE = 128;
 
+/** Up to this size, a chunk that other connections send too is copied if it cannot be in a run. */
+export const SHARED_COPY_LIMIT = 1024;
+
 /** The largest size of a run. A slow peer keeps one alive, which counts for nobody. */
 const MOST_IN_RUN = 16 * 1024;
 

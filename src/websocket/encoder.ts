@@ -151,7 +151,7 @@ function writeKnown(sink: ByteSink, first: number): number {
     if (end - start > COPY_LIMIT) return writeFrame(sink, first, bytes, start, end);
     frame = knownText.frame = frameBytes(first, bytes.subarray(start, end));
   }
-  sink.appendShared(frame);
+  sink.append(frame, true);
   return frame.length;
 }
 

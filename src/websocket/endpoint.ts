@@ -471,12 +471,12 @@ export class WebSocketEndpoint implements DecoderEvents {
     const key = this.#options.maskingKey?.();
     if (key !== undefined || packed.uses++ === 0) return void writeFrame(this.#sink, first, bytes, 0, bytes.length, key, true);
     if (packed.frame?.[0] !== first) packed.frame = frameBytes(first, bytes);
-    this.#sink.appendShared(packed.frame);
+    this.#sink.append(packed.frame, true);
   }
 
   #writePrepared({ first, payload, frame }: PreparedFrame): void {
     const key = this.#options.maskingKey?.();
-    if (key === undefined) this.#sink.appendShared(frame);
+    if (key === undefined) this.#sink.append(frame, true);
     else writeFrame(this.#sink, first, payload, 0, payload.length, key, true);
   }
 
