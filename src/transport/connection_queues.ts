@@ -58,8 +58,9 @@ class Run {
     if (this.#joined !== undefined) return this.#joined;
     if (this.#before === undefined) return this.#last;
     const whole = new Uint8Array(this.size);
-    let end = this.size;
-    for (let run: Run | undefined = this; run !== undefined; run = run.#before) {
+    let end = this.size - this.#last.length;
+    whole.set(this.#last, end);
+    for (let run: Run | undefined = this.#before; run !== undefined; run = run.#before) {
       end -= run.#last.length;
       whole.set(run.#last, end);
     }
