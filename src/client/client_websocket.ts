@@ -5,9 +5,10 @@
  */
 
 import { loadRuntime } from "../transport/current_runtime.ts";
-import { compressFrom, CompressionPolicy } from "../websocket/connection/compression_policy.ts";
+import { CompressionPolicy } from "../websocket/connection/compression_policy.ts";
 import { checkAnswer, makeKey } from "../websocket/handshake.ts";
 import { type ChannelContext, WebSocketChannel } from "../websocket/connection/channel.ts";
+import { SessionLimits } from "../websocket/connection/session_interfaces.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import { SWOOLE_ERROR_CLIENT_NO_CONNECTION } from "../errors.ts";
 import type { EndpointOptions } from "../websocket/endpoint.ts";
@@ -59,15 +60,9 @@ export async function makeHandshake(
 }
 
 /** Settings shared by the WebSockets of one client. */
-class ClientChannelContext implements ChannelContext {
+class ClientChannelContext extends SessionLimits implements ChannelContext {
   readonly answersClose: boolean;
   readonly endpointOptions: EndpointOptions;
-  readonly closeTimeout: number;
-  readonly pingInterval: number;
-  readonly pingTimeout: number;
-  readonly compressFrom: number;
-  readonly inputLimit: number;
-  readonly messageTimeout: number;
   readonly readTimeout: number;
   readonly writeTimeout: number;
   readonly pushLimit: number;
@@ -75,6 +70,7 @@ class ClientChannelContext implements ChannelContext {
   readonly goneError: number = SWOOLE_ERROR_CLIENT_NO_CONNECTION;
 
   constructor(settings: ResolvedClientSettings) {
+    super(settings);
     this.endpointOptions = {
       masked: false,
       maxLength: settings.package_max_length,
@@ -85,12 +81,6 @@ class ClientChannelContext implements ChannelContext {
       maskingKey: makeMaskingKey,
     };
     this.answersClose = !settings.open_websocket_close_frame;
-    this.closeTimeout = settings.websocket_close_timeout * 1000;
-    this.pingInterval = settings.websocket_ping_interval * 1000;
-    this.pingTimeout = settings.websocket_ping_timeout * 1000;
-    this.compressFrom = compressFrom(settings);
-    this.inputLimit = settings.input_buffer_size;
-    this.messageTimeout = settings.websocket_message_timeout * 1000;
     this.readTimeout = Math.max(settings.read_timeout, 0) * 1000;
     this.writeTimeout = Math.max(settings.write_timeout, 0) * 1000;
     this.pushLimit = settings.socket_buffer_size;

@@ -7,10 +7,9 @@
 import type { ConnectionData, TimeoutSetting } from "../../transport/connection_end.ts";
 import type { Connection } from "../../transport/connection.ts";
 import type { EndpointOptions } from "../../websocket/endpoint.ts";
-import { compressFrom } from "../../websocket/connection/compression_policy.ts";
 import { MAX_LOGGED, quoted } from "../log.ts";
 import type { PortCore } from "../port_core.ts";
-import type { WebSocketContext } from "../../websocket/connection/session_interfaces.ts";
+import { SessionLimits, type WebSocketContext } from "../../websocket/connection/session_interfaces.ts";
 
 /** The maximum number of paths kept. */
 const MOST_PATHS = 100;
@@ -32,14 +31,8 @@ class KnownPaths {
 }
 
 /** What the WebSockets of a port share: settings, clock and idle times. */
-export class ServerWebSocketContext implements WebSocketContext {
+export class ServerWebSocketContext extends SessionLimits implements WebSocketContext {
   readonly endpointOptions: EndpointOptions;
-  readonly closeTimeout: number;
-  readonly pingInterval: number;
-  readonly pingTimeout: number;
-  readonly compressFrom: number;
-  readonly inputLimit: number;
-  readonly messageTimeout: number;
   /** The paths of handshakes, for the log. */
   readonly paths: KnownPaths = new KnownPaths();
   readonly #port: PortCore;
@@ -49,7 +42,9 @@ export class ServerWebSocketContext implements WebSocketContext {
    * @param close How Close frames are handled.
    */
   constructor(port: PortCore, close: Pick<EndpointOptions, "deliverClose" | "answerClose">) {
-    const { settings } = this.#port = port;
+    const { settings } = port;
+    super(settings);
+    this.#port = port;
     this.endpointOptions = {
       masked: true,
       maxLength: settings.package_max_length,
@@ -57,12 +52,6 @@ export class ServerWebSocketContext implements WebSocketContext {
       deliverPong: settings.open_websocket_pong_frame,
       ...close,
     };
-    this.closeTimeout = settings.websocket_close_timeout * 1000;
-    this.pingInterval = settings.websocket_ping_interval * 1000;
-    this.pingTimeout = settings.websocket_ping_timeout * 1000;
-    this.compressFrom = compressFrom(settings);
-    this.inputLimit = settings.input_buffer_size;
-    this.messageTimeout = settings.websocket_message_timeout * 1000;
   }
 
   get now(): number {

@@ -90,11 +90,6 @@ export function checkEngine(settings: Required<CompressionSettings>, runtime: Ru
   if (settings.websocket_compression) chooseEngine(settings, runtime);
 }
 
-/** Returns the length from which messages are compressed without a flag. */
-export function compressFrom(settings: Required<CompressionSettings>): number {
-  return settings.websocket_compression_auto ? settings.websocket_compression_min_length : Infinity;
-}
-
 /** The compression of all connections of one server or client. */
 export class CompressionPolicy {
   readonly #options: DeflateOptions;

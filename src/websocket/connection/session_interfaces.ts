@@ -8,25 +8,48 @@ import type { Connection } from "../../transport/connection.ts";
 import type { ConnectionData, ConnectionEnd, TimeoutSetting } from "../../transport/connection_end.ts";
 import type { EndpointOptions } from "../endpoint.ts";
 import type { CloseFrame, Frame } from "../frame.ts";
+import type { CompressionSettings } from "./compression_policy.ts";
 
-/** Shared by the sessions of one server or one client. Times are in milliseconds; 0 turns one off. */
-export interface WebSocketContext {
-  /** The behaviour of the endpoints. */
-  readonly endpointOptions: EndpointOptions;
+/** The settings that apply to the WebSockets of servers and clients alike. Times are in seconds. */
+export interface SessionSettings extends Required<CompressionSettings> {
+  readonly websocket_close_timeout: number;
+  readonly websocket_ping_interval: number;
+  readonly websocket_ping_timeout: number;
+  readonly websocket_message_timeout: number;
+  readonly input_buffer_size: number;
+}
+
+/** What these settings mean for a session. Times are in milliseconds; 0 turns one off. */
+export class SessionLimits {
   /** The setting `websocket_close_timeout`. */
   readonly closeTimeout: number;
   /** The setting `websocket_ping_interval`. */
   readonly pingInterval: number;
   /** The setting `websocket_ping_timeout`. */
   readonly pingTimeout: number;
-  /** The coarse monotonic clock, in milliseconds. */
-  readonly now: number;
   /** The size in bytes from which messages are compressed without a flag, where that was agreed. */
   readonly compressFrom: number;
   /** The setting `input_buffer_size`: reading stops while the messages pending for the program hold this many bytes. */
   readonly inputLimit: number;
   /** The setting `websocket_message_timeout`. */
   readonly messageTimeout: number;
+
+  constructor(settings: SessionSettings) {
+    this.closeTimeout = settings.websocket_close_timeout * 1000;
+    this.pingInterval = settings.websocket_ping_interval * 1000;
+    this.pingTimeout = settings.websocket_ping_timeout * 1000;
+    this.compressFrom = settings.websocket_compression_auto ? settings.websocket_compression_min_length : Infinity;
+    this.inputLimit = settings.input_buffer_size;
+    this.messageTimeout = settings.websocket_message_timeout * 1000;
+  }
+}
+
+/** Shared by the sessions of one server or one client. */
+export interface WebSocketContext extends SessionLimits {
+  /** The behaviour of the endpoints. */
+  readonly endpointOptions: EndpointOptions;
+  /** The coarse monotonic clock, in milliseconds. */
+  readonly now: number;
   /** Returns the time at which an idle connection is closed, by the clock; 0 for never. */
   idleDeadline(connection: Connection): number;
   /** Returns the setting on which `idleDeadline()` is based. */
