@@ -38,6 +38,7 @@ function compare(title: string, there: ReadonlySet<string>, inherited: ReadonlyS
 
 /** Members that are there for other files of `src/` only, by the class that has them; each is `private` or marked `@internal`. */
 const INTERNAL: Readonly<Record<string, string>> = {
+  BaseRequest: "httpVersion",
   // Frames without copies.
   Frame: "received() sizeOf() settle() store() outgoing() isKnownText()",
 };

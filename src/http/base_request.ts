@@ -110,6 +110,11 @@ export class BaseRequest {
     return this.#source.forwarded?.host ?? this.#source.head?.header["host"] ?? "";
   }
 
+  /** The HTTP version, such as `1.1`, or empty without a head; for this library, as `request["httpVersion"]`. */
+  private get httpVersion(): string {
+    return this.#source.head?.version ?? "";
+  }
+
   /**
    * The values that Swoole takes over from PHP's `$_SERVER`, with keys in lower case: `request_method`, `request_uri` and
    * `path_info` (the path without the query; `path_info` is decoded), `query_string` if there is one, `server_protocol`,

@@ -249,11 +249,10 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
     const connection = this.#context.connection(request.fd);
     const port = connection === undefined ? coreOf(this).port : portOf(connection);
     const { header } = request;
-    const version = String(request.server.server_protocol).slice("HTTP/".length);
     if (!isUpgrade(request)) {
       return { status: 400, reason: "this is a WebSocket: the request has no Upgrade header" };
     }
-    return port.checkHandshake({ method: request.getMethod(), version, header }, forwardedOf(request));
+    return port.checkHandshake({ method: request.getMethod(), version: request["httpVersion"], header }, forwardedOf(request));
   }
 
   /**
