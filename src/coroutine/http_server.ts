@@ -239,8 +239,8 @@ function coroutineFactory(port: PortCore, router: Router<RequestHandler>): Proto
     required: [],
     defaults: DEFAULTS,
     closeEvent: () => "",
-    dismiss: ({ protocol }, patient) => {
-      if (protocol instanceof HttpSession) protocol.dismiss();
+    close: ({ protocol }, patient) => {
+      if (protocol instanceof HttpSession) protocol.close();
       else if (!patient) (protocol as WebSocketSession).startClose(encodeClose(1001, "")!);
     },
   };

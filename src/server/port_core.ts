@@ -40,11 +40,11 @@ export interface ProtocolFactory {
   /** Returns the event that reports the end of a connection. */
   closeEvent(connection: Connection): string;
   /**
-   * Ends a connection because the server stops.
+   * Closes a connection because the server stops.
    *
    * @param patient Whether it may finish its work first.
    */
-  dismiss(connection: Connection, patient: boolean): void;
+  close(connection: Connection, patient: boolean): void;
 }
 
 /** The protocols of a port. */

@@ -46,7 +46,7 @@ export function httpFactory(port: PortCore): ProtocolFactory {
     portEvents: EVENT_NAMES.websocket, // for ports with `open_websocket_protocol`
     required: ["request"],
     closeEvent: () => "close",
-    dismiss: (connection) => (connection.protocol as HttpSession).dismiss(),
+    close: (connection) => (connection.protocol as HttpSession).close(),
   };
 }
 
@@ -93,9 +93,9 @@ export function webSocketFactory(port: PortCore, server: unknown): ProtocolFacto
     required: ["message"],
     closeEvent: ({ protocol }) =>
       !(protocol instanceof WebSocketSession) && port.config.handler("disconnect") !== undefined ? "disconnect" : "close",
-    dismiss: ({ protocol }) => {
+    close: ({ protocol }) => {
       if (protocol instanceof WebSocketSession) protocol.startClose(encodeClose(1001, "")!);
-      else (protocol as HttpSession).dismiss();
+      else (protocol as HttpSession).close();
     },
   };
 }

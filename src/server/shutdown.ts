@@ -61,10 +61,10 @@ export class Shutdown {
       this.#tellAt = now + tell * 1000;
       clearTimeout(this.#tellTimer);
       if (tell > 0) {
-        this.#dismissAll(true);
+        this.#closeAll(true);
         this.#tellTimer = setTimeout(() => this.#tell(), delayOf(tell));
       } else this.#tell();
-    } else if (!this.#isTold) this.#dismissAll(true);
+    } else if (!this.#isTold) this.#closeAll(true);
     if (!this.#isOver && now + wait * 1000 < this.#cutAt) {
       isShorter = true;
       this.#cutAt = now + wait * 1000;
@@ -92,16 +92,16 @@ export class Shutdown {
     clearTimeout(this.#dropTimer);
   }
 
-  #dismissAll(patient: boolean): void {
+  #closeAll(patient: boolean): void {
     for (const connection of [...this.#table.connections()]) {
-      connection.gather(() => portOf(connection).factory.dismiss(connection, patient));
+      connection.gather(() => portOf(connection).factory.close(connection, patient));
     }
   }
 
   #tell(): void {
     clearTimeout(this.#tellTimer);
     this.#isTold = true;
-    this.#dismissAll(false);
+    this.#closeAll(false);
   }
 
   /** Cuts off handlers and responses. Closing WebSockets have a deadline of their own: `websocket_close_timeout`. */

@@ -137,7 +137,7 @@ test("a handler that returns without a response while the server stops is warned
   const done = signal();
   const { lane, session, warnings, state } = timedConnection({ handler: () => done.promise });
   lane.receive(GET);
-  session.dismiss();
+  session.close();
   assertEquals(state(), "open");
   done.resolve();
   await settle();

@@ -315,11 +315,11 @@ test("memory is scarce: a request that arrives is refused with 503, and may be s
 
 test("the server stops: at once where nothing is pending, otherwise behind the response", () => {
   const none = idle();
-  none.session.dismiss();
+  none.session.close();
   assertEquals(told(none), [true, true, "the server stops", undefined]);
 
   const one = after(GET + GET);
-  one.session.dismiss();
+  one.session.close();
   assertEquals(one.state(), "open");
   one.requests[0].response.end("last");
   assertEquals([one.requests.length, lastStatus(one), /^Connection: close\r$/m.test(one.lane.text)], [1, 200, true]);

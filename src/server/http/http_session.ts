@@ -454,7 +454,7 @@ export class HttpSession implements Protocol, ExchangeSession {
   }
 
   /** Closes the connection because the server stops, after the pending response. */
-  dismiss(): void {
+  close(): void {
     if (this.#exchange === undefined) this.connection.end(true, STOPPING);
     else this.closeBehind(STOPPING);
   }

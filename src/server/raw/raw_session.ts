@@ -23,7 +23,7 @@ export function rawFactory(port: PortCore): ProtocolFactory {
     required: ["receive"],
     makeProtocol: (connection) => new RawSession(connection, context ??= { port, packages: packageOptions(port.settings) }),
     closeEvent: () => "close",
-    dismiss: (connection) => connection.end(true),
+    close: (connection) => connection.end(true),
   };
 }
 
