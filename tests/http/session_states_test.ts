@@ -5,10 +5,12 @@ import { assert, assertEquals, assertFalse, assertRejects } from "@std/assert";
 import { test } from "node:test";
 import type { HttpContext } from "../../src/server/http/http_context.ts";
 import type { Exchange } from "../../src/server/http/exchange.ts";
+import { writerOf } from "../../src/http/base_response.ts";
+import type { Protocol } from "../../src/transport/connection.ts";
 import { TimeoutError } from "../../src/transport/connection_end.ts";
 import { settle, until } from "../support/activity.ts";
 import { handshake } from "../support/raw_client.ts";
-import { type TimedConnection, timedConnection, type TimedOptions } from "../support/timed_http.ts";
+import { type TimedConnection, timedConnection, type TimedOptions, type TimedParts } from "../support/timed_http.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const HALF_HEAD = "GET / HT";
@@ -30,6 +32,12 @@ function after(sent: string, options?: TimedOptions): TimedConnection {
   const one = timedConnection(options);
   if (sent !== "") one.lane.receive(sent);
   return one;
+}
+
+/** Sends requests until no more are read ahead. */
+function flood({ lane }: TimedConnection): void {
+  for (let i = 0; i < 100 && !lane.paused; i++) lane.receive(GET.repeat(100));
+  assert(lane.paused);
 }
 
 /** A connection with one complete response. */
@@ -102,6 +110,136 @@ test("http_header_timeout begins with the first byte of each head, http_keepaliv
   assertEquals([one.state(), one.requests.length], ["open", 2]);
   await one.at(68.9);
   assertEquals(told(one), [false, true, "the connection was idle", undefined]);
+});
+
+test("the end by http_header_timeout leaves the client its time to end as well", async () => {
+  const one = after("");
+  await one.at(10);
+  assertEquals(one.state(), "ended");
+  await one.at(14.9);
+  assertEquals(one.state(), "ended");
+  await one.at(15);
+  assertEquals(one.state(), "aborted");
+});
+
+test("http_send_timeout: a millisecond is one, and 0 is none when something else is due", async () => {
+  for (const [sendTimeout, setting] of [[1, "http_send_timeout"], [0, "http_handler_timeout"]] as const) {
+    const one = after("", { sendTimeout, handlerTimeout: 5000, handlerWaits: true });
+    one.lane.takes = false;
+    one.lane.receive(GET);
+    one.requests[0].response.write("begun");
+    for (const time of [0.001, 5]) await one.at(time);
+    assertEquals(told(one)[3], setting);
+  }
+});
+
+test("after a pause of the program each state has its own time again", async () => {
+  const times = { headerTimeout: 4000, bodyTimeout: 8000, keepAliveTimeout: 16_000, bodyMinRate: 0 };
+  for (
+    const [one, seconds] of [
+      [after("", times), 4],
+      [after(HALF_HEAD, times), 4],
+      [after(HALF_BODY, times), 8],
+      [after(HALF_BODY, { ...times, streamsBodies: true }), 8],
+      [after(GET, { ...times, handler: ({ response }) => void response.end() }), 16],
+    ] as const
+  ) {
+    await settle(); // the response is on its way
+    one.connection.hold();
+    await one.at(100);
+    one.connection.release();
+    await one.at(100 + seconds - 0.1);
+    assertEquals(one.state(), "open", `${seconds}`);
+    await one.at(100 + seconds);
+    assertEquals(one.state(), "ended", `${seconds}`);
+  }
+});
+
+// ---- requests that are read ahead -------------------------------------------------------------------------------------------
+
+test("a client that sends too much behind a pending request has http_body_timeout from when it is paused", async () => {
+  // The time that its head and its body had does not count, whatever else is due meanwhile, and what was on its way adds none.
+  const slowHead = after("G");
+  await slowHead.at(8);
+  slowHead.lane.receive(GET.slice(1));
+  const slowBody = after("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na", { streamsBodies: true, sendTimeout: 3000 });
+  await slowBody.at(8);
+  slowBody.lane.receive("b");
+  for (const one of [slowHead, slowBody]) {
+    await one.at(12);
+    flood(one);
+    await one.at(17);
+    one.lane.receive(GET);
+    await one.at(21.9);
+    assertEquals(one.lane.paused, true);
+    await one.at(22);
+    assertEquals([one.lane.paused, one.state(), one.requests.length], [false, "open", 1]);
+  }
+});
+
+test("the program that reads the body of its request meanwhile adds no time", async () => {
+  const size = 70_010;
+  const one = after(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${size}\r\n\r\n${"x".repeat(size - 10)}`, {
+    streamsBodies: true,
+  });
+  assertEquals(one.lane.paused, true); // more than is held at a time
+  one.lane.receive("x".repeat(10)); // was on its way
+  assertEquals(one.lane.paused, false); // the request is complete: a client that goes is noticed
+  flood(one);
+  await one.at(5);
+  assertEquals((await one.requests[0].request.bytes()).length, size);
+  await one.at(9.9);
+  assertEquals(one.lane.paused, true);
+  await one.at(10);
+  assertEquals(one.lane.paused, false);
+});
+
+test("requests read ahead wait while the output of the pending response drains", async () => {
+  const one = timedConnection({ highWatermark: 1000 });
+  one.lane.takes = false;
+  one.lane.receive(GET + GET);
+  one.requests[0].response.write(new Uint8Array(100_000));
+  one.lane.takes = true;
+  one.lane.sink.onDrain();
+  await settle();
+  assertEquals(one.requests.length, 1);
+  one.requests[0].response.end();
+  assertEquals(one.requests.length, 2);
+});
+
+// ---- bodies that are read while they arrive ---------------------------------------------------------------------------------
+
+const CHUNKED = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+test("a body that is malformed from its beginning: the handler is not called", () => {
+  const one = after(`${CHUNKED}no\r\n`, { streamsBodies: true });
+  assertEquals([one.requests.length, lastStatus(one), one.refusals.length], [0, 400, 1]);
+  assertEquals(told(one).slice(0, 2), [false, false]);
+});
+
+test("a body that is malformed further on: its reader is told, and the connection closes", async () => {
+  const one = after(`${CHUNKED}1\r\na\r\n`, { streamsBodies: true });
+  const bytes = one.requests[0].request.bytes();
+  one.lane.receive("no\r\n");
+  await assertRejects(() => bytes, Error, "the chunked body is malformed");
+  assertEquals([lastStatus(one), one.refusals], [400, [["request", 400, "the chunked body is malformed"]]]);
+  assertEquals(told(one), [false, false, "the chunked body is malformed", undefined]);
+});
+
+test("a short body that comes with its head is there when the handler is called", () => {
+  let isThere: boolean | undefined;
+  const handler = ({ request, response }: TimedParts) => {
+    isThere = request.isCompleted();
+    response.detach();
+  };
+  const post = (body: string) => `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n${body}`;
+  for (const body of ["some", "so"]) {
+    after(post(body), { streamsBodies: true, handler });
+    assertEquals(isThere, body.length === 4);
+  }
+  const next = after(post("some") + GET, { streamsBodies: true }); // does not belong to it
+  next.requests[0].response.end();
+  assertEquals(next.requests.length, 2);
 });
 
 // ---- ends by the client ---------------------------------------------------------------------------------------------------
@@ -183,13 +321,17 @@ test("a client that does not take its response: the next request waits until it 
   assertEquals([one.requests.length, one.session.isAnswering], [2, true]);
 });
 
-test("a response is pending from the request on until it is complete", () => {
-  const one = after("");
+test("a response is pending from the request on until it is complete, and counts then", () => {
+  let count = 0;
+  const one = after("", { onAnswered: () => void count++, handlerWaits: true });
   assertFalse(one.session.isAnswering);
   one.lane.receive(GET);
-  assert(one.session.isAnswering);
-  one.requests[0].response.end();
-  assertFalse(one.session.isAnswering);
+  assertEquals([one.session.isAnswering, one.session.detached, count], [true, undefined, 0]);
+  const [{ response }] = one.requests;
+  response.detach();
+  assertEquals(one.session.detached, response);
+  response.end();
+  assertEquals([one.session.isAnswering, one.session.detached, count], [false, undefined, 1]);
 });
 
 test("a file that gives the response back behind the handler: 500", async () => {
@@ -227,6 +369,55 @@ test("a handshake that is refused before the program sees it: 503, and the conne
   assertEquals(told(one), [true, true, "too many handshakes", undefined]);
 });
 
+/** A protocol that follows a handshake. */
+class Switched implements Protocol {
+  received = "";
+  receive(chunk: Uint8Array, at: number): void {
+    for (const byte of chunk.subarray(at)) this.received += String.fromCharCode(byte);
+  }
+  receiveEnd(): void {}
+  onDeadline(): void {}
+  onFault(): void {}
+  onClosed(): void {}
+}
+
+test("what comes with a handshake goes to the protocol that follows, also if the handshake waited for a response", async () => {
+  for (const waits of [false, true]) {
+    const next = new Switched();
+    const one = after((waits ? GET : "") + handshake() + "frames", { makeSwitched: () => next });
+    if (waits) {
+      await settle();
+      assertEquals([one.requests.length, next.received], [1, ""]);
+      one.requests[0].response.end();
+    }
+    assertEquals(one.connection.protocol, next);
+    one.connection.deadline = 7;
+    await settle();
+    assertEquals([next.received, lastStatus(one), one.session.isAnswering], ["frames", 101, false]);
+    one.lane.receive(" and more");
+    assertEquals([next.received, one.connection.deadline], ["frames and more", 7]);
+  }
+});
+
+test("a client that has sent more than is read ahead behind its handshake is read again", async () => {
+  const next = new Switched();
+  const one = after("", { takesUpgrades: true, makeSwitched: () => next });
+  one.lane.receive(handshake() + "x".repeat(70_000));
+  assertEquals(one.lane.paused, true);
+  writerOf(one.requests[0].response).switchProtocols([]);
+  assertEquals(one.lane.paused, false);
+  await settle();
+  assertEquals(next.received.length, 70_000);
+});
+
+test("a connection that ends in the turn of its handshake passes nothing on", async () => {
+  const next = new Switched();
+  const one = after(handshake() + "frames", { makeSwitched: () => next });
+  one.lane.sink.onClose();
+  await settle();
+  assertEquals(next.received, "");
+});
+
 // ---- memory ---------------------------------------------------------------------------------------------------------------
 
 test("what is held: heads and bodies that arrive, requests that are read ahead, and which of them wait for the client", () => {
@@ -260,8 +451,11 @@ test("what is held: heads and bodies that arrive, requests that are read ahead, 
   assert(ofHandshake >= 5000);
   assertEquals(ofHandshakeToo, 0); // the program is to respond, not the client to send
 
-  pending.lane.sink.onClose();
-  assertEquals(held(pending), [0, 0]);
+  for (const one of [pending, after(HALF_HEAD), after(HALF_BODY), upload]) {
+    one.lane.sink.onClose();
+    assertEquals(held(one), [0, 0]);
+  }
+  assertEquals(held(after(`BAD\r\n\r\n${"x".repeat(5000)}`)), [0, 0]); // nothing more is read
 });
 
 const SCARCE = "the server is short of memory";

@@ -9,7 +9,7 @@ import type { Exchange } from "../../src/server/http/exchange.ts";
 import type { HttpContext } from "../../src/server/http/http_context.ts";
 import type { HttpRequest } from "../../src/server/http/http_request.ts";
 import { HttpSession } from "../../src/server/http/http_session.ts";
-import type { Connection } from "../../src/transport/connection.ts";
+import type { Connection, Protocol } from "../../src/transport/connection.ts";
 import type { ConnectionEnd } from "../../src/transport/connection_end.ts";
 import { ConnectionTable } from "../../src/transport/connection_table.ts";
 import { FakeLane, laneOnly } from "./fake_lane.ts";
@@ -26,6 +26,8 @@ export type TimedOptions = Partial<HttpContext> & {
   takesUpgrades?: boolean;
   /** What takes the place of the handlers above. */
   handler?: (parts: TimedParts) => void | Promise<void>;
+  /** Makes the protocol that follows a handshake. Handshakes are then accepted at once. */
+  makeSwitched?: () => Protocol;
   /** The size of the send queue, in bytes, from which no further request is handled until it has drained. */
   highWatermark?: number;
 };
@@ -63,7 +65,7 @@ function partsOf({ request, response }: Exchange): TimedParts {
 
 /** Opens a connection. */
 export function timedConnection(
-  { handlerWaits = false, takesUpgrades = false, handler, highWatermark = 1e9, ...options }: TimedOptions = {},
+  { handlerWaits = false, takesUpgrades = false, handler, makeSwitched, highWatermark = 1e9, ...options }: TimedOptions = {},
 ): TimedConnection {
   let time = START;
   const lane = new FakeLane();
@@ -101,7 +103,11 @@ export function timedConnection(
         if (handler !== undefined) return handler(parts);
         exchange.response.detach(); // completed by the test
       },
-      onUpgrade: takesUpgrades ? never : undefined,
+      onUpgrade: takesUpgrades ? never : makeSwitched && ((exchange: Exchange) => {
+        requests.push(partsOf(exchange));
+        exchange.writer.switchProtocols([]);
+      }),
+      onSwitch: makeSwitched,
       onMisuse: nothing,
     },
     isSecure: false,

@@ -220,7 +220,6 @@ export class HttpSession implements Protocol, ExchangeSession {
     this.#state = "handling";
     this.#readBy.clear();
     handleRequest(exchange, this.context);
-    if (!exchange.isOver) this.#schedule();
   }
 
   #beginHandshake(head: RequestHead, body: Uint8Array): void {
@@ -267,7 +266,6 @@ export class HttpSession implements Protocol, ExchangeSession {
     this.#parser.next();
     this.#state = "handling";
     this.#readBy.clear();
-    this.#schedule();
     upload.finish();
     this.#updateReading();
   }
@@ -286,7 +284,6 @@ export class HttpSession implements Protocol, ExchangeSession {
   }
 
   onComplete(exchange: Exchange, status: number, keepAlive: boolean): void {
-    if (exchange !== this.#exchange) return;
     this.context.onAnswered(exchange, status);
     if (status === 101) return this.#switch(exchange);
     const { connection, context } = this;
@@ -367,8 +364,7 @@ export class HttpSession implements Protocol, ExchangeSession {
 
   #onBodyBytes(bytes: number): void {
     const { bodyTimeout, bodyMinRate, now } = this.context;
-    this.#readBy.extend(bytes, bodyTimeout, bodyMinRate, now);
-    this.#schedule();
+    this.#readBy.extend(bytes, bodyTimeout, bodyMinRate, now); // `onDeadline()` sees that it is later now
   }
 
   onDeadlineChange(): void {
