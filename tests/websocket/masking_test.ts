@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { isAscii, mask, rotateKey } from "../../src/websocket/masking.ts";
 import { hex } from "../support/raw_client.ts";
@@ -17,6 +18,69 @@ test("mask takes the example of RFC 6455 section 5.7 back", () => {
   const bytes = hex("7f9f4d5158");
   assertEquals(mask(bytes, 0, 5, 0x3d21fa37), 0);
   assertEquals(toHex(bytes), "48656c6c6f");
+});
+
+const KIB = 1024;
+
+/** `masking.ts` loaded anew where there is no WebAssembly. */
+async function withoutWebAssembly(): Promise<typeof import("../../src/websocket/masking.ts")> {
+  const plain = await import(new URL("../../src/websocket/masking.ts?plain", import.meta.url).href);
+  const { WebAssembly } = globalThis;
+  Object.assign(globalThis, { WebAssembly: undefined });
+  try {
+    plain.mask(new Uint8Array(64 * KIB), 0, 64 * KIB, 1); // looks for it
+  } finally {
+    Object.assign(globalThis, { WebAssembly });
+  }
+  return plain;
+}
+
+test("long ranges are masked alike with and without WebAssembly, wherever they begin and end", async () => {
+  const plain = await withoutWebAssembly();
+  const random = new Uint8Array(200 * KIB);
+  for (let at = 0; at < random.length; at += 64 * KIB) crypto.getRandomValues(random.subarray(at, at + 64 * KIB));
+  for (const length of [511, 512, 513, 527, 528, 529, 1000, 4096, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 130 * KIB + 13]) {
+    for (const start of [0, 1, 7, 64]) {
+      for (const key of [0x89abcdef | 0, 0, 0x01020304]) {
+        const end = start + length;
+        const expected = reference(random, start, end, key);
+        const results = [mask, plain.mask].map((mask) => {
+          const bytes = random.slice();
+          assertEquals(mask(bytes, start, end, key) === 0, false);
+          return bytes;
+        });
+        for (const bytes of results) assertEquals(bytes, expected, `${length} bytes at ${start}`);
+      }
+    }
+  }
+});
+
+test("a single byte above 0x7f in a long range is found, with and without WebAssembly", async () => {
+  const plain = await withoutWebAssembly();
+  const key = 0xc1b2a394 | 0;
+  const both = [{ mask, isAscii }, plain];
+  for (const length of [512, 700, 70 * KIB + 5]) {
+    const text = new Uint8Array(length + 2).fill(0x7f);
+    text[0] = text[length + 1] = 0xff; // outside of the range
+    for (const { mask, isAscii } of both) {
+      assertEquals([mask(reference(text, 1, length + 1, key), 1, length + 1, key), isAscii(text, 1, length + 1)], [0, true]);
+    }
+    for (const at of [1, 2, 15, 16, 17, 255, length >> 1, length - 17, length - 16, length - 1, length]) {
+      text[at] = 0x80;
+      for (const { mask, isAscii } of both) {
+        const bytes = reference(text, 1, length + 1, key);
+        assertEquals([mask(bytes, 1, length + 1, key) === 0, isAscii(text, 1, length + 1)], [false, false], `${at} of ${length}`);
+        assertEquals(bytes, text);
+      }
+      text[at] = 0x7f;
+    }
+  }
+});
+
+test("the module for long ranges is the one that the script in tools/ makes", async () => {
+  const { maskingModule } = await import("../../tools/make_masking_module.mjs");
+  const source = await readFile(new URL("../../src/websocket/masking.ts", import.meta.url), "utf8");
+  assertEquals(/MODULE =\s+"([^"]*)"/.exec(source)?.[1], btoa(String.fromCharCode(...maskingModule)));
 });
 
 test("mask changes its range only, at every length and place", () => {
