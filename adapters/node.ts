@@ -5,6 +5,7 @@
  */
 
 import { existsSync } from "node:fs";
+import { Buffer } from "node:buffer";
 import net from "node:net";
 import { dirname } from "node:path";
 import process from "node:process";
@@ -46,10 +47,33 @@ type LaneSocket = net.Socket & { [LANE]?: NodeLane };
 /** Whether each chunk has its own memory, as in Node. In Deno, a substitute for a socket may take it from a pool. */
 const GIVES_CHUNKS = !("Deno" in globalThis);
 
+/** Whether a socket says at once what the system has taken. Those of Deno and Bun are substitutes. */
+const WRITES_AT_ONCE = !("Deno" in globalThis || "Bun" in globalThis);
+
+/**
+ * Memory for lent bytes on their way to the system, one piece of each size. It is used again if the system takes all of them at
+ * once, as it nearly always does; otherwise it is the socket's, which holds at most a few times what is pending.
+ */
+const SPARE_SIZES = [512, 4 * 1024, 20 * 1024, 64 * 1024];
+const spares: (Buffer | undefined)[] = [];
+
+/** Writes lent bytes to a socket that has nothing pending. */
+function writeFromSpare(socket: net.Socket, bytes: Uint8Array, start: number, end: number): boolean {
+  const size = end - start;
+  const level = SPARE_SIZES.findIndex((most) => size <= most);
+  if (level < 0) return socket.write(copyBytes(bytes, start, end));
+  const spare = spares[level] ??= Buffer.allocUnsafeSlow(SPARE_SIZES[level]);
+  spare.set(bytes.subarray(start, end));
+  const isReady = socket.write(spare.subarray(0, size));
+  if (socket.writableLength > 0) spares[level] = undefined;
+  return isReady;
+}
+
 class NodeLane implements Lane {
   readonly canReset: boolean;
   readonly #socket: net.Socket;
   readonly #source: net.Socket;
+  readonly #usesSpares: boolean;
   sink!: LaneSink;
   error: unknown = undefined;
 
@@ -58,7 +82,9 @@ class NodeLane implements Lane {
     this.#socket = socket;
     this.#source = source;
     // On a unix socket, which has no address, resetAndDestroy() throws; a socket that was reset has no address either.
-    this.canReset = !(socket instanceof tls.TLSSocket) && socket.remoteAddress !== undefined;
+    const isTls = socket instanceof tls.TLSSocket;
+    this.canReset = !isTls && socket.remoteAddress !== undefined;
+    this.#usesSpares = !isTls && WRITES_AT_ONCE;
     (socket as LaneSocket)[LANE] = this;
     socket.on("error", onError);
   }
@@ -88,6 +114,7 @@ class NodeLane implements Lane {
 
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
     const socket = this.#socket;
+    if (!owned && this.#usesSpares && socket.writableLength === 0) return writeFromSpare(socket, bytes, start, end);
     const chunk = owned ? bytes.subarray(start, end) : copyBytes(bytes, start, end);
     if (this.#source === socket) return socket.write(chunk);
     socket.write(chunk, (error) => void (error ?? onDrain.call(socket))); // it never reaches its high water mark
@@ -143,10 +170,14 @@ class NodePipe extends LanePipe {
   readonly remoteAddress: Address;
   #certificate: string | undefined = undefined;
 
-  constructor(socket: net.Socket, source = socket) {
+  readonly #listenAddress: Address | undefined;
+
+  /** @param listenAddress The address that it was accepted at, if that is a certain one: to ask for it takes a system call. */
+  constructor(socket: net.Socket, source = socket, listenAddress?: Address) {
     super(new NodeLane(socket, source));
     this.#socket = socket;
     this.#source = source;
+    this.#listenAddress = listenAddress;
     this.remoteAddress = remoteAddressOf(source);
   }
 
@@ -155,7 +186,7 @@ class NodePipe extends LanePipe {
   }
 
   get localAddress(): Address | undefined {
-    return localAddressOf(this.#source);
+    return localAddressOf(this.#source, this.#listenAddress);
   }
 
   get hidesClient(): boolean {
@@ -345,9 +376,11 @@ export const runtime: Runtime = {
     return new Promise((resolve, reject) => {
       const refuse = (error: Error) => reject(explain(error, options));
       const shared = { allowHalfOpen: true, noDelay: options.noDelay && options.transport === "tcp" };
+      let address: Address;
+      let isCertain = false;
       const onConnection = (socket: net.Socket, source = socket) => {
         if (options.keepAlive !== undefined) source.setKeepAlive(true, options.keepAlive); // the option has no effect in Deno
-        const pipe = new NodePipe(socket, source);
+        const pipe = new NodePipe(socket, source, isCertain ? address : undefined);
         if (options.tls?.clients !== undefined) void pipe.peerCertificate; // kept: a closed socket no longer knows it
         accept(pipe);
       };
@@ -367,13 +400,12 @@ export const runtime: Runtime = {
         () => {
           server.off("error", refuse);
           server.on("error", failed);
-          const address = server.address();
-          resolve({
-            address: address === null || typeof address === "string"
-              ? { transport: "unix", hostname: address ?? options.hostname, port: 0 }
-              : { transport: "tcp", hostname: address.address, port: address.port },
-            close: () => void server.close(),
-          });
+          const place = server.address();
+          address = place === null || typeof place === "string"
+            ? { transport: "unix", hostname: place ?? options.hostname, port: 0 }
+            : { transport: "tcp", hostname: place.address, port: place.port };
+          isCertain = address.transport === "tcp" && address.hostname !== "::" && address.hostname !== "0.0.0.0";
+          resolve({ address, close: () => void server.close() });
         },
       );
     });

@@ -31,9 +31,9 @@ export function remoteAddressOf(socket: net.Socket): Address {
   return (socket as ProxiedSocket)[ENDS]?.remote ?? addressOf(socket.remoteAddress, socket.remotePort);
 }
 
-/** Returns the local address of a socket, or the one that its client has connected to. */
-export function localAddressOf(socket: net.Socket): Address {
-  return (socket as ProxiedSocket)[ENDS]?.local ?? addressOf(socket.localAddress, socket.localPort);
+/** Returns the local address of a socket, if it is not known, or the one that the client of a proxy has connected to. */
+export function localAddressOf(socket: net.Socket, known?: Address): Address {
+  return (socket as ProxiedSocket)[ENDS]?.local ?? known ?? addressOf(socket.localAddress, socket.localPort);
 }
 
 /** Reports whether the peer of a socket is a proxy that has not told an IP address of its client. */
