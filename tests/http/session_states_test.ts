@@ -207,6 +207,21 @@ test("requests read ahead wait while the output of the pending response drains",
   assertEquals(one.requests.length, 2);
 });
 
+test("requests that arrive while others have their turn are handled behind those that wait", async () => {
+  const paths: unknown[] = [];
+  const get = (path: number) => `GET /${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const one = after(Array.from({ length: 1000 }, (_, i) => get(i)).join(""), {
+    handler: ({ request, response }) => {
+      paths.push(request.server.request_uri);
+      response.end();
+    },
+  });
+  for (let i = 1000; i < 1010; i++) one.lane.receive(get(i));
+  assert(paths.length < 1000);
+  await until("all are handled", () => paths.length === 1010);
+  assertEquals(paths, Array.from({ length: 1010 }, (_, i) => `/${i}`));
+});
+
 // ---- bodies that are read while they arrive ---------------------------------------------------------------------------------
 
 const CHUNKED = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";

@@ -267,7 +267,6 @@ export class HttpSession implements Protocol, ExchangeSession {
     this.#state = "handling";
     this.#readBy.clear();
     upload.finish();
-    this.#updateReading();
   }
 
   onUploadPauseChange(): void {
