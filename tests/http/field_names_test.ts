@@ -1,9 +1,19 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
-import { fieldName } from "../../src/http/request_head.ts";
+import { copyFields, fieldName } from "../../src/http/request_head.ts";
 
-const KNOWN = ["Host", "User-Agent", "Accept-Language", "Sec-WebSocket-Key", "TE", "Upgrade-Insecure-Requests", "X-Real-IP"];
+const KNOWN = [
+  "Host",
+  "User-Agent",
+  "Accept-Language",
+  "Sec-WebSocket-Key",
+  "TE",
+  "Upgrade-Insecure-Requests",
+  "X-Real-IP",
+  "Cookie",
+  "Age",
+];
 
 /** Characters that differ from a letter, a digit or the hyphen in the bit that tells the cases apart, and are part of tokens. */
 const TOKEN = [..."!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"];
@@ -25,6 +35,22 @@ test("fieldName() takes nothing else for one of them", () => {
       }
     }
   }
+});
+
+test("fieldName() takes nothing for a known name that is looked for in the same place", () => {
+  // Length and letters count modulo 32.
+  const longer = KNOWN.flatMap((
+    name,
+  ) => [name + "x".repeat(31) + name.at(-1), name[0] + "x".repeat(name.length + 30) + name.at(-1)]);
+  for (const other of ["!x%", "!12344", ...longer]) assertEquals(fieldName(other, 0, other.length), other.toLowerCase());
+});
+
+test("copyFields() copies names and values, and nothing is inherited", () => {
+  const header: Record<string, string> = { host: "x", constructor: "y" };
+  const copy = copyFields(header);
+  assertEquals({ ...copy }, header);
+  copy.host = "z";
+  assertEquals([header.host, copy.toString], ["x", undefined]);
 });
 
 test("fieldName() is the name in lower case, whatever it is", () => {

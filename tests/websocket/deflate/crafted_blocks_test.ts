@@ -41,9 +41,18 @@ class BitWriter {
 
 const ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
-/** The beginning of a final block with codes of its own, up to the lengths of the codes. */
-function beginBlock(literals: number, distances: number, codeLengths: Record<number, number>): BitWriter {
-  const bits = new BitWriter().number(5, 3).number(literals - 257, 5).number(distances - 1, 5).number(ORDER.length - 4, 4);
+/**
+ * The beginning of a block with codes of its own, up to the lengths of the codes.
+ *
+ * @param bits What comes before; a block behind nothing is the final one.
+ */
+function beginBlock(
+  literals: number,
+  distances: number,
+  codeLengths: Record<number, number>,
+  bits: BitWriter = new BitWriter().number(1, 1),
+): BitWriter {
+  bits.number(2, 2).number(literals - 257, 5).number(distances - 1, 5).number(ORDER.length - 4, 4);
   for (const symbol of ORDER) bits.number(codeLengths[symbol] ?? 0, 3);
   return bits;
 }
@@ -115,6 +124,39 @@ test("Measurement takes a distance code that has one symbol, and only its bit", 
     const bits = beginBlock(258, 1, { 0: 2, 1: 2, 2: 2, 18: 2 });
     bits.code("01").code("11").number(138 - 11, 7).code("11").number(117 - 11, 7).code("10").code("10").code("01");
     checkBlock(bits.code("0").code("11").code(bit).code("10").bytes, bit === "0" ? [0, 0, 0, 0] : undefined, bit);
+  }
+});
+
+test("Measurement takes a code that is complete, and no other", () => {
+  const check = (lengths: number[], end: string | undefined) => {
+    // The lengths 0 to 15 are written as they are, in four bits. The first literal, and the end of the block.
+    const bits = beginBlock(257, 1, Object.fromEntries(Array.from({ length: 16 }, (_, length) => [length, 4])));
+    const literals = [...lengths.slice(0, -1), ...Array.from({ length: 257 - lengths.length }, () => 0), lengths.at(-1)!];
+    for (const length of [...literals, 0]) bits.code(length.toString(2).padStart(4, "0"));
+    bits.code("0".repeat(lengths[0])).code(end ?? "1".repeat(lengths.at(-1)!));
+    checkBlock(bits.bytes, end === undefined ? undefined : [0], lengths.join());
+  };
+  const upTo15 = Array.from({ length: 15 }, (_, i) => i + 1);
+  check([1, 1], "1");
+  check([1, 1, 1], undefined); // too many
+  check([2, 2, 2, 2], "11");
+  check([2, 2, 2], undefined); // one is missing
+  check([2, 2], undefined);
+  check([...upTo15, 15], "1".repeat(15));
+  check(upTo15, undefined);
+  check([...upTo15, 15, 15], undefined);
+});
+
+test("Measurement takes no code of the block before for a code without symbols", () => {
+  for (const distance of ["01", "00"]) {
+    // Lengths are written as 0: 00, 1: 01, 2: 10, 18: 11. A literal has one bit, a length of 3 and the end have two.
+    const bits = new BitWriter();
+    for (const [isFinal, length] of [[0, "01"], [1, distance]] as const) {
+      beginBlock(258, 1, { 0: 2, 1: 2, 2: 2, 18: 2 }, bits.number(isFinal, 1));
+      bits.code("01").code("11").number(138 - 11, 7).code("11").number(117 - 11, 7).code("10").code("10").code(length);
+      bits.code("0").code("11").code("0").code("10");
+    }
+    checkBlock(bits.bytes, distance === "01" ? [0, 0, 0, 0, 0, 0, 0, 0] : undefined, distance);
   }
 });
 

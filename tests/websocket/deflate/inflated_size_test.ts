@@ -45,6 +45,8 @@ function inflateBlocks(blocks: Uint8Array): Uint8Array {
   return new Uint8Array(inflateRawSync(joinBytes([blocks, hex("01 0000ffff")])));
 }
 
+test("what a payload is refused with is its close code", () => assertEquals([CORRUPT, TOO_LARGE], [1007, 1009]));
+
 test("Measurement knows the examples of RFC 7692 section 7.2.3", () => {
   assertEquals(sizeOf(hex("f248cdc9c90700")), 5);
   assertEquals(sizeOf(hex("f200110000"), NO_LIMIT, 4), 5); // the second message, with takeover
