@@ -8,9 +8,9 @@
  */
 
 import { WebSocketServer } from "../mod.ts";
-import { giveUp, PORT } from "./environment.ts";
+import { giveUp, HOST, PORT } from "./environment.ts";
 
-const server = new WebSocketServer("0.0.0.0", PORT);
+const server = new WebSocketServer(HOST, PORT);
 
 server.on("request", (request, response) => {
   const { message } = request.get;

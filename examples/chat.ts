@@ -7,7 +7,8 @@
  * node examples/chat.ts
  * ```
  *
- * Open the printed address in two windows, or on two devices. Set `PORT` to use another port than 9501; 0 picks a free one.
+ * Open the first printed address in two windows, or another one on a phone in the same network. Set `PORT` to use another port than
+ * 9501; 0 picks a free one. `HOST` is the address to listen on, by default all of this machine. Ctrl+C closes the chat.
  *
  * The parts: `chat/protocol.ts` defines the messages between page and server, `chat/room.ts` is the room, and `chat/page.ts`
  * assembles the page.
@@ -20,9 +21,10 @@ import { makePage } from "./chat/page.ts";
 import { problem, readMessage } from "./chat/protocol.ts";
 import { RateLimit } from "./chat/rate_limit.ts";
 import { Room } from "./chat/room.ts";
-import { giveUp, PORT } from "./environment.ts";
+import { addressesOfThisMachine, giveUp, PORT, readHost } from "./environment.ts";
 
-const server = new WebSocketServer("0.0.0.0", PORT);
+const HOST = readHost("0.0.0.0");
+const server = new WebSocketServer(HOST, PORT);
 const room = new Room(server);
 const page = await makePage();
 const rateLimits: Map<number, RateLimit> = new Map();
@@ -82,4 +84,9 @@ server.on("close", (_server, fd) => {
 // ---- start ----------------------------------------------------------------------------------------------------------
 
 await server.start().catch(giveUp);
-console.log(`The chat is open at http://localhost:${server.port}/`);
+const others = HOST === "0.0.0.0" ? addressesOfThisMachine() : [];
+const places = [
+  `at http://localhost:${server.port}/`,
+  ...others.map((address) => `for your phone at http://${address}:${server.port}/`),
+];
+console.log(`The chat is open ${places.join("\n  and ")}`);

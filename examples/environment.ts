@@ -4,6 +4,8 @@
  * @module
  */
 
+import { networkInterfaces } from "node:os";
+
 // Deno, Bun and Node all have `process`. This is the part of it used here.
 const { process } = globalThis as unknown as {
   process: { env: Record<string, string | undefined>; exit(code: number): never };
@@ -13,7 +15,18 @@ const { process } = globalThis as unknown as {
 export const PORT: number = readPort(process.env.PORT || "9501");
 
 /** The address to listen on or connect to: `HOST`, by default 127.0.0.1. */
-export const HOST: string = process.env.HOST || "127.0.0.1";
+export const HOST: string = readHost("127.0.0.1");
+
+/** Returns the address to listen on: `HOST`, if it is set. */
+export function readHost(byDefault: string): string {
+  return process.env.HOST || byDefault;
+}
+
+/** Returns the IPv4 addresses under which other devices may reach this machine. */
+export function addressesOfThisMachine(): string[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+    .filter(({ family, internal }) => family === "IPv4" && !internal).map(({ address }) => address);
+}
 
 function readPort(text: string): number {
   return /^\d{1,5}$/.test(text) && Number(text) < 65536 ? Number(text) : giveUp(`PORT is no port number: ${text}`);

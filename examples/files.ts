@@ -3,12 +3,12 @@
  * and server-sent events announce new files to every open page.
  *
  * Start it with `deno run -A examples/files.ts`, `bun run examples/files.ts` or `node examples/files.ts`, and open
- * http://localhost:9501/. `FOLDER` is the directory of the files; by default a new temporary directory.
+ * http://localhost:9501/. `FOLDER` is the directory of the files; by default a temporary one, which is removed at the end.
  *
  * @module
  */
 
-import { mkdir, mkdtemp, readdir } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -34,14 +34,20 @@ const PAGE = `<!doctype html>
 const root = process.env.FOLDER ?? await mkdtemp(join(tmpdir(), "sluice-files-"));
 await mkdir(join(root, "files"), { recursive: true });
 
+/** Returns the names of the files. Other files in the same directory, whose names `nameFor()` did not make, are not shown. */
+async function listFiles(): Promise<string[]> {
+  return (await readdir(join(root, "files"))).filter((name) => /^\d+-[\w.-]*$/.test(name));
+}
+
 const server = new HttpServer(HOST, PORT);
 server.set({
   http_parse_files: true,
+  upload_tmp_dir: tmpdir(),
   upload_max_filesize: 1024 * 1024 * 1024,
 });
 
 const readers = new Set<HttpResponse>();
-let count = 0;
+let count = Math.max(0, ...(await listFiles()).map((name) => parseInt(name)));
 
 server.on("request", async (request, response) => {
   const route = `${request.getMethod()} ${request.server.request_uri}`;
@@ -50,10 +56,10 @@ server.on("request", async (request, response) => {
     response.end(PAGE);
   } else if (route === "GET /files/") {
     response.header("Content-Type", "text/html; charset=utf-8");
-    const names = await readdir(join(root, "files")); // names come from `nameFor()` and need no escaping
-    response.end(names.map((name) => `<li><a href="${name}">${name}</a></li>\n`).join(""));
-  } else if (/^GET \/files\/[\w-][\w.-]*$/.test(route)) {
-    // An uploaded file may be a page with a script. It must not run as part of this site.
+    response.end((await listFiles()).map((name) => `<li><a href="${name}">${name}</a></li>\n`).join(""));
+  } else if (/^GET \/files\/\d+-[\w.-]*$/.test(route)) {
+    // An uploaded file may be a page with a script. It must not run as part of this site: browsers save it, and show it nowhere.
+    response.header("Content-Security-Policy", "sandbox; default-src 'none'");
     response.header("Content-Type", "application/octet-stream");
     response.header("Content-Disposition", "attachment");
     response.header("X-Content-Type-Options", "nosniff");
@@ -102,5 +108,13 @@ function tell(link: { href: string; textContent: string }): void {
   }
 }
 
+// Streams of events never end by themselves: the shutdown would wait for them, then cut them off.
+server.on("beforeShutdown", () => {
+  for (const reader of readers) reader.end();
+});
+
 await server.start().catch(giveUp);
 console.log(`http://localhost:${server.port}/, with what is in ${root}`);
+
+await server.finished; // after Ctrl+C
+if (process.env.FOLDER === undefined) await rm(root, { recursive: true });

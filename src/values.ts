@@ -237,11 +237,13 @@ export function checkTimeout(timeout: unknown): void {
   throw new TypeError("Cannot receive: the timeout has to be a number of seconds");
 }
 
+// The types of Node 20 know `TextEncoder` and `TextDecoder` as values only.
+
 /** Encodes text. */
-export const utf8Encoder: TextEncoder = new TextEncoder();
+export const utf8Encoder: InstanceType<typeof TextEncoder> = new TextEncoder();
 
 /** Decodes text, with U+FFFD for errors, and keeps a byte order mark. */
-export const utf8Decoder: TextDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
+export const utf8Decoder: InstanceType<typeof TextDecoder> = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Decodes whole bodies: as `utf8Decoder`, but removes a byte order mark, as `Response.text()` does. */
-export const bodyDecoder: TextDecoder = new TextDecoder();
+export const bodyDecoder: InstanceType<typeof TextDecoder> = new TextDecoder();

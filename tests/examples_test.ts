@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertFalse, assertMatch, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -551,11 +551,21 @@ test("Files are left, told of, listed, and sent as attachments", { timeout: 60_0
       const { headers } = page;
       assertEquals([page.status, await page.text()], [200, "<b>"]);
       assertEquals([headers.get("content-disposition"), headers.get("x-content-type-options")], ["attachment", "nosniff"]);
+      assertEquals(headers.get("content-type"), "application/octet-stream");
+      assertMatch(headers.get("content-security-policy")!, /^sandbox;/);
       for (const path of ["/files/none", "/files/..%2fb", "/files/.x"]) assertEquals((await fetch(at + path)).status, 404, path);
       const list = await (await fetch(`${at}/files/`)).text();
       assertStringIncludes(list, "1-digits_of_.txt");
       reader.destroy();
     });
     assertEquals(readFileSync(join(folder, "files/2-b.html"), "utf8"), "<b>");
+    writeFileSync(join(folder, "files/<b>.html"), "not one of these files");
+    await withExample("files.ts", async (port) => {
+      const form = new FormData();
+      form.append("files[]", new File(["later"], "b.html"));
+      await (await fetch(`http://127.0.0.1:${port}/upload`, { method: "POST", body: form })).body?.cancel();
+      const names = [...(await (await fetch(`http://127.0.0.1:${port}/files/`)).text()).matchAll(/<a href="([^"]*)">/g)];
+      assertEquals(names.map(([, name]) => name).sort(), ["1-digits_of_.txt", "2-b.html", "3-b.html"]);
+    });
     delete process.env.FOLDER;
   }));

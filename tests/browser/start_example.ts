@@ -27,8 +27,14 @@ export interface Ended {
 export interface Example {
   /** The port that it printed. */
   readonly port: number;
+  /** What it has printed so far. */
+  readonly output: Ended;
   /** Kills it and waits until it is gone. */
   kill(): Promise<void>;
+  /** Sends it the signal of Ctrl+C. */
+  interrupt(): void;
+  /** Resolves when it has ended. */
+  readonly ended: Promise<Ended>;
 }
 
 const running: Set<ChildProcess> = new Set();
@@ -38,11 +44,12 @@ function launch(
   name: string,
   port: string,
   command: readonly string[],
+  env: Record<string, string> = {},
 ): { child: ChildProcess; output: Ended; ended: Promise<Ended> } {
   const file = fileURLToPath(new URL(`../../examples/${name}`, import.meta.url));
   const [program, ...args] = command;
   // The working directory is none that an example could know.
-  const child = spawn(program, [...args, file], { cwd: tmpdir(), env: { ...process.env, NO_COLOR: "1", PORT: port } });
+  const child = spawn(program, [...args, file], { cwd: tmpdir(), env: { ...process.env, NO_COLOR: "1", PORT: port, ...env } });
   running.add(child);
   const output: Ended = { code: null, out: "", err: "" };
   child.stdout!.on("data", (chunk: Uint8Array) => output.out += new TextDecoder().decode(chunk));
@@ -75,8 +82,13 @@ export async function lastingPort(): Promise<number> {
 }
 
 /** Starts an example and waits until it has printed its address. */
-export function startExample(name: string, port = 0, command: readonly string[] = THIS_RUNTIME): Promise<Example> {
-  const { child, output, ended } = launch(name, String(port), command);
+export function startExample(
+  name: string,
+  port = 0,
+  command: readonly string[] = THIS_RUNTIME,
+  env: Record<string, string> = {},
+): Promise<Example> {
+  const { child, output, ended } = launch(name, String(port), command, env);
   return new Promise((resolve, reject) => {
     child.stdout!.on("data", () => {
       const printed = /:\/\/localhost:(\d+)\//.exec(output.out);
@@ -85,7 +97,9 @@ export function startExample(name: string, port = 0, command: readonly string[] 
         child.kill("SIGKILL");
         await ended;
       };
-      resolve({ port: Number(printed[1]), kill });
+      // By its number: Deno would take a child that was signalled with `kill()` for one that has ended.
+      const interrupt = () => void process.kill(child.pid!, "SIGINT");
+      resolve({ port: Number(printed[1]), output, kill, interrupt, ended });
     });
     ended.then(({ code, out, err }) => reject(new Error(`${name} ended with code ${code}: ${out}${err}`)), reject);
   });
