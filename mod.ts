@@ -112,6 +112,10 @@ export type {
   InflateFailure,
   Inflater,
 } from "./src/transport/codecs.ts";
+export type { SlowReader } from "./src/topics/delivery.ts";
+export type { SlowReaderPolicy, TopicSettings } from "./src/topics/topic_settings.ts";
+export type { PublishOptions } from "./src/topics/topics.ts";
 export { CloseFrame, Frame } from "./src/websocket/frame.ts";
 export type { HandshakeRefusal } from "./src/websocket/handshake.ts";
 export { PreparedMessage } from "./src/websocket/prepared_message.ts";
+export type { Pushable } from "./src/websocket/prepared_message.ts";

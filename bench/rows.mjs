@@ -58,7 +58,7 @@ export const rows = [
   echo("echo-64-16", 100, 64, 16, { quick: ["sluice", "coroutine", "own"] }),
   echo("echo-16k-4", 20, 16384, 4, { quick: ["sluice", "own"] }),
   broadcast("broadcast-1", 1000, 64, 1),
-  broadcast("broadcast-16", 1000, 64, 16, { quick: ["sluice", "prepared", "own"] }),
+  broadcast("broadcast-16", 1000, 64, 16, { quick: ["sluice", "prepared", "publish", "own"] }),
   broadcast("broadcast-4k-4", 100, 4096, 4),
   compressed("json-1k", "echo 1 KiB JSON, 100 connections, compressed", "echo", 100, 1024, { ...json, quick: ["sluice", "own"] }),
   compressed("json-1k-takeover", "echo 1 KiB JSON, 100 connections, with takeover", "echo", 100, 1024, takeover),
@@ -122,6 +122,7 @@ export function runtimesFor(nodeVersion) {
 export const servers = {
   sluice: "sluice.ts",
   prepared: "sluice_prepared.ts",
+  publish: "sluice_publish.ts",
   coroutine: "sluice_coroutine.ts",
   streams: "sluice_streams.ts",
   fetch: undefined,
@@ -180,7 +181,7 @@ export function takesPart(server, row, runtime) {
   if (server === "own" && runtime === "deno" && row.mode === "post") return false;
   const file = (isHttp(row) ? httpServers : servers)[server];
   if (file === undefined || (typeof file !== "string" && runtime !== undefined && file[runtime] === undefined)) return false;
-  if (server === "prepared") return row.mode === "broadcast";
+  if (server === "prepared" || server === "publish") return row.mode === "broadcast";
   if (server === "swoole") return row.mode !== "idle" && row.deflate !== "takeover";
   if (row.deflate) return server !== "raw" && server !== "streams";
   return server !== "raw" || row.mode === "echo";

@@ -17,6 +17,8 @@ export const ECONNREFUSED = 111;
 
 /** An argument is out of range. */
 export const SWOOLE_ERROR_INVALID_PARAMS = 505;
+/** The connection has subscribed to as many topics as it may (`max_topics_per_connection`). */
+export const SWOOLE_ERROR_QUEUE_FULL = 506;
 /** The bytes are not a frame. Not set here. */
 export const SWOOLE_ERROR_PROTOCOL_ERROR = 508;
 /** `send` was called without data. */
@@ -108,6 +110,7 @@ const TEXTS: ReadonlyMap<number, string> = new Map([
   [113, "No route to host"],
   [122, "Disk quota exceeded"],
   [505, "Invalid params"],
+  [506, "Queue full"],
   [508, "Protocol error"],
   [550, "No payload"],
   [711, "DNS Lookup resolve failed"],

@@ -247,3 +247,13 @@ export const utf8Decoder: InstanceType<typeof TextDecoder> = new TextDecoder("ut
 
 /** Decodes whole bodies: as `utf8Decoder`, but removes a byte order mark, as `Response.text()` does. */
 export const bodyDecoder: InstanceType<typeof TextDecoder> = new TextDecoder();
+
+/** Returns the length of a text in UTF-8 bytes. Half of a surrogate pair counts as U+FFFD, as which it is sent. */
+export function utf8Length(text: string): number {
+  let length = 0;
+  for (const character of text) {
+    const point = character.codePointAt(0)!;
+    length += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+  }
+  return length;
+}

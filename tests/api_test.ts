@@ -46,7 +46,7 @@ const INTERNAL: Readonly<Record<string, string>> = {
 /** Members that are not in the public types. */
 const UNTYPED: Readonly<Record<string, string>> = {
   // They throw errors that say whose methods they are.
-  HttpServer: "push() ping() disconnect() isEstablished()",
+  HttpServer: "push() ping() disconnect() isEstablished() subscribe() unsubscribe() publish() broadcast()",
   // The way from a public object to the internal one.
   BaseRequest: "forwardedOf()",
   BaseResponse: "writerOf()",
@@ -71,7 +71,8 @@ function membersOf(type: Class, instance: object): Set<string> {
   };
   for (const key of Object.getOwnPropertyNames(instance)) members.add(key);
   for (let base = type; !native.includes(base); base = Object.getPrototypeOf(base)) {
-    const internal = words(`${INTERNAL[base.name] ?? ""} ${UNTYPED[base.name] ?? ""}`);
+    const untyped = base === coroutine.HttpServer ? "" : UNTYPED[base.name] ?? ""; // it has a namesake
+    const internal = words(`${INTERNAL[base.name] ?? ""} ${untyped}`);
     add(base, ["length", "name", "prototype"], internal);
     add(base.prototype, ["constructor"], internal);
   }

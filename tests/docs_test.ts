@@ -48,6 +48,7 @@ test("docs/settings.md lists every setting with its default, and no other", () =
       "same-origin",
       ['"same-origin"'],
     ],
+    ["close", ['"close"']],
     ["\r\n", ["CR LF"]],
     ["null", ["none"]],
   ]);
@@ -88,6 +89,7 @@ test("docs/settings.md says of what type each setting is, and whether a port tak
       "string": typeof value === "string" && !takes(name, []),
       "string or list of strings": takes(name, "null") && takes(name, ["null"]) && !takes(name, 1),
       "address or list of addresses": takes(name, "127.0.0.1") && takes(name, ["::1"]) && !takes(name, "null") && !takes(name, 1),
+      "string or object": typeof value === "string" && takes(name, value) && takes(name, {}) && !takes(name, []),
       "string or bytes": takes(name, "a") && takes(name, new Uint8Array(1)) && !takes(name, []),
       "function": takes(name, () => 0) && !takes(name, "a"),
       "object": takes(name, {}) && !takes(name, []),

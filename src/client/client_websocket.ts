@@ -65,7 +65,6 @@ class ClientChannelContext extends SessionLimits implements ChannelContext {
   readonly endpointOptions: EndpointOptions;
   readonly readTimeout: number;
   readonly writeTimeout: number;
-  readonly pushLimit: number;
   readonly closedError: number = SWOOLE_ERROR_CLIENT_NO_CONNECTION;
   readonly goneError: number = SWOOLE_ERROR_CLIENT_NO_CONNECTION;
 
@@ -83,7 +82,6 @@ class ClientChannelContext extends SessionLimits implements ChannelContext {
     this.answersClose = !settings.open_websocket_close_frame;
     this.readTimeout = Math.max(settings.read_timeout, 0) * 1000;
     this.writeTimeout = Math.max(settings.write_timeout, 0) * 1000;
-    this.pushLimit = settings.socket_buffer_size;
   }
 
   get now(): number {

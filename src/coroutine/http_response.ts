@@ -10,6 +10,8 @@ import { SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED, SWOOLE_ERROR_WEBSOCKET_UNCONNE
 import type { CompressionPolicy } from "../websocket/connection/compression_policy.ts";
 import type { Exchange } from "../server/http/exchange.ts";
 import { exchangeOf, WaitingResponse } from "../server/http/http_response.ts";
+import type { ServerTopics } from "../server/server_topics.ts";
+import { checkTopic } from "../topics/topics.ts";
 import { refuseExchange } from "../server/http/error_response.ts";
 import type { Frame } from "../websocket/frame.ts";
 import { answerFields, type HandshakeRefusal, type HandshakeRequest } from "../websocket/handshake.ts";
@@ -49,6 +51,8 @@ export interface UpgradePolicy {
   readonly subprotocols: string | readonly string[];
   /** The compression policy; `undefined` without compression. */
   readonly compression: CompressionPolicy | undefined;
+  /** The topics of the server. */
+  readonly topics: ServerTopics;
 }
 
 /**
@@ -187,6 +191,47 @@ export class HttpResponse<Data extends ConnectionData = ConnectionData> extends 
    */
   ping(data: string | number | Uint8Array = ""): Promise<boolean> {
     return this.push(data, WEBSOCKET_OPCODE_PING);
+  }
+
+  /**
+   * Subscribes to a topic: from now on, the client is sent what the server publishes to it, until it unsubscribes or ends. What
+   * is published is not received with `recv()`.
+   *
+   * @param topic Any text of 1 to 255 bytes (UTF-8).
+   * @returns `true` if it is a subscriber now, also if it was before. `false` with 8503 before a handshake or after a Close, 9
+   * after `close()`, 32 if the peer has disconnected, 505 if the topic is too long, empty or not well-formed, 506 if it has
+   * `max_topics_per_connection` topics.
+   * @throws {TypeError} If the topic is not a string.
+   */
+  subscribe(topic: string): boolean {
+    checkTopic(topic, "subscribe");
+    const channel = this.#channel;
+    if (channel !== undefined && !channel.isOpen) {
+      channel.lastError = channel.whyClosed;
+      return false;
+    }
+    const code = this.#policy.topics.join(exchangeOf(this).connection, topic);
+    if (code === 0) return true;
+    if (channel === undefined) this.#lastError = code;
+    else channel.lastError = code;
+    return false;
+  }
+
+  /**
+   * Ends a subscription. Nothing of the topic is sent any more, except what is already queued.
+   *
+   * @returns Whether there was one.
+   * @throws {TypeError} If the topic is not a string.
+   */
+  unsubscribe(topic: string): boolean {
+    checkTopic(topic, "unsubscribe");
+    return this.#policy.topics.part(exchangeOf(this).connection, topic);
+  }
+
+  /** Returns the topics that this WebSocket has subscribed to, oldest first: a new list. Empty once it has ended. */
+  topics(): string[] {
+    const { connection } = exchangeOf(this);
+    return connection.isOpen ? this.#policy.topics.topics(connection.fd) : [];
   }
 
   /**

@@ -17,6 +17,7 @@ import { HttpSession } from "../server/http/http_session.ts";
 import { beginWithHttp } from "../server/protocols.ts";
 import type { PortCore, ProtocolFactory } from "../server/port_core.ts";
 import type { Refusal } from "../server/refusals.ts";
+import { ServerTopics } from "../server/server_topics.ts";
 import { checkSeconds } from "../server/shutdown.ts";
 import type { ServerContext } from "../server/server_context.ts";
 import type { ServerSettings } from "../server/settings/settings.ts";
@@ -26,6 +27,9 @@ import { systemCode } from "../transport/system_codes.ts";
 import { encodeClose } from "../websocket/close_code.ts";
 import { type ChannelContext, WebSocketChannel } from "../websocket/connection/channel.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
+import type { Pushable } from "../websocket/prepared_message.ts";
+import type { SlowReader } from "../topics/delivery.ts";
+import type { PublishOptions } from "../topics/topics.ts";
 import { fail, HttpResponse, leave, type UpgradePolicy } from "./http_response.ts";
 
 /** A function that answers a request, or serves a WebSocket while it is open. A returned promise is awaited. */
@@ -39,6 +43,12 @@ export type ErrorHandler<Data extends ConnectionData = ConnectionData> = (
   server: HttpServer<Data>,
   error: unknown,
   fd: number,
+) => unknown;
+
+/** A function that receives the WebSockets that read more slowly than is published. */
+export type SlowReaderHandler<Data extends ConnectionData = ConnectionData> = (
+  server: HttpServer<Data>,
+  reader: SlowReader,
 ) => unknown;
 
 /** A function that receives the refusals of the server. */
@@ -85,6 +95,7 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
 
   readonly #reusePort: boolean;
   readonly #core: ServerCore;
+  readonly #topics: ServerTopics;
   readonly #router: Router<RequestHandler> = new Router();
 
   /**
@@ -110,7 +121,8 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
     this.ssl = ssl;
     this.#reusePort = reusePort;
     const core = this.#core = new ServerCore(this);
-    core.speak("http", (port) => coroutineFactory(port, this.#router));
+    const topics = this.#topics = new ServerTopics(core.context);
+    core.speak("http", (port) => coroutineFactory(port, this.#router, topics));
   }
 
   /** A frozen copy of the settings passed to `set()` so far. */
@@ -162,18 +174,69 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
   }
 
   /**
-   * Registers a function for errors thrown by handlers (logged by default), or for refused connections, requests and handshakes.
+   * Registers a function for errors thrown by handlers (logged by default), for refused connections, requests and handshakes, or
+   * for WebSockets that are too slow for what is published.
    *
-   * @param event `error` or `refuse`.
+   * @param event `error`, `refuse` or `slowReader`.
    * @returns `true`.
    * @throws {TypeError} If the event is unknown, or the handler is not a function.
    */
   on(event: "error", handler: ErrorHandler<Data>): boolean;
   /** Registers a function for refusals. */
   on(event: "refuse", handler: RefusalHandler<Data>): boolean;
+  /** Registers a function for slow readers. */
+  on(event: "slowReader", handler: SlowReaderHandler<Data>): boolean;
   on(event: string, handler: unknown): boolean {
     this.#core.port.register(event, handler);
     return true;
+  }
+
+  /**
+   * Sends a message to all WebSockets that have subscribed to a topic with `ws.subscribe()`. It waits for nobody. It is framed
+   * once, and compressed at most once for each window size.
+   *
+   * @param topic The topic.
+   * @param message What to send, as for `push()`: a whole text or binary message. For a `Frame` or a `PreparedMessage`, `opcode`
+   * and `flags` are ignored.
+   * @param options The frame type and the flags, as for `push()`, and connections to leave out, for example `request.fd`.
+   * @returns The number of WebSockets of this program to which it was sent, or for which it waits; 0 if there are none. What
+   * happens to readers that are too slow is up to `topic_slow_readers`. `false` with 505 if it is not a topic, 8505 if such a
+   * message is not allowed.
+   * @throws {TypeError} If an argument has another type.
+   *
+   * @example A room
+   * ```ts
+   * import { HttpServer } from "@sluice/server/coroutine";
+   *
+   * const server = new HttpServer("127.0.0.1");
+   * server.handle("/room", async (request, ws) => {
+   *   await ws.upgrade();
+   *   ws.subscribe("room");
+   *   for await (const frame of ws) server.publish("room", frame, { except: request.fd });
+   * });
+   * ```
+   */
+  publish(topic: string, message: Pushable, options: PublishOptions = {}): number | false {
+    return this.#topics.publish(topic, message, options);
+  }
+
+  /**
+   * Sends a message to all WebSockets of this program. The arguments and the result are those of `publish()`.
+   *
+   * @throws {TypeError} If an argument has another type.
+   */
+  broadcast(message: Pushable, options: PublishOptions = {}): number | false {
+    return this.#topics.broadcast(message, options);
+  }
+
+  /** Returns the number of subscribers of a topic in this program; 0 for a topic that does not exist. */
+  subscriberCount(topic: string): number {
+    return this.#topics.subscriberCount(topic);
+  }
+
+  /** Returns the error code of the last `publish()` or `broadcast()` that returned `false`. Success does not reset it. */
+  getLastError(): number {
+    return this.#core.context.lastError;
   }
 
   /**
@@ -232,10 +295,10 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
 }
 
 /** Returns the protocol factory of a coroutine server: HTTP first, a channel after `upgrade()`. */
-function coroutineFactory(port: PortCore, router: Router<RequestHandler>): ProtocolFactory {
+function coroutineFactory(port: PortCore, router: Router<RequestHandler>, topics: ServerTopics): ProtocolFactory {
   return {
-    ...beginWithHttp(port, () => new CoroutineApplication(port, router)),
-    events: ["error", "refuse"],
+    ...beginWithHttp(port, () => new CoroutineApplication(port, router, topics)),
+    events: ["error", "refuse", "slowReader"],
     required: [],
     defaults: DEFAULTS,
     closeEvent: () => "",
@@ -254,7 +317,7 @@ class CoroutineApplication implements HttpApplication {
   readonly #channels: ServerChannelContext;
   readonly #makeChannel: (session: WebSocketSession) => WebSocketChannel;
 
-  constructor(port: PortCore, router: Router<RequestHandler>) {
+  constructor(port: PortCore, router: Router<RequestHandler>, topics: ServerTopics) {
     const { settings } = port;
     this.#context = port.context;
     this.#router = router;
@@ -262,6 +325,7 @@ class CoroutineApplication implements HttpApplication {
       checkHandshake: (request, forwarded) => port.checkHandshake(request, forwarded),
       subprotocols: settings.websocket_subprotocol,
       compression: port.compression,
+      topics,
     };
     const channels = this.#channels = new ServerChannelContext(port);
     this.#makeChannel = (session) => new WebSocketChannel(session, channels);
@@ -292,7 +356,10 @@ class CoroutineApplication implements HttpApplication {
 
   onSwitch({ connection, compression, head }: Exchange): Protocol {
     const channels = this.#channels;
-    return new WebSocketSession(connection, channels, this.#makeChannel, compression, channels.paths.find(head.target));
+    const path = channels.paths.find(head.target);
+    const session = new WebSocketSession(connection, channels, this.#makeChannel, compression, path);
+    this.#context.topics?.open(session);
+    return session;
   }
 
   /** Sets the error of the response, or of the WebSocket that it has become. */
@@ -306,7 +373,6 @@ class ServerChannelContext extends ServerWebSocketContext implements ChannelCont
   readonly answersClose: boolean;
   readonly readTimeout: number;
   readonly writeTimeout: number;
-  readonly pushLimit: number;
   readonly closedError: number = EBADF;
   readonly goneError: number = EPIPE;
 
@@ -316,7 +382,6 @@ class ServerChannelContext extends ServerWebSocketContext implements ChannelCont
     this.answersClose = !settings.open_websocket_close_frame;
     this.readTimeout = settings.socket_read_timeout * 1000;
     this.writeTimeout = settings.socket_write_timeout * 1000;
-    this.pushLimit = settings.socket_buffer_size;
   }
 }
 

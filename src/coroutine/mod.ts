@@ -45,9 +45,18 @@ export { BaseClient } from "../client/base_client.ts";
 export type { Received } from "../websocket/connection/received_messages.ts";
 export type { ClientTlsSettings, HttpClientSettings, WriteFunction } from "../client/client_settings.ts";
 export { HttpClient } from "../client/http_client.ts";
-export { type ErrorHandler, HttpServer, type RefusalHandler, type RequestHandler } from "./http_server.ts";
+export {
+  type ErrorHandler,
+  HttpServer,
+  type RefusalHandler,
+  type RequestHandler,
+  type SlowReaderHandler,
+} from "./http_server.ts";
 export type { RequestFields as ClientFormFields, RequestFieldValue, UploadFile } from "../client/outgoing_body.ts";
 export type { RequestData } from "../client/request_draft.ts";
+export type { SlowReader } from "../topics/delivery.ts";
+export type { SlowReaderPolicy, TopicSettings } from "../topics/topic_settings.ts";
+export type { PublishOptions } from "../topics/topics.ts";
 export { PreparedMessage } from "../websocket/prepared_message.ts";
 export type { Pushable } from "../websocket/prepared_message.ts";
 export { HttpResponse } from "./http_response.ts";

@@ -303,13 +303,14 @@ export class ServerCore {
     const info = protocol.closeInfo ?? closeInfo(end, protocol.isPlainHttp ? undefined : context.dataOf(fd));
     context.endings.add(info);
     context.accessLog?.close(connection, info);
+    context.topics?.leave(fd);
     const done = port.emitClosed(connection, port.factory.closeEvent(connection), end.byServer ? -1 : 0, info);
     context.leaving = outer;
     context.protectedFds.delete(fd);
     context.uids.delete(fd);
     context.clients.delete(fd);
-    if (done === undefined) context.data.delete(fd);
-    else done.then(() => context.data.delete(fd));
+    if (done === undefined) context.forget(fd);
+    else done.then(() => context.forget(fd));
   }
 }
 

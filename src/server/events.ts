@@ -6,6 +6,7 @@
 
 import type { CloseInfo, ConnectionData } from "../transport/connection_end.ts";
 import type { CloseFrame, Frame } from "../websocket/frame.ts";
+import type { SlowReader } from "../topics/delivery.ts";
 import type { HttpRequest } from "./http/http_request.ts";
 import type { HttpResponse } from "./http/http_response.ts";
 import type { Refusal } from "./refusals.ts";
@@ -94,6 +95,11 @@ export interface WebSocketServerEvents<S, Data extends ConnectionData = Connecti
    * the last argument, unlike in Swoole, whose page shows two arguments and which passes the server first.
    */
   beforeHandshakeResponse(request: HttpRequest<Data>, response: HttpResponse, server: S): Handled;
+  /**
+   * A WebSocket reads more slowly than is published, see the setting `topic_slow_readers`. Called before it is closed, or once
+   * until it has caught up.
+   */
+  slowReader(server: S, reader: SlowReader): Handled;
   /** A connection that was not a WebSocket has ended. */
   disconnect(server: S, fd: number, reactorId: number, info: CloseInfo<Data>): Handled;
 }
@@ -101,7 +107,7 @@ export interface WebSocketServerEvents<S, Data extends ConnectionData = Connecti
 /** The events of a port: those that concern a connection. */
 export type PortEvents<S, Data extends ConnectionData = ConnectionData> = Omit<
   WebSocketServerEvents<S, Data>,
-  "start" | "workerStart" | "error" | "refuse" | "beforeShutdown" | "workerStop" | "shutdown"
+  "start" | "workerStart" | "error" | "refuse" | "slowReader" | "beforeShutdown" | "workerStop" | "shutdown"
 >;
 
 /**

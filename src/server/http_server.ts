@@ -65,7 +65,7 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> extends Se
 }
 
 // Methods that a program may look for if a port speaks WebSocket. They are not in the types.
-for (const method of ["push", "ping", "disconnect", "isEstablished"]) {
+for (const method of ["push", "ping", "disconnect", "isEstablished", "subscribe", "unsubscribe", "publish", "broadcast"]) {
   const value = () => {
     throw new TypeError(
       `Cannot call ${method}(): it is a method of WebSocketServer; make one of these instead of an HttpServer, ` +

@@ -20,6 +20,7 @@ import { ServerEvent } from "./server_event.ts";
 import { listOf } from "./settings/http_settings.ts";
 import { chosenWays } from "./settings/connection_settings.ts";
 import { checkPortSettings, checkSettings, type ResolvedSettings, type ServerSettings } from "./settings/settings.ts";
+import { utf8Length } from "../values.ts";
 import { checkWatermarks } from "./settings/start_checks.ts";
 import type { IgnoredSettings } from "./settings/swoole_settings.ts";
 
@@ -345,14 +346,4 @@ export class PortCore implements ConnectionOrigin {
 /** Returns the port that accepted a connection. */
 export function portOf(connection: Connection): PortCore {
   return connection.origin as PortCore;
-}
-
-/** Returns the length of a text in UTF-8 bytes. */
-function utf8Length(text: string): number {
-  let length = 0;
-  for (const character of text) {
-    const point = character.codePointAt(0)!;
-    length += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-  }
-  return length;
 }

@@ -180,7 +180,10 @@ class WebSocketApplication implements HttpApplication {
 
   onSwitch({ connection, compression, head }: Exchange): Protocol {
     const messages = this.#messages;
-    return new WebSocketSession(connection, messages, this.#makeDispatcher, compression, messages.paths.find(head.target));
+    const path = messages.paths.find(head.target);
+    const session = new WebSocketSession(connection, messages, this.#makeDispatcher, compression, path);
+    this.#port.context.topics?.open(session);
+    return session;
   }
 }
 

@@ -9,6 +9,7 @@ import type { ConnectionData } from "../transport/connection_end.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { ConnectionTable } from "../transport/connection_table.ts";
 import type { Address, Runtime } from "../transport/runtime.ts";
+import type { Topics } from "../topics/topics.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Admission } from "./admission.ts";
 import { Configuration } from "./configuration.ts";
@@ -75,6 +76,9 @@ export class ServerContext implements LogContext {
     this.endings.warnOfHandler(request, "half a minute after its client had gone");
   });
 
+  /** The topics, once something has been subscribed to or published. */
+  topics: Topics | undefined = undefined;
+
   /** The connection whose end is being handled. */
   leaving: Connection | undefined = undefined;
   /** The fds of connections that are exempt from `heartbeat_idle_time`. */
@@ -112,6 +116,13 @@ export class ServerContext implements LogContext {
     this.running = new RunningHandlers(); // handlers that were cut off are no longer awaited
     this.refusals.reset();
     this.endings.reset();
+    this.topics = undefined;
+  }
+
+  /** Releases what is kept for the handlers of the end of a connection, once they have settled. */
+  forget(fd: number): void {
+    this.data.delete(fd);
+    this.topics?.forget(fd);
   }
 
   /** Sets the last-error code. Returns `false`. */

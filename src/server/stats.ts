@@ -6,6 +6,7 @@
 
 import { HttpSession } from "./http/http_session.ts";
 import type { ServerContext } from "./server_context.ts";
+import type { SlowReaderPolicy } from "../topics/topic_settings.ts";
 import type { Runtime } from "../transport/runtime.ts";
 
 /** The result of `stats()`. */
@@ -72,13 +73,21 @@ export interface ServerStats {
   timeouts: Record<string, number>;
   /** Ended WebSockets by close code (see `CloseInfo`); codes from 3000 on are counted as `3000-3999` and `4000-4999`. */
   closes: Record<string, number>;
+  /** Topics that have subscribers. */
+  topic_num: number;
+  /** Subscriptions to topics. */
+  subscription_num: number;
+  /** Messages published, broadcasts included. */
+  publish_count: number;
+  /** By `topic_slow_readers`: WebSockets closed, messages left out, messages replaced by a newer one before they were sent. */
+  slow_readers: Record<SlowReaderPolicy, number>;
   /** Errors reported to `error` or, without a handler, to the log: mostly those thrown by handlers. */
   error_count: number;
 }
 
 /** Collects the counters of a server. */
 export function collectStats(context: ServerContext): ServerStats {
-  const { table, startTime, counters, refusals, endings } = context;
+  const { table, startTime, counters, refusals, endings, topics } = context;
   const { requests, responses } = counters;
   let minFd = 0;
   let maxFd = 0;
@@ -124,6 +133,10 @@ export function collectStats(context: ServerContext): ServerStats {
     timeout_count: sumOf(endings.timeouts),
     timeouts: byName(endings.timeouts),
     closes: byName(endings.closes),
+    topic_num: topics?.size ?? 0,
+    subscription_num: topics?.subscriptionCount ?? 0,
+    publish_count: topics?.publishCount ?? 0,
+    slow_readers: { close: 0, drop: 0, latest: 0, ...topics?.slowReaders },
     error_count: endings.errorCount,
   };
 }
@@ -156,6 +169,9 @@ const METRICS: readonly Metric[] = [
   ["total_recv_bytes", "sluice_received_bytes", "counter", "Bytes received.", "bytes"],
   ["total_send_bytes", "sluice_sent_bytes", "counter", "Bytes sent, or queued to be sent.", "bytes"],
   ["held_bytes", "sluice_held_bytes", "gauge", "Bytes that all connections hold together.", "bytes"],
+  ["topic_num", "sluice_topics", "gauge", "Topics that have subscribers."],
+  ["subscription_num", "sluice_subscriptions", "gauge", "Subscriptions to topics."],
+  ["publish_count", "sluice_publish", "counter", "Messages published, broadcasts included."],
   ["error_count", "sluice_errors", "counter", "Errors reported, above all what handlers have thrown."],
 ];
 
@@ -174,6 +190,11 @@ const LABELLED: readonly Labelled[] = [
     ({ violations }) => samples("code", violations),
   ],
   ["sluice_websocket_closes", "WebSockets that have ended, by close code.", ({ closes }) => samples("code", closes)],
+  [
+    "sluice_slow_consumers",
+    "Slow readers of topics: WebSockets closed, messages left out, messages replaced by newer ones.",
+    ({ slow_readers }) => samples("action", slow_readers),
+  ],
   ["sluice_timeouts", "Connections ended because a time was up, by setting.", ({ timeouts }) => samples("setting", timeouts)],
 ];
 

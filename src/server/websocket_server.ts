@@ -23,8 +23,9 @@ import { type CloseFrame, Frame } from "../websocket/frame.ts";
 import type { HandshakeRefusal } from "../websocket/handshake.ts";
 import { forwardedOf } from "../http/base_request.ts";
 import { isUpgrade } from "../http/request_parser.ts";
-import { PreparedMessage, readPushed } from "../websocket/prepared_message.ts";
+import { PreparedMessage, type Pushable, readPushed } from "../websocket/prepared_message.ts";
 import type { ObjectEvents, Spellings, WebSocketServerEvents } from "./events.ts";
+import type { PublishOptions } from "../topics/topics.ts";
 import { HttpServer } from "./http_server.ts";
 import { HttpRequest } from "./http/http_request.ts";
 import { HttpSession } from "./http/http_session.ts";
@@ -32,6 +33,7 @@ import type { ClientInfo } from "./connection_list.ts";
 import { portOf } from "./port_core.ts";
 import { coreOf } from "./server_connections.ts";
 import type { ServerContext } from "./server_context.ts";
+import { ServerTopics } from "./server_topics.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import { webSocketFactory } from "./protocols.ts";
 
@@ -55,6 +57,7 @@ import { webSocketFactory } from "./protocols.ts";
  */
 export class WebSocketServer<Data extends ConnectionData = ConnectionData> extends HttpServer<Data> {
   readonly #context: ServerContext;
+  readonly #topics: ServerTopics;
 
   /**
    * Creates a server; `start()` makes it listen. The arguments are those of `Server`.
@@ -68,6 +71,7 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
     super(host, port, mode, sockType);
     const core = coreOf(this);
     this.#context = core.context;
+    this.#topics = new ServerTopics(core.context);
     core.speak("websocket", (port) => webSocketFactory(port, this));
   }
 
@@ -195,6 +199,91 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
     session.hangUp();
     return true;
   }
+
+  // ---- topics -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Subscribes a WebSocket to a topic: from now on it is sent what is published to it, until it unsubscribes or ends. During its
+   * handshake too: then from `open` on. All ports share their topics.
+   *
+   * @param fd The connection.
+   * @param topic Any text of 1 to 255 bytes (UTF-8). A topic exists while it has subscribers.
+   * @returns `true` if it is a subscriber now, also if it was before. `false` with 1005 for an unknown fd, 8503 if it is not a
+   * WebSocket, 1003 if it is closing, 505 if the topic is too long, empty or not well-formed, 506 if it has
+   * `max_topics_per_connection` topics.
+   * @throws {TypeError} If the topic is not a string.
+   *
+   * @example Rooms
+   * ```ts
+   * import { WebSocketServer } from "@sluice/server";
+   *
+   * const server = new WebSocketServer<{ room: string }>("127.0.0.1", 0);
+   * server.on("open", (server, request) => {
+   *   request.data.room = request.get.room ?? "lobby";
+   *   server.subscribe(request.fd, request.data.room);
+   * });
+   * server.on("message", (server, frame) => {
+   *   server.publish(server.data(frame.fd)!.room, frame, { except: frame.fd });
+   * });
+   * ```
+   */
+  subscribe(fd: number, topic: string): boolean {
+    return this.#topics.subscribe(fd, topic);
+  }
+
+  /**
+   * Ends a subscription. Nothing of the topic is sent any more, except what is already queued.
+   *
+   * @returns Whether there was one; `false` with 1005 for an unknown fd.
+   * @throws {TypeError} If the topic is not a string.
+   */
+  unsubscribe(fd: number, topic: string): boolean {
+    return this.#topics.unsubscribe(fd, topic);
+  }
+
+  /**
+   * Sends a message to all subscribers of a topic. It is framed once, and compressed at most once for each window size. The
+   * messages of a program to one connection arrive in the order in which they were published and pushed.
+   *
+   * @param topic The topic.
+   * @param message What to send, as for `push()`: a whole text or binary message. For a `Frame` or a `PreparedMessage`, `opcode`
+   * and `flags` are ignored.
+   * @param options The frame type and the flags, as for `push()`, and connections to leave out.
+   * @returns The number of WebSockets of this program to which it was sent, or for which it waits; 0 if there are none. What
+   * happens to readers that are too slow is up to `topic_slow_readers`. `false` with 505 if it is not a topic, 8505 if such a
+   * message is not allowed, for example a ping, a fragment, or bytes as text that are not UTF-8.
+   * @throws {TypeError} If an argument has another type.
+   */
+  publish(topic: string, message: Pushable, options: PublishOptions = {}): number | false {
+    return this.#topics.publish(topic, message, options);
+  }
+
+  /**
+   * Sends a message to all WebSockets of this program, on all ports.
+   *
+   * @param message See `publish()`.
+   * @param options See `publish()`.
+   * @returns See `publish()`.
+   * @throws {TypeError} If an argument has another type.
+   */
+  broadcast(message: Pushable, options: PublishOptions = {}): number | false {
+    return this.#topics.broadcast(message, options);
+  }
+
+  /** Returns the number of subscribers of a topic in this program; 0 for a topic that does not exist. */
+  subscriberCount(topic: string): number {
+    return this.#topics.subscriberCount(topic);
+  }
+
+  /**
+   * Returns the topics of a connection, oldest first: a new list. In the `close` handler these are the topics that it had; it no
+   * longer is a subscriber. Empty for an unknown fd.
+   */
+  topics(fd: number): string[] {
+    return this.#topics.topics(fd);
+  }
+
+  // ---- state --------------------------------------------------------------------------------------------------------
 
   /** Reports whether a connection is an open WebSocket, so that `push()` works. `exist()` is `true` for any connection. */
   isEstablished(fd: number): boolean {

@@ -5,7 +5,7 @@
  */
 
 import { type ByteSink, copyBytes, sliceBytes } from "./bytes.ts";
-import { Backpressure, HeldChunks, OutputQueue, SHARED_COPY_LIMIT } from "./connection_queues.ts";
+import { Backpressure, HeldChunks, OutputQueue, OutputWaiters, SHARED_COPY_LIMIT } from "./connection_queues.ts";
 import { type ConnectionOrigin, type ConnectionOwner, MEASURE_STEP, type Protocol } from "./connection_interfaces.ts";
 import { BROKEN, ConnectionEnd, type EndCause } from "./connection_end.ts";
 import { deadlineIn } from "./deadlines.ts";
@@ -76,7 +76,7 @@ export class Connection implements LaneSink, ByteSink {
   #peerEnded = false;
   #failed = false;
   #held: HeldChunks | undefined = undefined; // input that arrives while the program has paused reading
-  #whenTaken: ((taken: boolean) => void)[] | undefined = undefined;
+  #waiters: OutputWaiters | undefined = undefined; // while somebody waits
 
   constructor(
     owner: ConnectionOwner<Connection>,
@@ -268,7 +268,7 @@ export class Connection implements LaneSink, ByteSink {
 
   #afterFlush(): void {
     if (!this.#busy && !this.#isWaiting) this.#ownQueued = 0;
-    if (this.#whenTaken !== undefined && this.queuedBytes === 0) this.#tell(true);
+    if (this.#waiters?.tell(this.queuedBytes)) this.#waiters = undefined;
     if (this.isFull && this.queuedBytes <= this.origin.lowWatermark) this.#backpressure!.drain();
     if (this.#state === CLOSING && !this.#busy && !this.#isWaiting) this.#end();
   }
@@ -334,7 +334,7 @@ export class Connection implements LaneSink, ByteSink {
     this.#spill();
     this.#owner.scratch.owner = undefined;
     if (this.#isWaiting && !this.#busy) this.flush();
-    else if (this.#state === CLOSING || this.#whenTaken !== undefined) this.#afterFlush();
+    else if (this.#state === CLOSING || this.#waiters !== undefined) this.#afterFlush();
   }
 
   onEnd(): void {
@@ -365,7 +365,7 @@ export class Connection implements LaneSink, ByteSink {
     this.#state = RELEASED;
     this.#queue = undefined;
     this.#inFlight = 0;
-    this.#tell(false);
+    this.#waiters?.giveUp();
     this.#owner.onReleased(this);
   }
 
@@ -424,15 +424,10 @@ export class Connection implements LaneSink, ByteSink {
     else this.#readOn();
   }
 
-  /** Resolves when no output is pending: to `true` if it was taken, to `false` if the connection is gone. */
-  whenTaken(): Promise<boolean> {
-    if (this.queuedBytes === 0 || this.#state >= ENDED) return Promise.resolve(this.#state !== RELEASED);
-    return new Promise((resolve) => (this.#whenTaken ??= []).push(resolve));
-  }
-
-  #tell(taken: boolean): void {
-    for (const resolve of this.#whenTaken?.splice(0) ?? []) resolve(taken);
-    this.#whenTaken = undefined;
+  /** Resolves when at most so many bytes of output are pending: to `true`; to `false` if the connection is gone. */
+  whenTaken(atMost = 0): Promise<boolean> {
+    if (this.queuedBytes <= atMost || this.#state >= ENDED) return Promise.resolve(this.#state !== RELEASED);
+    return (this.#waiters ??= new OutputWaiters()).wait(atMost);
   }
 
   /**

@@ -288,6 +288,33 @@ export class Backpressure<C extends Sender> {
   }
 }
 
+/** Those who wait until little output is pending. */
+export class OutputWaiters {
+  #waiters: { readonly atMost: number; readonly resolve: (taken: boolean) => void }[] = [];
+
+  /** See `Connection.whenTaken()`. */
+  wait(atMost: number): Promise<boolean> {
+    return new Promise((resolve) => this.#waiters.push({ atMost, resolve }));
+  }
+
+  /** Tells those who have waited for this. Returns whether nobody waits any longer. */
+  tell(pending: number): boolean {
+    const waiters = this.#waiters;
+    this.#waiters = waiters.filter(({ atMost }) => atMost < pending);
+    if (this.#waiters.length < waiters.length) {
+      for (const { atMost, resolve } of waiters) {
+        if (atMost >= pending) resolve(true);
+      }
+    }
+    return this.#waiters.length === 0;
+  }
+
+  /** Tells everybody that the connection is gone. */
+  giveUp(): void {
+    for (const { resolve } of this.#waiters.splice(0)) resolve(false);
+  }
+}
+
 /** The overhead of a chunk in bytes. */
 const CHUNK_COST = 64;
 

@@ -171,11 +171,27 @@ function writeAscii(sink: ByteSink, first: number, text: string): number {
  * Creates a frame that is sent to many connections, without a masking key.
  *
  * @param first The first byte: FIN, the reserved bits and the opcode.
- * @param payload The payload.
+ * @param payload The memory that contains the payload.
+ * @param start The index of the first byte of the payload.
+ * @param end The index after the last byte.
  */
-export function frameBytes(first: number, payload: Uint8Array): Uint8Array {
-  const memory = new Uint8Array(MAX_HEADER + payload.length);
-  const body = writeHeader(memory, 0, first, payload.length, undefined);
-  memory.set(payload, body);
-  return memory.subarray(0, body + payload.length);
+export function frameBytes(first: number, payload: Uint8Array, start = 0, end: number = payload.length): Uint8Array {
+  const length = end - start;
+  const memory = new Uint8Array((length < 126 ? 2 : length < 65536 ? 4 : 10) + length);
+  const body = writeHeader(memory, 0, first, length, undefined);
+  if (length <= SHORT_PAYLOAD) { for (let i = 0; i < length; i++) memory[body + i] = payload[start + i]; }
+  else memory.set(start === 0 && end === payload.length ? payload : payload.subarray(start, end), body);
+  return memory;
+}
+
+/** Creates a frame of a text that is sent to many connections; see `frameBytes()`. */
+export function textFrameBytes(first: number, text: string): Uint8Array {
+  if (isKnown(text)) return frameBytes(first, knownText.bytes, knownText.start, knownText.end);
+  return frameBytes(first, utf8Encoder.encode(text));
+}
+
+/** Returns the payload of a complete frame without a masking key, without a copy. */
+export function payloadOf(frame: Uint8Array): Uint8Array {
+  const length = frame[1];
+  return frame.subarray(length < 126 ? 2 : length === 126 ? 4 : 10);
 }

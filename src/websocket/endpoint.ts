@@ -125,6 +125,11 @@ export class WebSocketEndpoint implements DecoderEvents {
     return this.#state === CLOSE_SENT;
   }
 
+  /** Whether a message is being sent in fragments, so that no other may be sent. */
+  get isFragmenting(): boolean {
+    return this.#fragmenting;
+  }
+
   /** Whether the peer's Close is not answered yet. */
   get owesClose(): boolean {
     return this.#state === CLOSE_RECEIVED;
@@ -252,10 +257,10 @@ export class WebSocketEndpoint implements DecoderEvents {
     if (compress && compression !== undefined) {
       this.#queue ??= this.#makeQueue();
       this.#queue.do(payload.length, () => this.#pack(first, compression.deflatePrepared(message)));
+    } else if (this.#queue?.isBusy) {
+      this.#queue.do(payload.length, () => this.#writePrepared(message));
     } else {
-      const write = () => this.#writePrepared(message);
-      if (this.#queue?.isBusy) this.#queue.do(payload.length, write);
-      else write();
+      this.#writePrepared(message);
     }
     return true;
   }

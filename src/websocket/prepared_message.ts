@@ -4,10 +4,9 @@
  * @module
  */
 
-import { sliceBytes } from "../transport/bytes.ts";
 import { SWOOLE_WEBSOCKET_FLAG_FIN, WEBSOCKET_OPCODE_BINARY, WEBSOCKET_OPCODE_TEXT } from "../constants.ts";
-import { describeUnsendable, notTransferred, utf8Encoder } from "../values.ts";
-import { frameBytes } from "./encoder.ts";
+import { describeUnsendable, notTransferred } from "../values.ts";
+import { frameBytes, payloadOf, textFrameBytes } from "./encoder.ts";
 import { Frame, readOutgoing } from "./frame.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { isUtf8 } from "./utf8.ts";
@@ -43,19 +42,19 @@ export class PreparedMessage {
    * @throws {RangeError} If it is not a complete text or binary message, or a text that is not UTF-8.
    */
   constructor(data: string | number | Uint8Array | Frame, opcode?: number, flags: number = SWOOLE_WEBSOCKET_FLAG_FIN) {
-    let payload: Uint8Array;
-    let isText = false; // known to be valid UTF-8
+    let message: Pick<Outgoing, "payload" | "start" | "end">;
+    let isText = true; // known to be valid UTF-8
     if (data instanceof Frame) {
       ({ opcode, flags } = data);
       if (data.finish !== null) flags = data.finish ? flags | SWOOLE_WEBSOCKET_FLAG_FIN : flags & ~SWOOLE_WEBSOCKET_FLAG_FIN;
-      const { payload: held, start, end } = Frame["outgoing"](data, flags, "prepare");
-      isText = typeof held === "string" || Frame["isKnownText"](data);
-      payload = typeof held === "string" ? utf8Encoder.encode(held) : sliceBytes(held, start, end);
+      message = Frame["outgoing"](data, flags, "prepare");
+      isText = typeof message.payload === "string" || Frame["isKnownText"](data);
     } else if (typeof data === "string" || typeof data === "number") {
-      payload = utf8Encoder.encode(String(data));
-      isText = true;
+      const payload = String(data);
+      message = { payload, start: 0, end: payload.length };
     } else if (data instanceof Uint8Array) {
-      payload = sliceBytes(notTransferred(data, "prepare"), 0, data.length);
+      message = { payload: notTransferred(data, "prepare"), start: 0, end: data.length };
+      isText = false;
     } else {
       throw new TypeError(`Cannot prepare ${describeUnsendable(data, "or a Frame")}`);
     }
@@ -64,16 +63,13 @@ export class PreparedMessage {
     if (!isData || (flags & SWOOLE_WEBSOCKET_FLAG_FIN) === 0) {
       throw new RangeError(`Cannot prepare the message: opcode ${opcode} with flags ${flags} is no whole text or binary message`);
     }
-    if (opcode === WEBSOCKET_OPCODE_TEXT && !isText && !isUtf8(payload)) {
+    const { payload, start, end } = message;
+    if (opcode === WEBSOCKET_OPCODE_TEXT && !isText && !isUtf8(payload as Uint8Array, start, end)) {
       throw new RangeError(
         "Cannot prepare the message: a text has to be UTF-8; leave the opcode out, or use WEBSOCKET_OPCODE_BINARY",
       );
     }
-    const first = 0x80 | opcode;
-    const frame = frameBytes(first, payload);
-    payload = frame.subarray(frame.length - payload.length);
-    const prepared = { first, payload, frame, packed: new Map() };
-    this.#outgoing = { opcode, flags, payload, start: 0, end: payload.length, prepared };
+    this.#outgoing = prepareFrame({ opcode, flags, payload, start, end });
   }
 
   /** The length of the payload, in bytes. */
@@ -85,6 +81,21 @@ export class PreparedMessage {
   private get outgoing(): Outgoing {
     return this.#outgoing;
   }
+}
+
+/** Frames a whole message for many connections. Its payload is copied. */
+export function prepareFrame({ opcode, flags, payload, start, end }: Outgoing): Outgoing {
+  const first = 0x80 | opcode;
+  const frame = typeof payload === "string" ? textFrameBytes(first, payload) : frameBytes(first, payload, start, end);
+  const bytes = payloadOf(frame);
+  return {
+    opcode,
+    flags,
+    payload: bytes,
+    start: 0,
+    end: bytes.length,
+    prepared: { first, payload: bytes, frame, packed: new Map() },
+  };
 }
 
 /** The values that `push()` accepts. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ServerSettings } from "../../mod.ts";
+import type { ServerSettings, SlowReaderPolicy } from "../../mod.ts";
 
 /** The options, passed as JSON in its argument. */
 export interface Options {
@@ -38,6 +38,12 @@ export interface Figures {
   files: number;
   /** The number of finished handlers that had to wait for "release". */
   handled: number;
+  /** The number of topics of `event`. */
+  topics: number;
+  /** The number of subscriptions to them. */
+  subscriptions: number;
+  /** Slow readers of `event`, as in `stats()`. */
+  slowReaders: Record<SlowReaderPolicy, number>;
   /** Unhandled rejections, uncaught exceptions, and errors passed to the servers' `error` handlers. */
   faults: string[];
 }

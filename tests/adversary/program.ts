@@ -203,7 +203,9 @@ event.on("message", async (server, frame) => {
   const { fd, data } = frame;
   const info = (server as WebSocketServer).getClientInfo(fd);
   const peer = info === false ? -fd : info.remote_port;
-  if (data === "wait") {
+  if (typeof data === "string" && data.startsWith("topic ")) {
+    useTopic(server as WebSocketServer, fd, data.slice("topic ".length));
+  } else if (data === "wait") {
     emit("reached", peer);
     await released.promise;
     server.push(fd, "at last");
@@ -219,6 +221,15 @@ event.on("message", async (server, frame) => {
     while (server.push(fd, part, 2));
   } else server.push(fd, frame); // the echo of the README: it ignores the result of push()
 });
+
+/** `+a` subscribes to `a`, `-a` unsubscribes, `?` tells how many topics it has, and `>a text 10` publishes a text, padded to 10 bytes. */
+function useTopic(server: WebSocketServer, fd: number, command: string): void {
+  const [topic, text, size] = command.slice(1).split(" ");
+  if (command[0] === "+") server.subscribe(fd, topic);
+  else if (command[0] === "-") server.unsubscribe(fd, topic);
+  else if (command[0] === "?") server.push(fd, `${server.topics(fd).length}`);
+  else server.publish(topic, text.padEnd(Number(size), "."));
+}
 
 const stream = new HttpServer("127.0.0.1", 0);
 stream.set({ ...common, http_stream_body: true, package_max_length: 2 * MIB });
@@ -321,6 +332,7 @@ function tellFigures(): void {
   const used = process.cpuUsage(cpu);
   const rss = process.memoryUsage().rss;
   const connections = [event, stream, form, raw].map((server) => server.stats().connection_num);
+  const { topic_num, subscription_num, slow_readers } = event.stats();
   console.log(
     JSON.stringify({
       reply: {
@@ -331,6 +343,9 @@ function tellFigures(): void {
         files: readdirSync(folder).length,
         handled,
         faults,
+        topics: topic_num,
+        subscriptions: subscription_num,
+        slowReaders: slow_readers,
       },
     }),
   );

@@ -43,6 +43,7 @@ function open({ interval, timeout, idle = 0 }: { interval: number; timeout: numb
     },
     compressFrom: Infinity,
     inputLimit: 1e9,
+    sendLimit: 1e9,
     messageTimeout: 0,
     idleDeadline: (connection) => idle === 0 ? 0 : Math.max(connection.lastReceived, connection.lastSent) + idle * 1000,
     idleSetting: () => "max_idle_time",

@@ -110,6 +110,31 @@ test("a connection that ends drops what it holds, and reads on until the peer en
   connection.abort();
 });
 
+test("whenTaken() with a number waits until no more than that is queued", async () => {
+  const { connection, lane } = connect();
+  const log: string[] = [];
+  const wait = (most: number) => connection.whenTaken(most).then((taken) => log.push(`${most} ${taken}`));
+  lane.takes = false;
+  connection.append(new Uint8Array(100));
+  await settle(); // it is on its way
+  connection.append(new Uint8Array(50));
+  for (const most of [149, 50, 0, 49, 150, 151]) wait(most);
+  await settle();
+  assertEquals(log.splice(0), ["150 true", "151 true"]);
+  lane.sink.onDrain();
+  await settle();
+  assertEquals(log.splice(0), ["149 true", "50 true"]);
+  lane.sink.onDrain();
+  await settle();
+  assertEquals(log.splice(0), ["0 true", "49 true"]);
+  connection.append(new Uint8Array(50));
+  await settle();
+  for (const most of [10, 49]) wait(most);
+  connection.abort();
+  await settle();
+  assertEquals(log, ["10 false", "49 false"]);
+});
+
 test("whenTaken() waits for all that was queued, or for the end of the connection", async () => {
   const { connection, lane } = connect();
   const log: string[] = [];

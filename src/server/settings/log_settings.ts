@@ -39,6 +39,12 @@ export interface LogFields {
   readonly refused?: "connection" | "handshake" | "request";
   /** The setting to change in order to allow it. */
   readonly setting?: string;
+  /** The topic that a reader is too slow for; empty for broadcasts. */
+  readonly topic?: string;
+  /** What happens to a slow reader, see `topic_slow_readers`. */
+  readonly policy?: string;
+  /** The number of bytes queued for a slow reader. */
+  readonly queued?: number;
   /** How many more of its kind were not logged since the last record of the kind. */
   readonly suppressed?: number;
   /** The number of bytes received: of a request, head and body; of a WebSocket, all after its handshake. */
@@ -52,11 +58,20 @@ export interface LogFields {
 }
 
 /**
- * What a record is about: an `error` that no handler takes; a `refusal` or a `violation` of a peer; a `handler` that is late or
- * without a response; another `warning`; records that were `lost`. With `access_log` also a `request` with its response, and the
+ * What a record is about: an `error` that no handler takes; a `refusal` or a `violation` of a peer; a `slowReader` of topics; a
+ * `handler` that is late or without a response; another `warning`; records that were `lost`. With `access_log` also a `request` with its response, and the
  * end of a `websocket`.
  */
-export type LogEvent = "error" | "refusal" | "violation" | "handler" | "warning" | "lost" | "request" | "websocket";
+export type LogEvent =
+  | "error"
+  | "refusal"
+  | "violation"
+  | "slowReader"
+  | "handler"
+  | "warning"
+  | "lost"
+  | "request"
+  | "websocket";
 
 /** A record of the log, as the setting `logger` receives it. */
 export interface LogRecord {

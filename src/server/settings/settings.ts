@@ -27,6 +27,7 @@ import {
   type SocketSettings,
 } from "./connection_settings.ts";
 import { LOG_DEFAULTS, LOG_KINDS, type LogSettings } from "./log_settings.ts";
+import { SERVER_WIDE_TOPICS, TOPIC_DEFAULTS, TOPIC_KINDS, type TopicSettings } from "../../topics/topic_settings.ts";
 import { UNLIMITED } from "../running_handlers.ts";
 import { checkValue, describe, isRecord, type Kind, suggestion } from "../../values.ts";
 import { originMistake } from "../../websocket/handshake.ts";
@@ -55,7 +56,8 @@ export interface ServerSettings
     PackageSettings,
     ProxySettings,
     SocketSettings,
-    TlsSettings {
+    TlsSettings,
+    TopicSettings {
   // ---- WebSocket
   /** The subprotocols of the server. It selects the first one of the client's list that is among them. Default: none. */
   websocket_subprotocol?: string | readonly string[];
@@ -202,6 +204,7 @@ export type ServerWideSetting =
   | "enable_delay_receive"
   | "event_object"
   | keyof LogSettings
+  | keyof TopicSettings
   | "max_wait_time"
   | "enable_signal_handlers"
   | "stats_file"
@@ -214,6 +217,7 @@ export type ServerWideSetting =
 
 const SERVER_WIDE: readonly ServerWideSetting[] = [
   ...SERVER_WIDE_LIMITS,
+  ...SERVER_WIDE_TOPICS,
   "max_concurrency",
   "worker_max_concurrency",
   "start_session_id",
@@ -254,6 +258,7 @@ const DEFAULTS: ResolvedSettings = {
   ...PROXY_DEFAULTS,
   ...SOCKET_DEFAULTS,
   ...TLS_DEFAULTS,
+  ...TOPIC_DEFAULTS,
   websocket_subprotocol: [],
   open_websocket_close_frame: false,
   open_websocket_ping_frame: false,
@@ -304,6 +309,7 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   ...PROXY_KINDS,
   ...SOCKET_KINDS,
   ...TLS_KINDS,
+  ...TOPIC_KINDS,
   websocket_subprotocol: "texts",
   open_websocket_close_frame: "boolean",
   open_websocket_ping_frame: "boolean",

@@ -34,8 +34,6 @@ export interface ChannelContext extends WebSocketContext {
   readonly readTimeout: number;
   /** The timeout of a `push()` that waits for room. */
   readonly writeTimeout: number;
-  /** The largest size of all waiting pushes together. The first one is always accepted. */
-  readonly pushLimit: number;
   /** The last-error code for using a connection that the program closed. */
   readonly closedError: number;
   /** The last-error code for sending to a peer that disconnected. */
@@ -180,18 +178,28 @@ export class WebSocketChannel implements FrameConsumer {
     }
     const frame = readPushed(data, opcode, flags);
     if (frame === undefined) return this.#fails(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
-    if (!this.isOpen) return this.#fails(this.#whyClosed());
+    if (!this.isOpen) return this.#fails(this.whyClosed);
     if (this.#pushes.length === 0 && !this.#isFull) return this.#send(frame) ? TRUE : FALSE;
     const size = frame.end - frame.start + PUSH_COST;
     // The first waiting push may have any size: a program that awaits each push holds no more than one.
-    if (this.#pushes.length > 0 && this.#pushBytes + size > this.#context.pushLimit) {
+    if (this.#pushes.length > 0 && this.#pushBytes + size > this.#context.sendLimit) {
       return this.#fails(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
     }
-    this.#pushBytes += size;
     const { writeTimeout } = this.#context;
     const until = writeTimeout > 0 ? performance.now() + writeTimeout : 0;
     if (until > 0) this.#wakeAt(until);
-    return new Promise((settle) => this.#pushes.push({ frame, until, settle }));
+    return new Promise((settle) => this.#enqueue({ frame, until, settle }));
+  }
+
+  #enqueue(push: WaitingPush): void {
+    this.#pushBytes += push.frame.end - push.frame.start + PUSH_COST;
+    this.#pushes.push(push);
+  }
+
+  sendBehind(frame: Outgoing, settle: (sent: boolean) => void): boolean {
+    if (this.#pushes.length === 0) return false;
+    this.#enqueue({ frame, until: 0, settle });
+    return true;
   }
 
   get #isFull(): boolean {
@@ -202,7 +210,7 @@ export class WebSocketChannel implements FrameConsumer {
   #send(frame: Outgoing): boolean {
     if (this.#session.send(frame)) return true;
     // Fragments of two messages would be mixed, or a Close was sent before.
-    this.lastError = this.isOpen ? SWOOLE_ERROR_WEBSOCKET_PACK_FAILED : this.#whyClosed();
+    this.lastError = this.isOpen ? SWOOLE_ERROR_WEBSOCKET_PACK_FAILED : this.whyClosed;
     return false;
   }
 
@@ -229,7 +237,8 @@ export class WebSocketChannel implements FrameConsumer {
     return FALSE;
   }
 
-  #whyClosed(): number {
+  /** The last-error code for sending when it is not open. */
+  get whyClosed(): number {
     if (this.#hungUp) return this.#context.closedError;
     return this.#session.connection.isOpen ? SWOOLE_ERROR_WEBSOCKET_UNCONNECTED : this.#context.goneError;
   }
@@ -249,7 +258,7 @@ export class WebSocketChannel implements FrameConsumer {
       return false;
     }
     if (!this.isOpen) {
-      this.lastError = this.#whyClosed();
+      this.lastError = this.whyClosed;
       return false;
     }
     this.#sendWaiting(true);
@@ -338,10 +347,15 @@ export class WebSocketChannel implements FrameConsumer {
         this.#wakeAt(this.#readUntil);
       }
     }
-    // All pushes have the same timeout, so the first is due first.
-    while (this.#pushes.length > 0 && this.#pushes[0].until > 0) {
-      if (this.#pushes[0].until > now) return this.#wakeAt(this.#pushes[0].until);
-      const { frame, settle } = this.#pushes.shift()!;
+    // All pushes have the same timeout, so the first is due first. What was published has none.
+    for (let i = 0; i < this.#pushes.length;) {
+      const { frame, until, settle } = this.#pushes[i];
+      if (until > now) return this.#wakeAt(until);
+      if (until === 0) {
+        i++;
+        continue;
+      }
+      this.#pushes.splice(i, 1);
       this.#pushBytes -= frame.end - frame.start + PUSH_COST;
       this.lastError = ETIMEDOUT;
       settle(false);

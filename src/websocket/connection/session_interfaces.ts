@@ -8,6 +8,7 @@ import type { Connection } from "../../transport/connection.ts";
 import type { ConnectionData, ConnectionEnd, TimeoutSetting } from "../../transport/connection_end.ts";
 import type { EndpointOptions } from "../endpoint.ts";
 import type { CloseFrame, Frame } from "../frame.ts";
+import type { Outgoing } from "../outgoing.ts";
 import type { CompressionSettings } from "./compression_policy.ts";
 
 /** The settings that apply to the WebSockets of servers and clients alike. Times are in seconds. */
@@ -17,6 +18,7 @@ export interface SessionSettings extends Required<CompressionSettings> {
   readonly websocket_ping_timeout: number;
   readonly websocket_message_timeout: number;
   readonly input_buffer_size: number;
+  readonly socket_buffer_size: number;
 }
 
 /** What these settings mean for a session. Times are in milliseconds; 0 turns one off. */
@@ -31,6 +33,8 @@ export class SessionLimits {
   readonly compressFrom: number;
   /** The setting `input_buffer_size`: reading stops while the messages pending for the program hold this many bytes. */
   readonly inputLimit: number;
+  /** The number of bytes that may wait to be sent on one connection: `socket_buffer_size`. */
+  readonly sendLimit: number;
   /** The setting `websocket_message_timeout`. */
   readonly messageTimeout: number;
 
@@ -40,6 +44,7 @@ export class SessionLimits {
     this.pingTimeout = settings.websocket_ping_timeout * 1000;
     this.compressFrom = settings.websocket_compression_auto ? settings.websocket_compression_min_length : Infinity;
     this.inputLimit = settings.input_buffer_size;
+    this.sendLimit = settings.socket_buffer_size;
     this.messageTimeout = settings.websocket_message_timeout * 1000;
   }
 }
@@ -64,6 +69,14 @@ export interface WebSocketContext extends SessionLimits {
   onViolation(connection: Connection, path: string | undefined, code: number, reason: string): void;
 }
 
+/** Messages that wait above a session until it can take them. */
+export interface HeldOutput {
+  /** The number of bytes that they take. */
+  readonly bytes: number;
+  /** Called when there may be room for them: output was taken or compressed, or a message in fragments is complete. */
+  onRoom(): void;
+}
+
 /** What takes the frames of a WebSocket: it starts handlers, or keeps them for `recv()`. */
 export interface FrameConsumer {
   /** Whether the program may still reply to earlier frames, so that a violation takes effect later, with `settleViolation()`. */
@@ -72,6 +85,13 @@ export interface FrameConsumer {
   readonly isBehind: boolean;
   /** The number of bytes of the program that wait here to be sent. 0 by default. */
   readonly waitingBytes?: number;
+  /**
+   * Sends a frame behind those of the program that wait here.
+   *
+   * @param settle Called when it was its turn, or will not be, with whether it was sent.
+   * @returns Whether there are any; otherwise nothing is done.
+   */
+  sendBehind?(frame: Outgoing, settle: (sent: boolean) => void): boolean;
   /** Takes a frame, or has it wait with `enqueue()`. Its payload may be gone after the call: see `Frame`. */
   deliver(frame: Frame | CloseFrame): void;
   /** Takes the peer's Close: it goes to the program with `deliverClose()`, if it wants it, and is answered, now or later. */

@@ -25,7 +25,7 @@ import { nextTurn } from "../../transport/current_runtime.ts";
 import type { Compression } from "../deflate/compression.ts";
 import { type CloseFrame, closeFrameOf, Frame } from "../frame.ts";
 import type { Outgoing } from "../outgoing.ts";
-import type { FrameConsumer, WebSocketContext } from "./session_interfaces.ts";
+import type { FrameConsumer, HeldOutput, WebSocketContext } from "./session_interfaces.ts";
 import { MessageQueue } from "./received_messages.ts";
 import { type EndpointEvents, WebSocketEndpoint } from "../endpoint.ts";
 
@@ -49,6 +49,9 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
 
   /** The messages that wait for the program. */
   readonly waiting: MessageQueue = new MessageQueue();
+
+  /** The published messages that wait until it can take them, if there are any. */
+  held: HeldOutput | undefined = undefined;
 
   /** Whether the peer's Close was delivered, so that a Close of ours is the reply. */
   peerClosing = false;
@@ -133,7 +136,14 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
     if (opcode === WEBSOCKET_OPCODE_CLOSE) return this.startClose(payload as Uint8Array);
     if (opcode > WEBSOCKET_OPCODE_CLOSE) return this.endpoint.sendControl(opcode, payload as Uint8Array, start, end);
     const fin = (frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) !== 0;
-    return this.endpoint.sendData(opcode, payload, fin, start, end, this.#toBeCompressed(frame));
+    const sent = this.endpoint.sendData(opcode, payload, fin, start, end, this.#toBeCompressed(frame));
+    if (opcode === 0 && fin) this.held?.onRoom();
+    return sent;
+  }
+
+  /** See `WebSocketContext`. */
+  get sendLimit(): number {
+    return this.#context.sendLimit;
   }
 
   /** Sends a whole text message; see `send()`. */
@@ -154,7 +164,7 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   }
 
   get waitingBytes(): number {
-    return this.endpoint.waitingBytes + (this.consumer.waitingBytes ?? 0);
+    return this.endpoint.waitingBytes + (this.consumer.waitingBytes ?? 0) + (this.held?.bytes ?? 0);
   }
 
   get unfinishedBytes(): number {
@@ -385,6 +395,7 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   onDrain(): void {
     this.endpoint.sendPong();
     this.consumer.onDrain();
+    this.held?.onRoom();
   }
 
   onHold(): void {
@@ -428,6 +439,7 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   onCompressed(): void {
     this.connection.gather(() => {
       this.consumer.onDrain();
+      this.held?.onRoom();
       this.#whenSent?.();
     });
   }

@@ -1,0 +1,109 @@
+/**
+ * The names of topics and their settings: how many a connection may have, and what happens to readers that are too slow.
+ *
+ * @module
+ */
+
+import { describe, isRecord, type Kind, shown, utf8Length } from "../values.ts";
+
+/**
+ * What happens to a WebSocket that reads more slowly than is published: it is closed with 1013 (`"close"`), misses messages
+ * (`"drop"`), or is sent the newest message of a topic once there is room (`"latest"`).
+ */
+export type SlowReaderPolicy = "close" | "drop" | "latest";
+
+/**
+ * The settings of topics.
+ *
+ * @example Prices, of which only the newest matters, and chats, of which no message may be missing
+ * ```ts
+ * import { WebSocketServer } from "@sluice/server";
+ *
+ * const server = new WebSocketServer("127.0.0.1", 0);
+ * server.set({ topic_buffer_size: 1024 * 1024, topic_slow_readers: { "prices/*": "latest", "*": "close" } });
+ * ```
+ */
+export interface TopicSettings {
+  /** The maximum number of topics that one connection may subscribe to. Default: 1024. */
+  max_topics_per_connection?: number;
+  /**
+   * The number of queued bytes above which a connection is a slow reader of what is published. Default: 0, which stands for
+   * `socket_buffer_size`; it is never more than that. For `"latest"` it is at most 64 KiB.
+   */
+  topic_buffer_size?: number;
+  /**
+   * What happens to slow readers: `"close"` (default) closes them with 1013, `"drop"` leaves messages out, `"latest"` keeps the
+   * newest message of a topic until there is room. Either for all topics, or an object: its keys are topics, or beginnings of
+   * topics followed by `*`, of which the longest that matches decides. Broadcasts match only `*`.
+   */
+  topic_slow_readers?: SlowReaderPolicy | Readonly<Record<string, SlowReaderPolicy>>;
+}
+
+/** The defaults of the settings. */
+export const TOPIC_DEFAULTS: Readonly<Required<TopicSettings>> = {
+  max_topics_per_connection: 1024,
+  topic_buffer_size: 0,
+  topic_slow_readers: "close",
+};
+
+/** The valid values of the settings. */
+export const TOPIC_KINDS: Record<keyof TopicSettings, Kind> = {
+  max_topics_per_connection: { from: 1, to: Number.MAX_SAFE_INTEGER },
+  topic_buffer_size: "bytes",
+  topic_slow_readers: checkPolicies,
+};
+
+/** The settings that apply to all ports together, because these share their topics: all of them. */
+export const SERVER_WIDE_TOPICS: readonly (keyof TopicSettings)[] = [
+  "max_topics_per_connection",
+  "topic_buffer_size",
+  "topic_slow_readers",
+];
+
+const POLICIES: readonly unknown[] = ["close", "drop", "latest"];
+
+function checkPolicies(key: string, value: unknown): void {
+  if (!isRecord(value)) return checkPolicy(key, value);
+  for (const [pattern, policy] of Object.entries(value)) {
+    const star = pattern.indexOf("*");
+    if (star >= 0 && star < pattern.length - 1) {
+      throw new RangeError(`Cannot set ${key}: in ${JSON.stringify(pattern)} the * is not at the end`);
+    }
+    if (pattern !== "*" && !isTopic(pattern)) {
+      throw new RangeError(`Cannot set ${key}: ${JSON.stringify(pattern)} matches no topic, which has 1 to 255 bytes of UTF-8`);
+    }
+    checkPolicy(`${JSON.stringify(pattern)} in ${key}`, policy);
+  }
+}
+
+function checkPolicy(key: string, value: unknown): void {
+  if (POLICIES.includes(value)) return;
+  if (typeof value === "string") throw new RangeError(`Cannot set ${key}: ${shown(value)} is none of ${POLICIES.join(", ")}`);
+  throw new TypeError(`Cannot set ${key}: a string or an object is needed, not ${describe(value)}`);
+}
+
+/**
+ * Returns the policy for a topic.
+ *
+ * @param policies The setting `topic_slow_readers`.
+ * @param topic The topic; empty for broadcasts.
+ */
+export function policyFor(policies: Required<TopicSettings>["topic_slow_readers"], topic: string): SlowReaderPolicy {
+  if (typeof policies === "string") return policies;
+  if (Object.hasOwn(policies, topic)) return policies[topic];
+  let best = "";
+  for (const pattern of Object.keys(policies)) {
+    if (pattern.length > best.length && pattern.endsWith("*") && topic.startsWith(pattern.slice(0, -1))) best = pattern;
+  }
+  return best === "" ? "close" : policies[best];
+}
+
+/** The maximum length of a topic, in bytes. */
+const LONGEST = 255;
+
+const HALF_A_PAIR = /\p{Surrogate}/u;
+
+/** Reports whether a text can be a topic: it has 1 to 255 bytes of UTF-8. */
+export function isTopic(text: string): boolean {
+  return text !== "" && text.length <= LONGEST && utf8Length(text) <= LONGEST && !HALF_A_PAIR.test(text);
+}

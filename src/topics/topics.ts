@@ -1,0 +1,252 @@
+/**
+ * Topics of one program: who has subscribed to which, and what is published.
+ *
+ * @module
+ */
+
+import { SWOOLE_WEBSOCKET_FLAG_FIN, WEBSOCKET_OPCODE_BINARY, WEBSOCKET_OPCODE_TEXT } from "../constants.ts";
+import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_QUEUE_FULL } from "../errors.ts";
+import type { Connection } from "../transport/connection.ts";
+import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
+import type { Outgoing } from "../websocket/outgoing.ts";
+import { type Pushable, readPushed } from "../websocket/prepared_message.ts";
+import { describe } from "../values.ts";
+import { Delivery, type DeliveryContext, HeldMessages } from "./delivery.ts";
+import { isTopic, policyFor, type SlowReaderPolicy, type TopicSettings } from "./topic_settings.ts";
+
+/** The options of `publish()` and `broadcast()`. */
+export interface PublishOptions {
+  /** The frame type. Default: binary for bytes, otherwise text. */
+  readonly opcode?: number;
+  /** A sum of `SWOOLE_WEBSOCKET_FLAG_*`. Default: FIN. With COMPRESS the message is compressed where that was negotiated. */
+  readonly flags?: number;
+  /** The connections that are left out: an fd, or a list or `Set` of fds. */
+  readonly except?: number | Iterable<number>;
+}
+
+/** A connection with subscriptions. */
+class Subscriber {
+  readonly fd: number;
+  /** The WebSocket, once the handshake is complete. */
+  session: WebSocketSession | undefined;
+  /** The topics by name: `undefined` until the handshake is complete, and once the connection has ended. */
+  readonly topics: Map<string, Topic | undefined> = new Map();
+
+  constructor(fd: number, session: WebSocketSession | undefined) {
+    this.fd = fd;
+    this.session = session;
+  }
+}
+
+/** A topic with subscribers, all of which are open. */
+class Topic {
+  readonly name: string;
+  readonly policy: SlowReaderPolicy;
+  readonly members: Set<Subscriber> = new Set();
+
+  constructor(name: string, policy: SlowReaderPolicy) {
+    this.name = name;
+    this.policy = policy;
+  }
+}
+
+/** The topics of all ports of a server. */
+export class Topics implements DeliveryContext {
+  /** The number of published messages, broadcasts included. */
+  publishCount = 0;
+  /** The number of subscriptions. */
+  subscriptionCount = 0;
+
+  readonly slowReaders: Record<SlowReaderPolicy, number> = { close: 0, drop: 0, latest: 0 };
+  readonly bufferLimit: number;
+  readonly onSlowReader: DeliveryContext["onSlowReader"];
+
+  readonly #settings: Required<TopicSettings>;
+  readonly #topics: Map<string, Topic> = new Map();
+  readonly #subscribers: Map<number, Subscriber> = new Map();
+
+  constructor(settings: Required<TopicSettings>, onSlowReader: DeliveryContext["onSlowReader"]) {
+    this.#settings = settings;
+    this.bufferLimit = settings.topic_buffer_size || Infinity;
+    this.onSlowReader = onSlowReader;
+  }
+
+  /** The number of topics that have subscribers. */
+  get size(): number {
+    return this.#topics.size;
+  }
+
+  /** The number of connections that are kept: those with subscriptions, and those whose end is being handled. */
+  get subscriberSize(): number {
+    return this.#subscribers.size;
+  }
+
+  /** Reports whether a topic has subscribers. */
+  has(topic: string): boolean {
+    return this.#topics.has(topic);
+  }
+
+  /** Returns the number of subscribers of a topic. */
+  subscriberCount(topic: string): number {
+    return this.#topics.get(topic)?.members.size ?? 0;
+  }
+
+  /** Returns the topics of a connection, also while its end is being handled. */
+  topicsOf(fd: number): string[] {
+    const subscriber = this.#subscribers.get(fd);
+    return subscriber === undefined ? [] : [...subscriber.topics.keys()];
+  }
+
+  // ---- subscriptions ------------------------------------------------------------------------------------------------
+
+  /**
+   * Subscribes a connection to a topic, if it has not subscribed yet.
+   *
+   * @param session The WebSocket; `undefined` during its handshake.
+   * @returns 0, or the code for `getLastError()`.
+   */
+  subscribe(fd: number, session: WebSocketSession | undefined, name: string): number {
+    let subscriber = this.#subscribers.get(fd);
+    if (subscriber?.topics.has(name)) return 0;
+    const topic = this.#topics.get(name);
+    if (topic === undefined && !isTopic(name)) return SWOOLE_ERROR_INVALID_PARAMS;
+    const count = subscriber?.topics.size ?? 0;
+    if (count >= this.#settings.max_topics_per_connection) return SWOOLE_ERROR_QUEUE_FULL;
+    if (subscriber === undefined) this.#subscribers.set(fd, subscriber = new Subscriber(fd, session));
+    const own = topic?.name ?? copyOf(name);
+    subscriber.topics.set(own, session === undefined ? undefined : this.#join(own, subscriber));
+    return 0;
+  }
+
+  #join(name: string, subscriber: Subscriber): Topic {
+    let topic = this.#topics.get(name);
+    if (topic === undefined) {
+      topic = new Topic(name, policyFor(this.#settings.topic_slow_readers, name));
+      this.#topics.set(name, topic);
+    }
+    topic.members.add(subscriber);
+    this.subscriptionCount++;
+    return topic;
+  }
+
+  /** Ends a subscription. Returns whether there was one. */
+  unsubscribe(fd: number, name: string): boolean {
+    const subscriber = this.#subscribers.get(fd);
+    if (subscriber === undefined || !subscriber.topics.has(name)) return false;
+    const topic = subscriber.topics.get(name);
+    subscriber.topics.delete(name);
+    if (topic !== undefined) this.#part(topic, subscriber);
+    if (subscriber.topics.size === 0) this.#subscribers.delete(fd);
+    return true;
+  }
+
+  #part(topic: Topic, subscriber: Subscriber): void {
+    topic.members.delete(subscriber);
+    this.subscriptionCount--;
+    if (topic.members.size === 0) this.#topics.delete(topic.name);
+    const held = subscriber.session?.held;
+    if (held instanceof HeldMessages) held.drop(topic.name);
+  }
+
+  /** Makes the subscriptions from the time of the handshake effective. Called when the WebSocket is open. */
+  open(session: WebSocketSession): void {
+    const subscriber = this.#subscribers.get(session.connection.fd);
+    if (subscriber === undefined) return;
+    subscriber.session = session;
+    for (const name of subscriber.topics.keys()) subscriber.topics.set(name, this.#join(name, subscriber));
+  }
+
+  /** Ends all subscriptions of a connection that has ended. `topicsOf()` still returns them, until `forget()`. */
+  leave(fd: number): void {
+    const subscriber = this.#subscribers.get(fd);
+    if (subscriber === undefined) return;
+    for (const [name, topic] of subscriber.topics) {
+      if (topic === undefined) continue;
+      this.#part(topic, subscriber);
+      subscriber.topics.set(name, undefined);
+    }
+  }
+
+  /** Releases what is kept of a connection that has ended. */
+  forget(fd: number): void {
+    this.#subscribers.delete(fd);
+  }
+
+  // ---- publishing ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Sends a message to the subscribers of a topic. Nothing of the program is called before it is on its way to all of them.
+   *
+   * @returns The number of WebSockets to which it was sent, or for which it waits.
+   */
+  publish(name: string, message: Outgoing, except: Excepted): number {
+    this.publishCount++;
+    const topic = this.#topics.get(name);
+    if (topic === undefined) return 0;
+    const { members, policy } = topic;
+    const delivery = new Delivery(this, topic.name, policy, message, members.size > 1);
+    for (const { fd, session } of members) {
+      if (except === undefined || !except.has(fd)) delivery.to(session!);
+    }
+    delivery.end();
+    return delivery.count;
+  }
+
+  /** Sends a message to all WebSockets among some connections; see `publish()`. */
+  broadcast(connections: Iterable<Connection>, message: Outgoing, except: Excepted): number {
+    this.publishCount++;
+    const policy = policyFor(this.#settings.topic_slow_readers, "");
+    const delivery = new Delivery(this, "", policy, message, true);
+    for (const { fd, protocol } of connections) {
+      if (protocol instanceof WebSocketSession && (except === undefined || !except.has(fd))) delivery.to(protocol);
+    }
+    delivery.end();
+    return delivery.count;
+  }
+}
+
+/** The connections to leave out, if any. */
+type Excepted = ReadonlySet<number> | undefined;
+
+/** Returns a copy of a text. A part of a long text, such as a message of a peer, would keep all of it in memory. */
+function copyOf(text: string): string {
+  return JSON.parse(JSON.stringify(text));
+}
+
+/** Checks that a topic is a string. */
+export function checkTopic(topic: unknown, work: string): void {
+  if (typeof topic !== "string") throw new TypeError(`Cannot ${work}: a topic is a string, not ${describe(topic)}`);
+}
+
+/** What `publish()` and `broadcast()` are given, checked. */
+export interface Publication {
+  /** The message. */
+  readonly message: Outgoing;
+  /** The connections to leave out. */
+  readonly except: Excepted;
+}
+
+/**
+ * Reads the arguments of `publish()` and `broadcast()`.
+ *
+ * @returns `undefined` if the message cannot be sent: it is no complete text or binary message, or a text that is not UTF-8.
+ * @throws {TypeError} If an argument has another type.
+ */
+export function readPublication(data: Pushable, options: PublishOptions, work: string): Publication | undefined {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`Cannot ${work}: the options are an object such as { except: fd }, not ${describe(options)}`);
+  }
+  const { opcode, flags, except } = options;
+  const message = readPushed(data, opcode, flags);
+  const excepted = except === undefined ? undefined : exceptedOf(except, work);
+  if (message === undefined || (message.flags & SWOOLE_WEBSOCKET_FLAG_FIN) === 0) return undefined;
+  const isData = message.opcode === WEBSOCKET_OPCODE_TEXT || message.opcode === WEBSOCKET_OPCODE_BINARY;
+  return isData ? { message, except: excepted } : undefined;
+}
+
+function exceptedOf(except: unknown, work: string): Excepted {
+  if (typeof except === "number") return new Set([except]);
+  if (except instanceof Set) return except;
+  if (typeof except === "object" && except !== null && Symbol.iterator in except) return new Set(except as Iterable<number>);
+  throw new TypeError(`Cannot ${work}: except is an fd or a list of fds, not ${describe(except)}`);
+}
