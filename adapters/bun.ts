@@ -18,7 +18,7 @@ import type {
   TlsOptions,
 } from "../src/transport/runtime.ts";
 import { common } from "./common.ts";
-import { addressOf, connectionLimit, outOfDescriptors } from "./sockets.ts";
+import { addressOf, commonAddress, connectionLimit, outOfDescriptors } from "./sockets.ts";
 
 // The part of Bun's API that is used here, so that this file type-checks everywhere.
 
@@ -197,14 +197,18 @@ class BunPipe extends LanePipe {
   /** Kept because a socket that was reset no longer knows it, and `close` handlers may need it. */
   readonly remoteAddress: Address;
 
-  constructor(socket: BunSocket, lane: BunLane) {
+  readonly #listenAddress: Address | undefined;
+
+  /** @param listenAddress Its local address, if that is known. */
+  constructor(socket: BunSocket, lane: BunLane, listenAddress: Address | undefined) {
     super(lane);
     this.#socket = socket;
+    this.#listenAddress = listenAddress;
     this.remoteAddress = addressOf(socket.remoteAddress, socket.remotePort);
   }
 
   get localAddress(): Address | undefined {
-    return addressOf(this.#socket.localAddress, this.#socket.localPort);
+    return this.#listenAddress ?? addressOf(this.#socket.localAddress, this.#socket.localPort);
   }
 }
 
@@ -215,6 +219,7 @@ function handlers(
   options: ListenOptions,
   accept: (pipe: BytePipe) => void,
   failed: (error: unknown) => void,
+  listenAddress: () => Address | undefined,
 ): BunSocketHandlers {
   const limit = connectionLimit();
   /** Counts a socket and creates its lane. Rejects it above the limit: without descriptors, Bun accepts in a busy loop. */
@@ -228,7 +233,7 @@ function handlers(
   };
   const begin = (socket: BunSocket) => {
     if (options.keepAlive !== undefined) socket.setKeepAlive(true, options.keepAlive);
-    accept(new BunPipe(socket, socket.data));
+    accept(new BunPipe(socket, socket.data, listenAddress()));
     socket.data.hold();
   };
   const shared: BunSocketHandlers = {
@@ -303,12 +308,14 @@ export const runtime: Runtime = {
         : { hostname: options.hostname, port: options.port, reusePort: options.reusePort ?? false }),
       ...(options.tls === undefined ? {} : { tls: { cert: options.tls.cert, key: options.tls.key } }),
       allowHalfOpen: true,
-      socket: handlers(options, accept, failed),
+      socket: handlers(options, accept, failed, () => listenAddress),
     });
+    const address: Address = unix
+      ? { transport: "unix", hostname: options.hostname, port: 0 }
+      : { transport: "tcp", hostname: options.hostname, port: listener.port };
+    const listenAddress = commonAddress(address);
     return {
-      address: unix
-        ? { transport: "unix", hostname: options.hostname, port: 0 }
-        : { transport: "tcp", hostname: options.hostname, port: listener.port },
+      address,
       close: () => listener.stop(false),
     };
   },

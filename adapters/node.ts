@@ -28,6 +28,7 @@ import type {
 import { common } from "./common.ts";
 import {
   afterPreamble,
+  commonAddress,
   connectionLimit,
   HandshakeCounter,
   hidesClient,
@@ -172,7 +173,7 @@ class NodePipe extends LanePipe {
 
   readonly #listenAddress: Address | undefined;
 
-  /** @param listenAddress The address that it was accepted at, if that is a certain one: to ask for it takes a system call. */
+  /** @param listenAddress Its local address, if that is known. */
   constructor(socket: net.Socket, source = socket, listenAddress?: Address) {
     super(new NodeLane(socket, source));
     this.#socket = socket;
@@ -376,11 +377,10 @@ export const runtime: Runtime = {
     return new Promise((resolve, reject) => {
       const refuse = (error: Error) => reject(explain(error, options));
       const shared = { allowHalfOpen: true, noDelay: options.noDelay && options.transport === "tcp" };
-      let address: Address;
-      let isCertain = false;
+      let listenAddress: Address | undefined;
       const onConnection = (socket: net.Socket, source = socket) => {
         if (options.keepAlive !== undefined) source.setKeepAlive(true, options.keepAlive); // the option has no effect in Deno
-        const pipe = new NodePipe(socket, source, isCertain ? address : undefined);
+        const pipe = new NodePipe(socket, source, listenAddress);
         if (options.tls?.clients !== undefined) void pipe.peerCertificate; // kept: a closed socket no longer knows it
         accept(pipe);
       };
@@ -401,10 +401,10 @@ export const runtime: Runtime = {
           server.off("error", refuse);
           server.on("error", failed);
           const place = server.address();
-          address = place === null || typeof place === "string"
+          const address: Address = place === null || typeof place === "string"
             ? { transport: "unix", hostname: place ?? options.hostname, port: 0 }
             : { transport: "tcp", hostname: place.address, port: place.port };
-          isCertain = address.transport === "tcp" && address.hostname !== "::" && address.hostname !== "0.0.0.0";
+          listenAddress = commonAddress(address);
           resolve({ address, close: () => void server.close() });
         },
       );

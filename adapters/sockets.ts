@@ -7,12 +7,20 @@
 import { LONGEST_DELAY } from "../src/transport/deadlines.ts";
 import type { Address, HandshakeGate, PreambleGate } from "../src/transport/runtime.ts";
 import { readFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
 import type net from "node:net";
 
 /** Returns the address of one end of a socket. Without a port, it is a unix socket. */
 export function addressOf(hostname: string | undefined, port: number | undefined): Address {
   if (hostname === undefined || port === undefined) return { transport: "unix", hostname: hostname ?? "", port: 0 };
   return { transport: "tcp", hostname, port };
+}
+
+/**
+ * Returns the address of a listener if it is that of all its connections, so that they need not be asked, which takes a system call.
+ */
+export function commonAddress(address: Address): Address | undefined {
+  return isIPv4(address.hostname) && address.hostname !== "0.0.0.0" ? address : undefined;
 }
 
 /** The addresses of a connection that a proxy passes on. */

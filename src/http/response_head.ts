@@ -289,6 +289,7 @@ function connectionOptions(fields: ResponseFields): string[] {
 
 /** Returns the value of `Connection`: the program's options, but with the `keep-alive` or `close` that really applies. */
 function connectionField(fields: ResponseFields, status: number, keptAlive: boolean): string {
+  if (status === 101 && fields.get("connection") === "Upgrade") return "Upgrade"; // the usual case
   const options = connectionOptions(fields).filter((option) => !/^(?:close|keep-alive)$/i.test(option));
   // RFC 9110 section 7.8: a sender of Upgrade also names it here, so that proxies do not forward it.
   if (fields.has("upgrade") && !options.some((option) => option.toLowerCase() === "upgrade")) options.push("Upgrade");

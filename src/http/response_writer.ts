@@ -387,7 +387,7 @@ export class ResponseWriter {
     const own = this.#fields;
     this.#fields = new ResponseFields();
     this.status(101);
-    for (const [name, value] of headers) this.#fields.set(name, value);
+    for (const [name, value] of headers) this.#fields.add(name, value); // they are ours, and all different
     for (const [name] of own) this.#fields.delete(name.toLowerCase());
     for (const [name, value] of own) this.#fields.add(name, value);
     this.end();
