@@ -76,9 +76,11 @@ export class Frame {
   }
 
   set data(data: string | number | Uint8Array) {
+    const before = this.#bytes;
     if (typeof data === "string" || typeof data === "number") {
       this.#text = String(data);
       this.#bytes = undefined;
+      this.#lent = false;
     } else if (data instanceof Uint8Array) {
       if (data.length === 0) notTransferred(data, "set the data of a frame to");
       this.#text = undefined;
@@ -87,6 +89,7 @@ export class Frame {
     } else {
       throw new TypeError(`Cannot set the data of a frame to ${describeUnsendable(data)}`);
     }
+    if (before !== undefined) forgetText(before); // lent memory will be reused, and `settle()` finds it here no more
   }
 
   /** The bytes of the payload, for any opcode. The memory is yours: you may change it, keep it, and transfer it to a worker. */

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
-import { WebSocketServer } from "../../mod.ts";
+import { WEBSOCKET_OPCODE_BINARY, WebSocketServer } from "../../mod.ts";
 import { MemorySink } from "../../src/transport/bytes.ts";
 import { writeTextFrame } from "../../src/websocket/encoder.ts";
 import { forgetText, rememberText } from "../../src/websocket/outgoing.ts";
@@ -66,5 +66,28 @@ test("what is pushed later, or after its bytes were changed, is the text that wa
       assertEquals(textOf(await client.readFrame()), `change ${i}`);
       client.destroy();
     }
+  });
+});
+
+test("a frame that gets other data leaves no text behind whose memory is reused", async () => {
+  const server = new WebSocketServer("127.0.0.1", 0);
+  const replies = ["text", 12, new Uint8Array([0x6f, 0x6e, 0x65])];
+  let kept = "";
+  server.on("message", (server, frame) => {
+    if (frame.opcode === WEBSOCKET_OPCODE_BINARY) return void server.push(frame.fd, kept);
+    kept = frame.data as string;
+    frame.data = replies.shift()!;
+    server.push(frame.fd, frame);
+  });
+  await serving(server, async (_server, port) => {
+    const client = await RawClient.open(port);
+    for (const reply of ["text", "12", "one"]) {
+      const text = `what was sent before ${reply}`;
+      client.send(frame({ opcode: 1, payload: text }));
+      assertEquals(textOf(await client.readFrame()), reply);
+      client.send(frame({ opcode: 2, payload: "?".repeat(text.length) })); // in Deno, to the same memory
+      assertEquals(textOf(await client.readFrame()), text);
+    }
+    client.destroy();
   });
 });
