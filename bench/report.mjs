@@ -9,6 +9,7 @@ export const RUNTIMES = { deno: "Deno", bun: "Bun", node: "Node" };
 const TITLES = {
   sluice: "Sluice",
   prepared: "prepared",
+  publish: "publish",
   coroutine: "coroutine",
   streams: "streams",
   fetch: "fetch",
@@ -21,7 +22,7 @@ const TITLES = {
 };
 
 /** The variants of Sluice that have a line of their own beside the best peer. */
-export const VARIANTS = { sluice: "", prepared: ", prepared message", fetch: ", `fromFetch()`" };
+export const VARIANTS = { sluice: "", prepared: ", prepared message", publish: ", `publish()`", fetch: ", `fromFetch()`" };
 
 function number(value) {
   return Math.round(value).toLocaleString("en");
@@ -191,6 +192,7 @@ export function sectionsOf(summary) {
     ["streams", "The stream lane divided by the native one", pairTable(summary, "streams/sluice")],
     ["coroutine", "The coroutine style divided by the event style", awaitTable(summary)],
     ["prepared", "A prepared message divided by a loop of pushes", pairTable(summary, "prepared/sluice")],
+    ["publish", "publish() divided by a loop of pushes", pairTable(summary, "publish/sluice")],
     ["growth", "Processor time of a message by the number of connections, in ns", growthTable(summary)],
     ["memory", "Bytes of memory for each idle connection", memoryTable(summary)],
     ["swoole", "Processor time, Sluice divided by Swoole", swooleTable(summary)],

@@ -6,8 +6,9 @@ import { isHttp, PEERS, unitOf } from "./rows.mjs";
 const PAIRS = [
   ...[...PEERS, "swoole", "raw", "before"].map((other) => ["sluice", other]),
   ...PEERS.map((peer) => ["prepared", peer]),
+  ...PEERS.map((peer) => ["publish", peer]),
   ...PEERS.map((peer) => ["fetch", peer]),
-  ...["coroutine", "streams", "prepared", "fetch"].map((variant) => [variant, "sluice"]),
+  ...["coroutine", "streams", "prepared", "publish", "fetch"].map((variant) => [variant, "sluice"]),
 ];
 
 /** The load generator is the limit if its core was full and the server's was not. */

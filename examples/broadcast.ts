@@ -20,12 +20,7 @@ server.on("request", (request, response) => {
     response.end("Say what: /?message=hello\n");
     return;
   }
-  let count = 0;
-  for (const fd of server.connections) {
-    // The list also contains the connections of plain HTTP requests, such as this one.
-    if (server.isEstablished(fd) && server.push(fd, message)) count++;
-  }
-  response.end(`Sent to ${count}\n`);
+  response.end(`Sent to ${server.broadcast(message)}\n`);
 });
 
 server.on("message", (server, frame) => server.push(frame.fd, "This server only speaks, it does not listen"));

@@ -436,6 +436,49 @@ test("The broadcast sends what comes by HTTP to every WebSocket", async () => {
   });
 });
 
+test("The rooms let in who has a token, and tell each other who comes, goes and speaks", async () => {
+  await withExample("rooms.ts", async (port) => {
+    const tokenOf = async (name: string) => (await request(port, "GET", `/?name=${name}`)).body;
+    const enter = async (room: string, token: string) => {
+      const client = await RawClient.open(port, `/${room}`, { "Sec-WebSocket-Protocol": `rooms, ${token}` });
+      return Object.assign(client, { hears: async () => JSON.parse(textIn(await client.readFrame())) });
+    };
+    for (const name of ["", "A-a", "x".repeat(21)]) assertEquals((await request(port, "GET", `/?name=${name}`)).status, 400);
+    const token = await tokenOf("Ada");
+    assertMatch(token, /^Ada\.[0-9a-f]{64}$/);
+    const ada = await enter("tea", token);
+    assertEquals(await ada.hears(), { room: "/tea", here: ["Ada"] });
+    const [bob, eve] = [await enter("tea", await tokenOf("Bob")), await enter("coffee", await tokenOf("Eve"))];
+    assertEquals(await bob.hears(), { room: "/tea", here: ["Ada", "Bob"] });
+    assertEquals(await eve.hears(), { room: "/coffee", here: ["Eve"] });
+    assertEquals(await ada.hears(), { joined: "Bob" });
+    ada.send(said("Grüße"));
+    for (const client of [ada, bob]) assertEquals(await client.hears(), { from: "Ada", text: "Grüße" });
+    bob.destroy();
+    assertEquals(await ada.hears(), { left: "Bob" });
+    eve.send(said("alone"));
+    assertEquals(await eve.hears(), { from: "Eve", text: "alone" });
+
+    const wrong = [
+      "Bob" + token.slice(3),
+      token.slice(0, -2),
+      token + "00",
+      "Ada.",
+      "Ada",
+      token.replace(/.$/, (digit) => digit === "0" ? "1" : "0"),
+    ];
+    for (const one of [...wrong.map((text) => `rooms, ${text}`), token, null]) {
+      const client = await RawClient.connect(port);
+      client.send(handshake("/tea", { "Sec-WebSocket-Protocol": one }));
+      assertMatch(await client.readHead(), /^HTTP\/1\.1 401 /, String(one));
+      client.destroy();
+    }
+    ada.send(said("still here"));
+    assertEquals(await ada.hears(), { from: "Ada", text: "still here" });
+    for (const client of [ada, eve]) client.destroy();
+  });
+});
+
 // ---- the coroutine style --------------------------------------------------------------------------------------------
 
 const said = (text: string) => frame({ opcode: 1, payload: text });

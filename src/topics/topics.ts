@@ -160,6 +160,7 @@ export class Topics implements DeliveryContext {
   leave(fd: number): void {
     const subscriber = this.#subscribers.get(fd);
     if (subscriber === undefined) return;
+    if (subscriber.session === undefined) this.forget(fd); // it never got as far as that
     for (const [name, topic] of subscriber.topics) {
       if (topic === undefined) continue;
       this.#part(topic, subscriber);

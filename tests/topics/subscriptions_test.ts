@@ -134,6 +134,8 @@ test("a subscription of the handshake is effective from `open` on", async () => 
     await go.promise;
     if (request.get.refuse !== undefined) response.status(401), response.end();
   });
+  const left: string[][] = [];
+  server.on("close", (server, fd) => void left.push(server.topics(fd)));
   server.on("open", (server, request) => void server.publish("a", `open ${server.topics(request.fd)}`));
   await staging(server, async () => {
     const [member, refused] = [join(server), join(server, "/?refuse=1")];
@@ -149,6 +151,7 @@ test("a subscription of the handshake is effective from `open` on", async () => 
     const text = member.lane.text;
     assert(text.includes("\x81\x08open a,c\x81\x05later"), text);
     assert(refused.lane.text.startsWith("HTTP/1.1 401 "), refused.lane.text);
+    assertEquals(left, [[]]);
   });
 });
 
