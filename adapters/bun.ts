@@ -18,6 +18,7 @@ import type {
   TlsOptions,
 } from "../src/transport/runtime.ts";
 import { common } from "./common.ts";
+import type { ServerTls } from "./node_tls.ts";
 import { addressOf, commonAddress, connectionLimit, outOfDescriptors } from "./sockets.ts";
 
 // The part of Bun's API that is used here, so that this file type-checks everywhere.
@@ -35,19 +36,25 @@ interface BunSocket {
   resume(): void;
   terminate(): void;
   timeout(seconds: number): void;
+  upgradeTLS(options: {
+    data: undefined;
+    tls: ServerTls["options"];
+    isServer: true;
+    socket: BunSocketHandlers;
+  }): [raw: BunSocket, secure: BunSocket];
   setNoDelay(noDelay: boolean): void;
   setKeepAlive(enable: boolean, initialDelay: number): void;
 }
 
 interface BunSocketHandlers {
-  open(socket: BunSocket): void;
-  data(socket: BunSocket, chunk: Uint8Array): void;
-  drain(socket: BunSocket): void;
-  end(socket: BunSocket): void;
-  close(socket: BunSocket, error?: unknown): void;
-  error(socket: BunSocket, error: unknown): void;
+  open?(socket: BunSocket): void;
+  data?(socket: BunSocket, chunk: Uint8Array): void;
+  drain?(socket: BunSocket): void;
+  end?(socket: BunSocket): void;
+  close?(socket: BunSocket, error?: unknown): void;
+  error?(socket: BunSocket, error: unknown): void;
   handshake?(socket: BunSocket, success: boolean): void;
-  timeout(socket: BunSocket): void;
+  timeout?(socket: BunSocket): void;
 }
 
 interface BunApi {
@@ -57,7 +64,6 @@ interface BunApi {
     reusePort?: boolean;
     unix?: string;
     allowHalfOpen: boolean;
-    tls?: { cert: string; key: string };
     socket: BunSocketHandlers;
   }): { readonly port: number; readonly hostname: string; stop(closeConnections: boolean): void };
 }
@@ -215,72 +221,99 @@ class BunPipe extends LanePipe {
 /** The number of open accepted sockets, of all listeners. */
 let openSockets = 0;
 
-function handlers(
-  options: ListenOptions,
-  accept: (pipe: BytePipe) => void,
-  failed: (error: unknown) => void,
-  listenAddress: () => Address | undefined,
-): BunSocketHandlers {
-  const limit = connectionLimit();
-  /** Counts a socket and creates its lane. Rejects it above the limit: without descriptors, Bun accepts in a busy loop. */
-  const admit = (socket: BunSocket): boolean => {
-    openSockets++;
-    socket.data = new BunLane(socket);
-    if (openSockets <= limit) return true;
+/** What the handlers of a listener depend on. */
+interface Accepting {
+  readonly options: ListenOptions;
+  readonly accept: (pipe: BytePipe) => void;
+  readonly failed: (error: unknown) => void;
+  /** The local address of all connections, if they have the same. Known once the listener is there. */
+  listenAddress?: Address | undefined;
+}
+
+/** The handlers of sockets that have been accepted. */
+const established: BunSocketHandlers = {
+  data: (socket, chunk) => socket.data.onData(chunk),
+  drain: (socket) => socket.data.onDrain(),
+  end: (socket) => socket.data.onEnd(),
+  close(socket, error) {
+    openSockets--;
+    socket.data.onClose(error);
+  },
+  error: (socket, error) => socket.data.onError(error),
+  timeout: (socket) => socket.terminate(),
+};
+
+/** Counts a socket, unless there are too many: without descriptors, Bun accepts in a busy loop. */
+function admit(limit: number, failed: (error: unknown) => void): boolean {
+  if (openSockets >= limit) {
     failed(outOfDescriptors(limit));
-    socket.terminate();
     return false;
-  };
-  const begin = (socket: BunSocket) => {
-    if (options.keepAlive !== undefined) socket.setKeepAlive(true, options.keepAlive);
-    accept(new BunPipe(socket, socket.data, listenAddress()));
-    socket.data.hold();
-  };
-  const shared: BunSocketHandlers = {
+  }
+  openSockets++;
+  return true;
+}
+
+/** Passes a connection on. */
+function begin(socket: BunSocket, { options, accept, listenAddress }: Accepting): void {
+  if (options.keepAlive !== undefined) socket.setKeepAlive(true, options.keepAlive);
+  accept(new BunPipe(socket, socket.data, listenAddress));
+  socket.data.hold();
+}
+
+function plainHandlers(accepting: Accepting): BunSocketHandlers {
+  const { options, failed } = accepting;
+  const limit = connectionLimit();
+  return {
+    ...established,
     open(socket) {
-      if (!admit(socket)) return;
+      if (!admit(limit, failed)) return void socket.terminate();
+      socket.data = new BunLane(socket);
       socket.timeout(0); // Bun.listen() sets 120 s by default, which traffic does not renew
       if (options.transport === "tcp" && !options.noDelay) socket.setNoDelay(false); // Bun enables it by default
-      begin(socket);
+      begin(socket, accepting);
     },
-    data: (socket, chunk) => socket.data.onData(chunk),
-    drain: (socket) => socket.data.onDrain(),
-    end: (socket) => socket.data.onEnd(),
     close(socket, error) {
-      openSockets--;
-      socket.data.onClose(error);
+      if (socket.data !== undefined) established.close!(socket, error);
     },
-    error: (socket, error) => socket.data.onError(error),
-    timeout: (socket) => socket.terminate(),
   };
-  if (options.tls === undefined) return shared;
-  const { gate } = options;
+}
+
+/** Returns the handlers of a listener with TLS. They secure each socket, because `Bun.listen()` cannot renew its certificate. */
+function tlsHandlers(accepting: Accepting, secure: ServerTls): BunSocketHandlers {
+  const { options: { gate, handshakeTimeout }, failed } = accepting;
+  const limit = connectionLimit();
+  const seconds = Math.ceil(handshakeTimeout / 1000);
   const uncount = ({ data: lane }: BunSocket) => {
     if (lane.counted !== undefined) gate!.leave(lane.counted);
     lane.counted = undefined;
   };
-  // With a `handshake` handler, `open` is called before the TLS handshake: the connection is passed on once that is done.
-  return {
-    ...shared,
-    open(socket) {
-      if (!admit(socket)) return;
-      if (gate !== undefined) {
-        const address = addressOf(socket.remoteAddress, socket.remotePort);
-        if (!gate.enter(address)) return socket.terminate();
-        socket.data.counted = address;
-      }
-      const seconds = Math.ceil(options.handshakeTimeout / 1000);
-      socket.timeout(seconds > LONGEST_TIMEOUT ? 0 : seconds); // a handshake that never completes ends in `timeout`
-    },
+  const secured: BunSocketHandlers = {
+    ...established,
     close(socket, error) {
       uncount(socket);
-      shared.close(socket, error);
+      established.close!(socket, error);
     },
     handshake(socket, success) {
       if (!success) return socket.terminate();
       uncount(socket);
       socket.timeout(0);
-      begin(socket);
+      begin(socket, accepting);
+    },
+  };
+  // Without `data`, the socket below does not pass on what is encrypted; one of the two is required.
+  return {
+    drain() {},
+    open(raw) {
+      const address = addressOf(raw.remoteAddress, raw.remotePort);
+      if (!admit(limit, failed)) return void raw.terminate();
+      if (gate !== undefined && !gate.enter(address)) {
+        openSockets--;
+        return void raw.terminate();
+      }
+      const [, socket] = raw.upgradeTLS({ data: undefined, tls: secure.options, isServer: true, socket: secured });
+      socket.data = new BunLane(socket);
+      if (gate !== undefined) socket.data.counted = address;
+      socket.timeout(seconds > LONGEST_TIMEOUT ? 0 : seconds); // a handshake that never completes ends in `timeout`
     },
   };
 }
@@ -297,26 +330,28 @@ export const runtime: Runtime = {
   async listen(options, accept, failed): Promise<Listener> {
     const { Bun } = globalThis as unknown as { Bun: BunApi };
     if (options.preambles !== undefined || (options.tls !== undefined && !isPlain(options.tls))) {
-      // Bun.listen ignores half of the other TLS options; node:tls supports them, on the same sockets of Bun. Only the adapter for
+      // Bun ignores half of the other TLS options; node:tls supports them, on the same sockets of Bun. Only the adapter for
       // Node reads preambles.
       return (await import("./node.ts")).runtime.listen(options, accept, failed);
     }
     const unix = options.transport === "unix";
+    const accepting: Accepting = { options, accept, failed };
+    const secure = options.tls && new (await import("./node_tls.ts")).ServerTls(options.tls);
     const listener = Bun.listen({
       ...(unix
         ? { unix: options.hostname }
         : { hostname: options.hostname, port: options.port, reusePort: options.reusePort ?? false }),
-      ...(options.tls === undefined ? {} : { tls: { cert: options.tls.cert, key: options.tls.key } }),
       allowHalfOpen: true,
-      socket: handlers(options, accept, failed, () => listenAddress),
+      socket: secure === undefined ? plainHandlers(accepting) : tlsHandlers(accepting, secure),
     });
     const address: Address = unix
       ? { transport: "unix", hostname: options.hostname, port: 0 }
       : { transport: "tcp", hostname: options.hostname, port: listener.port };
-    const listenAddress = commonAddress(address);
+    accepting.listenAddress = commonAddress(address);
     return {
       address,
       close: () => listener.stop(false),
+      ...(secure && { prepareTls: (renewed) => secure.prepare(renewed) }),
     };
   },
   // `Bun.connect` cannot be cancelled, so an unresponsive peer would keep the socket and the program alive for minutes, nor can

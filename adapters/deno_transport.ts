@@ -10,6 +10,7 @@ import type net from "node:net";
 import { Duplex } from "node:stream";
 import tls from "node:tls";
 import { LONGEST_DELAY } from "../src/transport/deadlines.ts";
+import type { ServerTls } from "./node_tls.ts";
 import type { HandshakeCounter } from "./sockets.ts";
 
 /** The high water mark of a TLS socket over a transport: never reached, so that it never stops reading. */
@@ -68,25 +69,24 @@ export function transportOver(socket: net.Socket): Duplex {
  * Returns a function that performs the TLS handshake of an accepted socket. Sockets that fail, close or take too long are
  * destroyed.
  *
- * @param options The options for `node:tls`.
+ * @param secure What each connection begins with.
  * @param timeout The maximum duration of a handshake, in milliseconds.
  * @param gate Admits sockets and counts them.
  * @param secured Called for each established connection, with the TLS socket, the error of its certificate (empty if there is no
  * error, or no certificate), and the socket below, which is paused.
  */
 export function secureWith(
-  options: tls.TlsOptions,
+  secure: ServerTls,
   timeout: number,
   gate: HandshakeCounter,
   secured: (socket: tls.TLSSocket, verdict: string, source: net.Socket) => void,
 ): (source: net.Socket) => void {
-  const { requestCert, rejectUnauthorized, SNICallback } = options;
-  const secureContext = tls.createSecureContext(options);
-  const shared = { isServer: true, secureContext, requestCert, rejectUnauthorized, SNICallback, highWaterMark: NEVER };
   return (source) => {
     if (!gate.enter(source)) return void source.on("error", () => {}).destroy();
     const transport = new Transport(source);
-    const socket = new tls.TLSSocket(transport, shared as tls.TLSSocketOptions);
+    const { context: secureContext, options: { requestCert, rejectUnauthorized, SNICallback } } = secure;
+    const options = { isServer: true, secureContext, requestCert, rejectUnauthorized, SNICallback, highWaterMark: NEVER };
+    const socket = new tls.TLSSocket(transport, options as tls.TLSSocketOptions);
     source.resume(); // it is paused behind a preamble
     const drop = () => socket.destroy();
     const timer = timeout > 0 ? setTimeout(drop, Math.min(timeout, LONGEST_DELAY)) : undefined;

@@ -38,7 +38,7 @@ import {
   remoteAddressOf,
 } from "./sockets.ts";
 import { NEVER, secureWith, transportOver } from "./deno_transport.ts";
-import { certificateOf, ClientJudge, clientOptions, failure, judgeServer, serverOptions } from "./node_tls.ts";
+import { certificateOf, clientOptions, failure, judgeServer, ServerTls } from "./node_tls.ts";
 
 /** The key of the lane in a socket. Keeping it there lets all sockets share their listeners. */
 const LANE: unique symbol = Symbol("lane");
@@ -332,25 +332,36 @@ function createServer(
   );
 }
 
+/** A server, and how it gets other certificates. */
+type TlsServer = [server: net.Server, prepareTls: (options: TlsOptions) => () => void];
+
 /** Creates a server that passes on connections once TLS is established with an admitted peer. */
 function createTlsServer(
-  options: TlsOptions,
+  tlsOptions: TlsOptions,
   listening: ListenOptions,
   shared: net.ServerOpts,
   onConnection: (socket: tls.TLSSocket, source: net.Socket) => void,
-): net.Server {
+): TlsServer {
   const { handshakeTimeout, gate, preambles } = listening;
-  const judge = new ClientJudge(options.clients);
+  const secure = new ServerTls(tlsOptions);
   const onSecure = (socket: tls.TLSSocket, verdict: string, source: net.Socket = socket) => {
-    if (judge.admits(socket, verdict)) onConnection(socket, source);
+    if (secure.judge.admits(socket, verdict)) onConnection(socket, source);
     else socket.on("error", () => {}).destroy();
   };
-  const choices = serverOptions(options);
   const counter = new HandshakeCounter(gate);
-  if ("Deno" in globalThis) return createServer(listening, shared, secureWith(choices, handshakeTimeout, counter, onSecure));
+  if ("Deno" in globalThis) {
+    const begin = secureWith(secure, handshakeTimeout, counter, onSecure);
+    return [createServer(listening, shared, begin), (renewed) => secure.prepare(renewed)];
+  }
+  const { options } = secure;
   const server = tls.createServer(
-    // In Node, 0 means its default.
-    { ...shared, ...choices, handshakeTimeout: Math.min(handshakeTimeout || LONGEST_DELAY, LONGEST_DELAY) },
+    {
+      ...shared,
+      ...options,
+      // A server keeps this function.
+      ...(options.SNICallback && { SNICallback: (name, done) => secure.options.SNICallback!(name, done) }),
+      handshakeTimeout: Math.min(handshakeTimeout || LONGEST_DELAY, LONGEST_DELAY), // in Node, 0 means its default
+    },
     (socket) => {
       const below = (socket as { _parent?: net.Socket })._parent ?? socket; // Bun has only one socket
       counter.leave(below);
@@ -366,7 +377,15 @@ function createTlsServer(
     if (begin.length > 0) socket.allowHalfOpen = false; // an end during the handshake destroys the socket; TLS would wait
     for (const each of begin) each.call(server, socket);
   });
-  return preambles === undefined ? server : createServer(listening, shared, (socket) => void server.emit("connection", socket));
+  const prepareTls = (renewed: TlsOptions) => {
+    const commit = secure.prepare(renewed);
+    return () => {
+      commit();
+      server.setSecureContext(secure.options);
+    };
+  };
+  if (preambles === undefined) return [server, prepareTls];
+  return [createServer(listening, shared, (socket) => void server.emit("connection", socket)), prepareTls];
 }
 
 /** The adapter for Node. */
@@ -384,8 +403,8 @@ export const runtime: Runtime = {
         if (options.tls?.clients !== undefined) void pipe.peerCertificate; // kept: a closed socket no longer knows it
         accept(pipe);
       };
-      const server = options.tls === undefined
-        ? createServer(options, shared, onConnection)
+      const [server, prepareTls] = options.tls === undefined
+        ? [createServer(options, shared, onConnection)]
         : createTlsServer(options.tls, options, shared, onConnection);
       const limit = connectionLimit();
       if (limit < Infinity) {
@@ -405,7 +424,7 @@ export const runtime: Runtime = {
             ? { transport: "unix", hostname: place ?? options.hostname, port: 0 }
             : { transport: "tcp", hostname: place.address, port: place.port };
           listenAddress = commonAddress(address);
-          resolve({ address, close: () => void server.close() });
+          resolve({ address, close: () => void server.close(), ...(prepareTls && { prepareTls }) });
         },
       );
     });

@@ -58,6 +58,7 @@ function proveChoices(choices: Readonly<Record<string, tls.SecureContextOptions>
  * handshake.
  */
 function openKey({ cert, key, passphrase }: KeyPair): string {
+  certificatesIn(cert, "in the certificate chain");
   const privateKey = passphrase === undefined ? createPrivateKey(key) : decrypt(key, passphrase);
   if (!new X509Certificate(cert).checkPrivateKey(privateKey)) {
     throw failure(OPTION, "the private key does not belong to the certificate");
@@ -73,20 +74,51 @@ function decrypt(key: string, passphrase: string): KeyObject {
   }
 }
 
-/** Returns the certificates in a PEM text. */
-function certificatesIn(pem: string): string[] {
+/**
+ * Returns the certificates in a PEM text.
+ *
+ * @param where The text, for error messages.
+ */
+function certificatesIn(pem: string, where = "among the authorities"): string[] {
   const found = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
-  if (found === null) throw failure(OPTION, "there is no certificate among the authorities");
+  if (found === null) throw failure(OPTION, `there is no certificate ${where}`);
   for (const each of found) new X509Certificate(each); // throws for invalid ones
   return found;
 }
 
-/**
- * Returns the `node:tls` options of a server.
- *
- * @throws {Error} For options that the runtime does not support, or a private key that does not match its certificate.
- */
-export function serverOptions(options: TlsOptions): tls.TlsOptions {
+/** The TLS of a listener, for connections from now on. */
+export class ServerTls {
+  /** The options for `node:tls`. */
+  options!: tls.TlsOptions;
+  /** The certificate and its key. */
+  context!: tls.SecureContext;
+  /** The judge of client certificates. */
+  judge!: ClientJudge;
+
+  /** @throws {Error} As `prepare()`. */
+  constructor(options: TlsOptions) {
+    this.prepare(options)();
+  }
+
+  /**
+   * See `Listener.prepareTls()`.
+   *
+   * @throws {Error} For options that the runtime does not support, or a private key that does not match its certificate.
+   */
+  prepare(given: TlsOptions): () => void {
+    const options = serverOptions(given);
+    const context = tls.createSecureContext(options);
+    const judge = new ClientJudge(given.clients, this.judge);
+    return () => {
+      this.options = options;
+      this.context = context;
+      this.judge = judge;
+    };
+  }
+}
+
+/** Returns the `node:tls` options of a server. */
+function serverOptions(options: TlsOptions): tls.TlsOptions {
   const { minVersion, maxVersion, ciphers, curves: ecdhCurve, dhParameters: dhparam, clients, names } = options;
   refuseUnsupported(options);
   proveChoices({ ssl_ciphers: { ciphers }, ssl_ecdh_curve: { ecdhCurve }, ssl_dhparam: { dhparam } });
@@ -187,13 +219,16 @@ function judge(socket: tls.TLSSocket, options: ConnectTls): Error | undefined {
 }
 
 /** A judge of client certificates. Each listener has one. */
-export class ClientJudge {
+class ClientJudge {
   readonly #clients: ClientCertificates | undefined;
   readonly #authorities: readonly X509Certificate[];
-  readonly #admitted: Set<string> = new Set();
+  readonly #admitted: Set<string>;
 
-  constructor(clients: ClientCertificates | undefined) {
+  /** @param previous The judge before. What it has admitted is still good if the authorities are the same. */
+  constructor(clients: ClientCertificates | undefined, previous?: ClientJudge) {
     this.#clients = clients;
+    const before = previous === undefined ? undefined : previous.#clients;
+    this.#admitted = previous !== undefined && before?.ca === clients?.ca ? previous.#admitted : new Set();
     this.#authorities = clients?.depth === undefined ? [] : parse(clients.ca);
     if (clients?.required && clients.depth !== undefined && clients.depth > 0 && !tellsChains()) {
       const message =

@@ -6,7 +6,7 @@
 
 import type { Protocol } from "../transport/connection.ts";
 import type { ConnectionData } from "../transport/connection_end.ts";
-import { EBADF, EPIPE, SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE } from "../errors.ts";
+import { EBADF, EPIPE, SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE, SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
 import type { BytePipe } from "../transport/runtime.ts";
 import { checkHost, describe, portNumber, shown } from "../values.ts";
 import { ServerCore } from "../server/core.ts";
@@ -88,9 +88,9 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
   port: number;
   /** Whether the server uses TLS. */
   readonly ssl: boolean;
-  /** The system's error number if `start()` failed; 0 if it did not, or failed for another reason. */
+  /** The error number if `start()` or `reloadCertificates()` failed; 0 if it did not, or the system has no number for it. */
   errCode = 0;
-  /** The error message if `start()` failed. */
+  /** The error message if `start()` or `reloadCertificates()` failed. */
   errMsg = "";
 
   readonly #reusePort: boolean;
@@ -234,7 +234,10 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
     return this.#topics.subscriberCount(topic);
   }
 
-  /** Returns the error code of the last `publish()` or `broadcast()` that returned `false`. Success does not reset it. */
+  /**
+   * Returns the error code of the last `publish()`, `broadcast()` or `reloadCertificates()` that returned `false`. Success does not
+   * reset it.
+   */
   getLastError(): number {
     return this.#core.context.lastError;
   }
@@ -265,6 +268,20 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
     this.errCode = 0;
     this.errMsg = "";
     return true;
+  }
+
+  /**
+   * Reads the files of certificates and keys again, and uses them for connections from then on: also those of `ssl_sni_certs`, and
+   * the authorities of client certificates. Open connections stay.
+   *
+   * @returns `true` if the certificates are in use. `false` if one of the files cannot be used, or the server does not listen with
+   * TLS: the certificates then stay as they are, `errCode` and `errMsg` have the reason, and so has the log. Never rejects.
+   */
+  async reloadCertificates(): Promise<boolean> {
+    const error = await this.#core.reloadCertificates();
+    this.errCode = error === undefined ? 0 : systemCode(error) ?? systemCode(error.cause) ?? SWOOLE_ERROR_INVALID_PARAMS;
+    this.errMsg = error?.message ?? "";
+    return error === undefined || this.#core.context.failed(this.errCode);
   }
 
   /**

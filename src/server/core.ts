@@ -15,7 +15,7 @@ import { checkEngine } from "../websocket/connection/compression_policy.ts";
 import { defaultBufferMemory } from "../transport/buffer_memory.ts";
 import { ConnectionTable } from "../transport/connection_table.ts";
 import { StatsFile } from "./stats.ts";
-import { listen } from "./listening.ts";
+import { listen, renewTls } from "./listening.ts";
 import { logWritten } from "./log_output.ts";
 import { type Place, PortCore, portOf, type ProtocolFactory, type ProtocolName, Protocols } from "./port_core.ts";
 import { RequestQueue, UNLIMITED } from "./running_handlers.ts";
@@ -43,6 +43,7 @@ export class ServerCore {
   #finish!: () => void;
   #lastFd: number | undefined = undefined; // of the previous table
   #shutdown: Shutdown | undefined = undefined;
+  #renewing: Promise<unknown> = Promise.resolve(); // settles when the certificates are not being read
 
   /** @param server The object that handlers receive as `server`. */
   constructor(server: unknown) {
@@ -175,6 +176,17 @@ export class ServerCore {
     context.startTime = Date.now();
     if (runtime.signals !== undefined && context.settings.enable_signal_handlers) signalsOf(runtime.signals).add(this);
     started(this.port.boundPort);
+  }
+
+  /** See `Server.reloadCertificates()`. Resolves to the error if the certificates stay as they are. */
+  reloadCertificates(): Promise<Error | undefined> {
+    const { context } = this;
+    const renewed = this.#renewing.then(() => renewTls(context.runtime, this.ports)).then(() => undefined, (error: Error) => {
+      context.log.warn(`The certificates stay as they are: ${error.message}`);
+      return error;
+    });
+    this.#renewing = renewed;
+    return renewed;
   }
 
   /** Gives up a start that was overtaken by a shutdown. */

@@ -68,6 +68,26 @@ export async function listen(
   }
 }
 
+/**
+ * Reads the certificates of ports again, and uses them for connections from then on. If one of them cannot be used, all ports go
+ * on with those that they have.
+ *
+ * @throws {Error} If a file cannot be read or used, or none of the ports speaks TLS.
+ */
+export async function renewTls(runtime: Runtime | undefined, ports: readonly PortCore[]): Promise<void> {
+  const secure = ports.filter(({ listener, place }) => listener !== undefined && place!.ssl);
+  if (runtime === undefined || secure.length === 0) throw new Error("the server listens on no port with TLS");
+  const commits: [listener: Listener, commit: () => void][] = [];
+  for (const port of secure) {
+    const listener = port.listener as Listener;
+    if (listener.prepareTls === undefined) throw new Error(`the adapter ${runtime.name} cannot renew them`);
+    commits.push([listener, listener.prepareTls(await readTls(runtime, port.settings))]);
+  }
+  const isListening = ([listener]: readonly [Listener, unknown]) => secure.some((port) => port.listener === listener);
+  if (!commits.every(isListening)) throw new Error("the server has stopped meanwhile");
+  for (const [, commit] of commits) commit();
+}
+
 async function listenDatagram(runtime: Runtime, port: PortCore, failed: (error: unknown) => void): Promise<DatagramSocket> {
   const { hostname, port: number, type } = port.place!;
   if (runtime.listenDatagram === undefined) throw new Error(`the runtime ${runtime.name} has no UDP`);

@@ -6,6 +6,7 @@
 
 import { SWOOLE_BASE, SWOOLE_PROCESS, SWOOLE_SOCK_TCP, SWOOLE_WORKER_BUSY } from "../constants.ts";
 import { SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
+import { systemCode } from "../transport/system_codes.ts";
 import type { ConnectionData } from "../transport/connection_end.ts";
 import type { BytePipe } from "../transport/runtime.ts";
 import { sentBytes, shown } from "../values.ts";
@@ -357,6 +358,31 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
   }
 
   // ---- state --------------------------------------------------------------------------------------------------------
+
+  /**
+   * Reads the files of certificates and keys again, of all ports that speak TLS, and uses them for connections from then on: also
+   * those of `ssl_sni_certs`, and the authorities of client certificates. Open connections stay. If one of the files cannot be
+   * used, all ports go on with the certificates that they have.
+   *
+   * @returns `true` if the certificates are in use. `false`, with the reason in the log, if they stay as they are: with 2, 13 or
+   * 21 if a file does not exist, cannot be read or is a folder; with 505 if its content cannot be used, or no port that listens
+   * speaks TLS. Never rejects.
+   *
+   * @example Renew the certificates of a server when they have changed
+   * ```ts
+   * import { SWOOLE_BASE, SWOOLE_SOCK_TCP, SWOOLE_SSL, WebSocketServer } from "@sluice/server";
+   *
+   * const server = new WebSocketServer("127.0.0.1", 0, SWOOLE_BASE, SWOOLE_SOCK_TCP | SWOOLE_SSL);
+   * server.set({ ssl_cert_file: "/etc/chat/server.pem", ssl_key_file: "/etc/chat/server_key.pem" });
+   * server.on("message", (server, frame) => server.push(frame.fd, frame));
+   * server.on("start", (server) => server.tick(24 * 3600 * 1000, () => server.reloadCertificates()));
+   * ```
+   */
+  async reloadCertificates(): Promise<boolean> {
+    const error = await this.#core.reloadCertificates();
+    if (error === undefined) return true;
+    return this.#core.context.failed(systemCode(error) ?? systemCode(error.cause) ?? SWOOLE_ERROR_INVALID_PARAMS);
+  }
 
   /** Returns the counters since the start. */
   stats(): ServerStats;

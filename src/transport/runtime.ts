@@ -258,6 +258,14 @@ export interface Listener {
   readonly address: Address;
   /** Stops accepting. Open connections are not closed. The promise, if any, resolves once the address is free. */
   close(): void | Promise<void>;
+  /**
+   * Prepares other TLS options, for a listener with TLS. Connections that are established keep theirs.
+   *
+   * @param options The options, which differ from the previous ones in the content of their certificates only.
+   * @returns A function that uses them for connections from then on, and does not throw.
+   * @throws {Error} If they cannot be used. The listener goes on with the previous ones.
+   */
+  prepareTls?(options: TlsOptions): () => void;
 }
 
 /** Where to receive datagrams. */

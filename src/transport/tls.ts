@@ -97,11 +97,13 @@ export function tlsChoices(settings: Readonly<Required<SharedTlsSettings>>): Tls
  *
  * @param name The setting that contains the path, for error messages.
  * @throws {Error} If the file cannot be read.
- * @throws {TypeError} If it is not in PEM format.
+ * @throws {TypeError} If it is not in PEM format, or not complete.
  */
 export async function readPem(runtime: Runtime, name: string, path: string): Promise<string> {
   const text = await attempt(name, path, runtime.readTextFile(path));
-  if (!text.includes("-----BEGIN ")) throw new TypeError(`Cannot use ${name}: ${path} is not in PEM format`);
+  const [begun, ended] = ["-----BEGIN ", "-----END "].map((mark) => text.split(mark).length - 1);
+  if (begun === 0) throw new TypeError(`Cannot use ${name}: ${path} is not in PEM format`);
+  if (begun !== ended) throw new TypeError(`Cannot use ${name}: ${path} is not complete`);
   return text;
 }
 

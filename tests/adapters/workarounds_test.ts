@@ -159,3 +159,30 @@ fault("node", "the error of a host with several addresses has no message", "adap
     socket.on("error", (error) => resolve(error.message === ""));
   });
 });
+
+/** Returns the names in the certificates that a server has before and after it got another one. */
+async function namesAround(port: number, renew: () => void): Promise<string[]> {
+  const name = () =>
+    new Promise<string>((resolve, reject) => {
+      const socket = tls.connect({ host: "127.0.0.1", port, rejectUnauthorized: false }, () => {
+        resolve(String(socket.getPeerCertificate().subject?.CN));
+        socket.destroy();
+      });
+      socket.once("error", reject);
+    });
+  const before = await name();
+  renew();
+  return [before, await name()];
+}
+
+const pairOf = (cert: string, key: string) => ({ cert: read(cert), key: read(key) });
+
+fault("bun", "Bun.listen({ tls }) cannot renew its certificate", "adapters/bun.ts", async () => {
+  // deno-lint-ignore no-explicit-any
+  const { Bun } = globalThis as any;
+  const socket = { data() {} };
+  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, tls: pairOf("cert.pem", "key.pem"), socket });
+  const names = await namesAround(listener.port, () => listener.reload({ socket, tls: pairOf("rsa.pem", "rsa_key.pem") }));
+  listener.stop(true);
+  return names[1] === names[0];
+});
