@@ -39,9 +39,10 @@ test("fieldName() takes nothing else for one of them", () => {
 
 test("fieldName() takes nothing for a known name that is looked for in the same place", () => {
   // Length and letters count modulo 32.
-  const longer = KNOWN.flatMap((
-    name,
-  ) => [name + "x".repeat(31) + name.at(-1), name[0] + "x".repeat(name.length + 30) + name.at(-1)]);
+  const longer = KNOWN.flatMap((name) => {
+    const last = name.at(-1);
+    return [name + "x".repeat(31) + last, name[0] + "x".repeat(name.length + 30) + last];
+  });
   for (const other of ["!x%", "!12344", ...longer]) assertEquals(fieldName(other, 0, other.length), other.toLowerCase());
 });
 
