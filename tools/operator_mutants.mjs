@@ -31,6 +31,7 @@ const HTTP = [
   ],
   ...["compression", "files", "from_fetch", "gone", "turns"],
 ].map((name) => `http/${name}`).concat(
+  "server/access_log",
   "server/held_bytes",
   "server/close_info",
   "server/log_lines",

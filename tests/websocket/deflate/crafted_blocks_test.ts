@@ -128,23 +128,23 @@ test("Measurement takes a distance code that has one symbol, and only its bit", 
 });
 
 test("Measurement takes a code that is complete, and no other", () => {
-  const check = (lengths: number[], end: string | undefined) => {
+  const check = (lengths: number[], end: string, isRight: boolean) => {
     // The lengths 0 to 15 are written as they are, in four bits. The first literal, and the end of the block.
     const bits = beginBlock(257, 1, Object.fromEntries(Array.from({ length: 16 }, (_, length) => [length, 4])));
     const literals = [...lengths.slice(0, -1), ...Array.from({ length: 257 - lengths.length }, () => 0), lengths.at(-1)!];
     for (const length of [...literals, 0]) bits.code(length.toString(2).padStart(4, "0"));
-    bits.code("0".repeat(lengths[0])).code(end ?? "1".repeat(lengths.at(-1)!));
-    checkBlock(bits.bytes, end === undefined ? undefined : [0], lengths.join());
+    bits.code("0".repeat(lengths[0])).code(end);
+    checkBlock(bits.bytes, isRight ? [0] : undefined, lengths.join());
   };
   const upTo15 = Array.from({ length: 15 }, (_, i) => i + 1);
-  check([1, 1], "1");
-  check([1, 1, 1], undefined); // too many
-  check([2, 2, 2, 2], "11");
-  check([2, 2, 2], undefined); // one is missing
-  check([2, 2], undefined);
-  check([...upTo15, 15], "1".repeat(15));
-  check(upTo15, undefined);
-  check([...upTo15, 15, 15], undefined);
+  check([1, 1], "1", true);
+  check([1, 1, 1], "1", false); // too many
+  check([2, 2, 2, 2], "11", true);
+  check([2, 2, 2], "10", false); // one is missing
+  check([2, 2], "01", false);
+  check([...upTo15, 15], "1".repeat(15), true);
+  check(upTo15, "1".repeat(14) + "0", false);
+  check([...upTo15, 15, 15], "1".repeat(15), false);
 });
 
 test("Measurement takes no code of the block before for a code without symbols", () => {
