@@ -37,7 +37,7 @@ export {
   swooleMimeTypeSet,
 } from "./src/http/media_types.ts";
 export { BaseRequest } from "./src/http/base_request.ts";
-export type { Fields } from "./src/http/base_request.ts";
+export type { Fields, ServerVariables } from "./src/http/base_request.ts";
 export { BaseResponse } from "./src/http/base_response.ts";
 export type { HeaderValue } from "./src/http/response_head.ts";
 export { setRuntime } from "./src/transport/current_runtime.ts";
@@ -70,18 +70,28 @@ export type { FileSink, FileSource, FolderEntry, WriteOptions } from "./src/tran
 export type { CompressionSettings } from "./src/websocket/connection/compression_policy.ts";
 export { type ClientInfo, ConnectionList } from "./src/server/connection_list.ts";
 export type {
+  AnyHandlers,
+  EventHandler,
+  EventName,
   Handled,
+  HandlersByName,
   HttpServerEvents,
+  HttpServerHandlers,
+  NamesByName,
+  ObjectEventHandler,
   ObjectEvents,
   PortEvents,
+  PortHandlers,
   ServerEvents,
+  ServerHandlers,
   Spellings,
   WebSocketServerEvents,
+  WebSocketServerHandlers,
 } from "./src/server/events.ts";
 export { fromFetch } from "./src/server/http/from_fetch.ts";
 export type { FetchApplication, FetchFunction } from "./src/server/http/from_fetch.ts";
 export { HttpRequest } from "./src/server/http/http_request.ts";
-export { UploadedFile } from "./src/server/http/uploaded_file.ts";
+export { type FileFields, type FileValue, UploadedFile } from "./src/server/http/uploaded_file.ts";
 export type { ParseOptions } from "./src/server/http/http_request.ts";
 export { HttpResponse, WaitingResponse } from "./src/server/http/http_response.ts";
 export { HttpServer } from "./src/server/http_server.ts";
@@ -116,6 +126,14 @@ export type { SlowReader } from "./src/topics/delivery.ts";
 export type { SlowReaderPolicy, TopicSettings } from "./src/topics/topic_settings.ts";
 export type { PublishOptions } from "./src/topics/topics.ts";
 export { CloseFrame, Frame } from "./src/websocket/frame.ts";
+export type {
+  BinaryFrame,
+  ControlFrame,
+  MessageFrame,
+  ReceivedCloseFrame,
+  ReceivedFrame,
+  TextFrame,
+} from "./src/websocket/frame.ts";
 export type { HandshakeRefusal } from "./src/websocket/handshake.ts";
 export { PreparedMessage } from "./src/websocket/prepared_message.ts";
 export type { Pushable } from "./src/websocket/prepared_message.ts";

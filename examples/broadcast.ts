@@ -15,7 +15,7 @@ const server = new WebSocketServer(HOST, PORT);
 server.on("request", (request, response) => {
   const { message } = request.get;
   response.header("Content-Type", "text/plain; charset=utf-8");
-  if (message === undefined) {
+  if (typeof message !== "string") {
     response.status(400);
     response.end("Say what: /?message=hello\n");
     return;

@@ -20,9 +20,9 @@ const encoder = new TextEncoder();
 
 // Everybody gets a token here; your program asks for a password first.
 server.on("request", async (request, response) => {
-  const { name = "" } = request.get;
+  const { name } = request.get;
   response.header("Content-Type", "text/plain");
-  if (!/^\w{1,20}$/.test(name)) return response.status(400), response.end("Who are you? /?name=Ada");
+  if (typeof name !== "string" || !/^\w{1,20}$/.test(name)) return response.status(400), response.end("Who are you? /?name=Ada");
   const signature = new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(name)));
   response.end(`${name}.${Array.from(signature, (byte) => byte.toString(16).padStart(2, "0")).join("")}`);
 });

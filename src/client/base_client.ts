@@ -54,12 +54,12 @@ export abstract class BaseClient {
    * The header fields of the last response. Names are in lower case unless `lowercase_header` is `false`. After a chunked body
    * they include its trailer fields. A repeated field, including Set-Cookie, is a list.
    */
-  headers: Record<string, string | string[]> = {};
+  headers: Record<string, string | string[] | undefined> = {};
   /**
    * The cookies set by the program and by servers, the latter decoded. A cookie set by a server is sent back byte for byte, to
    * the hosts and paths it is meant for (RFC 6265). A cookie set or changed here is sent with every request.
    */
-  cookies: Record<string, string> = CookieJar.bare({});
+  cookies: Record<string, string | undefined> = CookieJar.bare({});
   /** The Set-Cookie fields of the last response. */
   set_cookie_headers: readonly string[] = [];
   /** The body of the last response, as bytes. */
@@ -132,11 +132,15 @@ export abstract class BaseClient {
     return true;
   }
 
-  /** Replaces the cookies for all following requests. The values are sent percent-encoded. */
-  setCookies(cookies: Readonly<Record<string, string | number>>): boolean {
+  /** Replaces the cookies for all following requests. The values are sent percent-encoded; those that are `undefined` are not. */
+  setCookies(cookies: Readonly<Record<string, string | number | undefined>>): boolean {
     checkRecord(cookies, "cookies");
-    cookieHeader(cookies); // throws if it cannot be sent
-    this.cookies = CookieJar.bare(Object.fromEntries(Object.entries(cookies).map(([name, value]) => [name, String(value)])));
+    const given = Object.fromEntries(Object.entries(cookies).filter(([, value]) => value !== undefined)) as Record<
+      string,
+      string
+    >;
+    cookieHeader(given); // throws if it cannot be sent
+    this.cookies = CookieJar.bare(Object.fromEntries(Object.entries(given).map(([name, value]) => [name, String(value)])));
     return true;
   }
 
@@ -165,12 +169,15 @@ export abstract class BaseClient {
    * @throws {TypeError} If `mimeType` cannot be sent.
    * @example
    * ```ts
-   * import { HttpClient, HttpServer } from "@sluice/server/coroutine";
+   * import { HttpClient, HttpServer, UploadedFile } from "@sluice/server/coroutine";
    * import { assertEquals } from "@std/assert";
    *
    * const server = new HttpServer("127.0.0.1");
    * server.set({ http_parse_files: true });
-   * server.handle("/", (request, response) => response.end(`${request.post.title}: ${request.files.list.size} bytes`));
+   * server.handle("/", (request, response) => {
+   *   const { list } = request.files;
+   *   response.end(list instanceof UploadedFile ? `${request.post.title}: ${list.size} bytes` : "nothing");
+   * });
    * await server.start();
    *
    * const client = new HttpClient("127.0.0.1", server.port);
@@ -228,7 +235,7 @@ export abstract class BaseClient {
   }
 
   /**
-   * Makes requests resolve as soon as they are sent; `recv()` then waits for the response. Meanwhile the program can do other
+   * Makes requests resolve as soon as they are sent; `recvResponse()` then waits for the response. Meanwhile the program can do other
    * work, or query several servers at once. The same as the setting `defer`.
    *
    * @example
@@ -237,15 +244,15 @@ export abstract class BaseClient {
    * import { assertEquals } from "@std/assert";
    *
    * const server = new HttpServer("127.0.0.1");
-   * server.handle("/", (request, response) => response.end(request.get.name));
+   * server.handle("/", (request, response) => response.end(`Hello ${request.get.name}`));
    * await server.start();
    *
    * const clients = ["Ada", "Bob"].map(() => new HttpClient("127.0.0.1", server.port));
    * for (const client of clients) client.setDefer();
    * await clients[0].get("/?name=Ada");
    * await clients[1].get("/?name=Bob");
-   * for (const client of clients) await client.recv();
-   * assertEquals(clients.map((client) => client.body), ["Ada", "Bob"]);
+   * for (const client of clients) await client.recvResponse();
+   * assertEquals(clients.map((client) => client.body), ["Hello Ada", "Hello Bob"]);
    * for (const client of clients) client.close();
    * server.shutdown();
    * await server.finished;
@@ -297,12 +304,12 @@ export abstract class BaseClient {
   }
 
   /** Returns `headers`. */
-  getHeaders(): Record<string, string | string[]> {
+  getHeaders(): Record<string, string | string[] | undefined> {
     return this.headers;
   }
 
   /** Returns `cookies`. */
-  getCookies(): Record<string, string> {
+  getCookies(): Record<string, string | undefined> {
     return this.cookies;
   }
 

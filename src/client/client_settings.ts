@@ -85,7 +85,7 @@ export interface HttpClientSettings<Client = any> extends CompressionSettings, C
   max_retries?: number;
 
   // ---- HTTP
-  /** Whether a request resolves as soon as it is sent, and `recv()` waits for its response: see `setDefer()`. Default `false`. */
+  /** Whether a request resolves as soon as it is sent, and `recvResponse()` waits for its response: see `setDefer()`. Default `false`. */
   defer?: boolean;
   /** Whether the connection is kept for the next request. Default `true`. */
   keep_alive?: boolean;

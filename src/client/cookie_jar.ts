@@ -13,6 +13,9 @@ const MAX_COOKIES = 50;
 /** The maximum size of a name and its value in bytes. Larger cookies are ignored. */
 const MAX_SIZE = 4096;
 
+/** Cookies as the program sees them: decoded values by name. */
+type ClientCookies = Record<string, string | undefined>;
+
 /** The properties of a request that decide which cookies apply to it. */
 export interface CookieScope {
   /** The host, in lower case, without a port. */
@@ -46,7 +49,7 @@ export class CookieJar {
   readonly #shown: Map<string, string> = new Map(); // the values visible to the program
 
   /** Copies the `cookies` of a client into an object without a prototype, which would swallow a cookie named `__proto__`. */
-  static bare(cookies: Readonly<Record<string, string>>): Record<string, string> {
+  static bare(cookies: ClientCookies): ClientCookies {
     return Object.assign(Object.create(null), cookies);
   }
 
@@ -58,7 +61,7 @@ export class CookieJar {
    * @param cookies The cookies visible to the program; an object without a prototype.
    * @param now The time in milliseconds since 1970.
    */
-  store(field: string, scope: CookieScope, cookies: Record<string, string>, now: number): void {
+  store(field: string, scope: CookieScope, cookies: ClientCookies, now: number): void {
     const cookie = parseSetCookie(field);
     if (cookie === undefined || !isAcceptable(cookie, scope)) return;
     this.#adopt(cookies);
@@ -87,7 +90,7 @@ export class CookieJar {
    * @param now The time in milliseconds since 1970.
    * @throws {TypeError} If a cookie set by the program cannot be sent.
    */
-  header(cookies: Record<string, string>, scope: CookieScope, now: number): string {
+  header(cookies: ClientCookies, scope: CookieScope, now: number): string {
     this.#adopt(cookies);
     for (const { name } of this.#kept.filter(({ expires }) => expires <= now)) {
       this.#kept = this.#kept.filter((cookie) => cookie.name !== name || cookie.expires > now);
@@ -95,7 +98,7 @@ export class CookieJar {
     }
     const pairs: { readonly text: string; readonly path: string }[] = [];
     for (const [name, value] of Object.entries(cookies)) {
-      if (!this.#shown.has(name)) pairs.push({ text: cookieHeader({ [name]: value }), path: "/" });
+      if (!this.#shown.has(name) && value !== undefined) pairs.push({ text: cookieHeader({ [name]: value }), path: "/" });
       for (const cookie of this.#kept) {
         if (cookie.name === name && isFor(cookie, scope)) pairs.push({ text: `${name}=${cookie.value}`, path: cookie.path });
       }
@@ -104,7 +107,7 @@ export class CookieJar {
   }
 
   /** Forgets the server cookies whose names the program has deleted or changed. */
-  #adopt(cookies: Record<string, string>): void {
+  #adopt(cookies: ClientCookies): void {
     for (const [name, value] of this.#shown) {
       if (Object.hasOwn(cookies, name) && cookies[name] === value) continue;
       this.#shown.delete(name);
@@ -113,7 +116,7 @@ export class CookieJar {
   }
 
   /** Updates the program's view of a name from the newest kept cookie of that name. */
-  #show(name: string, cookies: Record<string, string>): void {
+  #show(name: string, cookies: ClientCookies): void {
     const cookie = this.#kept.findLast((cookie) => cookie.name === name);
     if (cookie === undefined) {
       this.#shown.delete(name);

@@ -16,7 +16,7 @@ import { type AnswerHead, listFields } from "../http/response_parser.ts";
 import type { Address, BytePipe } from "../transport/runtime.ts";
 import { checkPipe } from "../transport/pipes.ts";
 import { loadRuntime } from "../transport/current_runtime.ts";
-import type { Frame } from "../websocket/frame.ts";
+import type { MessageFrame } from "../websocket/frame.ts";
 import { checkTimeout, describe } from "../values.ts";
 import { delayOf } from "../transport/deadlines.ts";
 import { BaseClient, ClientState } from "./base_client.ts";
@@ -63,7 +63,7 @@ export class HttpClient extends BaseClient {
   readonly #core: ClientCore = new ClientCore(this);
   #headerOut: string | false = false;
   #scope: CookieScope | undefined = undefined; // the scope of the last request
-  #deferred: Promise<Outcome> | undefined = undefined; // the response `recv()` waits for
+  #deferred: Promise<Outcome> | undefined = undefined; // the response `recvResponse()` waits for
   #channel: WebSocketChannel | undefined = undefined;
   #readable: ReadableStream<string | Uint8Array> | undefined = undefined;
   #writable: WritableStream<string | Uint8Array> | undefined = undefined;
@@ -270,7 +270,9 @@ export class HttpClient extends BaseClient {
 
   /** Throws if a request cannot be sent now, or not there; before anything is set for it. */
   #checkRequest(path: string): void {
-    if (this.#deferred !== undefined) throw new Error("Cannot send the request: recv() has to take the last answer before");
+    if (this.#deferred !== undefined) {
+      throw new Error("Cannot send the request: recvResponse() has to take the last response before");
+    }
     if (this.#core.isBusy) throw new Error("Cannot send the request: another one is under way");
     checkPath(path);
   }
@@ -367,8 +369,8 @@ export class HttpClient extends BaseClient {
   // ---- the WebSocket ------------------------------------------------------------------------------------------------
 
   /**
-   * Receives the next message, waiting for it if necessary. After `setDefer()`, it waits for the response to the last request
-   * instead.
+   * Receives the next message, waiting for it if necessary. After `setDefer()`, it does what `recvResponse()` does, as in Swoole;
+   * its type does not say so.
    *
    * Pings are answered and not returned, unless `open_websocket_ping_frame` is set. Pongs are returned, unless
    * `open_websocket_pong_frame` is `false`. A Close is returned once, as a `CloseFrame`. It has then already been answered,
@@ -382,15 +384,23 @@ export class HttpClient extends BaseClient {
    * @throws {TypeError} If the timeout is not a number.
    * @throws {Error} If another `recv()` is waiting.
    */
-  recv<Answer extends Received | true = Received>(timeout = 0): Promise<Answer> {
+  recv(timeout = 0): Promise<Received> {
     checkTimeout(timeout);
-    const received = this.#deferred === undefined
-      ? this.#channel?.recv(timeout) ?? Promise.resolve(this.#isNoWebSocket())
-      : this.#recvAnswer(this.#deferred, timeout);
-    return received as Promise<Answer>;
+    if (this.#deferred !== undefined) return this.recvResponse(timeout) as Promise<Received>;
+    return this.#channel?.recv(timeout) ?? Promise.resolve(this.#isNoWebSocket());
   }
 
-  async #recvAnswer(outcome: Promise<Outcome>, timeout: number): Promise<boolean> {
+  /**
+   * Waits for the response to the last request, which was sent with `setDefer()` or the setting `defer`.
+   *
+   * @param timeout The time limit in seconds; 0 leaves that of the request, a negative number means no limit.
+   * @returns The same as `execute()` without `setDefer()`; `false` with 5001 if no response is pending.
+   * @throws {TypeError} If the timeout is not a number.
+   */
+  async recvResponse(timeout = 0): Promise<boolean> {
+    checkTimeout(timeout);
+    const outcome = this.#deferred;
+    if (outcome === undefined) return this.#state.fails(SWOOLE_ERROR_CLIENT_NO_CONNECTION, "no response is pending");
     this.#deferred = undefined;
     if (timeout !== 0) this.#core.limit(delayOf(Math.max(timeout, 0)));
     return this.#take(await outcome, resolveClientSettings(this.setting));
@@ -450,7 +460,7 @@ export class HttpClient extends BaseClient {
   }
 
   /** Iterates over the data messages until the connection closes. Other frames are skipped. */
-  [Symbol.asyncIterator](): AsyncGenerator<Frame, void, void> {
+  [Symbol.asyncIterator](): AsyncGenerator<MessageFrame, void, void> {
     return iterateMessages(this);
   }
 

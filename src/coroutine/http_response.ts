@@ -13,7 +13,7 @@ import { exchangeOf, WaitingResponse } from "../server/http/http_response.ts";
 import type { ServerTopics } from "../server/server_topics.ts";
 import { checkTopic } from "../topics/topics.ts";
 import { refuseExchange } from "../server/http/error_response.ts";
-import type { Frame } from "../websocket/frame.ts";
+import type { MessageFrame } from "../websocket/frame.ts";
 import { answerFields, type HandshakeRefusal, type HandshakeRequest } from "../websocket/handshake.ts";
 import type { Forwarded } from "../http/forwarded.ts";
 import { isUpgrade } from "../http/request_parser.ts";
@@ -265,7 +265,7 @@ export class HttpResponse<Data extends ConnectionData = ConnectionData> extends 
   }
 
   /** Iterates over the data messages until the connection closes. Other frames are skipped. */
-  [Symbol.asyncIterator](): AsyncGenerator<Frame, void, void> {
+  [Symbol.asyncIterator](): AsyncGenerator<MessageFrame, void, void> {
     return iterateMessages(this);
   }
 

@@ -9,6 +9,7 @@ import type { ConnectionData } from "../transport/connection_end.ts";
 import { EBADF, EPIPE, SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE, SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
 import type { BytePipe } from "../transport/runtime.ts";
 import { checkHost, describe, portNumber, shown } from "../values.ts";
+import { EVENT_NAMES } from "../server/configuration.ts";
 import { ServerCore } from "../server/core.ts";
 import type { Exchange } from "../server/http/exchange.ts";
 import type { HttpRequest } from "../server/http/http_request.ts";
@@ -16,6 +17,7 @@ import type { HttpApplication } from "../server/http/http_context.ts";
 import { HttpSession } from "../server/http/http_session.ts";
 import { beginWithHttp } from "../server/protocols.ts";
 import type { PortCore, ProtocolFactory } from "../server/port_core.ts";
+import type { AnyHandlers, EventHandler, EventName } from "../server/events.ts";
 import type { Refusal } from "../server/refusals.ts";
 import { ServerTopics } from "../server/server_topics.ts";
 import { checkSeconds } from "../server/shutdown.ts";
@@ -56,6 +58,20 @@ export type RefusalHandler<Data extends ConnectionData = ConnectionData> = (
   server: HttpServer<Data>,
   refusal: Refusal,
 ) => unknown;
+
+/** The events of an `HttpServer`. */
+export interface CoroutineServerEvents<Data extends ConnectionData = ConnectionData> {
+  /** A handler threw. Without a handler for this, the error is logged. */
+  error: ErrorHandler<Data>;
+  /** A connection, a request or a handshake was refused. */
+  refuse: RefusalHandler<Data>;
+  /** A WebSocket reads more slowly than is published. */
+  slowReader: SlowReaderHandler<Data>;
+}
+
+/** What `on()` of an `HttpServer` takes. */
+export interface CoroutineServerHandlers<Data extends ConnectionData = ConnectionData>
+  extends CoroutineServerEvents<Data>, AnyHandlers {}
 
 /** `push()` waits once a slow peer holds this much unsent output, and continues at half of it. */
 const DEFAULTS: ServerSettings = { buffer_high_watermark: 256 * 1024, buffer_low_watermark: 128 * 1024 };
@@ -177,16 +193,15 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
    * Registers a function for errors thrown by handlers (logged by default), for refused connections, requests and handshakes, or
    * for WebSockets that are too slow for what is published.
    *
-   * @param event `error`, `refuse` or `slowReader`.
+   * @param event `error`, `refuse` or `slowReader`, in any letter case.
+   * @param handler The function; its arguments depend on the event.
    * @returns `true`.
    * @throws {TypeError} If the event is unknown, or the handler is not a function.
    */
-  on(event: "error", handler: ErrorHandler<Data>): boolean;
-  /** Registers a function for refusals. */
-  on(event: "refuse", handler: RefusalHandler<Data>): boolean;
-  /** Registers a function for slow readers. */
-  on(event: "slowReader", handler: SlowReaderHandler<Data>): boolean;
-  on(event: string, handler: unknown): boolean {
+  on<Name extends string>(
+    event: EventName<CoroutineServerEvents<Data>, Name>,
+    handler: EventHandler<CoroutineServerHandlers<Data>, Name>,
+  ): boolean {
     this.#core.port.register(event, handler);
     return true;
   }
@@ -315,7 +330,7 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
 function coroutineFactory(port: PortCore, router: Router<RequestHandler>, topics: ServerTopics): ProtocolFactory {
   return {
     ...beginWithHttp(port, () => new CoroutineApplication(port, router, topics)),
-    events: ["error", "refuse", "slowReader"],
+    events: EVENT_NAMES.coroutine,
     required: [],
     defaults: DEFAULTS,
     closeEvent: () => "",

@@ -38,6 +38,7 @@ export type { CookieParts } from "../http/cookies.ts";
 export type { CompressionSettings } from "../websocket/connection/compression_policy.ts";
 export { type FetchApplication, type FetchFunction, fromFetch } from "../server/http/from_fetch.ts";
 export { HttpRequest } from "../server/http/http_request.ts";
+export type { AnyHandlers, EventHandler, EventName, HandlersByName, NamesByName } from "../server/events.ts";
 export type { Refusal } from "../server/refusals.ts";
 export { UploadedFile } from "../server/http/uploaded_file.ts";
 export type { SharedTlsSettings } from "../transport/tls.ts";
@@ -45,12 +46,14 @@ export { BaseClient } from "../client/base_client.ts";
 export type { Received } from "../websocket/connection/received_messages.ts";
 export type { ClientTlsSettings, HttpClientSettings, WriteFunction } from "../client/client_settings.ts";
 export { HttpClient } from "../client/http_client.ts";
-export {
-  type ErrorHandler,
-  HttpServer,
-  type RefusalHandler,
-  type RequestHandler,
-  type SlowReaderHandler,
+export { HttpServer } from "./http_server.ts";
+export type {
+  CoroutineServerEvents,
+  CoroutineServerHandlers,
+  ErrorHandler,
+  RefusalHandler,
+  RequestHandler,
+  SlowReaderHandler,
 } from "./http_server.ts";
 export type { RequestFields as ClientFormFields, RequestFieldValue, UploadFile } from "../client/outgoing_body.ts";
 export type { RequestData } from "../client/request_draft.ts";

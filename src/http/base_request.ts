@@ -47,7 +47,35 @@ export interface RequestSource {
 }
 
 /** Values with names chosen by the client. The object has no prototype; a missing key reads as `undefined`. */
-export type Fields = Record<string, string>;
+export type Fields = Record<string, string | undefined>;
+
+/** What a server knows about a request beside its fields: the values that Swoole takes over from PHP's `$_SERVER`. */
+export interface ServerVariables {
+  /** The method, for example `GET`. */
+  request_method: string;
+  /** The path as the client sent it, without the query. */
+  request_uri: string;
+  /** The path without the query, with percent escapes decoded. */
+  path_info: string;
+  /** The query, without its question mark; `undefined` if there is none. */
+  query_string?: string;
+  /** The protocol, for example `HTTP/1.1`. */
+  server_protocol: string;
+  /** The server's address; empty if it is unknown. */
+  server_addr: string;
+  /** The server's port; 0 if it is unknown, and on a unix socket. */
+  server_port: number;
+  /** The address of the client; empty if it is unknown. */
+  remote_addr: string;
+  /** The port of the client; 0 if it is unknown, and on a unix socket. */
+  remote_port: number;
+  /** When the request arrived, in seconds since 1970. */
+  request_time: number;
+  /** The same with a fraction. */
+  request_time_float: number;
+  /** The same as `request_time`. */
+  master_time: number;
+}
 
 /** How to read a request. */
 export interface RequestOptions {
@@ -73,7 +101,7 @@ export class BaseRequest {
 
   readonly #source: RequestSource;
   readonly #options: RequestOptions;
-  #server: Record<string, string | number> | undefined = undefined;
+  #server: ServerVariables | undefined = undefined;
   #header: Fields | undefined = undefined;
   #get: FormFields | undefined = undefined;
   #cookie: Fields | undefined = undefined;
@@ -116,29 +144,27 @@ export class BaseRequest {
   }
 
   /**
-   * The values that Swoole takes over from PHP's `$_SERVER`, with keys in lower case: `request_method`, `request_uri` and
-   * `path_info` (the path without the query; `path_info` is decoded), `query_string` if there is one, `server_protocol`,
-   * `server_addr`, `server_port`, `remote_addr`, `remote_port`, `request_time` and `master_time` (seconds), `request_time_float`.
+   * The values that Swoole takes over from PHP's `$_SERVER`, with keys in lower case. The texts of a request made with `create()`
+   * are empty until its head was parsed.
    */
-  get server(): Record<string, string | number> {
+  get server(): ServerVariables {
     if (this.#server !== undefined) return this.#server;
     const { head, localAddress, remoteAddress, time } = this.#source;
-    if (head === undefined) return {};
-    const { target, method, version } = head;
-    const [path, query] = splitTarget(target);
-    const server: Record<string, string | number> = Object.create(null);
+    const [path, query] = head === undefined ? ["", ""] : splitTarget(head.target);
+    const server: ServerVariables = Object.create(null);
     if (query !== "") server.query_string = query;
-    server.request_method = method;
+    server.request_method = this.getMethod();
     server.request_uri = path;
     server.path_info = decodePercent(path);
     server.request_time = server.master_time = Math.floor(time / 1000);
     server.request_time_float = time / 1000;
-    server.server_protocol = `HTTP/${version}`;
+    server.server_protocol = head === undefined ? "" : `HTTP/${head.version}`;
     server.server_addr = localAddress?.hostname ?? "";
     server.server_port = localAddress?.port ?? 0;
     server.remote_addr = remoteAddress?.hostname ?? "";
     server.remote_port = remoteAddress?.port ?? 0;
-    return this.#server = server;
+    if (head !== undefined) this.#server = server;
+    return server;
   }
 
   /**

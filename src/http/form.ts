@@ -7,15 +7,23 @@
 import { utf8Decoder, utf8Encoder } from "../values.ts";
 
 /** The value of a parameter: a string; a list, from names such as `a[]`; or an object without a prototype, from `a[key]`. */
-export type FormValue = string | FormValue[] | { [name: string]: FormValue };
+export type FormValue = string | FormValue[] | FormFields;
 
 /**
- * Parameters by name, in an object without a prototype. Each is a `FormValue`: a string, unless its name has brackets. The type
- * is `any`, so that the common case needs no check; write `const value: FormValue = request.get.a` to make the compiler require
- * one.
+ * Parameters by name, in an object without a prototype. A client chooses which there are, and whether a name has brackets, so a
+ * value may be missing, and need not be a string: check it with `typeof`.
  */
-// deno-lint-ignore no-explicit-any
-export type FormFields = Record<string, any>;
+export interface FormFields {
+  /** The value of a parameter. */
+  [name: string]: FormValue | undefined;
+}
+
+/** What `FormCollector` collects into. */
+interface Collected<Value> {
+  [name: string]: Value | Collected<Value> | List<Value> | undefined;
+}
+
+type List<Value> = (Value | Collected<Value> | List<Value>)[];
 
 /** The deepest nesting of names (PHP's `max_input_nesting_level`); parameters beyond it are ignored. */
 const MAX_DEPTH = 64;
@@ -49,11 +57,11 @@ class Fields<Value> {
   }
 
   /** The array as an object for programs. */
-  get result(): FormFields {
-    const object: FormFields = Object.create(null);
+  get result(): Collected<Value> {
+    const object: Collected<Value> = Object.create(null);
     for (const [key, value] of Object.entries(this.values)) {
       if (!(value instanceof Fields)) object[key] = value;
-      else object[key] = value.isList ? Object.values(value.result) : value.result;
+      else object[key] = value.isList ? Object.values(value.result) as List<Value> : value.result;
     }
     return object;
   }
@@ -97,7 +105,7 @@ export class FormCollector<Value = string> {
   }
 
   /** The collected parameters. */
-  get result(): FormFields {
+  get result(): Collected<Value> {
     return this.#fields.result;
   }
 }

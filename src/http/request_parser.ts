@@ -12,7 +12,7 @@ import { type MessageLimits, MessageParser } from "./message_parser.ts";
 import type { RequestSource } from "./base_request.ts";
 
 /** Reports whether a request is for a WebSocket: `Upgrade` contains `websocket`, in any letter case (RFC 9110 section 7.8). */
-export function isUpgrade(request: { readonly header: Readonly<Record<string, string>> }): boolean {
+export function isUpgrade(request: { readonly header: Readonly<Record<string, string | undefined>> }): boolean {
   const upgrade = request.header["upgrade"];
   return upgrade !== undefined && hasToken(upgrade, "websocket");
 }

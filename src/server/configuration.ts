@@ -109,10 +109,11 @@ const SERVER_EVENTS = [
 export const PORT_EVENT_NAMES: readonly string[] = [...CONNECTION_EVENTS, "request", ...WEBSOCKET_EVENTS];
 
 /** The event names of each class. */
-export const EVENT_NAMES: Readonly<Record<"server" | "http" | "websocket", readonly string[]>> = {
+export const EVENT_NAMES: Readonly<Record<"server" | "http" | "websocket" | "coroutine", readonly string[]>> = {
   server: SERVER_EVENTS,
   http: [...SERVER_EVENTS, "request"],
   websocket: [...SERVER_EVENTS, "request", ...WEBSOCKET_EVENTS, "slowReader"],
+  coroutine: ["error", "refuse", "slowReader"],
 };
 
 const NO_WORKERS = "there are no worker processes";

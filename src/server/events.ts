@@ -5,16 +5,15 @@
  */
 
 import type { CloseInfo, ConnectionData } from "../transport/connection_end.ts";
-import type { CloseFrame, Frame } from "../websocket/frame.ts";
 import type { SlowReader } from "../topics/delivery.ts";
+import type { ReceivedFrame } from "../websocket/frame.ts";
 import type { HttpRequest } from "./http/http_request.ts";
 import type { HttpResponse } from "./http/http_response.ts";
 import type { Refusal } from "./refusals.ts";
 import type { Packet, PacketInfo, ServerEvent } from "./server_event.ts";
 
-/** The result of a handler: nothing, or a promise, which is awaited where that matters. */
-// deno-lint-ignore no-explicit-any
-export type Handled = any;
+/** The result of a handler: anything; a promise is awaited where that matters. */
+export type Handled = unknown;
 
 /** The events whose handlers receive a `ServerEvent` or a `Packet` if `event_object` is set. */
 export interface ObjectEvents<S, Data extends ConnectionData = ConnectionData> {
@@ -77,29 +76,29 @@ export interface ServerEvents<S, Data extends ConnectionData = ConnectionData> {
 /** Events of an `HttpServer` (Swoole page "Http\Server"). */
 export interface HttpServerEvents<S, Data extends ConnectionData = ConnectionData> extends ServerEvents<S, Data> {
   /** A request arrived. If the handler settles without responding or detaching the response, the response is a 500. */
-  request(request: HttpRequest<Data>, response: HttpResponse): Handled;
+  request: (request: HttpRequest<Data>, response: HttpResponse) => Handled;
 }
 
 /** Events of a `WebSocketServer` (Swoole page "WebSocket\Server", events). */
 export interface WebSocketServerEvents<S, Data extends ConnectionData = ConnectionData> extends HttpServerEvents<S, Data> {
   /** A WebSocket is open; `request` is its handshake. Not called if there is a `handshake` handler. */
-  open(server: S, request: HttpRequest<Data>): Handled;
+  open: (server: S, request: HttpRequest<Data>) => Handled;
   /** A message arrived, or a control frame if `open_websocket_*_frame` is set. Required. */
-  message(server: S, frame: Frame | CloseFrame): Handled;
+  message: (server: S, frame: ReceivedFrame) => Handled;
   /**
    * A handshake arrived. The handler responds instead of the server: with status 101 and the right headers, or with a refusal.
    */
-  handshake(request: HttpRequest<Data>, response: HttpResponse): Handled;
+  handshake: (request: HttpRequest<Data>, response: HttpResponse) => Handled;
   /**
    * The server is about to respond to a handshake. The handler may add headers, or refuse by ending the response. The server is
    * the last argument, unlike in Swoole, whose page shows two arguments and which passes the server first.
    */
-  beforeHandshakeResponse(request: HttpRequest<Data>, response: HttpResponse, server: S): Handled;
+  beforeHandshakeResponse: (request: HttpRequest<Data>, response: HttpResponse, server: S) => Handled;
   /**
    * A WebSocket reads more slowly than is published, see the setting `topic_slow_readers`. Called before it is closed, or once
    * until it has caught up.
    */
-  slowReader(server: S, reader: SlowReader): Handled;
+  slowReader: (server: S, reader: SlowReader) => Handled;
   /** A connection that was not a WebSocket has ended. */
   disconnect(server: S, fd: number, reactorId: number, info: CloseInfo<Data>): Handled;
 }
@@ -109,6 +108,60 @@ export type PortEvents<S, Data extends ConnectionData = ConnectionData> = Omit<
   WebSocketServerEvents<S, Data>,
   "start" | "workerStart" | "error" | "refuse" | "slowReader" | "beforeShutdown" | "workerStop" | "shutdown"
 >;
+
+// ---- on() ---------------------------------------------------------------------------------------------------------------
+
+// `on()` has one signature, so that the compiler has one thing to say about a call that is wrong: an event that does not exist is
+// an error of the name, and a handler that does not fit is an error of the handler.
+
+/** Any handler for any name: of a name that does not exist, nothing but the name is wrong. */
+export interface AnyHandlers {
+  /** A handler. */
+  // deno-lint-ignore no-explicit-any
+  [name: string]: (...args: any[]) => any;
+}
+
+/** What `on()` of a `Server` takes. */
+export interface ServerHandlers<S, Data extends ConnectionData = ConnectionData> extends ServerEvents<S, Data>, AnyHandlers {}
+
+/** What `on()` of an `HttpServer` takes. */
+export interface HttpServerHandlers<S, Data extends ConnectionData = ConnectionData>
+  extends HttpServerEvents<S, Data>, AnyHandlers {}
+
+/** What `on()` of a `WebSocketServer` takes. */
+export interface WebSocketServerHandlers<S, Data extends ConnectionData = ConnectionData>
+  extends WebSocketServerEvents<S, Data>, AnyHandlers {}
+
+/** What `on()` of a `ServerPort` takes. */
+export interface PortHandlers<S, Data extends ConnectionData = ConnectionData> extends PortEvents<S, Data>, AnyHandlers {}
+
+/** Handlers by the names of their events in lower case. */
+export type HandlersByName<Events> = { [Name in keyof Events as Name extends string ? Lowercase<Name> : never]: Events[Name] };
+
+/** `Name` by the names of all events in lower case; by any other name, the names of all events. */
+export type NamesByName<Events, Name extends string> =
+  & { [Known in keyof Events as Known extends string ? Lowercase<Known> : never]?: Name }
+  & { [other: string]: { [Known in keyof Events]: Known }[keyof Events] | undefined };
+
+/** The name of an event: `Name` itself, in any letter case; if there is no such event, the names that there are. */
+export type EventName<Events, Name extends string> = [Name] extends [never] ? Name
+  : NamesByName<Events, Name>[Lowercase<Name>] & string;
+
+/** The handler of an event, whose name may be in any letter case. */
+export type EventHandler<Handlers, Name extends string> = HandlersByName<Handlers>[
+  & Lowercase<Name>
+  & keyof HandlersByName<Handlers>
+];
+
+/**
+ * The type of a handler for `event_object`, if it is one; otherwise `never`. The handler has to name the type of its argument:
+ * `(server, event: ServerEvent) => …`.
+ */
+// deno-lint-ignore no-explicit-any
+export type ObjectEventHandler<Name extends string, Given> = Lowercase<Name> extends keyof HandlersByName<ObjectEvents<any, any>>
+  // deno-lint-ignore no-explicit-any
+  ? Given extends HandlersByName<ObjectEvents<any, any>>[Lowercase<Name>] ? Given : never
+  : never;
 
 /**
  * The events in all spellings that the compiler knows: as declared, in lower case, capitalized (`Message`), and Swoole's

@@ -5,7 +5,7 @@
  */
 
 import type { ConnectionData } from "../transport/connection_end.ts";
-import type { HttpServerEvents, ObjectEvents, Spellings } from "./events.ts";
+import type { EventHandler, EventName, HttpServerEvents, HttpServerHandlers, ObjectEventHandler } from "./events.ts";
 import { httpFactory, webSocketFactory } from "./protocols.ts";
 import { Server } from "./server.ts";
 import { coreOf } from "./server_connections.ts";
@@ -46,20 +46,14 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> extends Se
    * Registers the handler of an event, replacing an earlier one.
    *
    * @param event The name, in any letter case.
-   * @param handler The handler; its arguments depend on the event.
+   * @param handler The handler; its arguments depend on the event, and on the setting `event_object`.
    * @returns `true`.
    * @throws {TypeError} If the event does not exist, or the handler is not a function.
    */
-  override on<Name extends keyof Spellings<HttpServerEvents<this, Data>>>(
-    event: Name,
-    handler: Spellings<HttpServerEvents<this, Data>>[Name],
-  ): boolean;
-  /** The same, with the setting `event_object`. */
-  override on<Name extends keyof Spellings<Omit<ObjectEvents<this, Data>, "disconnect">>>(
-    event: Name,
-    handler: Spellings<Omit<ObjectEvents<this, Data>, "disconnect">>[Name],
-  ): boolean;
-  override on(event: string, handler: unknown): boolean {
+  override on<Name extends string, Given = never>(
+    event: EventName<HttpServerEvents<this, Data>, Name>,
+    handler: EventHandler<HttpServerHandlers<this, Data>, Name> | ObjectEventHandler<Name, Given>,
+  ): boolean {
     return super.on(event as never, handler as never);
   }
 }

@@ -13,7 +13,7 @@ import { sentBytes, shown } from "../values.ts";
 import { ConnectionList } from "./connection_list.ts";
 import type { ServerCore } from "./core.ts";
 import { sendDatagram } from "./datagrams.ts";
-import type { ObjectEvents, ServerEvents, Spellings } from "./events.ts";
+import type { EventHandler, EventName, ObjectEventHandler, ServerEvents, ServerHandlers } from "./events.ts";
 import { collectStats, type ServerStats, toOpenMetrics } from "./stats.ts";
 import { rawFactory } from "./raw/raw_session.ts";
 import { coreOf, ServerConnections } from "./server_connections.ts";
@@ -126,20 +126,14 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
    * Registers the handler of an event, replacing an earlier one.
    *
    * @param event The name, in any letter case.
-   * @param handler The handler; its arguments depend on the event.
+   * @param handler The handler; its arguments depend on the event, and on the setting `event_object`.
    * @returns `true`.
    * @throws {TypeError} If the event does not exist, or the handler is not a function.
    */
-  on<Name extends keyof Spellings<ServerEvents<this, Data>>>(
-    event: Name,
-    handler: Spellings<ServerEvents<this, Data>>[Name],
-  ): boolean;
-  /** The same, with the setting `event_object`. */
-  on<Name extends keyof Spellings<Omit<ObjectEvents<this, Data>, "disconnect">>>(
-    event: Name,
-    handler: Spellings<Omit<ObjectEvents<this, Data>, "disconnect">>[Name],
-  ): boolean;
-  on(event: string, handler: unknown): boolean {
+  on<Name extends string, Given = never>(
+    event: EventName<ServerEvents<this, Data>, Name>,
+    handler: EventHandler<ServerHandlers<this, Data>, Name> | ObjectEventHandler<Name, Given>,
+  ): boolean {
     this.#core.port.register(event, handler);
     return true;
   }

@@ -16,7 +16,7 @@ import type { ConnectionData } from "../transport/connection_end.ts";
 import type { BytePipe } from "../transport/runtime.ts";
 import { checkHost, portNumber } from "../values.ts";
 import { type ClientInfo, ConnectionList } from "./connection_list.ts";
-import type { ObjectEvents, PortEvents, Spellings } from "./events.ts";
+import type { EventHandler, EventName, ObjectEventHandler, PortEvents, PortHandlers } from "./events.ts";
 import type { ServerCore } from "./core.ts";
 import { type Place, type PortCore, portOf } from "./port_core.ts";
 import type { PortSettings } from "./settings/settings.ts";
@@ -98,20 +98,14 @@ export class ServerPort<S, Data extends ConnectionData = ConnectionData> {
    * Registers the handler of an event for connections of this port, replacing an earlier one.
    *
    * @param event The name, in any letter case.
-   * @param handler The handler; its arguments depend on the event.
+   * @param handler The handler; its arguments depend on the event, and on the setting `event_object`.
    * @returns `true`.
    * @throws {TypeError} If a port, or this class of server, has no such event, or the handler is not a function.
    */
-  on<Name extends keyof Spellings<PortEvents<S, Data>>>(
-    event: Name,
-    handler: Spellings<PortEvents<S, Data>>[Name],
-  ): boolean;
-  /** The same, with the setting `event_object`. */
-  on<Name extends keyof Spellings<ObjectEvents<S, Data>>>(
-    event: Name,
-    handler: Spellings<ObjectEvents<S, Data>>[Name],
-  ): boolean;
-  on(event: string, handler: unknown): boolean {
+  on<Name extends string, Given = never>(
+    event: EventName<PortEvents<S, Data>, Name>,
+    handler: EventHandler<PortHandlers<S, Data>, Name> | ObjectEventHandler<Name, Given>,
+  ): boolean {
     this.#port.register(event, handler);
     return true;
   }

@@ -24,7 +24,7 @@ import type { HandshakeRefusal } from "../websocket/handshake.ts";
 import { forwardedOf } from "../http/base_request.ts";
 import { isUpgrade } from "../http/request_parser.ts";
 import { PreparedMessage, type Pushable, readPushed } from "../websocket/prepared_message.ts";
-import type { ObjectEvents, Spellings, WebSocketServerEvents } from "./events.ts";
+import type { EventHandler, EventName, ObjectEventHandler, WebSocketServerEvents, WebSocketServerHandlers } from "./events.ts";
 import type { PublishOptions } from "../topics/topics.ts";
 import { HttpServer } from "./http_server.ts";
 import { HttpRequest } from "./http/http_request.ts";
@@ -79,20 +79,14 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
    * Registers the handler of an event, replacing an earlier one.
    *
    * @param event The name, in any letter case.
-   * @param handler The handler; its arguments depend on the event.
+   * @param handler The handler; its arguments depend on the event, and on the setting `event_object`.
    * @returns `true`.
    * @throws {TypeError} If the event does not exist, or the handler is not a function.
    */
-  override on<Name extends keyof Spellings<WebSocketServerEvents<this, Data>>>(
-    event: Name,
-    handler: Spellings<WebSocketServerEvents<this, Data>>[Name],
-  ): boolean;
-  /** The same, with the setting `event_object`. */
-  override on<Name extends keyof Spellings<ObjectEvents<this, Data>>>(
-    event: Name,
-    handler: Spellings<ObjectEvents<this, Data>>[Name],
-  ): boolean;
-  override on(event: string, handler: unknown): boolean {
+  override on<Name extends string, Given = never>(
+    event: EventName<WebSocketServerEvents<this, Data>, Name>,
+    handler: EventHandler<WebSocketServerHandlers<this, Data>, Name> | ObjectEventHandler<Name, Given>,
+  ): boolean {
     return super.on(event as never, handler as never);
   }
 
@@ -219,7 +213,7 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
    *
    * const server = new WebSocketServer<{ room: string }>("127.0.0.1", 0);
    * server.on("open", (server, request) => {
-   *   request.data.room = request.get.room ?? "lobby";
+   *   request.data.room = String(request.get.room ?? "lobby");
    *   server.subscribe(request.fd, request.data.room);
    * });
    * server.on("message", (server, frame) => {

@@ -11,6 +11,8 @@ import {
   WEBSOCKET_CLOSE_NORMAL,
   WEBSOCKET_OPCODE_BINARY,
   WEBSOCKET_OPCODE_CLOSE,
+  type WEBSOCKET_OPCODE_PING,
+  type WEBSOCKET_OPCODE_PONG,
   WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
 import { checkOutgoing, checkOutgoingClose, forgetText, type Outgoing, rememberText } from "./outgoing.ts";
@@ -101,6 +103,46 @@ export class Frame {
     else if (this.#lent || isMuchLarger(bytes, this.#end - this.#start)) this.#own(sliceBytes(bytes, this.#start, this.#end));
     else if (this.#start > 0 || this.#end < bytes.length) this.#own(viewBytes(bytes, this.#start, this.#end));
     return this.#bytes!;
+  }
+
+  /**
+   * Returns the payload as text: the `data` of a text message. The bytes of any other frame are decoded from UTF-8, with U+FFFD for
+   * errors.
+   */
+  text(): string {
+    const bytes = this.#bytes;
+    if (bytes === undefined || this.opcode === WEBSOCKET_OPCODE_TEXT) return this.data as string;
+    return this.#text ?? decodeText(bytes, this.#start, this.#end);
+  }
+
+  /**
+   * Parses the payload as JSON. The result has no type, because the peer may have sent anything: check it before you use it.
+   *
+   * @throws {SyntaxError} If it is not JSON. A handler that does not catch this closes the WebSocket with 1011, as for any other
+   * error of your program.
+   *
+   * @example
+   * ```ts
+   * import { WebSocketServer } from "@sluice/server";
+   *
+   * const server = new WebSocketServer("127.0.0.1", 0);
+   * server.on("message", (server, frame) => {
+   *   try {
+   *     const order = frame.json();
+   *     server.push(frame.fd, `You sent ${Array.isArray(order) ? "a list" : typeof order}`);
+   *   } catch {
+   *     server.disconnect(frame.fd, 1007, "This is not JSON");
+   *   }
+   * });
+   * ```
+   */
+  json(): unknown {
+    try {
+      return JSON.parse(this.text());
+    } catch {
+      // The runtime's own message quotes the peer, and differs between runtimes.
+      throw new SyntaxError("Cannot parse the message: it is not JSON");
+    }
   }
 
   #decode(bytes: Uint8Array): string {
@@ -198,7 +240,7 @@ export class Frame {
     end: number,
     lent: boolean,
     isAscii = false,
-  ): Frame {
+  ): ReceivedFrame {
     const frame = new Frame();
     frame.fd = fd;
     frame.#opcode = opcode;
@@ -211,7 +253,7 @@ export class Frame {
     frame.#end = end;
     frame.#lent = lent;
     frame.#isAscii = isAscii;
-    return frame;
+    return frame as MessageFrame | ControlFrame;
   }
 
   /** Returns the approximate size of the payload, in bytes or UTF-16 units. */
@@ -289,6 +331,56 @@ export class CloseFrame extends Frame {
     this.opcode = WEBSOCKET_OPCODE_CLOSE;
   }
 }
+
+/** A text message. */
+export interface TextFrame extends Frame {
+  /** `WEBSOCKET_OPCODE_TEXT`. */
+  opcode: typeof WEBSOCKET_OPCODE_TEXT;
+  /** The text. */
+  data: string;
+}
+
+/** A binary message. */
+export interface BinaryFrame extends Frame {
+  /** `WEBSOCKET_OPCODE_BINARY`. */
+  opcode: typeof WEBSOCKET_OPCODE_BINARY;
+  /** The bytes. */
+  data: Uint8Array;
+}
+
+/** A ping or a pong, which are given only if `open_websocket_ping_frame` or `open_websocket_pong_frame` is set. */
+export interface ControlFrame extends Frame {
+  /** `WEBSOCKET_OPCODE_PING` or `WEBSOCKET_OPCODE_PONG`. */
+  opcode: typeof WEBSOCKET_OPCODE_PING | typeof WEBSOCKET_OPCODE_PONG;
+  /** The bytes, at most 125. */
+  data: Uint8Array;
+}
+
+/** A Close frame of a peer, which `message` is given only if `open_websocket_close_frame` is set. */
+export interface ReceivedCloseFrame extends CloseFrame {
+  /** `WEBSOCKET_OPCODE_CLOSE`. */
+  opcode: typeof WEBSOCKET_OPCODE_CLOSE;
+  /** Empty: see `code` and `reason`. */
+  data: string;
+}
+
+/** A message of a peer: `opcode` decides whether `data` is text. */
+export type MessageFrame = TextFrame | BinaryFrame;
+
+/**
+ * A frame of a peer, as `message` and `recv()` give it. `opcode` decides which of the types it is, and with it the type of `data`.
+ *
+ * @example
+ * ```ts
+ * import { type ReceivedFrame, WEBSOCKET_OPCODE_TEXT } from "@sluice/server";
+ *
+ * function sizeOf(frame: ReceivedFrame): number {
+ *   if (frame.opcode === WEBSOCKET_OPCODE_TEXT) return frame.data.length; // a string
+ *   return frame.bytes.length;
+ * }
+ * ```
+ */
+export type ReceivedFrame = MessageFrame | ControlFrame | ReceivedCloseFrame;
 
 /** Creates a `CloseFrame` with the code and reason in a payload; 1000 and no reason if it is too short for a code. */
 export function closeFrameOf(payload: Uint8Array): CloseFrame {

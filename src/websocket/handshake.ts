@@ -17,7 +17,7 @@ export interface HandshakeRequest {
   /** The HTTP version, such as `1.1`. */
   readonly version: string;
   /** The header fields. */
-  readonly header: Readonly<Record<string, string>>;
+  readonly header: Readonly<Record<string, string | undefined>>;
 }
 
 /** The refusal of a handshake: an HTTP status, and a reason for people. */

@@ -181,7 +181,7 @@ export const SERVER_STATES: readonly ServerState[] = [
       client.setDefer();
       const result = await client.get("/");
       if (!result) return outcomeOf(client, false);
-      return outcomeOf(client, await client.recv<boolean>());
+      return outcomeOf(client, await client.recvResponse());
     },
     async serve(guest) {
       await guest.readHead();

@@ -348,7 +348,7 @@ const REFUSALS: readonly Scene[] = [{
 
 const REQUESTS: readonly Scene[] = (["event", "coroutine"] as const).flatMap((style) => {
   const make = (act: Misdeed, begins: boolean): AnyServer => {
-    const handle = async (request: { server: Record<string, unknown> }, response: {
+    const handle = async (request: { server: { request_uri: string } }, response: {
       write(text: string): unknown;
       end(text: string): unknown;
     }) => {

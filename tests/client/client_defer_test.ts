@@ -18,7 +18,7 @@ test("with defer a request resolves when it is out, and recv() gives the answer"
       assertEquals((await requestOf(it.lane)).endsWith("\r\n\r\ndata"), true);
       assertEquals(it.client.body, "");
       if (early) it.lane.receive(ok("answer"));
-      const receiving = it.client.recv<true>();
+      const receiving = it.client.recvResponse();
       if (!early) it.lane.receive(ok("answer"));
       assertEquals([await receiving, it.client.statusCode, it.client.body], [true, 200, "answer"]);
       it.client.bytes = new Uint8Array(0);
@@ -31,11 +31,11 @@ test("with defer a request resolves when it is out, and recv() gives the answer"
 test("before its answer was received no other request is sent; close() forgets it", async () => {
   const it = scripted({ defer: true });
   await it.client.get("/");
-  await assertRejects(() => it.client.get("/"), Error, "recv()");
-  await assertRejects(() => it.client.upgrade("/"), Error, "recv()");
+  await assertRejects(() => it.client.get("/"), Error, "recvResponse()");
+  await assertRejects(() => it.client.upgrade("/"), Error, "recvResponse()");
   it.lane.receive(ok("answer"));
-  await assertRejects(() => it.client.get("/"), Error, "recv()");
-  assertEquals([await it.client.recv<true>(), it.client.body], [true, "answer"]);
+  await assertRejects(() => it.client.get("/"), Error, "recvResponse()");
+  assertEquals([await it.client.recvResponse(), it.client.body], [true, "answer"]);
   await it.client.get("/");
   assertEquals([it.client.close(), it.client.connected], [true, false]);
   assertEquals([await it.client.recv(), it.client.errCode], [false, 5001]);
@@ -48,7 +48,7 @@ test("before its answer was received no other request is sent; close() forgets i
   const next = reconnect(it.client);
   await it.client.get("/");
   next.receive(ok("next"));
-  assertEquals([await it.client.recv<true>(), it.client.body], [true, "next"]);
+  assertEquals([await it.client.recvResponse(), it.client.body], [true, "next"]);
 });
 
 test("recv() without a request is false; one that gives up drops the connection: 110", async () => {
@@ -59,6 +59,16 @@ test("recv() without a request is false; one that gives up drops the connection:
   assertEquals([it.lane.aborted, it.client.connected], [true, false]);
 });
 
+test("recv() does what recvResponse() does, which without a request is false", async () => {
+  const it = scripted({ defer: true });
+  await it.client.get("/");
+  it.lane.receive(ok("answer"));
+  assertEquals<unknown>([await it.client.recv(), it.client.body], [true, "answer"]);
+  assertEquals([await it.client.recvResponse(), it.client.errCode], [false, 5001]);
+  assertEquals(it.client.errMsg.includes("no response is pending"), true, it.client.errMsg);
+  await assertRejects(() => it.client.recvResponse(NaN), TypeError, "the timeout has to be a number of seconds");
+});
+
 test("recv() with a timeout that is no number is a TypeError, and the answer can still be received", async () => {
   const it = scripted({ defer: true });
   await it.client.get("/");
@@ -66,13 +76,13 @@ test("recv() with a timeout that is no number is a TypeError, and the answer can
     assertThrows(() => it.client.recv(timeout as number), TypeError, "Cannot receive: the timeout has to be a number of seconds");
   }
   it.lane.receive(ok("answer"));
-  assertEquals([await it.client.recv<true>(), it.client.body], [true, "answer"]);
+  assertEquals([await it.client.recvResponse(), it.client.body], [true, "answer"]);
 });
 
 test("recv() waits longer than read_timeout when it is told so", async () => {
   const it = scripted({ defer: true, read_timeout: 0.1 });
   await it.client.get("/");
-  const receiving = it.client.recv<true>(-1);
+  const receiving = it.client.recvResponse(-1);
   await new Promise((resolve) => setTimeout(resolve, 250));
   it.lane.receive(ok("late"));
   assertEquals([await receiving, it.client.body], [true, "late"]);
@@ -100,7 +110,7 @@ test("the time limit of recv() holds after bytes have arrived, too, and not that
     });
     await it.client.get("/");
     await requestOf(it.lane);
-    const receiving = it.client.recv<true>(0.02);
+    const receiving = it.client.recvResponse(0.02);
     await withoutTime(async () => {
       it.lane.receive(ok("a long body").slice(0, -4));
       await new Promise((resolve) => setTimeout(resolve, 100)); // the timer rings, but it is not yet time
@@ -133,15 +143,15 @@ test("the time limit of recv() holds when the request is repeated on another con
       await client.get("/");
       await requests(1);
       asked[0].write(ok("first"));
-      assertEquals(await client.recv<true>(), true);
+      assertEquals(await client.recvResponse(), true);
       await client.get("/again");
       await requests(2);
       let receiving: Promise<boolean> | undefined;
       await withoutTime(async () => {
-        if (early) receiving = client.recv<true>(0.02);
+        if (early) receiving = client.recvResponse(0.02);
         asked[1].end();
         await requests(3);
-        receiving ??= client.recv<true>(0.02);
+        receiving ??= client.recvResponse(0.02);
       });
       assertEquals([await receiving, client.statusCode, client.errCode, connections()], [false, -2, 110, 2]);
     });

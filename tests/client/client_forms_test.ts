@@ -9,6 +9,7 @@ import { HttpClient, HttpServer } from "../../src/coroutine/mod.ts";
 import type { Runtime } from "../../src/transport/runtime.ts";
 import { loadRuntime, setRuntime } from "../../src/transport/current_runtime.ts";
 import { inFolder } from "../support/folder.ts";
+import { known } from "../support/known_fields.ts";
 import { settle } from "../support/memory_client.ts";
 import type { RawClient } from "../support/raw_client.ts";
 import { serving } from "../support/serving.ts";
@@ -129,7 +130,7 @@ test("a request waits for files that nobody has waited for", () =>
     const server = new HttpServer("127.0.0.1");
     server.set({ http_parse_files: true });
     server.handle("/", async (request, response) => {
-      response.end(`${request.post.b} ${await request.files.a.text()}`);
+      response.end(`${request.post.b} ${await known(request.files).a.text()}`);
     });
     await serving(server, async (server) => {
       const client = new HttpClient("127.0.0.1", server.port);

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
 import { parseForm } from "../../src/http/form.ts";
+import { known } from "../support/known_fields.ts";
 
 /** Objects without a prototype as plain ones. */
 const plain = (text: string, most = 1000) => JSON.parse(JSON.stringify(parseForm(text, most)));
@@ -57,7 +58,7 @@ test("brackets that are none are part of the name", () => {
 });
 
 test("names of the prototype are names like others, at every depth", () => {
-  const form = parseForm("__proto__[x]=1&constructor[prototype][x]=2&a[__proto__][x]=3&a[toString]=4&__proto__=5", 100);
+  const form = known(parseForm("__proto__[x]=1&constructor[prototype][x]=2&a[__proto__][x]=3&a[toString]=4&__proto__=5", 100));
   assertEquals(({} as Record<string, unknown>).x, undefined);
   assertEquals(Object.getPrototypeOf(form), null);
   assertEquals(Object.getPrototypeOf(form.a), null);
@@ -70,7 +71,7 @@ test("names of the prototype are names like others, at every depth", () => {
 test("no more than so many parameters are taken", () => {
   assertEquals(Object.keys(parseForm("a=1&b=2&c=3", 3)).length, 3);
   assertEquals(Object.keys(parseForm("a=1&b=2&c=3", 2)), ["a", "b"]);
-  assertEquals(parseForm("a[]=1&".repeat(5000), 1000).a.length, 1000);
+  assertEquals(known(parseForm("a[]=1&".repeat(5000), 1000)).a.length, 1000);
 });
 
 test("names that are nested deeper than 64 times are left out", () => {

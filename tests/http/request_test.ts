@@ -2,6 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/asse
 import { toText } from "@std/streams";
 import { test } from "node:test";
 import { HttpRequest, HttpServer } from "../../mod.ts";
+import { known } from "../support/known_fields.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 import { type Handler, servingHandler } from "../support/serving.ts";
 
@@ -61,7 +62,8 @@ const PARTS = [
 ].join("");
 
 test("http_parse_files: fields and files are there before the handler is called", () =>
-  servingHandler(async ({ post, files }, response) => {
+  servingHandler(async ({ post, files: given }, response) => {
+    const files = known(given);
     const { name, type, size, error, tmp_name } = files.f;
     const content = new Uint8Array(await files.f.arrayBuffer());
     response.end(
@@ -136,6 +138,33 @@ test("getData() is the request as it came; what was chunked is one chunk", () =>
   }
 });
 
+test("request.server of a request that is still to be parsed has all its fields, empty", () => {
+  const request = HttpRequest.create();
+  const fields = {
+    request_method: "",
+    request_uri: "",
+    path_info: "",
+    request_time: 0,
+    master_time: 0,
+    request_time_float: 0,
+    server_protocol: "",
+    server_addr: "",
+    server_port: 0,
+    remote_addr: "",
+    remote_port: 0,
+  };
+  assertEquals({ ...request.server }, fields);
+  request.parse("GET /%61?b HTTP/1.1\r\nHost: x\r\n\r\n");
+  assertEquals({ ...request.server }, {
+    ...fields,
+    request_method: "GET",
+    request_uri: "/%61",
+    path_info: "/a",
+    query_string: "b",
+    server_protocol: "HTTP/1.1",
+  });
+});
+
 test("create() and parse(): in pieces, up to the end of the request and no further", () => {
   const text =
     "POST /a?b=c HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\nd=e";
@@ -158,7 +187,7 @@ test("create() and parse(): a form with files is read into memory, unless that i
     assertEquals(Object.keys(request.files), []);
     assert(request.parse(whole.slice(at, at + 10)) !== false);
   }
-  const { f, g } = request.files;
+  const { f, g } = known(request.files);
   assertEquals([request.isCompleted(), request.post.t, f.name, f.size, f.tmp_name, g.x.name], [
     true,
     ["one", "two"],

@@ -9,6 +9,7 @@ import { HttpServer, type ServerSettings, UploadedFile } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
 import { loadRuntime, setRuntime } from "../../src/transport/current_runtime.ts";
 import { inFolder } from "../support/folder.ts";
+import { known } from "../support/known_fields.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 import { type Handler, serving, servingInMemory, signal } from "../support/serving.ts";
 
@@ -83,7 +84,8 @@ const show: Handler = async ({ post, files, tmpfiles }, response) => {
 for (const [way, settings] of WAYS) {
   test(`${way}: files are on the disk while the handler runs, and gone when the answer has ended`, () => {
     let folder = "";
-    return servingUploads(settings, async ({ files, post, tmpfiles }, response) => {
+    return servingUploads(settings, async ({ files: given, post, tmpfiles }, response) => {
+      const files = known(given);
       assertInstanceOf(files.f, File);
       assertInstanceOf(files.f, UploadedFile);
       const { name, type, size, error, tmp_name } = files.f;
@@ -189,7 +191,8 @@ for (const [way, settings] of WAYS) {
     inFolder(async (folder) => {
       const server = new HttpServer("127.0.0.1", 0);
       server.set({ http_parse_files: true, upload_tmp_dir: folder, ...settings, http_max_uploaded_files: 1000 });
-      server.on("request", async ({ files, tmpfiles }, response) => {
+      server.on("request", async ({ files: given, tmpfiles }, response) => {
+        const files = known(given);
         const made = readdirSync(folder).length;
         const sizes = new Set(files.f.map(({ size, error }: UploadedFile) => `${size} ${error}`));
         await files.f[0].moveTo(join(folder, "moved"));
@@ -221,7 +224,7 @@ for (const [way, settings] of WAYS) {
       server.on("request", async ({ post, files }, response) => {
         const found = [];
         for (const name of Object.keys(files)) {
-          const file: UploadedFile = files[name];
+          const file: UploadedFile = known(files)[name];
           const bytes = new Uint8Array(await file.arrayBuffer());
           const same = bytes.length === content.length && bytes.every((byte, i) => byte === content[i]);
           found.push([name, file.full_path.replace("\r", ""), file.type, same, post[name]]);
@@ -247,7 +250,7 @@ for (const [way, settings] of WAYS) {
     inFolder(async (kept) => {
       const answered = signal();
       await servingUploads(settings, async ({ files }, response) => {
-        const { f, g } = files;
+        const { f, g } = known(files);
         response.end("thanks");
         await answered.promise;
         assertEquals(await f.text(), "hello");
@@ -271,7 +274,7 @@ for (const [way, settings] of WAYS) {
     return servingUploads(settings, ({ files }, response) => {
       response.detach();
       finish = () => response.end("at last");
-      called.resolve(files.f);
+      called.resolve(known(files).f);
     }, async (client) => {
       client.send(post(file("f", "a", "hello") + END));
       const { tmp_name } = await called.promise;
@@ -284,7 +287,7 @@ for (const [way, settings] of WAYS) {
 
   test(`${way}: a handler that fails, and a client that goes, leave no file`, () =>
     servingUploads(settings, async (request, response) => {
-      if (request.files.f.name === "fail") {
+      if (known(request.files).f.name === "fail") {
         response.status(201);
         response.end();
         return;
@@ -301,7 +304,8 @@ for (const [way, settings] of WAYS) {
     }));
 
   test(`${way}: without a folder that can be written, the error is PHP's`, () =>
-    servingUploads({ ...settings, upload_tmp_dir: "/none/at/all" }, async ({ files, tmpfiles }, response) => {
+    servingUploads({ ...settings, upload_tmp_dir: "/none/at/all" }, async ({ files: given, tmpfiles }, response) => {
+      const files = known(given);
       assertEquals([files.f.error, files.f.size, files.f.tmp_name, tmpfiles], [6, 0, "", []]);
       await assertRejects(() => files.f.moveTo("/tmp/x"), TypeError);
       response.end("told");
@@ -327,7 +331,8 @@ for (const [way, settings] of WAYS) {
       },
     });
     try {
-      await servingUploads(settings, ({ files }, response) => {
+      await servingUploads(settings, ({ files: given }, response) => {
+        const files = known(given);
         response.end(JSON.stringify([files.f.error, files.f.size, files.g.error, files.g.size, files.g.tmp_name]));
       }, async (client) => {
         client.send(post(file("f", "a", "0123456789") + file("g", "b", "x") + END));
@@ -356,7 +361,8 @@ for (const [way, settings] of WAYS) {
 }
 
 test("an empty upload_tmp_dir has files in memory; they can be moved as well", () =>
-  servingUploads({ upload_tmp_dir: "" }, async ({ files, tmpfiles }, response) => {
+  servingUploads({ upload_tmp_dir: "" }, async ({ files: given, tmpfiles }, response) => {
+    const files = known(given);
     assertEquals([files.f.tmp_name, tmpfiles, await files.f.text()], ["", [], "hello"]);
     await inFolder(async (folder) => {
       writeFileSync(join(folder, "f"), "something longer");
@@ -494,7 +500,7 @@ test("upload_max_filesize: a form that stops arriving is 408, and leaves no file
 test("upload_max_filesize with http_stream_body: forms are read first, other bodies are streamed", () =>
   servingUploads({ upload_max_filesize: 1000, http_stream_body: true }, async (request, response) => {
     response.end(
-      request.files.f === undefined ? await request.text() : `${await request.files.f.text()} ${await request.text()}.`,
+      request.files.f === undefined ? await request.text() : `${await known(request.files).f.text()} ${await request.text()}.`,
     );
   }, async (client) => {
     client.send(post(file("f", "a", "hello") + END) + "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
@@ -506,7 +512,7 @@ test("the coroutine style has the same", () =>
     const server = new coroutine.HttpServer("127.0.0.1");
     server.set({ http_parse_files: true, upload_max_filesize: 1000, upload_tmp_dir: folder });
     server.handle("/", async (request, response) => {
-      response.end(`${request.tmpfiles.length} ${await request.files.f.text()}`);
+      response.end(`${request.tmpfiles.length} ${await known(request.files).f.text()}`);
     });
     const client = new MemoryClient(server);
     client.send(post(file("f", "a", "hello") + END));

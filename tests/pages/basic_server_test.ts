@@ -64,7 +64,7 @@ test("a request is broadcast to every WebSocket, procedural style", async () => 
   server.on("message", (server, frame) => server.push(frame.fd, "this is server"));
   server.on("request", (request, response) => {
     for (const fd of server.connections) {
-      if (server.isEstablished(fd)) server.push(fd, request.get.message);
+      if (server.isEstablished(fd)) server.push(fd, String(request.get.message));
     }
     response.end("sent");
   });
@@ -80,7 +80,7 @@ test("a request is broadcast to every WebSocket, object-oriented style", async (
       this.server.on("message", (server, frame) => server.push(frame.fd, "this is server"));
       this.server.on("request", (request, response) => {
         for (const fd of this.server.connections) {
-          if (this.server.isEstablished(fd)) this.server.push(fd, request.get.message);
+          if (this.server.isEstablished(fd)) this.server.push(fd, String(request.get.message));
         }
         response.end("sent");
       });

@@ -140,7 +140,7 @@ for (const [lane, runtime] of ownLanes) {
     test(`drained() and sendfile() are true when everything was sent, with Connection: ${connection} (${lane})`, async () => {
       for (const style of ["event", "coroutine"] as const) {
         const results: boolean[] = [];
-        const handle = async (request: { server: Record<string, unknown> }, response: coroutine.HttpResponse) => {
+        const handle = async (request: { server: { request_uri: string } }, response: coroutine.HttpResponse) => {
           if (request.server.request_uri === "/file") {
             results.push(await response.sendfile("README.md"));
           } else {

@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { HttpServer } from "../../mod.ts";
+import { known } from "../support/known_fields.ts";
 import { ResidentMemory } from "../support/resident_memory.ts";
 
 const [folder, large] = process.argv.slice(2);
@@ -26,7 +27,7 @@ server.on("request", async (request, response) => {
   } else if (path === "/file") {
     await response.sendfile(large);
   } else if (path === "/form") {
-    const { file } = request.files;
+    const { file } = known(request.files);
     const some = [0, file.size / 2, file.size - 16].map((at) => file.slice(at, at + 16).text());
     response.end(JSON.stringify([file.size, file.error, file.tmp_name.startsWith(folder), ...await Promise.all(some)]));
   } else {

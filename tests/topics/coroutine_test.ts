@@ -80,7 +80,7 @@ test("subscribe(), unsubscribe() and topics() of a response tell what is wrong",
     assertEquals([ws.unsubscribe("a"), ws.unsubscribe("a"), server.subscriberCount("a")], [true, false, 0]);
     assertThrows(() => ws.subscribe(undefined as never), TypeError, "a topic is a string");
     assertThrows(() => ws.unsubscribe(1 as never), TypeError, "a topic is a string");
-    const how = request.get.how;
+    const how = String(request.get.how);
     if (how === "disconnect") ws.disconnect();
     else if (how === "close") ws.close();
     else while (await ws.recv());

@@ -24,7 +24,7 @@ async function send(side: Side, settings: CompressionSettings, others: Compressi
   const given = { websocket_compression: true, websocket_close_timeout: 0.2 };
   (side === "server" ? server : client).set({ ...given, ...settings });
   (side === "server" ? client : server).set({ ...given, ...others });
-  let offer = "";
+  let offer: string | undefined = "";
   let seen: unknown;
   server.on("open", (_server, { header }) => void (offer = header["sec-websocket-extensions"]));
   server.on("message", (server, frame) => {

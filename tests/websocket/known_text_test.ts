@@ -76,7 +76,7 @@ test("a frame that gets other data leaves no text behind whose memory is reused"
   server.on("message", (server, frame) => {
     if (frame.opcode === WEBSOCKET_OPCODE_BINARY) return void server.push(frame.fd, kept);
     kept = frame.data as string;
-    frame.data = replies.shift()!;
+    (frame as Frame).data = replies.shift()!;
     server.push(frame.fd, frame);
   });
   await serving(server, async (_server, port) => {

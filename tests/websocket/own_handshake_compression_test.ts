@@ -26,7 +26,7 @@ const OURS = "permessage-deflate; client_no_context_takeover; server_no_context_
 const accepting = (extensions?: string) => (request: HttpRequest, response: HttpResponse) => {
   response.header("Upgrade", "websocket");
   response.header("Connection", "Upgrade");
-  response.header("Sec-WebSocket-Accept", acceptFor(request.header["sec-websocket-key"]));
+  response.header("Sec-WebSocket-Accept", acceptFor(request.header["sec-websocket-key"]!));
   if (extensions !== undefined) response.header("Sec-WebSocket-Extensions", extensions);
   response.status(101);
   response.end();

@@ -115,6 +115,10 @@ export const steps = [
       ...runtimeFree,
     ],
   },
+  {
+    name: "what compilers and editors say",
+    command: inNode("24", ["tests/types/messages.ts", "tests/types/completions.ts"]),
+  },
   { name: "house rules", command: [process.execPath, "tools/house_rules.mjs"] },
   { name: "documentation", command: [deno, "doc", "--lint", ...sources] },
   {

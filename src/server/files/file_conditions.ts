@@ -36,7 +36,7 @@ export function entityTag({ size, mtime }: FileState): string {
  * @param file The file.
  * @param isGet Whether the method is GET: Range applies to no other method (section 14.2).
  */
-export function chooseParts(header: Readonly<Record<string, string>>, file: FileState, isGet = true): FileParts {
+export function chooseParts(header: Readonly<Record<string, string | undefined>>, file: FileState, isGet = true): FileParts {
   const tag = entityTag(file);
   const changed = Math.floor(file.mtime / 1000) * 1000; // the precision of Last-Modified
   // In the order of section 13.2.2.

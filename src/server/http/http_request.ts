@@ -6,11 +6,12 @@
 
 import { bodyDecoder } from "../../values.ts";
 import type { ConnectionData } from "../../transport/connection_end.ts";
-import { type FormFields, mediaType } from "../../http/form.ts";
+import { mediaType } from "../../http/form.ts";
 import { BaseRequest, type RequestOptions, type RequestSource } from "../../http/base_request.ts";
 import { ParsedRequest } from "../../http/request_parser.ts";
 import { type FormOptions, FormReader } from "./form_reader.ts";
 import type { RequestBody } from "./request_body.ts";
+import type { FileFields } from "./uploaded_file.ts";
 
 /** The options of `HttpRequest.create()`, under Swoole's names. */
 export interface ParseOptions {
@@ -83,7 +84,10 @@ export interface HttpRequestSource extends RequestSource {
  * import { HttpServer } from "@sluice/server";
  *
  * const server = new HttpServer("127.0.0.1", 0);
- * server.on("request", (request, response) => response.end(request.post.tags.join(" and ")));
+ * server.on("request", (request, response) => {
+ *   const { tags } = request.post;
+ *   response.end(Array.isArray(tags) ? tags.join(" and ") : "none");
+ * });
  * await server.start();
  * const body = new URLSearchParams([["tags[]", "red"], ["tags[]", "blue"]]);
  * const answer = await fetch(`http://127.0.0.1:${server.port}/`, { method: "POST", body });
@@ -94,7 +98,7 @@ export interface HttpRequestSource extends RequestSource {
 export class HttpRequest<Data extends ConnectionData = ConnectionData> extends BaseRequest {
   readonly #source: HttpRequestSource;
   readonly #options: HttpRequestOptions;
-  #files: FormFields | undefined = undefined;
+  #files: FileFields | undefined = undefined;
   #collecting: Promise<Uint8Array> | undefined = undefined;
   #body: ReadableStream<Uint8Array> | undefined = undefined;
   #signal: AbortSignal | undefined = undefined; // if no server created the request
@@ -111,11 +115,11 @@ export class HttpRequest<Data extends ConnectionData = ConnectionData> extends B
    * The files of a `multipart/form-data` body by field name, as `UploadedFile`. Names with brackets become lists and objects, as
    * in `post`. Requires `http_parse_files`.
    */
-  get files(): FormFields {
+  get files(): FileFields {
     return this.#files ??= this.#source.form?.files.result ?? this.#noFiles();
   }
 
-  #noFiles(): FormFields {
+  #noFiles(): FileFields {
     if (mediaType(this.header["content-type"]) === "multipart/form-data") this.#options.onUnreadForm?.();
     return Object.create(null);
   }
@@ -216,7 +220,7 @@ export class HttpRequest<Data extends ConnectionData = ConnectionData> extends B
    * import { WebSocketServer } from "@sluice/server";
    *
    * const server = new WebSocketServer<{ user?: string }>("127.0.0.1", 0);
-   * server.on("beforeHandshakeResponse", (request) => void (request.data.user = request.get.user));
+   * server.on("beforeHandshakeResponse", (request) => void (request.data.user = request.header["x-user"]));
    * server.on("message", (server, frame) => server.push(frame.fd, `Hello ${server.data(frame.fd)?.user}`));
    * ```
    */

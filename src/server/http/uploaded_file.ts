@@ -9,6 +9,15 @@ import { GrowingBuffer } from "../../transport/bytes.ts";
 import type { FileSink } from "../../transport/file_pieces.ts";
 import type { Runtime } from "../../transport/runtime.ts";
 
+/** A value of `request.files`: a file, or a list or an object of files if the name of the field has brackets. */
+export type FileValue = UploadedFile | FileValue[] | FileFields;
+
+/** The files of a form by field name. A client chooses which there are, and whether a name has brackets. */
+export interface FileFields {
+  /** The value of a field. */
+  [name: string]: FileValue | undefined;
+}
+
 /**
  * A file of a form: a web `File` with `name`, `type` and `size`, and Swoole's properties. Its content is in a temporary file,
  * which is read on demand (`arrayBuffer()`, `stream()`, `text()`), or in memory if `upload_tmp_dir` is empty. `name` contains no
@@ -19,13 +28,13 @@ import type { Runtime } from "../../transport/runtime.ts";
  *
  * @example Keep a file
  * ```ts
- * import { HttpServer, type UploadedFile } from "@sluice/server";
+ * import { HttpServer, UploadedFile } from "@sluice/server";
  *
  * const server = new HttpServer("127.0.0.1", 0);
  * server.set({ http_parse_files: true, upload_max_filesize: 1024 * 1024 * 1024 });
  * server.on("request", async (request, response) => {
- *   const file: UploadedFile | undefined = request.files.picture;
- *   if (file === undefined || file.error !== 0) return response.status(400) && response.end();
+ *   const file = request.files.picture;
+ *   if (!(file instanceof UploadedFile) || file.error !== 0) return response.status(400) && response.end();
  *   await file.moveTo("/tmp/sluice-picture"); // never to a name that the client has chosen
  *   response.end(`${file.name} has ${file.size} bytes`);
  * });

@@ -312,7 +312,7 @@ function lightRequests(Base: new (url: string) => object): MakeRequest {
 function trialParts(method: string): WebRequestParts {
   const request = HttpRequest.create() as HttpRequest;
   request.parse("PUT / HTTP/1.1\r\nHost: a\r\nX-Trial: yes\r\nContent-Length: 3\r\n\r\nabc");
-  return new WebRequestParts(request, request.header, "http://a/trial", method, false);
+  return new WebRequestParts(request, request.header as Record<string, string>, "http://a/trial", method, false);
 }
 
 /** Reports whether the platform's own functions read a light request as the request that it says it is. */

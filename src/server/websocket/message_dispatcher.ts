@@ -4,7 +4,7 @@
  * @module
  */
 
-import { CloseFrame, Frame } from "../../websocket/frame.ts";
+import { CloseFrame, Frame, type ReceivedFrame } from "../../websocket/frame.ts";
 import type { Configuration } from "../configuration.ts";
 import type { PortCore } from "../port_core.ts";
 import { promised, type RunningHandlers } from "../running_handlers.ts";
@@ -65,7 +65,7 @@ export class MessageDispatcher implements FrameConsumer {
     return !this.#session.waiting.isEmpty;
   }
 
-  deliver(frame: Frame | CloseFrame): void {
+  deliver(frame: ReceivedFrame): void {
     const session = this.#session;
     if (session.waiting.isEmpty && (this.#mayStart || frame instanceof CloseFrame)) return this.#start(frame);
     session.enqueue(frame);
@@ -76,7 +76,7 @@ export class MessageDispatcher implements FrameConsumer {
     return this.#handlers < this.#context.maxHandlers && !this.#session.connection.isFull;
   }
 
-  #start(frame: Frame | CloseFrame): void {
+  #start(frame: ReceivedFrame): void {
     const { config, server, serverContext } = this.#context;
     serverContext.counters.requests++;
     try {

@@ -20,7 +20,7 @@ import type { Received } from "./received_messages.ts";
 import type { FrameConsumer, WebSocketContext } from "./session_interfaces.ts";
 import type { WebSocketSession } from "./websocket_session.ts";
 import { encodeClose, isSendableCloseCode } from "../close_code.ts";
-import { CloseFrame, Frame } from "../frame.ts";
+import { CloseFrame, Frame, type ReceivedFrame } from "../frame.ts";
 import type { Outgoing } from "../outgoing.ts";
 import { type Pushable, readPushed } from "../prepared_message.ts";
 import { Alarm } from "../../transport/deadlines.ts";
@@ -119,7 +119,7 @@ export class WebSocketChannel implements FrameConsumer {
     });
   }
 
-  #take(): Frame | CloseFrame {
+  #take(): ReceivedFrame {
     const session = this.#session;
     const frame = session.waiting.shift();
     this.#working = true;
@@ -143,7 +143,7 @@ export class WebSocketChannel implements FrameConsumer {
     reader?.(received);
   }
 
-  deliver(frame: Frame | CloseFrame): void {
+  deliver(frame: ReceivedFrame): void {
     if (this.#reader !== undefined) {
       this.#working = true;
       if (frame.opcode === WEBSOCKET_OPCODE_TEXT) void frame.data; // decode it in place instead of copying it first

@@ -6,7 +6,7 @@
 
 import { WEBSOCKET_OPCODE_BINARY, WEBSOCKET_OPCODE_TEXT } from "../../constants.ts";
 import { swooleStrerror } from "../../errors.ts";
-import { type CloseFrame, Frame } from "../frame.ts";
+import { Frame, type MessageFrame, type ReceivedFrame } from "../frame.ts";
 import type { Pushable } from "../prepared_message.ts";
 
 /** The bytes counted for each message in addition to its payload, so that many small messages are not free. */
@@ -17,7 +17,7 @@ export class MessageQueue {
   /** The number of bytes counted for all messages. */
   bytes = 0;
 
-  #frames: (Frame | CloseFrame)[] = [];
+  #frames: ReceivedFrame[] = [];
   #next = 0;
 
   /** Whether the queue is empty. */
@@ -26,7 +26,7 @@ export class MessageQueue {
   }
 
   /** Adds a message and gives it memory of its own. Returns the number of bytes it counts. */
-  push(frame: Frame | CloseFrame): number {
+  push(frame: ReceivedFrame): number {
     Frame["store"](frame);
     this.#frames.push(frame);
     const cost = Frame["sizeOf"](frame) + MESSAGE_COST;
@@ -35,7 +35,7 @@ export class MessageQueue {
   }
 
   /** Removes the oldest message. The queue must not be empty. */
-  shift(): Frame | CloseFrame {
+  shift(): ReceivedFrame {
     const frame = this.#frames[this.#next++];
     this.bytes -= Frame["sizeOf"](frame) + MESSAGE_COST;
     if (this.isEmpty) {
@@ -59,7 +59,7 @@ export class MessageQueue {
  * The result of `recv()`: a message; the peer's Close, once; `""` when the connection is closed; `false` after a failure or a
  * timeout, with the reason in `getLastError()`.
  */
-export type Received = Frame | CloseFrame | "" | false;
+export type Received = ReceivedFrame | "" | false;
 
 /** The methods that are needed to read and write a WebSocket. */
 interface MessageEnd {
@@ -73,12 +73,12 @@ interface MessageEnd {
   getLastError(): number;
 }
 
-function isData(frame: Frame): boolean {
+function isData(frame: ReceivedFrame): frame is MessageFrame {
   return frame.opcode === WEBSOCKET_OPCODE_TEXT || frame.opcode === WEBSOCKET_OPCODE_BINARY;
 }
 
 /** Iterates over the data frames until the connection closes or fails. */
-export async function* iterateMessages(end: MessageEnd): AsyncGenerator<Frame, void, void> {
+export async function* iterateMessages(end: MessageEnd): AsyncGenerator<MessageFrame, void, void> {
   while (true) {
     const received = await end.recv(-1);
     if (received === "" || received === false) return;

@@ -7,7 +7,7 @@
 import type { Connection } from "../../transport/connection.ts";
 import type { ConnectionData, ConnectionEnd, TimeoutSetting } from "../../transport/connection_end.ts";
 import type { EndpointOptions } from "../endpoint.ts";
-import type { CloseFrame, Frame } from "../frame.ts";
+import type { ReceivedFrame } from "../frame.ts";
 import type { Outgoing } from "../outgoing.ts";
 import type { CompressionSettings } from "./compression_policy.ts";
 
@@ -93,7 +93,7 @@ export interface FrameConsumer {
    */
   sendBehind?(frame: Outgoing, settle: (sent: boolean) => void): boolean;
   /** Takes a frame, or has it wait with `enqueue()`. Its payload may be gone after the call: see `Frame`. */
-  deliver(frame: Frame | CloseFrame): void;
+  deliver(frame: ReceivedFrame): void;
   /** Takes the peer's Close: it goes to the program with `deliverClose()`, if it wants it, and is answered, now or later. */
   onClose(payload: Uint8Array): void;
   /** Called when we have sent a Close. */

@@ -23,7 +23,7 @@ import {
 import { deadlineIn } from "../../transport/deadlines.ts";
 import { nextTurn } from "../../transport/current_runtime.ts";
 import type { Compression } from "../deflate/compression.ts";
-import { type CloseFrame, closeFrameOf, Frame } from "../frame.ts";
+import { closeFrameOf, Frame, type ReceivedFrame } from "../frame.ts";
 import type { Outgoing } from "../outgoing.ts";
 import type { FrameConsumer, HeldOutput, WebSocketContext } from "./session_interfaces.ts";
 import { MessageQueue } from "./received_messages.ts";
@@ -104,7 +104,7 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   }
 
   /** Lets a message wait for the program. Stops reading while the waiting ones hold `inputLimit`. */
-  enqueue(frame: Frame | CloseFrame): void {
+  enqueue(frame: ReceivedFrame): void {
     this.connection.grown += this.waiting.push(frame);
     if (this.#holdsBack || this.waiting.bytes < this.#context.inputLimit) return;
     this.#holdsBack = true;
@@ -476,7 +476,7 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
     frame.flags = this.#context.endpointOptions.masked ? MASKED : UNMASKED;
     frame.finish = true;
     this.peerClosing = true;
-    this.consumer.deliver(frame);
+    this.consumer.deliver(frame as ReceivedFrame);
   }
 
   onFinished(code: number): void {
