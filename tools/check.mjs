@@ -4,7 +4,7 @@
 //   node tools/check.mjs --list       what there is
 //   node tools/check.mjs --quick      a minute's worth of them, in one runtime
 //
-// What else some tests need (browsers, Python's websockets and aiohttp, openssl) is listed in tools/prerequisites.mjs. Where it is
+// What else some tests need (browsers, proxies, Python's websockets and aiohttp, openssl) is listed in tools/prerequisites.mjs. Where it is
 // missing, these tests are left out, and the last lines say so. `--strict` (SLUICE_STRICT=1) fails instead. `--without-browser`
 // and `--without-firefox` leave out what is there. `--verbose` prints what steps printed that succeeded, too.
 // A step that prints nothing for SLUICE_SILENCE seconds (900; 0 for ever) is taken for stuck.

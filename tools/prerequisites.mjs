@@ -103,6 +103,30 @@ export const prerequisites = [{
   find: () => findProgram("OPENSSL", ["openssl"]),
   apt: "openssl",
   otherwise: "OPENSSL=/path/to/openssl",
+}, {
+  name: "nginx",
+  purpose: "the tests of what the documents say about nginx",
+  find: () => findProgram("NGINX", ["nginx", "/usr/sbin/nginx"]),
+  apt: "nginx",
+  otherwise: "NGINX=/path/to/nginx",
+}, {
+  name: "haproxy",
+  purpose: "the tests of what the documents say about HAProxy",
+  find: () => findProgram("HAPROXY", ["haproxy", "/usr/sbin/haproxy"]),
+  apt: "haproxy",
+  otherwise: "HAPROXY=/path/to/haproxy",
+}, {
+  name: "caddy",
+  purpose: "the tests of what the documents say about Caddy",
+  find: () => findProgram("CADDY", ["caddy"]),
+  apt: "caddy",
+  otherwise: "CADDY=/path/to/caddy",
+}, {
+  name: "systemd-analyze",
+  purpose: "the test of the unit for systemd in the documents",
+  find: () => findProgram("SYSTEMD_ANALYZE", ["systemd-analyze"]),
+  apt: "systemd",
+  otherwise: "SYSTEMD_ANALYZE=/path/to/systemd-analyze",
 }];
 
 /** The names that are to count as missing, older variables included. */

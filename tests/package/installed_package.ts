@@ -6,12 +6,17 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
+import process from "node:process";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { build } from "../../tools/build.mjs";
+import { lastingPort } from "../browser/start_example.ts";
+import { frame, RawClient } from "../support/raw_client.ts";
+import { adapted, snippetAt } from "../support/snippets.ts";
 import { inProject, Project } from "./project.ts";
 import { type Manifest, Registry } from "./registry.ts";
 
@@ -247,6 +252,77 @@ test("bun build makes one file of it; bun build --compile makes a program", asyn
     await project.succeed(bun, "build", source, "--compile", "--outfile=program");
     await project.prints(ECHOED, join(project.folder, "program"));
   });
+});
+
+// ---- what the documents say -----------------------------------------------------------------------------------------
+
+/** Waits until a server listens, then says something to it by a WebSocket, and returns all that it says until that is in it. */
+async function talk(port: number, said: string): Promise<string> {
+  let client: RawClient | undefined;
+  while (client === undefined) {
+    client = await RawClient.open(port).catch(() => undefined);
+    if (client === undefined) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  client.send(frame({ opcode: 1, payload: said }));
+  let heard = "";
+  while (!heard.includes(said)) heard += new TextDecoder().decode((await client.readFrame())!.payload);
+  client.destroy();
+  return heard;
+}
+
+test("docs/start.md: its commands make the chat, and start it in each runtime", { timeout: 120_000 }, async () => {
+  const project = await Project.create("http://127.0.0.1:9/");
+  await inProject(project, async () => {
+    await project.provide({ node: nodes[0], bun, deno });
+    const commands = snippetAt("docs/start.md, Install").code.replace("path/to/sluice-server-0.1.0.tgz", tarball);
+    await project.succeed("sh", "-ec", commands);
+    const starts = snippetAt("docs/start.md, Run it").code.trimEnd().split("\n");
+    assertEquals(starts.length, 3);
+    for (const command of starts) {
+      const port = await lastingPort();
+      await project.write("chat/chat.mjs", adapted(snippetAt("docs/start.md, The chat").code, port));
+      const { child, ended } = project.start("sh", "-ec", `cd chat && exec ${command}`);
+      assertMatch(await talk(port, "hello"), /Guest (\d+) has comeGuest \1: hello/);
+      child.kill("SIGINT");
+      assertEquals(await ended, { code: 0, out: `The chat is open at http://localhost:${port}/\n`, err: "" });
+    }
+  });
+});
+
+/** Whether this user may make a process that is number 1 of a PID namespace of its own. */
+const mayUnshare = spawnSync("unshare", ["-pf", "--mount-proc", "true"]).status === 0;
+const asProcess1 = mayUnshare ? "as process 1" : "(LEFT OUT: as process 1, unshare -pf --mount-proc is not permitted)";
+
+test(`docs/deployment.md: the commands of the container work, ${asProcess1}`, { timeout: 120_000 }, async () => {
+  const file = snippetAt("docs/deployment.md, Containers").code;
+  const sources = await Project.create("http://127.0.0.1:9/");
+  const image = await Project.create("http://127.0.0.1:9/");
+  await inProject(sources, () =>
+    inProject(image, async () => {
+      const port = await lastingPort();
+      await sources.write("package.json", { private: true, type: "module" });
+      cpSync(tarball, join(sources.folder, basename(tarball)));
+      await sources.succeed("npm", "install", `./${basename(tarball)}`);
+      await sources.write("server.mjs", snippetAt("docs/deployment.md, The program").code);
+      await image.provide({ node: nodes[2] });
+      const variables: string[] = [];
+      for (const [, instruction, rest] of file.matchAll(/^([A-Z]+) (.*)$/gm)) {
+        if (instruction === "COPY") {
+          for (const name of rest.split(" ").slice(0, -1)) cpSync(join(sources.folder, name), join(image.folder, name));
+        } else if (instruction === "RUN") await image.succeed("sh", "-ec", rest);
+        else if (instruction === "ENV") variables.push(...adapted(rest, port).split(" "));
+        else if (instruction === "CMD") {
+          const before = mayUnshare ? ["unshare", "-pf", "--mount-proc"] : [];
+          const { child, ended } = image.start("env", ...variables, ...before, ...JSON.parse(rest));
+          assertEquals(await talk(port, "hello"), "hello");
+          const [program] = mayUnshare
+            ? spawnSync("ps", ["-o", "pid=", "--ppid", `${child.pid}`]).stdout.toString().match(/\d+/)!
+            : [child.pid];
+          process.kill(Number(program), "SIGTERM");
+          assertEquals(await ended, { code: 0, out: "closing the database\n", err: "" });
+        }
+      }
+    }));
 });
 
 // ---- a copy of the repository ---------------------------------------------------------------------------------------

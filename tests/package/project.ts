@@ -5,8 +5,8 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { spawn } from "node:child_process";
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { type ChildProcess, spawn } from "node:child_process";
+import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
@@ -47,20 +47,31 @@ export class Project {
     return project;
   }
 
+  /** Makes programs known by a name. */
+  async provide(programs: Readonly<Record<string, string>>): Promise<void> {
+    await mkdir(join(this.#home, "bin"));
+    for (const [name, path] of Object.entries(programs)) await symlink(path, join(this.#home, "bin", name));
+  }
+
   /** Writes a file. */
   async write(name: string, content: string | object): Promise<void> {
     await writeFile(join(this.folder, name), typeof content === "string" ? content : JSON.stringify(content));
   }
 
   /** Runs a program to its end. */
-  run(...[program, ...args]: readonly string[]): Promise<Result> {
+  run(...command: readonly string[]): Promise<Result> {
+    return this.start(...command).ended;
+  }
+
+  /** Starts a program. */
+  start(...[program, ...args]: readonly string[]): { readonly child: ChildProcess; readonly ended: Promise<Result> } {
     const home = this.#home;
     const child = spawn(program, args, {
       cwd: this.folder,
       stdio: ["ignore", "pipe", "pipe"],
       // Nothing of the tests' own environment: a variable of npm, for one, would name another registry.
       env: {
-        PATH: process.env.PATH,
+        PATH: `${join(home, "bin")}:${process.env.PATH}`,
         HOME: home,
         TMPDIR: home,
         NO_COLOR: "1",
@@ -78,10 +89,11 @@ export class Project {
     const result = { code: null as number | null, out: "", err: "" };
     child.stdout.setEncoding("utf8").on("data", (text: string) => result.out += text);
     child.stderr.setEncoding("utf8").on("data", (text: string) => result.err += text);
-    return new Promise((resolve, reject) => {
+    const ended = new Promise<Result>((resolve, reject) => {
       child.on("error", reject);
       child.on("close", (code) => resolve({ ...result, code }));
     });
+    return { child, ended };
   }
 
   /** Runs a program that has to succeed; returns what it printed. */

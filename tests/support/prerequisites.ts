@@ -9,7 +9,16 @@ import { test } from "node:test";
 import { find, howToBring } from "../../tools/prerequisites.mjs";
 
 /** The software that a test may need. */
-export type Prerequisite = "chromium" | "firefox" | "websockets" | "aiohttp" | "openssl";
+export type Prerequisite =
+  | "chromium"
+  | "firefox"
+  | "websockets"
+  | "aiohttp"
+  | "openssl"
+  | "nginx"
+  | "haproxy"
+  | "caddy"
+  | "systemd-analyze";
 
 /** Reports whether a prerequisite is installed. */
 export function isHere(name: Prerequisite): boolean {

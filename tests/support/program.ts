@@ -25,11 +25,13 @@ export class Program {
    * @param command The program with its arguments.
    * @param env Environment variables in addition to those of the tests.
    * @param takesInput Whether `tell()` is used.
+   * @param cwd The working directory, if it is another one.
    */
-  constructor(command: readonly string[], env: Record<string, string> = {}, takesInput = false) {
+  constructor(command: readonly string[], env: Record<string, string> = {}, takesInput = false, cwd?: string) {
     this.process = spawn(command[0], command.slice(1), {
       stdio: [takesInput ? "pipe" : "ignore", "pipe", "pipe"],
       env: { ...process.env, NO_COLOR: "1", ...env },
+      ...(cwd === undefined ? {} : { cwd }),
     });
     this.process.on("error", (error) => this.errors += `${error}`);
     this.process.stdout!.setEncoding("utf8").on("data", (text: string) => {

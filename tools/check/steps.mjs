@@ -106,6 +106,10 @@ export const steps = [
     ],
   },
   {
+    name: "types of the programs in the documents",
+    command: [deno, "check", ...offline, "--doc-only", "README.md", ...filesOf("docs", ".md")],
+  },
+  {
     name: "types of src without a runtime",
     command: [
       deno,
