@@ -71,7 +71,7 @@ export interface ResponseTarget extends CodingTarget {
   onMisuse(): void;
   /** Closes the connection after pending output. */
   close(): void;
-  /** Aborts the connection, so that the client notices that the response was cut off. */
+  /** Aborts the connection, which is open, so that the client notices that the response was cut off. */
   abort(): void;
 }
 

@@ -537,6 +537,16 @@ test("the server stops: at once where nothing is pending, otherwise behind the r
   assertEquals([one.end()?.byServer, one.end()?.reason], [true, "the server stops"]);
 });
 
+test("a program that closes its connection is the side that has ended it", () => {
+  for (const begins of [false, true]) {
+    const one = after(GET);
+    const [{ response }] = one.requests;
+    if (begins) response.write("begun");
+    assertEquals([response.close(), response.close()], [true, false]);
+    assertEquals(told(one), [true, false, "", undefined]);
+  }
+});
+
 test("an error of the program: 500 before the response has begun, else the end, which is told with the error", async () => {
   const error = new Error("mine");
   for (const begins of [false, true]) {

@@ -422,7 +422,7 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   }
 
   abort(): void {
-    if (this.isOpen) this.connection.abort();
+    this.connection.abort();
   }
 }
 
