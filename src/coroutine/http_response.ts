@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Connection } from "../transport/connection.ts";
 import type { CloseInfo, ConnectionData } from "../transport/connection_end.ts";
 import { WEBSOCKET_OPCODE_PING } from "../constants.ts";
 import { SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED, SWOOLE_ERROR_WEBSOCKET_UNCONNECTED } from "../errors.ts";
@@ -205,16 +206,18 @@ export class HttpResponse<Data extends ConnectionData = ConnectionData> extends 
    */
   subscribe(topic: string): boolean {
     checkTopic(topic, "subscribe");
-    const channel = this.#channel;
-    if (channel !== undefined && !channel.isOpen) {
-      channel.lastError = channel.whyClosed;
-      return false;
-    }
-    const code = this.#policy.topics.join(exchangeOf(this).connection, topic);
+    const code = this.#subscribe(topic);
     if (code === 0) return true;
-    if (channel === undefined) this.#lastError = code;
-    else channel.lastError = code;
+    if (this.#channel === undefined) this.#lastError = code;
+    else this.#channel.lastError = code;
     return false;
+  }
+
+  /** Returns 0, or the code for `getLastError()`. */
+  #subscribe(topic: string): number {
+    if (this.#channel?.isOpen === false) return this.#channel.whyClosed;
+    const connection = this.#connection;
+    return connection === undefined ? SWOOLE_ERROR_WEBSOCKET_UNCONNECTED : this.#policy.topics.join(connection, topic);
   }
 
   /**
@@ -225,13 +228,20 @@ export class HttpResponse<Data extends ConnectionData = ConnectionData> extends 
    */
   unsubscribe(topic: string): boolean {
     checkTopic(topic, "unsubscribe");
-    return this.#policy.topics.part(exchangeOf(this).connection, topic);
+    const connection = this.#connection;
+    return connection !== undefined && this.#policy.topics.part(connection, topic);
   }
 
   /** Returns the topics that this WebSocket has subscribed to, oldest first: a new list. Empty once it has ended. */
   topics(): string[] {
-    const { connection } = exchangeOf(this);
-    return connection.isOpen ? this.#policy.topics.topics(connection.fd) : [];
+    const connection = this.#connection;
+    return connection?.isOpen ? this.#policy.topics.topics(connection.fd) : [];
+  }
+
+  /** The connection, if it is a WebSocket of this response, or may become one. A later request may have it otherwise. */
+  get #connection(): Connection | undefined {
+    const exchange = exchangeOf(this);
+    return this.#channel !== undefined || (exchange.isUpgrade && !exchange.isOver) ? exchange.connection : undefined;
   }
 
   /**

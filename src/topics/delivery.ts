@@ -89,7 +89,7 @@ export class Delivery {
     this.count++;
     const held = heldBy(session);
     const isOld = this.#policy === "latest" && held?.has(this.#topic);
-    if (isOld || held?.keepsOrder || session.endpoint.isFragmenting) return this.#hold(session);
+    if (isOld || session.endpoint.isFragmenting) return this.#hold(session);
     const frame = shared(this.#message); // a copy, if it is not one already
     const waits = session.consumer.sendBehind?.(frame, (sent) => {
       if (!sent && session.endpoint.canSend) this.#hold(session); // it came between fragments
@@ -139,7 +139,10 @@ function heldBy({ held }: WebSocketSession): HeldMessages | undefined {
   return held instanceof HeldMessages ? held : undefined;
 }
 
-/** The published messages that wait for one WebSocket. It has this object while there are any, or while it is a slow reader. */
+/**
+ * The published messages that wait for one WebSocket: each is a complete frame. It has this object while there are any, and while
+ * it is a slow reader. What waits counts as queued, so that no later message finds room before it.
+ */
 export class HeldMessages implements HeldOutput {
   bytes = 0;
   /** Whether the program knows that this reader is slow. */
@@ -150,7 +153,6 @@ export class HeldMessages implements HeldOutput {
   readonly #session: WebSocketSession;
   readonly #bufferLimit: number;
   readonly #messages: Map<string | number, Outgoing> = new Map(); // by topic, if only the newest is kept; else numbered
-  #numbered = 0; // messages with a number that wait
   #next = 0; // number
   #isWaiting = false;
 
@@ -169,11 +171,6 @@ export class HeldMessages implements HeldOutput {
     return made;
   }
 
-  /** Whether messages wait that later ones may not overtake. */
-  get keepsOrder(): boolean {
-    return this.#numbered > 0;
-  }
-
   /** Reports whether a message of a topic waits. */
   has(topic: string): boolean {
     return this.#messages.has(topic);
@@ -181,7 +178,6 @@ export class HeldMessages implements HeldOutput {
 
   /** Adds a message. */
   append(frame: Outgoing): void {
-    this.#numbered++;
     this.#add(this.#next++, frame);
   }
 
@@ -194,7 +190,8 @@ export class HeldMessages implements HeldOutput {
 
   #add(key: string | number, frame: Outgoing): void {
     this.#messages.set(key, frame);
-    this.bytes += frame.end - frame.start + MESSAGE_COST;
+    this.bytes += frame.end + MESSAGE_COST;
+    this.#session.connection.grown += frame.end + MESSAGE_COST; // it is measured at the next tick of the clock
     this.#wait(this.#roomFor(key, frame));
   }
 
@@ -208,13 +205,13 @@ export class HeldMessages implements HeldOutput {
 
   #remove(key: string | number, frame: Outgoing): void {
     this.#messages.delete(key);
-    this.bytes -= frame.end - frame.start + MESSAGE_COST;
+    this.bytes -= frame.end + MESSAGE_COST;
   }
 
   /** Returns how many bytes may be queued when a message is sent. */
   #roomFor(key: string | number, frame: Outgoing): number {
     const limit = typeof key === "string" ? limitOf("latest", this.#bufferLimit) : this.#bufferLimit;
-    return Math.max(0, limit - (frame.end - frame.start));
+    return Math.max(0, limit - frame.end);
   }
 
   /** Waits until so many bytes are queued in the connection. If that is so, something else is in the way: see `onRoom()`. */
@@ -222,24 +219,22 @@ export class HeldMessages implements HeldOutput {
     const { connection } = this.#session;
     if (this.#isWaiting || connection.queuedBytes <= atMost) return;
     this.#isWaiting = true;
-    connection.whenTaken(atMost).then((taken) => {
+    connection.whenTaken(atMost).then(() => {
       this.#isWaiting = false;
-      if (taken && connection.isOpen) connection.gather(() => this.onRoom());
+      if (connection.isOpen) connection.gather(() => this.onRoom());
     });
   }
 
   onRoom(): void {
     const session = this.#session;
     for (const [key, frame] of this.#messages) {
-      if (!session.endpoint.canSend) break;
       const room = this.#roomFor(key, frame);
       if (session.endpoint.isFragmenting || session.queuedBytes > room) return this.#wait(room);
       this.#remove(key, frame);
-      if (typeof key === "number") this.#numbered--;
       session.send(frame);
     }
     const enough = this.#bufferLimit / 2;
-    if (session.endpoint.canSend && session.queuedBytes > enough) return this.#wait(enough);
+    if (session.queuedBytes > enough) return this.#wait(enough); // it is still a slow reader
     session.held = undefined;
   }
 }

@@ -29,7 +29,7 @@ class Subscriber {
   readonly fd: number;
   /** The WebSocket, once the handshake is complete. */
   session: WebSocketSession | undefined;
-  /** The topics by name: `undefined` until the handshake is complete, and once the connection has ended. */
+  /** The topics by name: `undefined` until the handshake is complete. */
   readonly topics: Map<string, Topic | undefined> = new Map();
 
   constructor(fd: number, session: WebSocketSession | undefined) {
@@ -161,11 +161,7 @@ export class Topics implements DeliveryContext {
     const subscriber = this.#subscribers.get(fd);
     if (subscriber === undefined) return;
     if (subscriber.session === undefined) this.forget(fd); // it never got as far as that
-    for (const [name, topic] of subscriber.topics) {
-      if (topic === undefined) continue;
-      this.#part(topic, subscriber);
-      subscriber.topics.set(name, undefined);
-    }
+    for (const topic of subscriber.topics.values()) if (topic !== undefined) this.#part(topic, subscriber);
   }
 
   /** Releases what is kept of a connection that has ended. */

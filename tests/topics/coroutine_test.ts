@@ -6,7 +6,7 @@ import { HttpClient, type HttpResponse, HttpServer, type SlowReader } from "../.
 import type { HttpRequest, ServerSettings } from "../../mod.ts";
 import { settle } from "../support/activity.ts";
 import { FakeLane, FakePipe } from "../support/fake_lane.ts";
-import { closeFrame } from "../support/raw_client.ts";
+import { closeFrame, handshake } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";
 import { block, heard, join, type Member, says, unblock } from "./stage.ts";
 
@@ -105,6 +105,35 @@ test("subscribe(), unsubscribe() and topics() of a response tell what is wrong",
     assertEquals([errors, server.subscriberCount("early")], [[], 1]); // the first one waits for the Close of its client
     assert(lane.text.endsWith("plain"), lane.text);
   }, { max_topics_per_connection: 2 });
+});
+
+test("a response that is over does not subscribe the WebSocket that its connection has become", async () => {
+  const responses: HttpResponse[] = [];
+  const keep: Handler = async (ws, request) => {
+    responses.push(ws);
+    if (request.get.plain !== undefined) return ws.end("plain");
+    await ws.upgrade();
+    ws.subscribe("own");
+    while (await ws.recv());
+  };
+  await staging(keep, async (server) => {
+    const lane = new FakeLane();
+    server.accept(new FakePipe(lane));
+    lane.receive("GET /?plain=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    await settle();
+    lane.receive(handshake());
+    await settle();
+    const [plain, ws] = responses;
+    assertEquals([plain.subscribe("other"), plain.getLastError(), plain.unsubscribe("own"), plain.topics()], [
+      false,
+      8503,
+      false,
+      [],
+    ]);
+    assertEquals(ws.topics(), ["own"]);
+    lane.sink.onClose();
+    assertEquals([ws.topics(), ws.unsubscribe("own")], [[], false]);
+  });
 });
 
 test("what is published does not overtake pushes that wait, and is limited like any output", async () => {

@@ -2,7 +2,8 @@
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { test } from "node:test";
-import { type CloseInfo, type ServerSettings, type SlowReader, WebSocketServer } from "../../mod.ts";
+import { type ClientInfo, type CloseInfo, type ServerSettings, type SlowReader, WebSocketServer } from "../../mod.ts";
+import { coreOf } from "../../src/server/server_connections.ts";
 import { policyFor } from "../../src/topics/topic_settings.ts";
 import { settle } from "../support/activity.ts";
 import { frame } from "../support/raw_client.ts";
@@ -112,6 +113,29 @@ test("`drop`: a slow reader misses messages, and is told of once until it has ca
   });
 });
 
+test("`drop`: a slow reader has caught up when half of the limit is free, whatever else happens before", async () => {
+  const marks = { buffer_high_watermark: 8 * KIB, buffer_low_watermark: 7 * KIB };
+  const { server, told } = slowServer({ topic_slow_readers: "drop", ...marks });
+  await staging(server, async () => {
+    const [slow] = joinTopic(server, 1);
+    block(slow);
+    server.push(slow.fd, long("x", 3 * KIB));
+    await settle();
+    const publish = (count: number) => Array.from({ length: count }, () => server.publish("room", long("y")));
+    assertEquals(publish(7), [1, 1, 1, 1, 1, 1, 0]);
+    await settle();
+    slow.lane.sink.onDrain(); // 6 KiB are left: less than the low watermark
+    await settle();
+    assertEquals(publish(4), [1, 1, 1, 0]);
+    assertEquals(told.length, 1);
+    await settle();
+    slow.lane.sink.onDrain(); // 3 KiB are left
+    await settle();
+    assertEquals(publish(7), [1, 1, 1, 1, 1, 1, 0]);
+    assertEquals(told.length, 2);
+  });
+});
+
 test("`latest`: a slow reader gets the newest message of each topic once there is room", async () => {
   const { server, told } = slowServer({ topic_slow_readers: "latest", topic_buffer_size: 3 * KIB });
   await staging(server, async () => {
@@ -181,6 +205,61 @@ test("`latest`: the limit is at most 64 KiB, and one message above it waits unti
     await unblock(slow);
     assertEquals(server.publish("a", "end"), 1);
     assertEquals(await short(slow), ["end"]);
+  });
+});
+
+test("`latest`: messages of several topics are sent one by one, as there is room", async () => {
+  const { server } = slowServer({ topic_slow_readers: "latest", topic_buffer_size: 0 });
+  await staging(server, async () => {
+    const [slow] = joinTopic(server, 1, "0");
+    for (const topic of ["1", "2", "3"]) server.subscribe(slow.fd, topic);
+    block(slow);
+    server.push(slow.fd, "x".repeat(60 * KIB));
+    await settle();
+    for (const topic of ["0", "1", "2", "3"]) server.publish(topic, long(topic, 30 * KIB));
+    await settle();
+    assertEquals((await heard(slow)).length, 1);
+    const chunks: (string | number)[][] = [];
+    for (let i = 0; i < 5; i++) {
+      slow.lane.sink.onDrain(); // takes what is on its way, and no more
+      chunks.push(await short(slow));
+    }
+    assertEquals(chunks, [["0", "1"], ["2", "3"], [], [], []]);
+    assertEquals(server.stats().slow_readers.latest, 0);
+  });
+});
+
+test("`latest`: the same holds when there is room before what waits was sent", async () => {
+  const { server } = slowServer({ topic_slow_readers: "latest", topic_buffer_size: 10 * KIB });
+  await staging(server, async () => {
+    const [slow] = joinTopic(server, 1, "a");
+    server.subscribe(slow.fd, "b");
+    block(slow);
+    server.push(slow.fd, "x");
+    await settle();
+    server.push(slow.fd, "y".repeat(10 * KIB));
+    server.publish("a", "1"); // waits
+    slow.lane.sink.onDrain(); // "y" is on its way
+    await settle();
+    slow.lane.takes = true;
+    slow.lane.sink.onDrain(); // nothing is queued any more, but what waits is sent in a microtask
+    assertEquals([server.publish("a", "2"), server.publish("b", "3")], [1, 1]);
+    assertEquals((await heard(slow)).slice(2), ["3", "2"]);
+  });
+});
+
+test("a message that is passed on to one subscriber counts with its own length only", async () => {
+  const { server, told } = slowServer({ topic_buffer_size: 100 });
+  server.on("message", (server, frame) => void server.publish("room", frame));
+  await staging(server, async () => {
+    const [slow, talker] = [...joinTopic(server, 1), join(server)];
+    block(slow);
+    server.push(slow.fd, "x".repeat(48));
+    await settle();
+    says(talker, "y".repeat(50)); // 2 + 48 + 50
+    assertEquals(told, []);
+    says(talker, "z");
+    assertEquals(told.length, 1);
   });
 });
 
@@ -325,19 +404,70 @@ test("messages wait for the end of a message in fragments, in their order and wi
     const [one, two] = joinTopic(server, 2);
     for (const topic of ["price", "other"]) server.subscribe(one.fd, topic);
     server.push(one.fd, "begin ", 1, 0);
+    await settle();
+    const { table } = coreOf(server).context;
+    table!.tick();
     assertEquals([server.publish("room", "1"), server.publish("price", "10"), server.publish("price", "11")], [2, 1, 1]);
+    table!.tick();
+    assertEquals(server.stats().held_bytes, 1 + 2 + 2 * 64);
     server.push(one.fd, "middle ", 0, 0);
     server.ping(one.fd, "ping");
     assertEquals(server.publish("room", long("2")), 2);
     assertEquals(await short(two), ["1", "2"]);
     assertEquals((await framesOf(one)).map(({ opcode, fin }) => [opcode, fin]), [[1, false], [0, false], [9, true]]);
+    table!.tick();
+    assertEquals(server.stats().held_bytes, 1 + 2 + KIB + 3 * 64); // "1", "11" and "2"
+    block(one);
+    server.push(one.fd, "to be continued ", 0, 0);
+    await unblock(one); // there is room, but not between two fragments
+    assertEquals(await short(one), ["to be continued "]);
     const counts = [];
     for (let i = 0; i < 3; i++) counts.push(server.publish("other", long("x")));
     assertEquals([counts, told.map(({ topic }) => topic)], [[1, 0, 0], ["other"]]);
     server.push(one.fd, "end", 0);
     server.publish("room", "3");
     assertEquals(await short(one), ["end", "1", "11", "2", "x", "3"]);
+    table!.tick();
     assertEquals(server.stats().held_bytes, 0);
+  });
+});
+
+test("a message above the limit waits for the end of fragments if nothing is queued, and then until nothing is", async () => {
+  const { server, told } = slowServer({});
+  await staging(server, async () => {
+    const [one] = joinTopic(server, 1);
+    server.push(one.fd, "begin ", 1, 0);
+    await settle();
+    assertEquals(server.publish("room", long("large", 20 * KIB)), 1);
+    block(one);
+    server.push(one.fd, "end", 0);
+    await settle();
+    assertEquals(await short(one), ["begin ", "end"]);
+    await unblock(one);
+    assertEquals([await short(one), told], [["large"], []]);
+  });
+});
+
+test("messages that wait for the end of fragments are sent as there is room", async () => {
+  const { server } = slowServer({ topic_buffer_size: 200 * KIB });
+  await staging(server, async () => {
+    const [one] = joinTopic(server, 1);
+    server.push(one.fd, "begin", 1, 0);
+    await settle();
+    block(one);
+    const counts = Array.from({ length: 3 }, (_, i) => server.publish("room", long(`${i}`, 60 * KIB)));
+    server.push(one.fd, long("end", 100 * KIB), 0);
+    assertEquals(counts, [1, 1, 1]);
+    const queued = () => (server.getClientInfo(one.fd) as ClientInfo).send_queued_bytes;
+    const seen: number[] = [];
+    do {
+      seen.push(queued());
+      await settle();
+      one.lane.sink.onDrain(); // takes what is on its way
+      await settle();
+    } while (queued() > 0);
+    assertEquals(await short(one), ["begin", "end", "0", "1", "2"]);
+    assert(Math.max(...seen) <= 200 * KIB && seen[0] > 160 * KIB, seen.join());
   });
 });
 

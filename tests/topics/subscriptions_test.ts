@@ -124,6 +124,15 @@ for (const [settings, limit] of [[{}, 1024], [{ max_topics_per_connection: 2 }, 
   });
 }
 
+test("with max_topics_per_connection 1 a connection has one topic", async () => {
+  const server = quietServer({ max_topics_per_connection: 1 });
+  await staging(server, () => {
+    const { fd } = join(server);
+    assertEquals([server.subscribe(fd, "a"), server.subscribe(fd, "b"), server.unsubscribe(fd, "a")], [true, false, true]);
+    assertEquals([server.subscribe(fd, "b"), server.topics(fd)], [true, ["b"]]);
+  });
+});
+
 test("a subscription of the handshake is effective from `open` on", async () => {
   const server = quietServer();
   const [begun, go] = [signal<number>(), signal()];
