@@ -322,13 +322,13 @@ function persuade(socket: net.Socket, proxy: ProxyHandshake, signal: AbortSignal
 
 /** Creates a server that passes on connections once their preamble, if there is one, is complete. */
 function createServer(
-  { handshakeTimeout, preambles }: ListenOptions,
+  { handshakeTimeout, preambles, transport }: ListenOptions,
   shared: net.ServerOpts,
   onConnection: (socket: net.Socket) => void,
 ): net.Server {
   return net.createServer(
     shared,
-    preambles === undefined ? onConnection : afterPreamble(preambles, handshakeTimeout, onConnection),
+    preambles === undefined ? onConnection : afterPreamble(preambles, transport === "tcp", handshakeTimeout, onConnection),
   );
 }
 

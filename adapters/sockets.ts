@@ -59,18 +59,21 @@ export function inheritEnds(socket: net.Socket, below: net.Socket): void {
 /**
  * Returns a function that reads the preamble of an accepted socket. Sockets that are refused, end or take too long are destroyed.
  *
+ * @param isTcp Whether the sockets are those of TCP, which have an address.
  * @param timeout The maximum duration of a preamble, in milliseconds; 0 means no limit.
  * @param next Called with the socket, which is paused, when its preamble is complete.
  */
 export function afterPreamble(
   gate: PreambleGate,
+  isTcp: boolean,
   timeout: number,
   next: (socket: net.Socket) => void,
 ): (socket: net.Socket) => void {
   const counter = new HandshakeCounter(gate);
   return (socket) => {
     socket.on("error", ignore);
-    if (!counter.enter(socket)) return void socket.destroy();
+    const hasGone = isTcp && socket.remoteAddress === undefined; // it was reset before it was accepted, as by the check of a proxy
+    if (hasGone || !counter.enter(socket)) return void socket.destroy();
     const preamble = gate.begin(remoteAddressOf(socket));
     const settle = () => {
       clearTimeout(timer);

@@ -479,6 +479,30 @@ test("The rooms let in who has a token, and tell each other who comes, goes and 
   });
 });
 
+test("The server behind a proxy knows its visitors as the proxy has seen them", async () => {
+  const example = await startExample("behind_a_proxy.ts");
+  try {
+    const fields = "X-Forwarded-For: 198.51.100.1, 203.0.113.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: chat.example\r\n";
+    const forwarded = await RawClient.connect(example.port);
+    forwarded.send(`GET /room HTTP/1.1\r\nHost: localhost\r\n${fields}\r\n`);
+    assertEquals((await forwarded.readAnswer()).body, "203.0.113.7 has asked for https://chat.example/room\n");
+    const headers = { "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Host": "chat.example", Origin: "https://chat.example" };
+    const visitor = await RawClient.open(example.port, "/", headers);
+    assertEquals(new TextDecoder().decode((await visitor.readFrame())!.payload), "Hello 203.0.113.7");
+
+    const port = Number(/port (\d+)\n/.exec(example.output.out)![1]);
+    const proxied = await RawClient.connect(port);
+    proxied.send("PROXY TCP4 203.0.113.8 198.51.100.2 56324 443\r\nGET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
+    assertEquals((await proxied.readAnswer()).body, "203.0.113.8 has asked for http://chat.example/\n");
+    const without = await RawClient.connect(port);
+    without.send("GET / HTTP/1.1\r\nHost: chat.example\r\n\r\n");
+    assertEquals(await without.readAll(), new Uint8Array(0));
+    for (const client of [forwarded, visitor, proxied, without]) client.destroy();
+  } finally {
+    await example.kill();
+  }
+});
+
 // ---- the coroutine style --------------------------------------------------------------------------------------------
 
 const said = (text: string) => frame({ opcode: 1, payload: text });

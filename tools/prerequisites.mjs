@@ -1,6 +1,6 @@
 // What some tests need of the machine beside Node and npm: where it is, and how to bring it where it is missing.
 //
-// A variable names another place (CHROMIUM, FIREFOX, PYTHON, OPENSSL). SLUICE_WITHOUT holds names of this list, separated by
+// A variable names another place (CHROMIUM, FIREFOX, PYTHON, OPENSSL, NGINX, HAPROXY). SLUICE_WITHOUT holds names of this list, separated by
 // blanks, that are to count as missing; SLUICE_STRICT=1 makes tests that need something missing fail, not be left out.
 //
 //   node tools/prerequisites.mjs     prints the Debian packages of what is missing
@@ -14,14 +14,14 @@ import { fileURLToPath } from "node:url";
 const { env } = process;
 
 /** The first program that can be run: a path, or a name that is looked for in PATH. */
-function findProgram(variable, candidates) {
+function findProgram(variable, candidates, mode = constants.X_OK) {
   for (const candidate of env[variable] ? [env[variable]] : candidates) {
     const places = candidate.includes("/")
       ? [candidate]
       : (env.PATH ?? "").split(delimiter).map((folder) => join(folder, candidate));
     for (const place of places) {
       try {
-        accessSync(place, constants.X_OK);
+        accessSync(place, mode);
         return place;
       } catch {
         // the next one
@@ -68,6 +68,20 @@ function findPython(module) {
   return undefined;
 }
 
+const NGINX = ["nginx", "/usr/sbin/nginx", "/usr/local/sbin/nginx", "/opt/homebrew/bin/nginx"];
+
+const HAPROXY = ["haproxy", "/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/opt/homebrew/bin/haproxy"];
+
+/** The module with which nginx passes on bytes: a file to load, or `built-in`. */
+function findNginxStream() {
+  const nginx = findProgram("NGINX", NGINX);
+  if (nginx === undefined) return undefined;
+  const { stderr } = spawnSync(nginx, ["-V"], { encoding: "utf8" });
+  if (/--with-stream(\s|$)/.test(stderr)) return "built-in";
+  const folder = /--modules-path=(\S+)/.exec(stderr)?.[1];
+  return folder && findProgram("", [join(folder, "ngx_stream_module.so")], constants.R_OK);
+}
+
 /**
  * Each with its name, what it is for, how to find it (a path, or `undefined`), its Debian package, and how else to bring it.
  *
@@ -105,14 +119,20 @@ export const prerequisites = [{
   otherwise: "OPENSSL=/path/to/openssl",
 }, {
   name: "nginx",
-  purpose: "the tests of what the documents say about nginx",
-  find: () => findProgram("NGINX", ["nginx", "/usr/sbin/nginx"]),
+  purpose: "the tests behind nginx",
+  find: () => findProgram("NGINX", NGINX),
   apt: "nginx",
   otherwise: "NGINX=/path/to/nginx",
 }, {
+  name: "nginx-stream",
+  purpose: "the tests with the PROXY protocol of nginx",
+  find: findNginxStream,
+  apt: "libnginx-mod-stream",
+  otherwise: "NGINX=/path/to/nginx with its module stream",
+}, {
   name: "haproxy",
-  purpose: "the tests of what the documents say about HAProxy",
-  find: () => findProgram("HAPROXY", ["haproxy", "/usr/sbin/haproxy"]),
+  purpose: "the tests behind HAProxy",
+  find: () => findProgram("HAPROXY", HAPROXY),
   apt: "haproxy",
   otherwise: "HAPROXY=/path/to/haproxy",
 }, {

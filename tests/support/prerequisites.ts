@@ -16,6 +16,7 @@ export type Prerequisite =
   | "aiohttp"
   | "openssl"
   | "nginx"
+  | "nginx-stream"
   | "haproxy"
   | "caddy"
   | "systemd-analyze";
