@@ -141,6 +141,12 @@ export class GrowingBuffer {
   }
 }
 
+/** What several connections send as one array. */
+export interface Sharing {
+  /** How many connections it had to wait for, behind other output. */
+  waits: number;
+}
+
 /**
  * The outgoing side of a connection, as protocols see it. Small parts are written directly to `memory`; large ones are passed by
  * reference.
@@ -165,10 +171,10 @@ export interface ByteSink {
    * Sends bytes by reference.
    *
    * @param bytes The bytes, which must not change any more.
-   * @param isShared Whether other connections send the same array too, so that it does not count as held for this one. A short
-   * one may be copied. Default: `false`.
+   * @param sharing What other connections are given too that send the same array. It counts as held for the first one that it
+   * waits for, by half for the second, by a third for the third. A short array may be copied.
    */
-  append(bytes: Uint8Array, isShared?: boolean): void;
+  append(bytes: Uint8Array, sharing?: Sharing): void;
   /**
    * Sends bytes of the program, which may change after the call: bytes that are not taken at once are copied.
    *

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type ByteSink, copyBytes, sliceBytes } from "./bytes.ts";
+import { type ByteSink, copyBytes, type Sharing, sliceBytes } from "./bytes.ts";
 import { Backpressure, HeldChunks, OutputQueue, OutputWaiters, SHARED_COPY_LIMIT } from "./connection_queues.ts";
 import { type ConnectionOrigin, type ConnectionOwner, MEASURE_STEP, type Protocol } from "./connection_interfaces.ts";
 import { BROKEN, ConnectionEnd, type EndCause } from "./connection_end.ts";
@@ -155,9 +155,10 @@ export class Connection implements LaneSink, ByteSink {
     this.#onQueued(size);
   }
 
-  append(bytes: Uint8Array, isShared = false): void {
+  append(bytes: Uint8Array, sharing?: Sharing): void {
     if (bytes.length === 0) return;
     const { scratch } = this.#owner;
+    const isShared = sharing !== undefined;
     if (isShared && scratch.owner !== this && !this.#busy && (this.#queue ??= new OutputQueue()).share(bytes)) {
       this.sentBytes += bytes.length;
       return this.#onQueued(0);
@@ -166,7 +167,9 @@ export class Connection implements LaneSink, ByteSink {
     this.sentBytes += bytes.length;
     if (scratch.owner === this) this.#spill();
     (this.#queue ??= new OutputQueue()).push(bytes);
-    this.#onQueued(isShared ? 0 : bytes.length);
+    if (!isShared) return this.#onQueued(bytes.length);
+    // Whoever waits for it pays a part, all together hardly more than it takes: its receivers may be a peer and its accomplice.
+    this.#onQueued(this.#busy ? Math.ceil(bytes.length / ++sharing.waits) : 0);
   }
 
   appendCopy(bytes: Uint8Array, start = 0, end: number = bytes.length): void {

@@ -149,9 +149,10 @@ function writeKnown(sink: ByteSink, first: number): number {
   if (frame === undefined || frame[0] !== first) {
     const { bytes, start, end } = knownText;
     if (end - start > COPY_LIMIT) return writeFrame(sink, first, bytes, start, end);
-    frame = knownText.frame = frameBytes(first, bytes.subarray(start, end));
+    frame = knownText.frame = frameBytes(first, bytes, start, end);
+    knownText.waits = 0;
   }
-  sink.append(frame, true);
+  sink.append(frame, knownText);
   return frame.length;
 }
 

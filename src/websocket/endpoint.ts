@@ -476,12 +476,13 @@ export class WebSocketEndpoint implements DecoderEvents {
     const key = this.#options.maskingKey?.();
     if (key !== undefined || packed.uses++ === 0) return void writeFrame(this.#sink, first, bytes, 0, bytes.length, key, true);
     if (packed.frame?.[0] !== first) packed.frame = frameBytes(first, bytes);
-    this.#sink.append(packed.frame, true);
+    this.#sink.append(packed.frame, packed);
   }
 
-  #writePrepared({ first, payload, frame }: PreparedFrame): void {
+  #writePrepared(message: PreparedFrame): void {
+    const { first, payload, frame } = message;
     const key = this.#options.maskingKey?.();
-    if (key === undefined) this.#sink.append(frame, true);
+    if (key === undefined) this.#sink.append(frame, message);
     else writeFrame(this.#sink, first, payload, 0, payload.length, key, true);
   }
 

@@ -15,7 +15,7 @@ import {
 import { utf8Encoder } from "../values.ts";
 import { encodeClose, isSendableCloseCode } from "./close_code.ts";
 import { isUtf8 } from "./utf8.ts";
-import { EMPTY } from "../transport/bytes.ts";
+import { EMPTY, type Sharing } from "../transport/bytes.ts";
 
 /** A frame to send, made from the arguments of `push()` and `pack()`. */
 export interface Outgoing {
@@ -34,7 +34,7 @@ export interface Outgoing {
 }
 
 /** A complete message, framed once for all its receivers. */
-export interface PreparedFrame {
+export interface PreparedFrame extends Sharing {
   /** The first byte of the frame. */
   readonly first: number;
   /** The payload. */
@@ -90,7 +90,7 @@ export function setPayload(frame: Outgoing, payload: Uint8Array): void {
 }
 
 /** A payload that is ready to be sent. */
-export class Packed {
+export class Packed implements Sharing {
   /** The payload. */
   readonly bytes: Uint8Array;
   /** Whether it is compressed, so that RSV1 must be set. */
@@ -99,6 +99,7 @@ export class Packed {
   frame: Uint8Array | undefined = undefined;
   /** The number of times it was sent. */
   uses = 0;
+  waits = 0;
 
   constructor(bytes: Uint8Array, compressed: boolean) {
     this.bytes = bytes;
@@ -118,7 +119,7 @@ export function isThere<T>(result: Eventually<T>): result is T {
 const LIMIT = 64 * 1024;
 
 /** A text with the place of its bytes. */
-interface KnownText {
+interface KnownText extends Sharing {
   text: string | undefined;
   bytes: Uint8Array;
   start: number;
@@ -130,7 +131,7 @@ interface KnownText {
 }
 
 /** The text, if there is one. */
-export const knownText: KnownText = { text: undefined, bytes: EMPTY, start: 0, end: 0, uses: 0, frame: undefined };
+export const knownText: KnownText = { text: undefined, bytes: EMPTY, start: 0, end: 0, uses: 0, frame: undefined, waits: 0 };
 
 /** The last text that was not known when it was sent. */
 let last: string | undefined;

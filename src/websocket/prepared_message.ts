@@ -94,7 +94,7 @@ export function prepareFrame({ opcode, flags, payload, start, end }: Outgoing): 
     payload: bytes,
     start: 0,
     end: bytes.length,
-    prepared: { first, payload: bytes, frame, packed: new Map() },
+    prepared: { first, payload: bytes, frame, packed: new Map(), waits: 0 },
   };
 }
 

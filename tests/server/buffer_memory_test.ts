@@ -273,7 +273,7 @@ test("what waits to be sent counts, but for what many share; above the limit tho
   const { table, shed, add, pass, end } = holders(64 * KIB);
   const [deaf, reader, crowd] = [add(), add(), add()];
   for (const { lane } of [deaf, reader, crowd]) lane.takes = false;
-  crowd.connection.append(new Uint8Array(MIB), true);
+  crowd.connection.append(new Uint8Array(MIB), { waits: 0 });
   deaf.connection.appendCopy(new Uint8Array(30 * KIB));
   reader.connection.appendCopy(new Uint8Array(30 * KIB));
   pass(250);
@@ -289,6 +289,51 @@ test("what waits to be sent counts, but for what many share; above the limit tho
   assertEquals([deaf.lane.aborted, reader.lane.aborted, crowd.lane.aborted], [true, false, false]);
   end();
 });
+
+test("a frame that many wait for counts by a part for each of them, and not for those who have nothing else to wait for", () => {
+  const { table, add, pass, end } = holders(MIB);
+  const [first, second, third, free] = [add(), add(), add(), add()];
+  for (const { lane } of [first, second, third, free]) lane.takes = false;
+  for (const { connection } of [first, second, third]) {
+    connection.appendCopy(new Uint8Array(10));
+    connection.flush();
+  }
+  const frame = new Uint8Array(6000);
+  const sharing = { waits: 0 };
+  for (const { connection } of [free, first, second, third]) connection.append(frame, sharing);
+  for (const { connection } of [free, first, second, third]) connection.flush();
+  pass(250);
+  assertEquals([free, first, second, third].map(({ connection }) => connection.heldOutput), [0, 6010, 3010, 2010]);
+  assertEquals(table.memory.held, 11_030);
+  first.connection.append(new Uint8Array(6000), { waits: 0 }); // another frame
+  pass(250);
+  assertEquals(first.connection.heldOutput, 12_010);
+  end();
+});
+
+for (const way of ["text", "prepared", "published"] as const) {
+  test(`a peer that reads does not hide what another one makes the server hold: ${way}`, async () => {
+    await trying({ max_buffer_memory: 64 * MIB }, async ({ server, memory, webSocket }) => {
+      const [fast, deaf] = [webSocket(), webSocket()];
+      const [one, other] = [...server.connections].slice(-2);
+      for (const fd of [one, other]) server.subscribe(fd, "room");
+      server.on("message", (server, frame) => {
+        if (way === "published") return void server.publish("room", frame);
+        const message = way === "text" ? frame.data : server.prepare(frame);
+        for (const fd of [one, other]) server.push(fd, message);
+      });
+      deaf.takes = false;
+      const size = 20 * KIB;
+      for (let i = 0; i < 51; i++) { // the first one of them is under way to the deaf one
+        fast.receive(frame({ opcode: 1, payload: String(i).padEnd(size, "x") }));
+        await settle();
+      }
+      coreOf(server).context.table!.tick();
+      assertGreater(memory.held, 49 * size);
+      assertLessOrEqual(memory.held, 52 * (size + 10));
+    });
+  });
+}
 
 test("everything that a peer makes a server hold is counted", async () => {
   const handlers: (() => void)[] = [];
