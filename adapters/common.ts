@@ -26,6 +26,7 @@ export const native: NativeFunctions = {
 
 /** The members of a `Runtime` that do not depend on how the runtime does sockets. */
 export const common: Omit<Runtime, "name" | "pid" | "listen" | "connect"> = {
+  readsPreambles: true,
   listenDatagram,
   memoryLimit,
   native,

@@ -116,9 +116,9 @@ function startOfItem(list: string, end: number): number {
 }
 
 function isEscaped(text: string, at: number): boolean {
-  let start = at;
-  while (start > 0 && text[start - 1] === "\\") start--;
-  return (at - start) % 2 === 1;
+  let count = 0;
+  while (text[at - count - 1] === "\\") count++;
+  return count % 2 === 1;
 }
 
 /** An address with an optional port (RFC 7239 section 6). A port may be hidden behind a name, too. */

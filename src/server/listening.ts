@@ -36,6 +36,9 @@ export async function listen(
   failed: (error: unknown) => void,
 ): Promise<Listener | DatagramSocket> {
   const { settings } = port;
+  if (settings.proxy_protocol && !port.isUdp && !runtime.readsPreambles) {
+    throw new Error(`Cannot start the server: the adapter ${runtime.name} does not support proxy_protocol`);
+  }
   const { transport, hostname, port: number, ssl, reusePort } = port.place!;
   const tls = ssl ? await readTls(runtime, settings) : undefined;
   try {

@@ -314,8 +314,7 @@ export class PortCore implements ConnectionOrigin {
    * @param forwarded What trusted proxies say of it.
    */
   checkHandshake(request: HandshakeRequest, forwarded: Forwarded | undefined): HandshakeRefusal | undefined {
-    const { isLocal, settings } = this;
-    return checkHandshake(request, settings.websocket_origins, forwarded ?? { isLocal });
+    return checkHandshake(request, this.settings.websocket_origins, forwarded ?? this);
   }
 
   // ---- handlers -----------------------------------------------------------------------------------------------------

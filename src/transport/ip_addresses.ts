@@ -62,23 +62,18 @@ export function isIpv4(ip: IpAddress): boolean {
 /** Returns the text of an address as RFC 5952 recommends it; an address of IPv4 as such. */
 export function formatIp(ip: IpAddress): string {
   if (isIpv4(ip)) return [ip[6] >> 8, ip[6] & 255, ip[7] >> 8, ip[7] & 255].join(".");
-  let [from, length] = [-1, 1]; // of the longest run of zeros; a single one is not shortened
-  for (let i = 0; i < 8; i++) {
-    let end = i;
-    while (end < 8 && ip[end] === 0) end++;
-    if (end - i > length) [from, length] = [i, end - i];
-    if (end > i) i = end;
-  }
-  const hex = (groups: IpAddress) => groups.map((group) => group.toString(16)).join(":");
-  return from < 0 ? hex(ip) : `${hex(ip.slice(0, from))}::${hex(ip.slice(from + length))}`;
+  const text = ip.map((group) => group.toString(16)).join(":");
+  let longest: RegExpMatchArray | undefined; // the first of the longest runs of zeros; a single one is not shortened
+  for (const run of text.matchAll(/\b0(?::0)+\b/g)) if (longest === undefined || run[0].length > longest[0].length) longest = run;
+  if (longest === undefined) return text;
+  const at = longest.index!;
+  return `${text.slice(0, Math.max(0, at - 1))}::${text.slice(at + longest[0].length + 1)}`;
 }
 
 /** Returns the IP address of a peer, without its zone; `undefined` for unix sockets and unknown addresses. */
 export function ipOfPeer(address: Address | undefined): IpAddress | undefined {
   if (address === undefined || address.transport === "unix") return undefined;
-  const { hostname } = address;
-  const zone = hostname.indexOf("%");
-  return parseIp(zone < 0 ? hostname : hostname.slice(0, zone));
+  return parseIp(address.hostname.split("%")[0]);
 }
 
 /** A range of addresses: those that begin with the same bits. */
@@ -93,7 +88,7 @@ function includes({ first, bits }: IpRange, ip: IpAddress): boolean {
   const whole = bits >> 4;
   for (let i = 0; i < whole; i++) if (ip[i] !== first[i]) return false;
   const rest = 16 - (bits & 15);
-  return rest === 16 || ip[whole] >> rest === first[whole] >> rest;
+  return ip[whole] >> rest === first[whole] >> rest;
 }
 
 /** The words of `trusted_proxies`, with their ranges. */
@@ -106,23 +101,25 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
 /** Parses an address or a range. Returns a description of the mistake if it is neither. */
 function parseRange(entry: string): IpRange | string {
   const quoted = JSON.stringify(entry);
-  const slash = entry.indexOf("/");
-  const text = slash < 0 ? entry : entry.slice(0, slash);
+  const [text, ...prefixes] = entry.split("/");
   const ip = parseIp(text);
   if (ip === undefined) {
     return `${quoted} is no IP address, no range such as "10.0.0.0/8", and none of the words ${Object.keys(WORDS).join(", ")}`;
   }
-  if (slash < 0) return { first: ip, bits: 128 };
+  if (prefixes.length === 0) return { first: ip, bits: 128 };
   const isV6 = text.includes(":");
-  const prefix = entry.slice(slash + 1);
+  const prefix = prefixes.join("/");
   const most = isV6 ? 128 : 32;
   if (!/^(?:0|[1-9]\d{0,2})$/.test(prefix) || Number(prefix) > most) {
     return `${quoted} is no range: the number after the slash has to be one from 0 to ${most}`;
   }
   const bits = Number(prefix) + (isV6 ? 0 : 96);
-  const first = ip.map((group, i) => group & 0xffff << Math.max(0, Math.min(16, 16 * (i + 1) - bits)) & 0xffff);
+  const first = ip.map((group, i) => {
+    const rest = 16 - Math.max(0, Math.min(16, bits - 16 * i));
+    return group >> rest << rest;
+  });
   if (first.every((group, i) => group === ip[i])) return { first, bits };
-  const right = bits > 96 && isIpv4(first) && isV6 ? `::ffff:${formatIp(first)}` : formatIp(first);
+  const right = isV6 && isIpv4(first) ? `::ffff:${formatIp(first)}` : formatIp(first);
   return `${quoted} is no range, because it has bits after its first ${prefix}; write ` +
     `${JSON.stringify(`${right}/${prefix}`)}, or ${JSON.stringify(text)} for that address alone`;
 }
@@ -162,5 +159,6 @@ const LOOPBACK = new TrustedProxies(["loopback"]);
 
 /** Reports whether only programs of this machine can reach what listens on a host. */
 export function isLoopback(host: string): boolean {
-  return host === "localhost" || LOOPBACK.trusts({ transport: "tcp", hostname: host, port: 0 });
+  const ip = parseIp(host);
+  return host === "localhost" || (ip !== undefined && LOOPBACK.trustsIp(ip));
 }

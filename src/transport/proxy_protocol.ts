@@ -62,7 +62,6 @@ export class ProxyHeaderParser {
 
   readonly #bytes: Uint8Array = new Uint8Array(LONGEST_HEADER);
   #length = 0;
-  #size = 0; // of a header of version 2, once it is known
 
   /**
    * Receives bytes, until `header` or `failure` is set.
@@ -101,13 +100,10 @@ export class ProxyHeaderParser {
     if (length === 13 && bytes[12] >> 1 !== 0x10) this.failure = MALFORMED; // version 2, LOCAL (0) or PROXY (1)
     if (length === 14 && !FAMILIES.has(bytes[13])) this.failure = MALFORMED;
     if (length < FIXED_SIZE) return;
-    if (length === FIXED_SIZE) {
-      const rest = bytes[14] << 8 | bytes[15];
-      this.#size = FIXED_SIZE + rest;
-      if (!this.#isLocal && rest < FAMILIES.get(bytes[13])!) this.failure = MALFORMED;
-      else if (this.#size > LONGEST_HEADER) this.failure = TOO_LONG;
-    }
-    if (length === this.#size && this.failure === undefined) this.#settle(this.#isLocal ? UNKNOWN : parseAddresses(bytes));
+    const rest = bytes[14] << 8 | bytes[15];
+    if (!this.#isLocal && rest < FAMILIES.get(bytes[13])!) this.failure = MALFORMED;
+    else if (FIXED_SIZE + rest > LONGEST_HEADER) this.failure = TOO_LONG;
+    else if (length === FIXED_SIZE + rest) this.#settle(this.#isLocal ? UNKNOWN : parseAddresses(bytes));
   }
 
   /** Whether the proxy has connected for itself, for example to see whether the server is there. */
@@ -146,7 +142,7 @@ function parseAddresses(bytes: Uint8Array): ProxyHeader {
   const size = FAMILIES.get(bytes[13])! / 2;
   if (size === 0) return UNKNOWN;
   const at = FIXED_SIZE;
-  if (bytes[13] >= 0x30) return { source: unixAddress(bytes, at), destination: unixAddress(bytes, at + size) };
+  if (bytes[13] >> 4 === 3) return { source: unixAddress(bytes, at), destination: unixAddress(bytes, at + size) };
   const [ipSize, ports] = [size - 2, at + 2 * (size - 2)];
   return {
     source: tcpAddress(bytes, at, ipSize, ports),

@@ -422,6 +422,8 @@ export interface Runtime {
    * the runtime).
    */
   connect(options: ConnectOptions): Promise<BytePipe>;
+  /** Whether `listen()` reads preambles. Without it, ports that need them do not start. */
+  readonly readsPreambles?: boolean;
   /** Functions that the runtime has in native code. */
   readonly native?: NativeFunctions;
   /** Returns the memory in bytes that the process may use, by its machine or container; `undefined` if unknown. */

@@ -281,10 +281,11 @@ export function isAllowedOrigin(
  * Reports whether an origin is that of the host. A scheme that is not known is ignored: behind a proxy that terminates TLS, and
  * does not say so, requests of pages of https://a.example arrive as plain HTTP for a.example.
  */
-function isSameOrigin(origin: string, host: string, { isLocal = false, scheme: own }: OwnOrigin): boolean {
+function isSameOrigin(origin: string, host: string, own: OwnOrigin): boolean {
   const [, scheme, authority] = ORIGIN.exec(origin) ?? [];
-  if (scheme === undefined || authority === "" || (own !== undefined && own !== scheme)) return false;
-  if (isLocal && (scheme === "http" || scheme === "https") && LOCAL_NAME.test(authority) && LOCAL_NAME.test(host)) return true;
+  if (scheme === undefined || authority === "" || (own.scheme !== undefined && own.scheme !== scheme)) return false;
+  const isWeb = scheme === "http" || scheme === "https";
+  if (isWeb && LOCAL_NAME.test(authority) && LOCAL_NAME.test(host) && own.isLocal) return true;
   const kind = scheme === "https" ? scheme : "http";
   return oneHost(withoutPort(authority, kind)) === oneHost(withoutPort(host, kind));
 }

@@ -97,7 +97,7 @@ test("X-Forwarded-Proto and X-Forwarded-Host: of the proxy that has seen the cli
     ["203.0.113.7", "https", "a.example", "https", "a.example"],
     ["203.0.113.7", "HTTPS", "A.example:8443", "https", "A.example:8443"],
     ["203.0.113.7", "http", "[2001:db8::1]:80", "http", "[2001:db8::1]:80"],
-    ["203.0.113.7", "wss", "a.example", "https", "a.example"],
+    ["203.0.113.7", "wss", "a", "https", "a"],
     ["203.0.113.7", "ws", "a.example", "http", "a.example"],
     [undefined, "https", "a.example", "https", "a.example"],
     // The client has sent one itself, and the proxy appends.
@@ -165,6 +165,25 @@ test("Forwarded: whatever a client sends, the item of the proxy after it is read
       assertEquals([two, ...read({ forwarded: two })], [two, "203.0.113.7", "https", "a.example"]);
     }
   }
+});
+
+test("Forwarded: a comma in a quoted string separates nothing, wherever the string ends", () => {
+  const strings = ['"a, for=198.51.100.1"', '"a,b\\"c"', '"a,b\\\\"', '"a,b\\\\\\"c"', '"a,b\\\\\\\\"', '",,"', '"\\",\\""'];
+  for (const string of strings) {
+    for (
+      const field of [`for=203.0.113.7;by=${string}`, `by=${string};for=203.0.113.7`, `for=203.0.113.7,for=10.0.0.2;by=${string}`]
+    ) {
+      assertEquals([field, read({ forwarded: field })[0]], [field, "203.0.113.7"]);
+      assertEquals([field, read({ forwarded: `for=198.51.100.1,${field}` })[0]], [field, "203.0.113.7"]);
+    }
+  }
+});
+
+test("an item has at most 512 characters", () => {
+  const long = (length: number) => `for=203.0.113.7;by=${"x".repeat(length - 19)}`;
+  assertEquals(read({ forwarded: long(512) })[0], "203.0.113.7");
+  assertEquals(read({ forwarded: long(513) })[0], undefined);
+  assertEquals(read({ forwarded: `for=198.51.100.1,${long(512)}` })[0], "203.0.113.7");
 });
 
 test("Forwarded: proto and host of the proxy that has seen the client, or of the next one that tells them", () => {

@@ -17,9 +17,10 @@ import {
   SWOOLE_SSL,
   WebSocketServer,
 } from "../../mod.ts";
+import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { inFolder } from "../support/folder.ts";
-import { servingOn, testLanes } from "../support/lanes.ts";
+import { servingOn, startOn, testLanes } from "../support/lanes.ts";
 import { loggedDuring } from "../support/log_lines.ts";
 import { binaryHeader, clientHeader } from "../support/proxy_headers.ts";
 import { bytesOf, frame, handshake, RawClient, type Target } from "../support/raw_client.ts";
@@ -320,6 +321,12 @@ test("proxy_protocol needs to know whom to trust, and goes over connections only
   await serving(datagrams, async () => {});
   port.set({ proxy_protocol: true });
   await assertRejects(() => datagrams.start(), TypeError, "Cannot start the server: proxy_protocol does not go over UDP");
+});
+
+test("proxy_protocol does not start on an adapter that would pass over the headers", async () => {
+  const { readsPreambles: _reads, ...other } = await loadRuntime();
+  const message = "Cannot start the server: the adapter other does not support proxy_protocol";
+  await assertRejects(() => startOn({ ...other, name: "other" }, telling(false)), Error, message);
 });
 
 test("PROXY: max_connection_per_ip counts clients, and so do the rates of handshakes", async () => {

@@ -15,6 +15,7 @@ import {
   WebSocketServer,
 } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
+import { coreOf } from "../../src/server/server_connections.ts";
 import { FakeLane } from "../support/fake_lane.ts";
 import { inFolder } from "../support/folder.ts";
 import { loggedDuring } from "../support/log_lines.ts";
@@ -208,8 +209,10 @@ test("a WebSocket has the address of its client, from its handshake to its close
     const client = await RawClient.open(port, "/", FORWARDED);
     client.send(frame({ opcode: 1, payload: "x" }));
     assertEquals(textOf(await client.readFrame()), "heard");
+    assertEquals(coreOf(server).context.clients.size, 1);
     client.destroy();
     await log.until("close 1");
+    assertEquals(coreOf(server).context.clients.size, 0);
     assertEquals(seen, ["handshake", "open", "message", "close"].map((event) => `${event} 203.0.113.7 5555`));
 
     // The connection of plain HTTP is that of the proxy, whoever its requests are for.

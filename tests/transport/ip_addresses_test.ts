@@ -1,6 +1,14 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { test } from "node:test";
-import { formatIp, ipOfPeer, isIpv4, parseIp, proxyMistake, TrustedProxies } from "../../src/transport/ip_addresses.ts";
+import {
+  formatIp,
+  ipOfPeer,
+  isIpv4,
+  isLoopback,
+  parseIp,
+  proxyMistake,
+  TrustedProxies,
+} from "../../src/transport/ip_addresses.ts";
 import type { Address } from "../../src/transport/runtime.ts";
 
 test("IP addresses are written in one way, however they came", () => {
@@ -20,6 +28,8 @@ test("IP addresses are written in one way, however they came", () => {
     ["2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"], // section 4.2.2: no run of one
     ["2001:db8::1:1:1:1:1", "2001:db8:0:1:1:1:1:1"],
     ["1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"],
+    ["10:0:0:4:a0:0:0:0b", "10::4:a0:0:0:b"], // zeros at the end of a group are none
+    ["0:0:0:4:0:0:0:0a", "::4:0:0:0:a"],
     ["1:2:3:4:5:6:7:0", "1:2:3:4:5:6:7:0"],
     ["1:2:3:4:5:6:0:0", "1:2:3:4:5:6::"],
     ["0:0:3:4:5:6:7:8", "::3:4:5:6:7:8"],
@@ -83,7 +93,7 @@ test("trusted_proxies: addresses, ranges and words, up to their first and last a
   const rows: [entries: string[], trusted: string[], others: string[]][] = [
     [["192.0.2.1"], ["192.0.2.1", "::ffff:192.0.2.1", "::ffff:c000:201"], ["192.0.2.0", "192.0.2.2", "::c000:201"]],
     [["::ffff:192.0.2.1"], ["192.0.2.1", "::ffff:192.0.2.1"], ["192.0.2.2"]],
-    [["2001:db8::1"], ["2001:db8::1", "2001:DB8:0:0::1"], ["2001:db8::2", "2001:db8::1:1"]],
+    [["2001:db8::1"], ["2001:db8::1", "2001:DB8:0:0::1"], ["2001:db8::2", "2001:db8::1:1", "3001:db8::1"]],
     [["10.0.0.0/8"], ["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3"], ["9.255.255.255", "11.0.0.0", "::a00:1"]],
     [["172.16.0.0/12"], ["172.16.0.0", "172.31.255.255"], ["172.15.255.255", "172.32.0.0"]],
     [["192.0.2.128/25"], ["192.0.2.128", "192.0.2.255"], ["192.0.2.127", "192.0.3.128"]],
@@ -122,6 +132,15 @@ test("trusted_proxies: addresses, ranges and words, up to their first and last a
   }
 });
 
+test("addresses of this machine", () => {
+  for (const host of ["localhost", "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"]) {
+    assertEquals([host, isLoopback(host)], [host, true]);
+  }
+  for (const host of ["0.0.0.0", "::", "::2", "128.0.0.1", "10.0.0.1", "example.com", "localhost.example", ""]) {
+    assertEquals([host, isLoopback(host)], [host, false]);
+  }
+});
+
 test("entries of trusted_proxies that are wrong are named, with the right form", () => {
   const none = 'is no IP address, no range such as "10.0.0.0/8", and none of the words loopback, private, unix';
   const rows: [entry: string, mistake: string][] = [
@@ -137,6 +156,8 @@ test("entries of trusted_proxies that are wrong are named, with the right form",
     ["10.0.0.0/33", "is no range: the number after the slash has to be one from 0 to 32"],
     ["10.0.0.0/08", "is no range: the number after the slash has to be one from 0 to 32"],
     ["10.0.0.0/8/8", "is no range: the number after the slash has to be one from 0 to 32"],
+    ["/8", none],
+    ["10.0.0.0/8/", "is no range: the number after the slash has to be one from 0 to 32"],
     ["10.0.0.0/255.0.0.0", "is no range: the number after the slash has to be one from 0 to 32"],
     ["::/129", "is no range: the number after the slash has to be one from 0 to 128"],
     ["::/-1", "is no range: the number after the slash has to be one from 0 to 128"],
@@ -147,6 +168,14 @@ test("entries of trusted_proxies that are wrong are named, with the right form",
     [
       "2001:db8::1/64",
       'is no range, because it has bits after its first 64; write "2001:db8::/64", or "2001:db8::1" for that address alone',
+    ],
+    [
+      "128.0.0.0/0",
+      'is no range, because it has bits after its first 0; write "0.0.0.0/0", or "128.0.0.0" for that address alone',
+    ],
+    [
+      "2001:db8::8000:0:0:1/65",
+      'is no range, because it has bits after its first 65; write "2001:db8:0:0:8000::/65", or "2001:db8::8000:0:0:1" for that address alone',
     ],
     [
       "::ffff:10.0.0.1/104",

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
-import { ProxyHeaderParser } from "../../src/transport/proxy_protocol.ts";
+import { ProxyHeaderParser, ProxyPreamble } from "../../src/transport/proxy_protocol.ts";
 import { type BinaryHeader, binaryHeader } from "../support/proxy_headers.ts";
 import { bytesOf } from "../support/raw_client.ts";
 
@@ -213,6 +213,28 @@ test("version 2: a header has at most 536 bytes", () => {
     check(header(537, command).subarray(0, 16), TOO_LONG);
     assertEquals(parse(header(16 + 65535, command)), [TOO_LONG, 16]);
   }
+});
+
+test("the preamble of a connection: the addresses of its header, or one reason", () => {
+  const reasons: string[] = [];
+  const begin = () => new ProxyPreamble((reason) => void reasons.push(reason));
+  const line = bytesOf("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\nGET");
+  const good = begin();
+  assertEquals([good.remoteAddress, good.localAddress], [undefined, undefined]);
+  assertEquals([good.receive(line.subarray(0, 10)), good.receive(line.subarray(10))], [-1, line.length - 13]);
+  assertEquals(good.remoteAddress, { transport: "tcp", hostname: "192.0.2.1", port: 56324 });
+  assertEquals(good.localAddress, { transport: "tcp", hostname: "198.51.100.2", port: 443 });
+  const unknown = begin();
+  assertEquals([unknown.receive(bytesOf("PROXY UNKNOWN\r\n")), unknown.remoteAddress, unknown.localAddress], [
+    15,
+    undefined,
+    undefined,
+  ]);
+  assertEquals(reasons, []);
+  assertEquals(begin().receive(bytesOf("GET /")), undefined);
+  begin().onMissing(true);
+  begin().onMissing(false);
+  assertEquals(reasons, [MISSING, "the PROXY header took too long", "the connection ended before its PROXY header"]);
 });
 
 test("any bytes: no exception, an end within 536 bytes, and the same in any pieces", () => {
