@@ -31,9 +31,10 @@ server.on("request", async (request, response) => {
 server.on("beforeHandshakeResponse", async (request, response, server) => {
   const [, name = "", hex = ""] = /^rooms, *(\w+)\.(\w+)$/.exec(request.header["sec-websocket-protocol"] ?? "") ?? [];
   const signature = Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
-  if (!await crypto.subtle.verify("HMAC", key, signature, encoder.encode(name))) return response.status(401), response.end();
+  const isKnown = await crypto.subtle.verify("HMAC", key, signature, encoder.encode(name));
   request.data.name = name;
-  server.subscribe(request.fd, String(request.server.path_info));
+  // The path is the room. A topic has at most 255 bytes.
+  if (!isKnown || !server.subscribe(request.fd, request.server.path_info)) return response.status(401), response.end();
 });
 
 server.on("open", (server, request) => {
@@ -44,7 +45,7 @@ server.on("open", (server, request) => {
 });
 
 server.on("message", (server, frame) => {
-  const news = JSON.stringify({ from: server.data(frame.fd)?.name, text: frame.data });
+  const news = JSON.stringify({ from: server.data(frame.fd)?.name, text: frame.text() });
   for (const room of server.topics(frame.fd)) server.publish(room, news);
 });
 

@@ -467,9 +467,10 @@ test("The rooms let in who has a token, and tell each other who comes, goes and 
       "Ada",
       token.replace(/.$/, (digit) => digit === "0" ? "1" : "0"),
     ];
-    for (const one of [...wrong.map((text) => `rooms, ${text}`), token, null]) {
+    for (const one of [...wrong.map((text) => `rooms, ${text}`), token, null, `rooms, ${token}`]) {
       const client = await RawClient.connect(port);
-      client.send(handshake("/tea", { "Sec-WebSocket-Protocol": one }));
+      const room = one?.endsWith(`, ${token}`) ? `/${"x".repeat(255)}` : "/tea";
+      client.send(handshake(room, { "Sec-WebSocket-Protocol": one }));
       assertMatch(await client.readHead(), /^HTTP\/1\.1 401 /, String(one));
       client.destroy();
     }
