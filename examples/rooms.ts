@@ -28,13 +28,12 @@ server.on("request", async (request, response) => {
 });
 
 // A browser can send the token only as a second subprotocol, or in the URL, which is logged.
-server.on("beforeHandshakeResponse", async (request, response, server) => {
+server.on("authenticate", async (request, _response, server) => {
   const [, name = "", hex = ""] = /^rooms, *(\w+)\.(\w+)$/.exec(request.header["sec-websocket-protocol"] ?? "") ?? [];
   const signature = Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
-  const isKnown = await crypto.subtle.verify("HMAC", key, signature, encoder.encode(name));
+  if (!await crypto.subtle.verify("HMAC", key, signature, encoder.encode(name))) return false;
   request.data.name = name;
-  // The path is the room. A topic has at most 255 bytes.
-  if (!isKnown || !server.subscribe(request.fd, request.server.path_info)) return response.status(401), response.end();
+  return server.subscribe(request.fd, request.server.path_info); // the path is the room; a topic has at most 255 bytes
 });
 
 server.on("open", (server, request) => {

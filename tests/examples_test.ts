@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import type { ChatMessage, ClientMessage, ServerMessage } from "../examples/chat/protocol.ts";
-import { runExample, startExample } from "./browser/start_example.ts";
+import { runExample, startExample, THIS_RUNTIME } from "./browser/start_example.ts";
 import { inFolder } from "./support/folder.ts";
 import { closeFrame, frame, handshake, RawClient } from "./support/raw_client.ts";
 
@@ -471,13 +471,171 @@ test("The rooms let in who has a token, and tell each other who comes, goes and 
       const client = await RawClient.connect(port);
       const room = one?.endsWith(`, ${token}`) ? `/${"x".repeat(255)}` : "/tea";
       client.send(handshake(room, { "Sec-WebSocket-Protocol": one }));
-      assertMatch(await client.readHead(), /^HTTP\/1\.1 401 /, String(one));
+      assertMatch(await client.readHead(), /^HTTP\/1\.1 403 /, String(one));
       client.destroy();
     }
     ada.send(said("still here"));
     assertEquals(await ada.hears(), { from: "Ada", text: "still here" });
     for (const client of [ada, eve]) client.destroy();
   });
+});
+
+/** Sends a request with a form, and the cookie of a session. */
+async function post(port: number, path: string, form: string, cookie = ""): Promise<{ status: number; head: string }> {
+  const client = await RawClient.connect(port);
+  const fields = `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${form.length}\r\nCookie: ${cookie}\r\n`;
+  client.send(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${fields}\r\n${form}`);
+  const [head] = new TextDecoder().decode(await client.readAll()).split("\r\n\r\n", 1);
+  client.end();
+  return { status: Number(head.slice(9, 12)), head };
+}
+
+/** The code and the reason of a Close frame. */
+async function closeOf(client: RawClient): Promise<string> {
+  const received = await client.readFrame();
+  assertEquals(received?.opcode, 8);
+  client.send(closeFrame(1000));
+  const { payload } = received!;
+  return `${payload[0] * 256 + payload[1]} ${textIn({ payload: payload.subarray(2) })}`;
+}
+
+/** Tries a handshake. */
+async function shake(
+  port: number,
+  headers: Record<string, string>,
+): Promise<{ client: RawClient; status: number; head: string }> {
+  const client = await RawClient.connect(port);
+  client.send(handshake("/", headers));
+  const head = await client.readHead();
+  if (!head.startsWith("HTTP/1.1 101 ")) client.destroy();
+  return { client, status: Number(head.slice(9, 12)), head };
+}
+
+const ORIGIN = { Host: "localhost", Origin: "http://localhost" };
+
+/** Logs in to the example with a cookie, and returns the cookie. */
+async function logIn(port: number, user: string): Promise<string> {
+  const { status, head } = await post(port, "/login", `user=${user}&password=open+sesame`);
+  assertEquals([status, header(head, "Location")], [303, "/"]);
+  const cookie = header(head, "Set-Cookie")!;
+  assertMatch(cookie, /^session=[0-9a-f-]{36}; path=\/; HttpOnly; SameSite=Strict$/i);
+  return cookie.split(";")[0];
+}
+
+test("Authentication with a cookie: only who has logged in opens a WebSocket, until he logs out", () =>
+  withExample("auth_cookie.ts", async (port) => {
+    assertStringIncludes((await request(port, "GET", "/")).body, '<form method="post" action="/login">');
+    for (const cookie of ["", "session=", "session=undefined", "session=__proto__", `session=${crypto.randomUUID()}`]) {
+      assertEquals((await shake(port, { ...ORIGIN, Cookie: cookie })).status, 403, cookie);
+    }
+    for (
+      const form of [
+        "",
+        "user=Ada",
+        "user=Ada&password=x",
+        "user=%3Cb%3E&password=open+sesame",
+        "user[]=Ada&password=open+sesame",
+      ]
+    ) {
+      assertEquals((await post(port, "/login", form)).status, 403, form);
+    }
+    const [ada, bob] = [await logIn(port, "Ada"), await logIn(port, "Bob")];
+    const enter = (cookie: string) => RawClient.open(port, "/", { ...ORIGIN, Cookie: cookie });
+    const clients = [await enter(ada), await enter(ada), await enter(bob)];
+    for (const [index, name] of ["Ada", "Ada", "Bob"].entries()) {
+      assertEquals(textIn(await clients[index].readFrame()), `Hello ${name}`);
+    }
+    clients[0].send(said("<b>"));
+    for (const client of clients) assertEquals(textIn(await client.readFrame()), "Ada: <b>");
+    // A page of another site may have the browser send the cookie, but not from its own origin.
+    assertEquals((await shake(port, { Host: "localhost", Origin: "http://evil.example", Cookie: ada })).status, 403);
+    assertEquals((await post(port, "/logout", "", ada)).status, 303);
+    for (const client of clients.slice(0, 2)) assertEquals(await closeOf(client), "4001 You have logged out");
+    assertEquals((await shake(port, { ...ORIGIN, Cookie: ada })).status, 403);
+    clients[2].send(said("still here"));
+    assertEquals(textIn(await clients[2].readFrame()), "Bob: still here");
+    for (const client of clients) client.destroy();
+  }));
+
+test("Authentication with a cookie: a session ends, and its WebSockets with it", async () => {
+  const { port, kill } = await startExample("auth_cookie.ts", 0, THIS_RUNTIME, { SECONDS: "1" });
+  try {
+    let cookie: string, opened: Awaited<ReturnType<typeof shake>>;
+    do { // again, if the machine was so slow that the session had ended
+      cookie = await logIn(port, "Ada");
+      opened = await shake(port, { ...ORIGIN, Cookie: cookie });
+    } while (opened.status !== 101);
+    assertEquals(textIn(await opened.client.readFrame()), "Hello Ada");
+    assertEquals(await closeOf(opened.client), "4001 Your session has ended");
+    assertEquals((await shake(port, { ...ORIGIN, Cookie: cookie })).status, 403);
+    opened.client.destroy();
+  } finally {
+    await kill();
+  }
+});
+
+const tokenFrom = async (port: number) => (await request(port, "POST", "/token")).body;
+
+test("Authentication with a token: as a subprotocol, which is not named, or as a field", () =>
+  withExample("auth_subprotocol.ts", async (port) => {
+    assertStringIncludes((await request(port, "GET", "/")).body, "new WebSocket(");
+    const token = await tokenFrom(port);
+    assertMatch(token, /^[\w-]+\.[\w-]{43}$/);
+    const [claims, signature] = token.split(".");
+    const other = btoa('{"user":"Eve","ends":9999999999999}').replace(/=+$/, "");
+    const wrong = [
+      "",
+      "a",
+      "a.b",
+      `${claims}.`,
+      `${claims}.${signature}x`,
+      `${other}.${signature}`,
+      `${claims.slice(1)}.${signature}`,
+    ];
+    for (const one of [...wrong.map((text) => `chat, bearer.${text}`), "chat", token, `bearer ${token}`]) {
+      const { status, head } = await shake(port, { "Sec-WebSocket-Protocol": one });
+      assertEquals([status, header(head, "WWW-Authenticate")], [401, 'Bearer realm="chat"'], one);
+    }
+    const page = await shake(port, { "Sec-WebSocket-Protocol": `chat, bearer.${token}` });
+    const other1 = await shake(port, { "Sec-WebSocket-Protocol": `bearer.${token}, chat` });
+    const tool = await shake(port, { Authorization: `Bearer ${token}` });
+    for (const [{ client, status, head }, protocol] of [[page, "chat"], [other1, "chat"], [tool, undefined]] as const) {
+      assertEquals([status, header(head, "Sec-WebSocket-Protocol")], [101, protocol]);
+      assertEquals(textIn(await client.readFrame()), "Hello Ada");
+      client.send(said("hello"));
+      assertEquals(textIn(await client.readFrame()), "Ada: hello");
+    }
+    page.client.send(said(`token ${await tokenFrom(port)}`));
+    assertEquals(textIn(await page.client.readFrame()), "You may stay");
+    tool.client.send(said("token of nobody"));
+    assertEquals(await closeOf(tool.client), "4001 This token is not yours");
+    for (const { client } of [page, other1, tool]) client.destroy();
+  }));
+
+test("Authentication with a token: a WebSocket ends with its token, unless it gets a new one before", async () => {
+  const { port, kill } = await startExample("auth_subprotocol.ts", 0, THIS_RUNTIME, { SECONDS: "2" });
+  try {
+    for (let stayed = false; !stayed;) {
+      const token = await tokenFrom(port);
+      const { client, status } = await shake(port, { Authorization: `Bearer ${token}` });
+      if (status !== 101) continue; // again, if the machine was so slow that the token had expired
+      assertEquals(textIn(await client.readFrame()), "Hello Ada");
+      let answer = "You may stay";
+      for (let isValid = true; answer === "You may stay" && isValid;) {
+        client.send(said(`token ${await tokenFrom(port)}`));
+        const received = await client.readFrame();
+        answer = received?.opcode === 1 ? textIn(received) : "too late";
+        const again = await shake(port, { Authorization: `Bearer ${token}` });
+        again.client.destroy();
+        isValid = again.status === 101;
+      }
+      stayed = answer === "You may stay"; // longer than its first token was valid
+      if (stayed) assertEquals(await closeOf(client), "4001 The token has expired");
+      client.destroy();
+    }
+  } finally {
+    await kill();
+  }
 });
 
 test("The server behind a proxy knows its visitors as the proxy has seen them", async () => {

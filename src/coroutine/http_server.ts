@@ -13,6 +13,7 @@ import { EVENT_NAMES } from "../server/configuration.ts";
 import { ServerCore } from "../server/core.ts";
 import type { Exchange } from "../server/http/exchange.ts";
 import type { HttpRequest } from "../server/http/http_request.ts";
+import { authenticate } from "../server/http/authentication.ts";
 import type { HttpApplication } from "../server/http/http_context.ts";
 import { HttpSession } from "../server/http/http_session.ts";
 import { beginWithHttp } from "../server/protocols.ts";
@@ -40,6 +41,13 @@ export type RequestHandler<Data extends ConnectionData = ConnectionData> = (
   response: HttpResponse<Data>,
 ) => unknown;
 
+/** A function that decides whether a client may open a WebSocket. */
+export type AuthenticateHandler<Data extends ConnectionData = ConnectionData> = (
+  request: HttpRequest<Data>,
+  response: HttpResponse<Data>,
+  server: HttpServer<Data>,
+) => boolean | PromiseLike<boolean>;
+
 /** A function that receives the errors thrown by handlers. */
 export type ErrorHandler<Data extends ConnectionData = ConnectionData> = (
   server: HttpServer<Data>,
@@ -61,6 +69,11 @@ export type RefusalHandler<Data extends ConnectionData = ConnectionData> = (
 
 /** The events of an `HttpServer`. */
 export interface CoroutineServerEvents<Data extends ConnectionData = ConnectionData> {
+  /**
+   * A client wants to open a WebSocket, at a path that has a handler. It is asked for before that handler is called: see the event
+   * of `WebSocketServerEvents`.
+   */
+  authenticate: AuthenticateHandler<Data>;
   /** A handler threw. Without a handler for this, the error is logged. */
   error: ErrorHandler<Data>;
   /** A connection, a request or a handshake was refused. */
@@ -193,7 +206,7 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
    * Registers a function for errors thrown by handlers (logged by default), for refused connections, requests and handshakes, or
    * for WebSockets that are too slow for what is published.
    *
-   * @param event `error`, `refuse` or `slowReader`, in any letter case.
+   * @param event `authenticate`, `error`, `refuse` or `slowReader`, in any letter case.
    * @param handler The function; its arguments depend on the event.
    * @returns `true`.
    * @throws {TypeError} If the event is unknown, or the handler is not a function.
@@ -343,6 +356,7 @@ function coroutineFactory(port: PortCore, router: Router<RequestHandler>, topics
 
 /** Passes requests, including handshakes, to the handler of their path. */
 class CoroutineApplication implements HttpApplication {
+  readonly #port: PortCore;
   readonly #context: ServerContext;
   readonly #router: Router<RequestHandler>;
   readonly #policy: UpgradePolicy;
@@ -351,6 +365,7 @@ class CoroutineApplication implements HttpApplication {
 
   constructor(port: PortCore, router: Router<RequestHandler>, topics: ServerTopics) {
     const { settings } = port;
+    this.#port = port;
     this.#context = port.context;
     this.#router = router;
     this.#policy = {
@@ -371,7 +386,7 @@ class CoroutineApplication implements HttpApplication {
     const { connection, request, response, writer } = exchange;
     const context = this.#context;
     context.counters.requests++;
-    const handler = this.#router.find(String(request.server.path_info));
+    const handler = this.#handlerOf(exchange);
     if (handler === undefined) {
       writer.status(404);
       writer.end();
@@ -383,7 +398,14 @@ class CoroutineApplication implements HttpApplication {
   }
 
   onUpgrade(exchange: Exchange): void | Promise<void> {
-    return this.onRequest(exchange);
+    const port = this.#port;
+    const handler = port.config.handler("authenticate");
+    if (handler === undefined || this.#handlerOf(exchange) === undefined) return this.onRequest(exchange);
+    return authenticate(exchange, port, handler, () => this.onRequest(exchange));
+  }
+
+  #handlerOf({ request }: Exchange): RequestHandler | undefined {
+    return this.#router.find(request.server.path_info);
   }
 
   onSwitch({ connection, compression, head }: Exchange): Protocol {

@@ -48,6 +48,7 @@ export type { ClientTlsSettings, HttpClientSettings, WriteFunction } from "../cl
 export { HttpClient } from "../client/http_client.ts";
 export { HttpServer } from "./http_server.ts";
 export type {
+  AuthenticateHandler,
   CoroutineServerEvents,
   CoroutineServerHandlers,
   ErrorHandler,

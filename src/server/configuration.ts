@@ -93,7 +93,7 @@ export class Configuration {
 }
 
 const CONNECTION_EVENTS = ["connect", "receive", "packet", "close", "bufferFull", "bufferEmpty", "drain"];
-const WEBSOCKET_EVENTS = ["open", "message", "handshake", "beforeHandshakeResponse", "disconnect"];
+const WEBSOCKET_EVENTS = ["open", "message", "authenticate", "handshake", "beforeHandshakeResponse", "disconnect"];
 const SERVER_EVENTS = [
   ...CONNECTION_EVENTS,
   "start",
@@ -113,7 +113,7 @@ export const EVENT_NAMES: Readonly<Record<"server" | "http" | "websocket" | "cor
   server: SERVER_EVENTS,
   http: [...SERVER_EVENTS, "request"],
   websocket: [...SERVER_EVENTS, "request", ...WEBSOCKET_EVENTS, "slowReader"],
-  coroutine: ["error", "refuse", "slowReader"],
+  coroutine: ["authenticate", "error", "refuse", "slowReader"],
 };
 
 const NO_WORKERS = "there are no worker processes";

@@ -86,6 +86,14 @@ export interface WebSocketServerEvents<S, Data extends ConnectionData = Connecti
   /** A message arrived, or a control frame if `open_websocket_*_frame` is set. Required. */
   message: (server: S, frame: ReceivedFrame) => Handled;
   /**
+   * A client wants to open a WebSocket: its handshake is valid, and its origin allowed. The handler returns `true` to let it in,
+   * or `false` to refuse it, or a promise of these. What it puts into `request.data` stays with the WebSocket.
+   *
+   * A client is refused with the status, header fields and body that the handler gives `response`; by default with 403. It counts
+   * as a refusal. A handler that takes longer than `websocket_handshake_timeout` refuses with 503, one that throws with 500.
+   */
+  authenticate: (request: HttpRequest<Data>, response: HttpResponse, server: S) => boolean | PromiseLike<boolean>;
+  /**
    * A handshake arrived. The handler responds instead of the server: with status 101 and the right headers, or with a refusal.
    */
   handshake: (request: HttpRequest<Data>, response: HttpResponse) => Handled;

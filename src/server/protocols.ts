@@ -9,6 +9,7 @@ import { EVENT_NAMES } from "./configuration.ts";
 import type { PortCore, ProtocolFactory } from "./port_core.ts";
 import { type HttpApplication, HttpContext } from "./http/http_context.ts";
 import { HttpSession } from "./http/http_session.ts";
+import { authenticate } from "./http/authentication.ts";
 import { RefusedSession, refuseExchange } from "./http/error_response.ts";
 import type { BaseResponse } from "../http/base_response.ts";
 import { SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE } from "../errors.ts";
@@ -136,6 +137,13 @@ class WebSocketApplication implements HttpApplication {
   }
 
   onUpgrade(exchange: Exchange): void | Promise<void> {
+    const handler = this.#port.config.handler("authenticate");
+    if (handler === undefined) return this.#shakeHands(exchange, false);
+    return authenticate(exchange, this.#port, handler, () => this.#shakeHands(exchange, true));
+  }
+
+  /** @param isChecked Whether the handshake was checked. */
+  #shakeHands(exchange: Exchange, isChecked: boolean): void | Promise<void> {
     const { config, context } = this.#port;
     const { connection, head, request, response } = exchange;
     const own = config.handler("handshake");
@@ -143,7 +151,7 @@ class WebSocketApplication implements HttpApplication {
       exchange.session.status = WEBSOCKET_STATUS_HANDSHAKE;
       return context.run(connection, () => own(request, response));
     }
-    const refusal = this.#port.checkHandshake(head, exchange.forwarded);
+    const refusal = isChecked ? undefined : this.#port.checkHandshake(head, exchange.forwarded);
     if (refusal !== undefined) return refuseExchange(exchange, refusal);
     const before = config.handler("beforehandshakeresponse");
     const done = before && context.run(connection, () => before(request, response, this.#server));

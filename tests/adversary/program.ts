@@ -189,6 +189,12 @@ const event = new WebSocketServer("127.0.0.1", 0, SWOOLE_PROCESS, options.tls ? 
 event.set({ ...common, ...secure, static_handler_locations: "/static" });
 watch(event);
 event.on("request", (request, response) => answer(request, response, file));
+event.on("authenticate", (request) => {
+  const path = request.server.path_info;
+  if (path !== "/doubt") return path !== "/reject";
+  emit("reached", Number(request.server.remote_port));
+  return released.promise.then(() => true);
+});
 event.on("beforeHandshakeResponse", async (request, response) => {
   const path = request.server.path_info;
   if (path === "/refuse") {

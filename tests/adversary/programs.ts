@@ -200,6 +200,19 @@ const WEBSOCKETS: readonly Scene[] = [
     },
   },
   {
+    handler: "authenticate",
+    make(act) {
+      const server = echoing();
+      server.on("authenticate", ({ fd }) => fd === MARK ? act() as boolean : true);
+      return server;
+    },
+    async meet(port, fails) {
+      const client = await RawClient.connect(port);
+      client.send(handshake());
+      await expectStatus(client, fails ? 500 : 503);
+    },
+  },
+  {
     handler: "beforeHandshakeResponse",
     make(act) {
       const server = echoing();

@@ -219,6 +219,16 @@ const SOCKETS: readonly State[] = [
     steps: [send(handshake().slice(0, 70)), connected],
   },
   {
+    name: "while authenticate hesitates",
+    server: "event",
+    steps: [send(handshake("/doubt")), reached],
+  },
+  {
+    name: "that authenticate has refused",
+    server: "event",
+    steps: [send(handshake("/reject")), response],
+  },
+  {
     name: "while beforeHandshakeResponse hesitates",
     server: "event",
     steps: [send(handshake("/hesitate")), reached],

@@ -60,6 +60,16 @@ const WRONG: readonly (readonly [name: string, piece: string, error: RegExp])[] 
     'server.on("message", 1);',
     /^Argument of type 'number' is not assignable to parameter of type '\(server: [^\n]*, frame: ReceivedFrame\) => unknown'\.$/,
   ],
+  [
+    "a decision that is forgotten",
+    'server.on("authenticate", (request) => { if (request.cookie.session === undefined) return false; });',
+    /^Argument of type '\(request: HttpRequest[^\n]*\) => false \| undefined' is not assignable [^]*'boolean \| PromiseLike<boolean>'\.$/,
+  ],
+  [
+    "a decision that is forgotten, in the coroutine style",
+    'coroutineServer.on("authenticate", async (request) => { request.data.user = "Ada"; });',
+    /^Argument of type '\(request: HttpRequest[^\n]*\) => Promise<void>' is not assignable to [^\n]*AuthenticateHandler/,
+  ],
   ["a call without a handler", 'server.on("message");', /^Expected 2 arguments, but got 1\.$/],
   [
     "a field of request.server that does not exist",
@@ -174,6 +184,13 @@ const RIGHT: readonly (readonly [name: string, piece: string])[] = [
          else await ws.push(frame.data.subarray(1));
        }
      });`,
+  ],
+  [
+    "a decision, at once or later",
+    `server.on("authenticate", (request) => request.cookie.session === "a");
+     server.on("authenticate", async (request, response, server) => await Promise.resolve(server.exist(response.fd)));
+     port.on("authenticate", () => true);
+     coroutineServer.on("authenticate", async (request, response) => response.status(401) && await Promise.resolve(false));`,
   ],
   ["a deferred response", "const received: boolean = await client.recvResponse(); export { received };"],
 ];

@@ -128,6 +128,8 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   webRequest: { abort(reason: unknown): void } | undefined = undefined;
   /** When the program must be done, on the clock of deadlines; 0 for never. */
   deadline = 0;
+  /** Whether the program took longer than it may. */
+  isExpired = false;
   /** Whether the handler has returned and left the response to a file that is being sent. */
   isHandedOver = false;
   /** The status with which the server refused the request while its body arrived; 0 if it did not. */
@@ -246,6 +248,12 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
     if (this.#state === SWITCHED) this.#followConnection();
     else if (this.#state === CUT_OFF) this.#abortSignal(clientGone());
     return signal;
+  }
+
+  /** Reports whether an error only says that the signal has aborted. */
+  isAbortedBy(error: unknown): boolean {
+    const signal = this.#aborter?.signal;
+    return signal?.aborted === true && (error === signal.reason || (error instanceof Error && error.name === "AbortError"));
   }
 
   #abortSignal(reason: unknown): void {

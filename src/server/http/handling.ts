@@ -97,6 +97,7 @@ export function expire(exchange: Exchange, context: HttpContext): void {
   const { connection, head, isUpgrade, session, writer } = exchange;
   exchange.deadline = 0;
   if (writer.isOccupied || (writer.isDetached && !isUpgrade)) return; // the timeout does not apply to these
+  exchange.isExpired = true;
   const setting = isUpgrade ? "websocket_handshake_timeout" : "http_handler_timeout";
   context.warn(exchange, `it takes longer than ${setting}`);
   exchange.cancel(new DOMException("The response takes too long", "TimeoutError"));

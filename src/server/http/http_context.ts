@@ -228,11 +228,12 @@ export class HttpContext implements ExchangeContext {
   ): void {
     const forwarded = head && this.forwardedOf(connection, head);
     const { origin, host = "" } = head?.header ?? {};
-    const isOfPage = status === 403 && origin !== undefined;
+    const setting = settingOf(kind, reason);
+    const isOfPage = setting === "websocket_origins" && origin !== undefined;
     const hint = isOfPage ? originHint(origin, host, this.#port, forwarded, connection.remoteAddress) : "";
     const address = ipOf(forwarded?.client ?? connection.remoteAddress);
     this.#context.refusals.add(
-      { kind, status, reason, address, origin, path: head?.target, setting: settingOf(kind, reason) },
+      { kind, status, reason, address, origin, path: head?.target, setting },
       hint,
     );
   }

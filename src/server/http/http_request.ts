@@ -220,7 +220,10 @@ export class HttpRequest<Data extends ConnectionData = ConnectionData> extends B
    * import { WebSocketServer } from "@sluice/server";
    *
    * const server = new WebSocketServer<{ user?: string }>("127.0.0.1", 0);
-   * server.on("beforeHandshakeResponse", (request) => void (request.data.user = request.header["x-user"]));
+   * server.on("authenticate", (request) => {
+   *   request.data.user = request.cookie.user;
+   *   return request.data.user !== undefined;
+   * });
    * server.on("message", (server, frame) => server.push(frame.fd, `Hello ${server.data(frame.fd)?.user}`));
    * ```
    */
