@@ -12,6 +12,9 @@ import type { ClientCertificates, ConnectTls, KeyPair, TlsChoices, TlsOptions } 
 const inDeno = "Deno" in globalThis;
 const inBun = "Bun" in globalThis;
 
+/** Whether clients get the certificate for their name also if its key is of another kind than that of the main certificate. */
+const mixesKinds = inDeno || inBun || parseInt(process.versions.node) >= 24;
+
 /** The number of client certificates that are remembered; more than the TLS sessions that Deno could resume. */
 const REMEMBERED = 1024;
 
@@ -64,6 +67,11 @@ function openKey({ cert, key, passphrase }: KeyPair): string {
     throw failure(OPTION, "the private key does not belong to the certificate");
   }
   return passphrase === undefined ? key : String(privateKey.export({ type: "pkcs8", format: "pem" }));
+}
+
+/** Returns the kind of a private key, such as `rsa` or `ec`. */
+function kindOf(key: string): string {
+  return createPrivateKey(key).asymmetricKeyType!;
 }
 
 function decrypt(key: string, passphrase: string): KeyObject {
@@ -134,7 +142,14 @@ function serverOptions(options: TlsOptions): tls.TlsOptions {
   const main = { ...shared, cert: options.cert, key: openKey(options) };
   if (names === undefined) return main;
   const contexts = new Map<string, tls.SecureContext>();
+  const kind = kindOf(main.key);
   for (const [name, pair] of names) {
+    if (!mixesKinds && kindOf(openKey(pair)) !== kind) {
+      throw failure(
+        OPTION,
+        `ssl_sni_certs cannot be had here: before Node 24, the key for ${name} has to be ${kind}, like the main one`,
+      );
+    }
     contexts.set(name, tls.createSecureContext({ ...shared, cert: pair.cert, key: openKey(pair) }));
   }
   const byDefault = tls.createSecureContext(main);

@@ -6,7 +6,7 @@ import { transformSync } from "../../tools/node_modules/esbuild/lib/main.js";
 export { resolve } from "./resolve.mjs";
 
 export async function load(url, context, next) {
-  if (!url.startsWith("file:") || !url.endsWith(".ts")) return await next(url, context);
+  if (!/^file:[^?]*\.ts(\?|$)/.test(url)) return await next(url, context);
   const file = fileURLToPath(url);
   const { code } = transformSync(readFileSync(file, "utf8"), {
     loader: "ts",
