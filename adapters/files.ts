@@ -6,7 +6,6 @@
 
 import * as fs from "node:fs";
 import {
-  appendFile,
   chmod,
   copyFile,
   type FileHandle,
@@ -19,8 +18,9 @@ import {
   unlink,
   writeFile,
 } from "node:fs/promises";
-import { bodyDecoder } from "../src/values.ts";
+import { bodyDecoder, utf8Encoder } from "../src/values.ts";
 import process from "node:process";
+import { setTimeout } from "node:timers";
 import type { FileSink, FileSource, WriteOptions } from "../src/transport/file_pieces.ts";
 import type { Runtime } from "../src/transport/runtime.ts";
 
@@ -169,6 +169,38 @@ async function openForWriting(path: string, { isNew = false, offset = 0 }: Write
   return new WrittenFile(handle, offset);
 }
 
+/**
+ * The number of bytes that a pipe takes at once or not at all (POSIX: at least 512; Linux: 4096). Of larger writes, Deno does not
+ * say how much a pipe has taken before it was full.
+ */
+const WHOLE = 512;
+
+/** The time until a pipe that is full is tried again, in milliseconds. */
+const RETRY = 20;
+
+/**
+ * Appends a text to a file. A named pipe must not block a thread, of which there are few, and for which the process would wait at
+ * its end: without a reader it fails with ENXIO, and while it is full it is tried again.
+ */
+async function appendTextFile(path: string, text: string): Promise<void> {
+  const { O_APPEND, O_CREAT, O_NONBLOCK = 0, O_WRONLY } = fs.constants;
+  const handle = await open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK);
+  try {
+    const bytes = utf8Encoder.encode(text);
+    const most = bytes.length <= WHOLE || (await handle.stat()).isFile() ? bytes.length : WHOLE;
+    for (let done = 0; done < bytes.length;) {
+      try {
+        done += (await handle.write(bytes, done, Math.min(most, bytes.length - done))).bytesWritten;
+      } catch (error) {
+        if ((error as { code?: string }).code !== "EAGAIN") throw error;
+        await new Promise<void>((resolve) => setTimeout(resolve, RETRY).unref());
+      }
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
 async function moveFile(from: string, to: string): Promise<void> {
   try {
     await rename(from, to);
@@ -195,7 +227,7 @@ export const files: Pick<
   | "readFolder"
 > = {
   readTextFile: (path) => readFile(path, "utf8"),
-  appendTextFile: (path, text) => appendFile(path, text),
+  appendTextFile,
   writeTextFile: (path, text) => writeFile(path, text),
   removeFile: (path) =>
     unlink(path).catch((error) => {

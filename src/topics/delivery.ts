@@ -89,7 +89,7 @@ export class Delivery {
     this.count++;
     const held = heldBy(session);
     const isOld = this.#policy === "latest" && held?.has(this.#topic);
-    if (isOld || session.endpoint.isFragmenting) return this.#hold(session);
+    if (isOld || session.endpoint.isFragmenting) return void this.#hold(session);
     const frame = shared(this.#message); // a copy, if it is not one already
     const waits = session.consumer.sendBehind?.(frame, (sent) => {
       if (!sent && session.endpoint.canSend) this.#hold(session); // it came between fragments
@@ -97,17 +97,23 @@ export class Delivery {
     if (!waits) session.send(frame);
   }
 
-  #hold(session: WebSocketSession): void {
+  /** Keeps the message until it can be sent. Returns whether another one is missed for it. */
+  #hold(session: WebSocketSession): boolean {
     const held = HeldMessages.of(session, this.#context.bufferLimit);
     const frame = shared(this.#message);
-    if (this.#policy !== "latest") held.append(frame);
-    else if (held.replace(this.#topic, frame)) this.#context.slowReaders.latest++;
+    if (this.#policy !== "latest") return held.append(frame);
+    if (!held.replace(this.#topic, frame)) return false;
+    this.#context.slowReaders.latest++;
+    return true;
   }
 
   #toSlow(session: WebSocketSession, queued: number): void {
     const held = HeldMessages.of(session, this.#context.bufferLimit);
     if (this.#policy === "drop") this.#context.slowReaders.drop++;
-    if (this.#policy === "latest") this.#hold(session), this.count++;
+    if (this.#policy === "latest") {
+      this.count++;
+      if (!this.#hold(session)) return; // it may be fast: this turn has sent more than the limit, and nothing is missed
+    }
     if (held.isToBeClosed || (held.isReported && this.#policy !== "close")) return;
     held.isReported = true;
     held.isToBeClosed = this.#policy === "close";
@@ -141,7 +147,7 @@ function heldBy({ held }: WebSocketSession): HeldMessages | undefined {
 
 /**
  * The published messages that wait for one WebSocket: each is a complete frame. It has this object while there are any, and while
- * it is a slow reader. What waits counts as queued, so that no later message finds room before it.
+ * it is a slow reader. What waits counts as queued, so that no later message that is published finds room before it.
  */
 export class HeldMessages implements HeldOutput {
   bytes = 0;
@@ -176,9 +182,10 @@ export class HeldMessages implements HeldOutput {
     return this.#messages.has(topic);
   }
 
-  /** Adds a message. */
-  append(frame: Outgoing): void {
+  /** Adds a message. Returns `false`: it replaces none. */
+  append(frame: Outgoing): false {
     this.#add(this.#next++, frame);
+    return false;
   }
 
   /** Adds the newest message of a topic. Returns whether it replaces another. */
@@ -192,7 +199,7 @@ export class HeldMessages implements HeldOutput {
     this.#messages.set(key, frame);
     this.bytes += frame.end + MESSAGE_COST;
     this.#session.connection.grown += frame.end + MESSAGE_COST; // it is measured at the next tick of the clock
-    this.#wait(this.#roomFor(key, frame));
+    if (typeof key === "string") this.#wait(this.#roomFor(frame));
   }
 
   /** Drops the message of a topic. Returns whether there was one. */
@@ -208,10 +215,9 @@ export class HeldMessages implements HeldOutput {
     this.bytes -= frame.end + MESSAGE_COST;
   }
 
-  /** Returns how many bytes may be queued when a message is sent. */
-  #roomFor(key: string | number, frame: Outgoing): number {
-    const limit = typeof key === "string" ? limitOf("latest", this.#bufferLimit) : this.#bufferLimit;
-    return Math.max(0, limit - frame.end);
+  /** Returns how many bytes may be queued when the newest message of a topic is sent. */
+  #roomFor(frame: Outgoing): number {
+    return Math.max(0, limitOf("latest", this.#bufferLimit) - frame.end);
   }
 
   /** Waits until so many bytes are queued in the connection. If that is so, something else is in the way: see `onRoom()`. */
@@ -227,12 +233,18 @@ export class HeldMessages implements HeldOutput {
 
   onRoom(): void {
     const session = this.#session;
+    if (session.endpoint.isFragmenting) return;
+    let room: number | undefined; // that the next of the newest messages needs
     for (const [key, frame] of this.#messages) {
-      const room = this.#roomFor(key, frame);
-      if (session.endpoint.isFragmenting || session.queuedBytes > room) return this.#wait(room);
+      if (typeof key === "string") {
+        if (room === undefined && session.queuedBytes > this.#roomFor(frame)) room = this.#roomFor(frame);
+        if (room !== undefined) continue;
+      }
+      // There was room for the others, which waited for the end of a message in fragments. The next push must not overtake them.
       this.#remove(key, frame);
       session.send(frame);
     }
+    if (room !== undefined) return this.#wait(room);
     const enough = this.#bufferLimit / 2;
     if (session.queuedBytes > enough) return this.#wait(enough); // it is still a slow reader
     session.held = undefined;

@@ -243,7 +243,13 @@ export function readPublication(data: Pushable, options: PublishOptions, work: s
 
 function exceptedOf(except: unknown, work: string): Excepted {
   if (typeof except === "number") return new Set([except]);
-  if (except instanceof Set) return except;
-  if (typeof except === "object" && except !== null && Symbol.iterator in except) return new Set(except as Iterable<number>);
-  throw new TypeError(`Cannot ${work}: except is an fd or a list of fds, not ${describe(except)}`);
+  if (typeof except !== "object" || except === null || !(Symbol.iterator in except)) {
+    throw new TypeError(`Cannot ${work}: except is an fd or a list of fds, not ${describe(except)}`);
+  }
+  const fds = except instanceof Set ? except : new Set(except as Iterable<unknown>);
+  for (const fd of fds) {
+    if (typeof fd === "number" || fd === undefined) continue; // undefined: there is no such connection
+    throw new TypeError(`Cannot ${work}: except is a list of fds, which are numbers, and has ${describe(fd)}`);
+  }
+  return fds;
 }

@@ -450,7 +450,7 @@ export interface Runtime {
   decompressor?(coding: "br" | "gzip" | "deflate" | "deflate-raw"): Pick<BytePipe, "readable" | "writable">;
   /** Reads a text file. */
   readTextFile(path: string): Promise<string>;
-  /** Appends text to a file, creating it if necessary. */
+  /** Appends text to a file, creating it if necessary. A named pipe without a reader is an error, instead of a wait for one. */
   appendTextFile(path: string, text: string): Promise<void>;
   /** Writes a text file, replacing its content. */
   writeTextFile(path: string, text: string): Promise<void>;

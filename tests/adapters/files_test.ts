@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { toArrayBuffer } from "@std/streams";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -49,6 +49,41 @@ test("a text file is written, appended to, read and removed", () =>
     await runtime.removeFile(path);
     assert(!existsSync(path));
     await runtime.removeFile(path); // is no fault
+  }));
+
+test("a named pipe blocks nothing: without a reader it is an error, and while it is full it is tried again", () =>
+  inFolder(async (folder) => {
+    const runtime = await loadRuntime();
+    const path = join(folder, "pipe");
+    execFileSync("mkfifo", [path], { env: { PATH: `${process.env.PATH}:/usr/bin:/bin` } });
+    // A blocked open would keep one of a few threads, and the process.
+    for (let i = 0; i < 8; i++) {
+      assertEquals((await assertRejects(() => runtime.appendTextFile(path, "x")) as { code?: string }).code, "ENXIO");
+    }
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const awake = setInterval(() => {}, 1000); // a pipe that is full does not keep a process
+    try {
+      const text = "0123456789".repeat(30_000); // more than a pipe holds
+      let isWritten = false;
+      const written = runtime.appendTextFile(path, text).then(() => isWritten = true);
+      await runtime.writeTextFile(join(folder, "a"), "other files go on");
+      assertEquals(isWritten, false);
+      const into = new Uint8Array(64 * 1024);
+      let read = "";
+      while (read.length < text.length) {
+        try {
+          read += new TextDecoder().decode(into.subarray(0, readSync(reader, into)));
+        } catch (error) {
+          assertEquals((error as { code?: string }).code, "EAGAIN");
+          await new Promise((resolve) => setTimeout(resolve, 1));
+        }
+      }
+      await written;
+      assert(read === text);
+    } finally {
+      clearInterval(awake);
+      closeSync(reader);
+    }
   }));
 
 const bytes = (text: string) => new TextEncoder().encode(text);

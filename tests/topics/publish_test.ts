@@ -44,6 +44,13 @@ test("`except` leaves out a connection, or some", async () => {
         assertThrows(call, TypeError, "except is an fd or a list of fds, not ");
       }
     }
+    // Otherwise a connection that is to be left out would get the message.
+    for (const except of [[fds[0], "1"], new Set(["1"]), [{ fd: 1 }], [null]] as never[]) {
+      for (const call of [() => server.publish("room", "x", { except }), () => server.broadcast("x", { except })]) {
+        assertThrows(call, TypeError, "except is a list of fds, which are numbers, and has ");
+      }
+    }
+    assertEquals(server.publish("room", "7", { except: [undefined, fds[0]] as never }), 3);
     assertThrows(() => server.publish("room", "x", fds[0] as never), TypeError, "such as { except: fd }, not number");
     assertThrows(() => server.broadcast("x", null as never), TypeError, "not null");
   });
