@@ -133,36 +133,41 @@ test("with max_topics_per_connection 1 a connection has one topic", async () => 
   });
 });
 
-test("a subscription of the handshake is effective from `open` on", async () => {
-  const server = quietServer();
-  const [begun, go] = [signal<number>(), signal()];
-  server.on("beforeHandshakeResponse", async (request, response, server) => {
-    for (const topic of ["a", "b", "a", "c"]) assertEquals(server.subscribe(request.fd, topic), true);
-    assertEquals(server.unsubscribe(request.fd, "b"), true);
-    begun.resolve(request.fd);
-    await go.promise;
-    if (request.get.refuse !== undefined) response.status(401), response.end();
+for (const event of ["beforeHandshakeResponse", "authenticate"] as const) {
+  test(`a subscription of \`${event}\` is effective from \`open\` on`, async () => {
+    const server = quietServer();
+    const [begun, go] = [signal<number>(), signal()];
+    server.on(event, async (request, response, server) => {
+      for (const topic of ["a", "b", "a", "c"]) assertEquals(server.subscribe(request.fd, topic), true);
+      assertEquals(server.unsubscribe(request.fd, "b"), true);
+      begun.resolve(request.fd);
+      await go.promise;
+      const isRefused = request.get.refuse !== undefined;
+      if (isRefused) response.status(401);
+      if (isRefused && event !== "authenticate") response.end();
+      return !isRefused;
+    });
+    const left: string[][] = [];
+    server.on("close", (server, fd) => void left.push(server.topics(fd)));
+    server.on("open", (server, request) => void server.publish("a", `open ${server.topics(request.fd)}`));
+    await staging(server, async () => {
+      const [member, refused] = [join(server), join(server, "/?refuse=1")];
+      assertEquals(await begun.promise, member.fd);
+      assertEquals([server.topics(member.fd), server.topics(refused.fd)], [["a", "c"], ["a", "c"]]);
+      assertEquals([server.publish("a", "too early"), server.subscriberCount("a"), counted(server)], [0, 0, [0, 0]]);
+      go.resolve();
+      await settle();
+      assertEquals([server.subscriberCount("a"), server.subscriberCount("b"), counted(server)], [1, 0, [2, 2]]);
+      assertEquals([server.topics(member.fd), server.topics(refused.fd)], [["a", "c"], []]);
+      assertEquals(server.publish("c", "later"), 1);
+      await settle();
+      const text = member.lane.text;
+      assert(text.includes("\x81\x08open a,c\x81\x05later"), text);
+      assert(refused.lane.text.startsWith("HTTP/1.1 401 "), refused.lane.text);
+      assertEquals(left, [[]]);
+    });
   });
-  const left: string[][] = [];
-  server.on("close", (server, fd) => void left.push(server.topics(fd)));
-  server.on("open", (server, request) => void server.publish("a", `open ${server.topics(request.fd)}`));
-  await staging(server, async () => {
-    const [member, refused] = [join(server), join(server, "/?refuse=1")];
-    assertEquals(await begun.promise, member.fd);
-    assertEquals([server.topics(member.fd), server.topics(refused.fd)], [["a", "c"], ["a", "c"]]);
-    assertEquals([server.publish("a", "too early"), server.subscriberCount("a"), counted(server)], [0, 0, [0, 0]]);
-    go.resolve();
-    await settle();
-    assertEquals([server.subscriberCount("a"), server.subscriberCount("b"), counted(server)], [1, 0, [2, 2]]);
-    assertEquals([server.topics(member.fd), server.topics(refused.fd)], [["a", "c"], []]);
-    assertEquals(server.publish("c", "later"), 1);
-    await settle();
-    const text = member.lane.text;
-    assert(text.includes("\x81\x08open a,c\x81\x05later"), text);
-    assert(refused.lane.text.startsWith("HTTP/1.1 401 "), refused.lane.text);
-    assertEquals(left, [[]]);
-  });
-});
+}
 
 test("a `handshake` handler may subscribe before and after its response", async () => {
   const server = quietServer();
