@@ -19,6 +19,7 @@ import type {
 } from "../src/transport/runtime.ts";
 import { common } from "./common.ts";
 import type { ServerTls } from "./node_tls.ts";
+import { OutputShare } from "./process.ts";
 import { addressOf, commonAddress, connectionLimit, outOfDescriptors } from "./sockets.ts";
 
 // The part of Bun's API that is used here, so that this file type-checks everywhere.
@@ -78,6 +79,7 @@ class BunLane implements Lane {
   readonly #socket: BunSocket;
   sink: LaneSink | undefined = undefined;
   #rest: Uint8Array | undefined = undefined; // bytes that the kernel has not taken yet
+  readonly #share = new OutputShare();
   #ended = false;
   #peerEnded = false;
   #closed = false;
@@ -116,8 +118,15 @@ class BunLane implements Lane {
     const taken = this.#socket.write(bytes, start, end - start);
     if (taken < 0) return this.#lose();
     const at = start + taken;
-    if (at === end) return true;
+    this.#share.use(taken);
+    if (at === end) return !this.#share.isUsedUp || this.#pauseOutput();
     this.#rest = owned ? bytes.subarray(at, end) : sliceBytes(bytes, at, end);
+    return false;
+  }
+
+  /** Reports in a later turn that everything was taken. */
+  #pauseOutput(): false {
+    setImmediate(() => this.#closed || this.sink?.onDrain());
     return false;
   }
 

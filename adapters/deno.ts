@@ -17,7 +17,7 @@ import type {
   Runtime,
 } from "../src/transport/runtime.ts";
 import { common } from "./common.ts";
-import { nextTurn } from "./process.ts";
+import { nextTurn, OutputShare } from "./process.ts";
 
 /**
  * The sizes of read buffers. A pending read occupies its buffer, so the buffer is most of the cost of an idle connection. A
@@ -87,6 +87,7 @@ class DenoLane implements Lane {
   #writeError: unknown = undefined;
   #closed = false;
   #share = BYTES_PER_TURN; // remaining bytes of this turn
+  readonly #outputShare = new OutputShare();
   /** Counts only large buffers: the smaller ones are part of the basic cost of a connection. */
   heldBytes = 0;
 
@@ -184,6 +185,8 @@ class DenoLane implements Lane {
       return;
     }
     if (memory !== undefined) pool.push(memory);
+    this.#outputShare.use(chunk.length);
+    if (this.#outputShare.isUsedUp) await nextTurn();
     if (!this.#closed) this.#sink.onDrain();
   }
 

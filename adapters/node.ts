@@ -26,6 +26,7 @@ import type {
   TlsOptions,
 } from "../src/transport/runtime.ts";
 import { common } from "./common.ts";
+import { OutputShare } from "./process.ts";
 import {
   afterPreamble,
   commonAddress,
@@ -75,6 +76,7 @@ class NodeLane implements Lane {
   readonly #socket: net.Socket;
   readonly #source: net.Socket;
   readonly #usesSpares: boolean;
+  readonly #share = new OutputShare();
   sink!: LaneSink;
   error: unknown = undefined;
 
@@ -114,6 +116,21 @@ class NodeLane implements Lane {
   }
 
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
+    this.#share.use(end - start);
+    if (!this.#pass(bytes, start, end, owned)) return false;
+    if (!this.#share.isUsedUp) return true;
+    this.onTaken();
+    return false;
+  }
+
+  /** Reports that everything was taken, in a later turn if it has been much. */
+  onTaken(): void {
+    if (this.#share.isUsedUp) setImmediate(() => this.sink.onDrain());
+    else this.sink.onDrain();
+  }
+
+  /** Passes bytes to the socket. Returns whether it takes more at once. */
+  #pass(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
     const socket = this.#socket;
     if (!owned && this.#usesSpares && socket.writableLength === 0) return writeFromSpare(socket, bytes, start, end);
     const chunk = owned ? bytes.subarray(start, end) : copyBytes(bytes, start, end);
@@ -152,7 +169,7 @@ function onEnd(this: LaneSocket): void {
 }
 
 function onDrain(this: LaneSocket): void {
-  this[LANE]!.sink.onDrain();
+  this[LANE]!.onTaken();
 }
 
 function onError(this: LaneSocket, error: unknown): void {

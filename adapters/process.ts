@@ -92,6 +92,42 @@ function isPermitted(what: { name: string; [key: string]: string }): boolean {
   return Deno === undefined || Deno.permissions.querySync(what).state === "granted";
 }
 
+/** The number of bytes that a connection sends in one turn. */
+export const OUTPUT_PER_TURN: number = 2 * 1024 * 1024;
+
+/** The number of the turn. It is counted only while connections send much, and for all of them at once. */
+let turn = 0;
+let isCounting = false;
+
+/**
+ * What a connection may send in one turn. The system takes everything at once for a peer that reads as fast as the program sends,
+ * such as a proxy on the same machine: a program that sends without end would never give others their turn.
+ */
+export class OutputShare {
+  #turn = 0;
+  #left = OUTPUT_PER_TURN;
+
+  /** Whether everything is used up. What waits for output to be taken must be told in a later turn then. */
+  get isUsedUp(): boolean {
+    return this.#left <= 0 && this.#turn === turn;
+  }
+
+  /** Takes bytes from it. */
+  use(size: number): void {
+    if (this.#turn !== turn) {
+      this.#turn = turn;
+      this.#left = OUTPUT_PER_TURN;
+    }
+    this.#left -= size;
+    if (isCounting || this.#left > OUTPUT_PER_TURN / 2) return;
+    isCounting = true;
+    setImmediate(() => {
+      isCounting = false;
+      turn++;
+    });
+  }
+}
+
 /** Resolves in a later turn of the event loop, after the ready sockets and timers have been handled. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
