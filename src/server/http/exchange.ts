@@ -164,7 +164,7 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
     const option = head.header["connection"];
     // RFC 9112 section 9.3.
     this.#persists = head.version === "1.1"
-      ? option === undefined || !hasToken(option, "close")
+      ? option === undefined || option === "keep-alive" || !hasToken(option, "close")
       : option !== undefined && hasToken(option, "keep-alive");
     this.body = body ?? EMPTY;
     this.upload = body === undefined ? new RequestBody(this) : undefined;
