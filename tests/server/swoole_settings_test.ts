@@ -143,7 +143,7 @@ test("an event that does not exist: the message says which one may have been mea
     [new HttpServer(), "message", "only a WebSocketServer has the event message"],
     [new Server().listen("127.0.0.1", 0), "open", "only a WebSocketServer has the event open"],
     [new WebSocketServer().listen("127.0.0.1", 0), "start", "a port has no event start, its server has it"],
-    [new CoroutineServer("127.0.0.1"), "start", "there is no event start; there are error, refuse"],
+    [new CoroutineServer("127.0.0.1"), "start", "there is no event start; there are authenticate, error, refuse, slowReader"],
     [new Server(), undefined, "an event is a string, not undefined"],
   ];
   for (const [server, event, message] of rows) {
