@@ -11,6 +11,7 @@ import {
   WebSocketServer,
 } from "../../mod.ts";
 import * as coroutine from "../../src/coroutine/mod.ts";
+import { FakeLane, laneOnly } from "../support/fake_lane.ts";
 import { MemoryClient, settle } from "../support/memory_client.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
 import { serving, servingHandler, signal } from "../support/serving.ts";
@@ -196,6 +197,34 @@ for (
         },
       ));
   }
+}
+
+for (const leaves of [false, true]) {
+  const then = leaves ? "when the client leaves" : "when they have been taken";
+  test(`a stream that fails while its earlier parts wait for the client is reported ${then}`, async () => {
+    const server = new HttpServer("127.0.0.1", 0);
+    const errors: string[] = [];
+    const pieces = Array.from({ length: 3 }, () => "x".repeat(60_000));
+    server.on("error", (_server, error) => void errors.push((error as Error).message));
+    server.on("request", fromFetch(() => new Response(streamOf([...pieces, new Error("on purpose")], true))));
+    const lane = new FakeLane();
+    server.accept(laneOnly(lane));
+    lane.takes = false;
+    lane.receive(get("/"));
+    for (let turn = 0; turn < 3; turn++) await settle(); // the stream has failed by now, and nobody has read that yet
+    assertEquals(errors, []);
+    if (leaves) lane.abort();
+    else assertEquals(lane.aborted, false);
+    while (!lane.aborted) {
+      lane.sink.onDrain();
+      await settle();
+    }
+    await settle();
+    assertEquals(errors, ["on purpose"]);
+    if (!leaves) assertEquals(lane.text.match(/x{60000}/g)?.length, 3);
+    server.shutdown();
+    await server.finished;
+  });
 }
 
 test("what a stream throws when it is cancelled is reported", async () => {

@@ -64,7 +64,10 @@ async function sendBody(body: ReadableStream<Uint8Array>, exchange: Exchange, le
   // The reader keeps its lock: nothing else reads this body, and releasing the lock takes longer than a short body.
   const reader = body.getReader();
   let cancelled: Promise<void> | undefined;
-  const forget = exchange.onGone((reason) => cancelled = reader.cancel(reason));
+  const forget = exchange.onGone((reason) => {
+    cancelled = reader.cancel(reason);
+    cancelled.catch(nothing); // handled below, once what is under way has ended
+  });
   try {
     const first = ownPart(await reader.read());
     // Most bodies are complete, in one part. No more than this is done for them.
@@ -111,6 +114,7 @@ async function sendParts(
     size += next.value.length;
     reading = readOwn(reader);
   }
+  reading.catch(nothing); // handled when it is awaited, behind what is sent first
   if (exchange.isHead) {
     writer.end();
     return await reader.cancel();
