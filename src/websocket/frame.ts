@@ -301,6 +301,7 @@ export class Frame {
     const bytes = frame.#bytes;
     if (bytes === undefined) return { opcode, flags, payload: text!, start: 0, end: text!.length };
     if (bytes.length < frame.#end) throw transferred(work);
+    if (frame.#end === 0) notTransferred(bytes, work);
     return { opcode, flags, payload: bytes, start: frame.#start, end: frame.#end };
   }
 }

@@ -120,12 +120,14 @@ test("bytes that were transferred before the call are refused by all that sends;
   await assertRejects(() => server.sendwait(1, gone()), TypeError, "Cannot send the bytes: their buffer has been transferred");
   refuse(() => server.sendto("127.0.0.1", 9, gone()));
   refuse(() => new Frame().data = gone(), "set the data of a frame to");
-  const frame = new Frame();
-  const bytes = frame.data = new Uint8Array(10);
-  transfer(bytes);
-  refuse(() => server.push(1, frame));
-  refuse(() => Frame.pack(frame));
-  refuse(() => new PreparedMessage(frame), "prepare");
+  for (const size of [10, 0]) {
+    const frame = new Frame();
+    const bytes = frame.data = new Uint8Array(size);
+    transfer(bytes);
+    refuse(() => server.push(1, frame));
+    refuse(() => Frame.pack(frame));
+    refuse(() => new PreparedMessage(frame), "prepare");
+  }
   const written = lane.text;
   assertEquals([server.push(1, new Uint8Array(0)), WebSocketServer.pack(new Uint8Array(0))], [true, Uint8Array.of(0x82, 0)]);
   await settle();
