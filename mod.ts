@@ -55,6 +55,7 @@ export type {
   LaneSink,
   Listener,
   ListenOptions,
+  MemoryUsage,
   NativeFunctions,
   Preamble,
   PreambleGate,
@@ -99,6 +100,7 @@ export type { HttpSettings } from "./src/server/settings/http_settings.ts";
 export type { ServerStats } from "./src/server/stats.ts";
 export type { LogEvent, LogFields, Logger, LogRecord, LogSettings } from "./src/server/settings/log_settings.ts";
 export type { LimitSettings, ProxySettings, SocketSettings } from "./src/server/settings/connection_settings.ts";
+export type { StatusSettings } from "./src/server/settings/status_settings.ts";
 export type { PackageSettings } from "./src/server/settings/connection_settings.ts";
 export type { LengthFunction, LengthType } from "./src/server/raw/packages.ts";
 export type { Refusal } from "./src/server/refusals.ts";

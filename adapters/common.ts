@@ -11,7 +11,7 @@ import process from "node:process";
 import type { NativeFunctions, Runtime } from "../src/transport/runtime.ts";
 import { decompressor, encoder } from "./content_codecs.ts";
 import { files } from "./files.ts";
-import { memoryLimit, signals } from "./process.ts";
+import { memoryLimit, memoryUsage, signals } from "./process.ts";
 import { listenDatagram } from "./udp.ts";
 import { codecWorks, zlibEngine } from "./zlib.ts";
 
@@ -29,6 +29,7 @@ export const common: Omit<Runtime, "name" | "pid" | "listen" | "connect"> = {
   readsPreambles: true,
   listenDatagram,
   memoryLimit,
+  memoryUsage,
   native,
   nextTurn: (work) => void setImmediate(work),
   deflate: codecWorks() ? zlibEngine : undefined,

@@ -6,7 +6,7 @@
  */
 
 import process from "node:process";
-import type { SignalControl } from "../src/transport/runtime.ts";
+import type { MemoryUsage, SignalControl } from "../src/transport/runtime.ts";
 import { readFileSync } from "node:fs";
 import os from "node:os";
 
@@ -61,6 +61,11 @@ export function memoryLimit(): number | undefined {
   }
   const sensible = limits.filter(isSensible);
   return sensible.length === 0 ? undefined : Math.min(...sensible);
+}
+
+/** Implements `Runtime.memoryUsage()`. */
+export function memoryUsage(): MemoryUsage {
+  return process.memoryUsage();
 }
 
 /** Returns the limits of the process's group and all its parents. In a container, only the outermost one is visible. */

@@ -112,6 +112,12 @@ export const prerequisites = [{
   apt: "python3-aiohttp",
   otherwise: "pip install aiohttp, PYTHON=/path/to/python3",
 }, {
+  name: "prometheus_client",
+  purpose: "the tests with Prometheus' own parsers of metrics",
+  find: () => findPython("prometheus_client"),
+  apt: "python3-prometheus-client",
+  otherwise: "pip install prometheus_client, PYTHON=/path/to/python3",
+}, {
   name: "openssl",
   purpose: "a test of TLS sessions",
   find: () => findProgram("OPENSSL", ["openssl"]),

@@ -8,7 +8,7 @@ import type { Protocol } from "../transport/connection.ts";
 import type { ConnectionData } from "../transport/connection_end.ts";
 import { EBADF, EPIPE, SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE, SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
 import type { BytePipe } from "../transport/runtime.ts";
-import { checkHost, describe, portNumber, shown } from "../values.ts";
+import { checkHost, describe, portNumber } from "../values.ts";
 import { EVENT_NAMES } from "../server/configuration.ts";
 import { ServerCore } from "../server/core.ts";
 import type { Exchange } from "../server/http/exchange.ts";
@@ -17,11 +17,13 @@ import { authenticate } from "../server/http/authentication.ts";
 import type { HttpApplication } from "../server/http/http_context.ts";
 import { HttpSession } from "../server/http/http_session.ts";
 import { beginWithHttp } from "../server/protocols.ts";
+import { metricsOf } from "../server/metrics.ts";
 import type { PortCore, ProtocolFactory } from "../server/port_core.ts";
 import type { AnyHandlers, EventHandler, EventName } from "../server/events.ts";
 import type { Refusal } from "../server/refusals.ts";
 import { ServerTopics } from "../server/server_topics.ts";
 import { checkSeconds } from "../server/shutdown.ts";
+import { collectStats, type ServerStats } from "../server/stats.ts";
 import type { ServerContext } from "../server/server_context.ts";
 import type { ServerSettings } from "../server/settings/settings.ts";
 import type { IgnoredSettings } from "../server/settings/swoole_settings.ts";
@@ -34,6 +36,7 @@ import type { Pushable } from "../websocket/prepared_message.ts";
 import type { SlowReader } from "../topics/delivery.ts";
 import type { PublishOptions } from "../topics/topics.ts";
 import { fail, HttpResponse, leave, type UpgradePolicy } from "./http_response.ts";
+import { Router } from "./router.ts";
 
 /** A function that answers a request, or serves a WebSocket while it is open. A returned promise is awaited. */
 export type RequestHandler<Data extends ConnectionData = ConnectionData> = (
@@ -323,6 +326,23 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
     return this.#core.accept(pipe);
   }
 
+  /** The port of the setting `admin_server`; 0 without it, and while the server is not running. */
+  get admin_port(): number {
+    return this.#core.adminPort;
+  }
+
+  /** Returns the counters since the start. */
+  stats(): ServerStats {
+    return collectStats(this.#core.context);
+  }
+
+  /**
+   * Returns all metrics in the text format 0.0.4 of Prometheus. Its content type is `text/plain; version=0.0.4; charset=utf-8`.
+   */
+  metrics(): string {
+    return metricsOf(this.#core.context, "prometheus");
+  }
+
   /**
    * Stops the server: accepts no more connections, ends idle ones, and lets pending responses finish. Open WebSockets go on until
    * they end by themselves, as in Swoole. `finished` settles when the last connection has ended and all handlers have settled.
@@ -392,7 +412,12 @@ class CoroutineApplication implements HttpApplication {
       writer.end();
       return;
     }
-    const done = context.run(connection, () => handler(request, response as HttpResponse), exchange);
+    const done = context.run(
+      connection,
+      exchange.isUpgrade ? "websocket" : "request",
+      () => handler(request, response as HttpResponse),
+      exchange,
+    );
     if (done === undefined) return leave(response as HttpResponse);
     return done.then(() => connection.gather(() => leave(response as HttpResponse)));
   }
@@ -437,52 +462,4 @@ class ServerChannelContext extends ServerWebSocketContext implements ChannelCont
     this.readTimeout = settings.socket_read_timeout * 1000;
     this.writeTimeout = settings.socket_write_timeout * 1000;
   }
-}
-
-/**
- * Handlers by path prefix. A prefix matches whole segments: `/chat` matches `/chat` and `/chat/room`, but not `/chatter`. The
- * longest match wins, `/` matches all remaining paths, and case is ignored, as in Swoole.
- */
-class Router<T> {
-  readonly #routes: Map<string, T> = new Map();
-  #longest = 0; // length of the longest pattern; a path sent by a peer may be much longer
-
-  /**
-   * Adds a route, or replaces the one with the same pattern.
-   *
-   * @throws {TypeError} If the pattern is not a path, or has a wildcard, which would never match.
-   */
-  add(pattern: string, target: T): void {
-    if (typeof pattern !== "string" || !pattern.startsWith("/") || /[?#]/.test(pattern)) {
-      throw new TypeError(`Cannot add a handler: ${shown(pattern)} is no path; it begins with / and has no query`);
-    }
-    const wildcard = /\/(\*+|:\w+|\{\w+\})(?=\/|$)/.exec(pattern)?.[1];
-    if (wildcard !== undefined) {
-      throw new TypeError(
-        `Cannot add a handler: there are no wildcards, and ${JSON.stringify(pattern)} has ${wildcard}; ` +
-          "a path takes all below it, and request.server.path_info tells which it is",
-      );
-    }
-    const prefix = normal(pattern);
-    this.#routes.set(prefix, target);
-    this.#longest = Math.max(this.#longest, prefix.length);
-  }
-
-  /** Returns the target of a path, or `undefined`. */
-  find(path: string): T | undefined {
-    let prefix = normal(path);
-    if (prefix.length > this.#longest) prefix = prefix.slice(0, prefix.lastIndexOf("/", this.#longest));
-    for (; prefix !== ""; prefix = prefix.slice(0, prefix.lastIndexOf("/"))) {
-      const target = this.#routes.get(prefix);
-      if (target !== undefined) return target;
-    }
-    return this.#routes.get("");
-  }
-}
-
-/** Converts a path to lower case without trailing slashes: `/` becomes the empty string. */
-function normal(path: string): string {
-  let end = path.length;
-  while (end > 0 && path[end - 1] === "/") end--;
-  return path.slice(0, end).toLowerCase();
 }

@@ -15,6 +15,10 @@ import { checkEngine } from "../websocket/connection/compression_policy.ts";
 import { defaultBufferMemory } from "../transport/buffer_memory.ts";
 import { ConnectionTable } from "../transport/connection_table.ts";
 import { StatsFile } from "./stats.ts";
+import { adminFactory, StatusPages } from "./status_pages.ts";
+import { LOG_DEFAULTS, type LogSettings } from "./settings/log_settings.ts";
+import type { ResolvedSettings, ServerSettings } from "./settings/settings.ts";
+import { readAddress } from "./settings/status_settings.ts";
 import { listen, renewTls } from "./listening.ts";
 import { logWritten } from "./log_output.ts";
 import { type Place, PortCore, portOf, type ProtocolFactory, type ProtocolName, Protocols } from "./port_core.ts";
@@ -39,6 +43,7 @@ export class ServerCore {
 
   readonly #protocols: Protocols = new Protocols();
   #statsFile: StatsFile | undefined = undefined;
+  #admin: ServerCore | undefined = undefined; // the server of `admin_server`, while this one starts, runs or stops
   #starting: Promise<void> | undefined = undefined; // settles when the last start is over, either way
   #finish!: () => void;
   #lastFd: number | undefined = undefined; // of the previous table
@@ -50,7 +55,7 @@ export class ServerCore {
     const context = this.context = new ServerContext(server);
     this.port = new PortCore(context, this.#protocols);
     this.ports = [this.port];
-    this.timers = new Timers((work) => context.run(undefined, work));
+    this.timers = new Timers((work) => context.run(undefined, "timer", work));
     this.finished = new Promise((resolve) => this.#finish = resolve);
   }
 
@@ -83,7 +88,11 @@ export class ServerCore {
   #prepare(): ConnectionTable {
     const { context, port: own } = this;
     if (context.table !== undefined) return context.table;
-    for (const port of this.ports) port.prepare();
+    for (const port of this.ports) {
+      port.prepare();
+      const pages = new StatusPages(context, port.settings);
+      port.pages = pages.isEmpty ? undefined : pages;
+    }
     const { settings } = context;
     const { max_concurrency, worker_max_concurrency } = settings;
     const isLimited = max_concurrency !== UNLIMITED || worker_max_concurrency !== UNLIMITED;
@@ -100,7 +109,11 @@ export class ServerCore {
       onAccepted: (connection) => this.#onAccepted(connection),
       onClosed: (connection, end) => this.#onClosed(connection, end),
       onOverdue: (setting) => context.endings.addTimeout(setting),
-      onBufferFull: (connection) => portOf(connection).emitFor(connection, "bufferfull", connection.fd),
+      onTick: (delay) => context.counters.loopDelay.add(delay),
+      onBufferFull: (connection) => {
+        context.counters.fullQueues++;
+        portOf(connection).emitFor(connection, "bufferfull", connection.fd);
+      },
       onBufferEmpty: (connection) => {
         portOf(connection).emitFor(connection, "bufferempty", connection.fd);
         portOf(connection).emitFor(connection, "drain", connection.fd);
@@ -148,6 +161,7 @@ export class ServerCore {
     try {
       const runtime = context.runtime = await loadRuntime();
       this.#limitMemory(runtime);
+      await this.#startAdmin();
       for (const port of this.ports) {
         this.#checkStarting();
         checkEngine(port.settings, runtime);
@@ -158,7 +172,7 @@ export class ServerCore {
       }
       this.#checkStarting();
     } catch (error) {
-      await this.#closeListeners();
+      await Promise.all([this.#closeListeners(), this.#stopAdmin()]);
       for (const port of this.ports) port.boundPort = 0;
       if (this.#isStopping) throw error; // `#begin()` does the rest
       context.state = "new";
@@ -187,6 +201,29 @@ export class ServerCore {
     });
     this.#renewing = renewed;
     return renewed;
+  }
+
+  /** The port of `admin_server`; 0 if there is none. */
+  get adminPort(): number {
+    return this.#admin?.port.boundPort ?? 0;
+  }
+
+  /** Starts the server of `admin_server`. It has connections of its own, so that it responds however busy this one is. */
+  async #startAdmin(): Promise<void> {
+    const { context } = this;
+    const { admin_server } = context.settings;
+    if (admin_server === "") return;
+    const admin = this.#admin = new ServerCore(undefined);
+    admin.speak("http", (port) => adminFactory(port, context));
+    admin.port.set(adminSettings(context.settings));
+    await admin.start({ ...readAddress(admin_server), ssl: false }, () => {});
+  }
+
+  async #stopAdmin(): Promise<void> {
+    const admin = this.#admin;
+    if (admin === undefined) return;
+    if (admin.shutdown(0)) await admin.finished;
+    this.#admin = undefined;
   }
 
   /** Gives up a start that was overtaken by a shutdown. */
@@ -287,6 +324,7 @@ export class ServerCore {
     context.emit("shutdown");
     await shutdown.whenIdle();
     await context.log.written();
+    await this.#stopAdmin();
     await logWritten(context.runtime);
     shutdown.end();
     this.timers.clearAll(); // timers set in the meantime
@@ -324,6 +362,12 @@ export class ServerCore {
     if (done === undefined) context.forget(fd);
     else done.then(() => context.forget(fd));
   }
+}
+
+/** Returns the settings of the server of `admin_server`: the log of its server, and few connections. */
+function adminSettings(settings: ResolvedSettings): ServerSettings {
+  const log = Object.fromEntries(Object.keys(LOG_DEFAULTS).map((key) => [key, settings[key as keyof LogSettings]]));
+  return { ...log, access_log: false, enable_signal_handlers: false, max_connection: 100, websocket_close_timeout: 0.5 };
 }
 
 /** Describes the end of a connection that is not a WebSocket. */

@@ -28,8 +28,8 @@ export function receiveDatagram(port: PortCore, data: Uint8Array, address: strin
   };
   const handler = port.config.handler("packet")!;
   const done = context.settings.event_object
-    ? context.run(undefined, () => handler(server, new Packet(data, info)))
-    : context.run(undefined, () => handler(server, data, info));
+    ? context.run(undefined, "packet", () => handler(server, new Packet(data, info)))
+    : context.run(undefined, "packet", () => handler(server, data, info));
   if (done === undefined) return;
   port.packetHandlers++;
   done.then(() => port.packetHandlers--);

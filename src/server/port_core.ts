@@ -9,6 +9,7 @@ import type { Connection, ConnectionOrigin, Protocol } from "../transport/connec
 import { SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW } from "../errors.ts";
 import type { DatagramSocket, Listener } from "../transport/runtime.ts";
 import { currentRuntime } from "../transport/current_runtime.ts";
+import type { OwnPages } from "./http/exchange.ts";
 import { isLoopback, TrustedProxies } from "../transport/ip_addresses.ts";
 import type { Forwarded } from "../http/forwarded.ts";
 import { CompressionPolicy } from "../websocket/connection/compression_policy.ts";
@@ -108,6 +109,8 @@ export class PortCore implements ConnectionOrigin {
   index = 0;
   /** How connections are treated. */
   factory!: ProtocolFactory;
+  /** The pages of the server itself on this port, if there are any. */
+  pages: OwnPages | undefined = undefined;
   /** The address to listen on. */
   place: Place | undefined = undefined;
   /** The socket, while the port listens. */
@@ -305,6 +308,7 @@ export class PortCore implements ConnectionOrigin {
     if (queued === 0) return true;
     const room = this.sendLimit - queued;
     if (size <= room && (typeof data !== "string" || size * 3 <= room || utf8Length(data) <= room)) return true;
+    this.context.counters.refusedSends++;
     return this.context.failed(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
   }
 
@@ -323,7 +327,7 @@ export class PortCore implements ConnectionOrigin {
   emitFor(connection: Connection, event: string, ...args: unknown[]): void | Promise<void> {
     const { config, context } = this;
     const handler = config.handler(event);
-    if (handler !== undefined) return context.run(connection, () => handler(context.server, ...args));
+    if (handler !== undefined) return context.run(connection, event, () => handler(context.server, ...args));
   }
 
   /** Calls `close` or `disconnect`, like `emitAbout()`, with a `CloseInfo` as the last argument. */

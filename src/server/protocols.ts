@@ -75,7 +75,7 @@ class RequestApplication implements HttpApplication {
     const { connection, request, response } = exchange;
     const { config, context } = this.#port;
     context.counters.requests++;
-    return context.run(connection, () => config.handler("request")!(request, response), exchange);
+    return context.run(connection, "request", () => config.handler("request")!(request, response), exchange);
   }
 
   onMisuse(_exchange: Exchange): void {
@@ -149,12 +149,12 @@ class WebSocketApplication implements HttpApplication {
     const own = config.handler("handshake");
     if (own !== undefined) {
       exchange.session.status = WEBSOCKET_STATUS_HANDSHAKE;
-      return context.run(connection, () => own(request, response));
+      return context.run(connection, "handshake", () => own(request, response));
     }
     const refusal = isChecked ? undefined : this.#port.checkHandshake(head, exchange.forwarded);
     if (refusal !== undefined) return refuseExchange(exchange, refusal);
     const before = config.handler("beforehandshakeresponse");
-    const done = before && context.run(connection, () => before(request, response, this.#server));
+    const done = before && context.run(connection, "beforehandshakeresponse", () => before(request, response, this.#server));
     if (done === undefined) return this.#open(exchange);
     return done.then(() => connection.gather(() => this.#open(exchange)));
   }

@@ -14,7 +14,8 @@ import { ConnectionList } from "./connection_list.ts";
 import type { ServerCore } from "./core.ts";
 import { sendDatagram } from "./datagrams.ts";
 import type { EventHandler, EventName, ObjectEventHandler, ServerEvents, ServerHandlers } from "./events.ts";
-import { collectStats, type ServerStats, toOpenMetrics } from "./stats.ts";
+import { metricsOf } from "./metrics.ts";
+import { collectStats, type ServerStats } from "./stats.ts";
 import { rawFactory } from "./raw/raw_session.ts";
 import { coreOf, ServerConnections } from "./server_connections.ts";
 import { placeOf, ServerPort } from "./server_port.ts";
@@ -285,6 +286,11 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
     return this.getMasterPid();
   }
 
+  /** The port of the setting `admin_server`; 0 without it, and while the server is not running. */
+  get admin_port(): number {
+    return this.#core.adminPort;
+  }
+
   /** Whether this is a task worker: always `false`. */
   get taskworker(): boolean {
     return false;
@@ -383,15 +389,39 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
   /**
    * Returns the counters since the start, as text.
    *
-   * @param format `json`, or `openmetrics` for Prometheus. The content type of the latter is `application/openmetrics-text;
-   * version=1.0.0; charset=utf-8`.
+   * @param format `json`, or `openmetrics` for the metrics of `metrics()` as OpenMetrics 1.0. The content type of the latter is
+   * `application/openmetrics-text; version=1.0.0; charset=utf-8`.
    */
   stats(format: "json" | "openmetrics"): string;
   stats(format?: "json" | "openmetrics"): ServerStats | string {
-    const stats = collectStats(this.#core.context);
-    if (format === undefined) return stats;
-    if (format === "json") return JSON.stringify(stats);
-    if (format === "openmetrics") return toOpenMetrics(stats);
+    const { context } = this.#core;
+    if (format === undefined) return collectStats(context);
+    if (format === "json") return JSON.stringify(collectStats(context));
+    if (format === "openmetrics") return metricsOf(context, "openmetrics");
     throw new TypeError(`Cannot write stats: ${format} is neither json nor openmetrics`);
+  }
+
+  /**
+   * Returns all metrics in the text format 0.0.4 of Prometheus. Its content type is `text/plain; version=0.0.4; charset=utf-8`.
+   *
+   * @example Metrics on a path of your own
+   * ```ts
+   * import { HttpServer } from "@sluice/server";
+   *
+   * const server = new HttpServer("127.0.0.1", 0);
+   * server.on("request", (request, response) => {
+   *   if (request.server.path_info !== "/metrics") return response.end("hello");
+   *   response.header("Content-Type", "text/plain; version=0.0.4");
+   *   response.end(server.metrics());
+   * });
+   * await server.start();
+   * const answer = await fetch(`http://127.0.0.1:${server.port}/metrics`);
+   * console.assert((await answer.text()).includes('sluice_connections{protocol="http"} 1'));
+   * server.shutdown();
+   * await server.finished;
+   * ```
+   */
+  metrics(): string {
+    return metricsOf(this.#core.context, "prometheus");
   }
 }

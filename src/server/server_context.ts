@@ -13,27 +13,12 @@ import type { Topics } from "../topics/topics.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Admission } from "./admission.ts";
 import { Configuration } from "./configuration.ts";
+import { Counters } from "./counters.ts";
 import { Endings } from "./endings.ts";
 import { LateHandlers, promised, type RequestQueue, RunningHandlers, StuckHandlers } from "./running_handlers.ts";
 import { Log, type LogContext } from "./log.ts";
 import { Refusals } from "./refusals.ts";
 import type { ResolvedSettings } from "./settings/settings.ts";
-
-/** What is counted for `stats()`. */
-export interface Counters {
-  /** Requests and messages passed to a handler. */
-  requests: number;
-  /** Responses and messages sent by the program. */
-  responses: number;
-  /** Bytes of datagrams received. */
-  receivedBytes: number;
-  /** Bytes of datagrams sent. */
-  sentBytes: number;
-  /** Datagrams dropped because of `max_packet_handlers`. */
-  droppedPackets: number;
-}
-
-const NOTHING: Readonly<Counters> = { requests: 0, responses: 0, receivedBytes: 0, sentBytes: 0, droppedPackets: 0 };
 
 /** The context of everything in one server. The core of the server fills it, and empties it for another start. */
 export class ServerContext implements LogContext {
@@ -54,8 +39,8 @@ export class ServerContext implements LogContext {
   /** When the server started to listen, in milliseconds since 1970. */
   startTime = 0;
 
-  /** See `Counters`. */
-  readonly counters: Counters = { ...NOTHING };
+  /** What is counted and measured. Replaced when the server starts again. */
+  counters: Counters = new Counters();
   /** The code for `getLastError()`. */
   lastError = 0;
   /** The log. */
@@ -111,7 +96,7 @@ export class ServerContext implements LogContext {
 
   /** Empties the context for another start. Settings and handlers are kept. */
   reset(): void {
-    Object.assign(this.counters, NOTHING);
+    this.counters = new Counters();
     this.lastError = 0;
     this.running = new RunningHandlers(); // handlers that were cut off are no longer awaited
     this.refusals.reset();
@@ -174,32 +159,41 @@ export class ServerContext implements LogContext {
   /** Calls a handler that is not tied to a connection, with the server as its first argument. */
   emit(event: string, ...args: unknown[]): void {
     const handler = this.config.handler(event);
-    if (handler !== undefined) this.run(undefined, () => handler(this.server, ...args));
+    if (handler !== undefined) this.run(undefined, event, () => handler(this.server, ...args));
   }
 
   /**
    * Runs a handler. If it throws or rejects, the connection ends; nothing else is affected.
    *
+   * @param event The event, for the counters; empty if the work has handlers of its own.
    * @param cause The part of the connection that the handler works for, see `Protocol.onFault()`.
    */
-  run(connection: Connection | undefined, work: () => unknown, cause?: unknown): void | Promise<void> {
+  run(connection: Connection | undefined, event: string, work: () => unknown, cause?: unknown): void | Promise<void> {
+    const { counters } = this;
+    const begun = event === "" ? 0 : counters.sample();
     try {
       const result = promised(work());
+      if (begun !== 0) counters.measure(event, begun, result);
       if (result === undefined) return;
       const { running } = this;
       running.enter();
       return result.then(() => running.leave(), (error) => {
-        this.fault(error, connection, cause);
+        this.fault(error, connection, event, cause);
         running.leave();
       });
     } catch (error) {
-      this.fault(error, connection, cause);
+      this.fault(error, connection, event, cause);
     }
   }
 
-  /** Reports an error of the program once, and ends the connection it concerns. */
-  fault(error: unknown, connection?: Connection, cause?: unknown): void {
+  /**
+   * Reports an error of the program once, and ends the connection it concerns.
+   *
+   * @param event The event whose handler has thrown it; empty if there is none.
+   */
+  fault(error: unknown, connection?: Connection, event = "", cause?: unknown): void {
     this.endings.errorCount++;
+    if (event !== "") this.counters.addError(event);
     const handler = this.config.handler("error");
     const where = handler === undefined ? connection?.protocol.describe?.(cause) : undefined; // before the connection ends
     if (connection?.isOpen) connection.gather(() => connection.protocol.onFault(error, cause));

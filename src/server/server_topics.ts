@@ -13,7 +13,7 @@ import {
 } from "../errors.ts";
 import type { SlowReader } from "../topics/delivery.ts";
 import { isTopic, type SlowReaderPolicy } from "../topics/topic_settings.ts";
-import { checkTopic, type PublishOptions, readPublication, Topics } from "../topics/topics.ts";
+import { checkTopic, type Publication, type PublishOptions, readPublication, Topics } from "../topics/topics.ts";
 import type { Connection } from "../transport/connection.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Pushable } from "../websocket/prepared_message.ts";
@@ -88,7 +88,8 @@ export class ServerTopics {
     if (publication === undefined) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     if (!this.#context.topics?.has(topic) && !isTopic(topic)) return this.#context.failed(SWOOLE_ERROR_INVALID_PARAMS);
     if (this.#context.table === undefined) return 0;
-    return this.#counted(this.#topics.publish(topic, publication.message, publication.except));
+    const { message: frame, except } = publication;
+    return this.#counted(frame, this.#topics.publish(topic, frame, except));
   }
 
   /** See `WebSocketServer.broadcast()`. */
@@ -97,11 +98,14 @@ export class ServerTopics {
     if (publication === undefined) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     const { table } = this.#context;
     if (table === undefined) return 0;
-    return this.#counted(this.#topics.broadcast(table.connections(), publication.message, publication.except));
+    const { message: frame, except } = publication;
+    return this.#counted(frame, this.#topics.broadcast(table.connections(), frame, except));
   }
 
-  #counted(count: number): number {
-    this.#context.counters.responses += count;
+  #counted({ opcode }: Publication["message"], count: number): number {
+    const { counters } = this.#context;
+    counters.sent[opcode] += count;
+    counters.fanout.add(count);
     return count;
   }
 

@@ -1,12 +1,13 @@
 /**
- * The counters of a server: `stats()`, their text formats, and `stats_file`.
+ * The counters of a server: `stats()`, and `stats_file`.
  *
  * @module
  */
 
-import { HttpSession } from "./http/http_session.ts";
+import { metricsOf } from "./metrics.ts";
 import type { ServerContext } from "./server_context.ts";
 import type { SlowReaderPolicy } from "../topics/topic_settings.ts";
+import { surveyOf } from "./survey.ts";
 import type { Runtime } from "../transport/runtime.ts";
 
 /** The result of `stats()`. */
@@ -83,20 +84,32 @@ export interface ServerStats {
   slow_readers: Record<SlowReaderPolicy, number>;
   /** Errors reported to `error` or, without a handler, to the log: mostly those thrown by handlers. */
   error_count: number;
+  /** Open WebSockets. */
+  websocket_num: number;
+  /** Bytes that wait to be sent, on all connections together. */
+  send_queue_bytes: number;
+  /** Connections whose send queue is above `buffer_high_watermark`, until it has fallen to `buffer_low_watermark`. */
+  slow_connection_num: number;
+  /** Times that `push()`, `send()` or `write()` has not taken data because of `socket_buffer_size`. */
+  refused_send_count: number;
+  /** Messages of WebSockets that wait for a handler, or for `recv()`. */
+  waiting_message_num: number;
+  /** Handlers that have not settled. */
+  handler_num: number;
+  /**
+   * The longest time that the event loop was late within the last 5 seconds, in seconds. It is measured every 250 ms while there
+   * are connections.
+   */
+  event_loop_delay: number;
+  /** Records of the log that were left out, because the file or the `logger` takes too long. */
+  log_lost_count: number;
 }
 
 /** Collects the counters of a server. */
 export function collectStats(context: ServerContext): ServerStats {
   const { table, startTime, counters, refusals, endings, topics } = context;
-  const { requests, responses } = counters;
-  let minFd = 0;
-  let maxFd = 0;
-  for (const fd of table?.fds() ?? []) { // in ascending order
-    if (minFd === 0) minFd = fd;
-    maxFd = fd;
-  }
-  let answering = 0;
-  for (const { protocol } of table?.connections() ?? []) if (protocol instanceof HttpSession && protocol.isAnswering) answering++;
+  const { requestCount: requests, responseCount: responses } = counters;
+  const { answering, maxFd, minFd, sendQueueBytes, slow, waitingMessages, webSockets } = surveyOf(table);
   return {
     start_time: Math.floor(startTime / 1000),
     connection_num: table?.size ?? 0,
@@ -138,6 +151,14 @@ export function collectStats(context: ServerContext): ServerStats {
     publish_count: topics?.publishCount ?? 0,
     slow_readers: { close: 0, drop: 0, latest: 0, ...topics?.slowReaders },
     error_count: endings.errorCount,
+    websocket_num: webSockets,
+    send_queue_bytes: sendQueueBytes,
+    slow_connection_num: slow,
+    refused_send_count: counters.refusedSends,
+    waiting_message_num: waitingMessages,
+    handler_num: context.running.count,
+    event_loop_delay: counters.loopDelay.recent,
+    log_lost_count: context.log.lostCount,
   };
 }
 
@@ -153,74 +174,11 @@ function sumOf(counts: ReadonlyMap<string, number>): number {
   return sum;
 }
 
-type Metric = readonly [key: keyof ServerStats, name: string, type: "gauge" | "counter", help: string, unit?: string];
-
-const METRICS: readonly Metric[] = [
-  ["start_time", "sluice_start_time_seconds", "gauge", "When the server started, as seconds since 1970.", "seconds"],
-  ["connection_num", "sluice_connections", "gauge", "Open connections."],
-  ["abort_count", "sluice_connections_refused", "counter", "Connections turned away because there were too many."],
-  ["packet_drop_count", "sluice_packets_dropped", "counter", "Datagrams dropped because too many handlers were under way."],
-  ["accept_count", "sluice_connections_accepted", "counter", "Connections accepted."],
-  ["close_count", "sluice_connections_closed", "counter", "Connections closed."],
-  ["worker_num", "sluice_workers", "gauge", "Workers."],
-  ["request_count", "sluice_requests", "counter", "Requests and messages handed to a handler."],
-  ["concurrency", "sluice_requests_in_work", "gauge", "Requests that are being answered, or wait for their turn."],
-  ["response_count", "sluice_responses", "counter", "Answers and messages sent by the program."],
-  ["total_recv_bytes", "sluice_received_bytes", "counter", "Bytes received.", "bytes"],
-  ["total_send_bytes", "sluice_sent_bytes", "counter", "Bytes sent, or queued to be sent.", "bytes"],
-  ["held_bytes", "sluice_held_bytes", "gauge", "Bytes that all connections hold together.", "bytes"],
-  ["topic_num", "sluice_topics", "gauge", "Topics that have subscribers."],
-  ["subscription_num", "sluice_subscriptions", "gauge", "Subscriptions to topics."],
-  ["publish_count", "sluice_publish", "counter", "Messages published, broadcasts included."],
-  ["error_count", "sluice_errors", "counter", "Errors reported, above all what handlers have thrown."],
-];
-
-/** Counters with labels. Each sample has labels and a value. */
-type Labelled = readonly [name: string, help: string, samples: (stats: ServerStats) => [labels: string, count: number][]];
-
-const LABELLED: readonly Labelled[] = [
-  [
-    "sluice_refusals",
-    "Connections, handshakes and requests refused, by reason.",
-    ({ refusals }) => REFUSED.flatMap((kind) => samples("reason", refusals[kind], `kind="${kind}",`)),
-  ],
-  [
-    "sluice_violations",
-    "Peers that broke the protocol, by close code or error.",
-    ({ violations }) => samples("code", violations),
-  ],
-  ["sluice_websocket_closes", "WebSockets that have ended, by close code.", ({ closes }) => samples("code", closes)],
-  [
-    "sluice_slow_consumers",
-    "Slow readers of topics: WebSockets closed, messages left out, messages replaced by newer ones.",
-    ({ slow_readers }) => samples("action", slow_readers),
-  ],
-  ["sluice_timeouts", "Connections ended because a time was up, by setting.", ({ timeouts }) => samples("setting", timeouts)],
-];
-
-function samples(label: string, counts: Record<string, number>, before = ""): [labels: string, count: number][] {
-  return Object.entries(counts).map(([key, count]) => [`${before}${label}="${key.replace(/[\\"\n]/g, "")}"`, count]);
-}
-
-/** Formats counters as OpenMetrics 1.0 text, which Prometheus reads. */
-export function toOpenMetrics(stats: ServerStats): string {
-  const lines = METRICS.flatMap(([key, name, type, help, unit]) => [
-    `# TYPE ${name} ${type}`,
-    ...(unit === undefined ? [] : [`# UNIT ${name} ${unit}`]),
-    `# HELP ${name} ${help}`,
-    `${name}${type === "counter" ? "_total" : ""} ${stats[key]}`,
-  ]);
-  for (const [name, help, samplesOf] of LABELLED) {
-    lines.push(`# TYPE ${name} counter`, `# HELP ${name} ${help}`);
-    for (const [labels, count] of samplesOf(stats)) lines.push(`${name}_total{${labels}} ${count}`);
-  }
-  return `${lines.join("\n")}\n# EOF\n`;
-}
-
 /** Formats counters for `stats_file`: the name determines the format, as in Swoole. */
-function toStatsFile(stats: ServerStats, path: string): string {
+function toStatsFile(context: ServerContext, path: string): string {
+  if (path.endsWith(".prom")) return metricsOf(context, "openmetrics");
+  const stats = collectStats(context);
   if (path.endsWith(".json")) return JSON.stringify(stats);
-  if (path.endsWith(".prom")) return toOpenMetrics(stats);
   const textOf = (value: unknown) => typeof value === "object" ? JSON.stringify(value) : value;
   return Object.entries(stats).map(([key, value]) => `${key}: ${textOf(value)}\n`).join("");
 }
@@ -248,7 +206,7 @@ export class StatsFile {
   /** Writes the counters, unless the previous write is still pending. */
   #writeStats(path: string): void {
     if (this.#writing !== undefined) return;
-    this.#writing = this.#runtime.writeTextFile(path, toStatsFile(collectStats(this.#context), path))
+    this.#writing = this.#runtime.writeTextFile(path, toStatsFile(this.#context, path))
       .catch((error) => this.#context.fault(error))
       .then(() => this.#writing = undefined);
   }

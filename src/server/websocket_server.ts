@@ -125,7 +125,7 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
       return false;
     }
     if (!session.send(frame)) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED); // would mix the fragments of two messages
-    this.#context.counters.responses++;
+    this.#context.counters.sent[frame.opcode]++;
     return true;
   }
 
@@ -133,7 +133,7 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
   #pushText(session: WebSocketSession, text: string): boolean {
     if (!portOf(session.connection).hasRoom(session.queuedBytes, text, text.length)) return false;
     if (!session.sendText(text)) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
-    this.#context.counters.responses++;
+    this.#context.counters.sent[WEBSOCKET_OPCODE_TEXT]++;
     return true;
   }
 

@@ -33,6 +33,8 @@ interface TableEvents {
   makeProtocol(connection: Connection): Protocol;
   /** Called after a connection was accepted, before it is read. */
   onAccepted(connection: Connection): void;
+  /** Called at each tick of the clock with how late it is, in seconds. */
+  onTick?(delay: number): void;
   /** Called when the transport of a connection is gone too. */
   onReleased?(connection: Connection): void;
   /** Called when a connection is over. It is no longer in the table. */
@@ -270,6 +272,11 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
     this.memory.tick(now);
   }
 
+  /** By how much the next tick of the clock is late already, in seconds. */
+  get overdue(): number {
+    return this.#timer === undefined ? 0 : Math.max(0, this.#clock() - this.#ticked - TICK) / 1000;
+  }
+
   get #isEmpty(): boolean {
     return this.#open.size === 0 && this.#leaving.size === 0 && this.#lingering.size === 0 && this.#aborted.size === 0;
   }
@@ -286,6 +293,7 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
   #onTimer(): void {
     const elapsed = this.#clock() - this.#ticked;
     if (elapsed > STANDSTILL) this.#lost += elapsed - TICK;
+    this.#events.onTick?.(Math.max(0, elapsed - TICK) / 1000);
     this.tick();
   }
 

@@ -7,6 +7,18 @@
 import type { ContentCoding, ContentEncoder, DeflateEngine } from "./codecs.ts";
 import type { FileSink, FileSource, FolderEntry, WriteOptions } from "./file_pieces.ts";
 
+/** The memory of a process, in bytes. */
+export interface MemoryUsage {
+  /** What the system has given to the process, and keeps in memory. */
+  readonly rss: number;
+  /** The size of the heap of the engine. */
+  readonly heapTotal: number;
+  /** The part of the heap that is in use. */
+  readonly heapUsed: number;
+  /** Memory outside of the heap that objects in it refer to, such as buffers. */
+  readonly external: number;
+}
+
 /** The address of one end of a connection. */
 export interface Address {
   /** The kind of transport. */
@@ -428,6 +440,8 @@ export interface Runtime {
   readonly native?: NativeFunctions;
   /** Returns the memory in bytes that the process may use, by its machine or container; `undefined` if unknown. */
   memoryLimit?(): number | undefined;
+  /** Returns the memory that the process uses, in bytes. */
+  memoryUsage?(): MemoryUsage;
   /** The signals that stop servers, if the runtime has any. */
   readonly signals?: SignalControl;
   /** Calls back once the ready sockets and timers have been handled, if the runtime can do that sooner than `setTimeout()`. */

@@ -5,6 +5,7 @@
  */
 
 import { utf8Decoder, utf8Encoder } from "../values.ts";
+import { CloseInfo, type ConnectionData, type ConnectionEnd } from "../transport/connection_end.ts";
 import { isUtf8 } from "./utf8.ts";
 
 /** The largest size of a reason in bytes: a control frame holds 125, of which the code takes two. */
@@ -88,4 +89,25 @@ export class Closing {
     this.reason = reason;
     this.byPeer = byPeer;
   }
+}
+
+/** The part of the end of a connection that matters for a WebSocket. */
+export type End = Pick<ConnectionEnd, "initiator" | "isOrderly" | "error">;
+
+/**
+ * Describes the end of a WebSocket.
+ *
+ * @param closing The closing handshake, if it has begun.
+ * @param isAnswered Whether to count on our answer to the peer's Close, which may not have been sent yet.
+ * @param data The program's data for the connection.
+ */
+export function closeInfoOf(
+  closing: Closing | undefined,
+  { initiator, isOrderly, error }: End,
+  isAnswered: boolean,
+  data: ConnectionData | undefined,
+): CloseInfo {
+  if (closing === undefined) return new CloseInfo(1006, "", false, initiator, error, data);
+  const { code, reason, byPeer, sent, received } = closing;
+  return new CloseInfo(code, reason, isOrderly && (sent || isAnswered) && received, byPeer ? "remote" : "local", error, data);
 }

@@ -316,7 +316,7 @@ test("violations are counted by code, and logged once in a minute with fd, addre
       assertEquals([stats.violations, stats.violation_count], [{ 1002: 2, 1007: 1 }, 3]);
       assertEquals(stats.closes, { 1002: 2, 1007: 1 });
       assert(server.stats("openmetrics").includes('\nsluice_violations_total{code="1002"} 2\n'));
-      assert(server.stats("openmetrics").includes('\nsluice_websocket_closes_total{code="1007"} 1\n'));
+      assert(server.stats("openmetrics").includes('\nsluice_connections_closed_total{code="1007"} 1\n'));
     });
   });
   assertEquals(lines, ['Closed fd 1 of 127.0.0.1 with 1002: the opcode is reserved; path "/chat"']);

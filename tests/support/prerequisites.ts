@@ -14,6 +14,7 @@ export type Prerequisite =
   | "firefox"
   | "websockets"
   | "aiohttp"
+  | "prometheus_client"
   | "openssl"
   | "nginx"
   | "nginx-stream"

@@ -39,7 +39,7 @@ export function authenticate(
     if (!isAuthentic) refuse(exchange, answer);
   };
   const { context } = port;
-  const done = context.run(connection, () => {
+  const done = context.run(connection, "authenticate", () => {
     const answer = handler(request, response, context.server);
     const pending = promised(answer);
     if (pending === undefined) return decide(answer);

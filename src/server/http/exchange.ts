@@ -83,6 +83,12 @@ export interface ExchangeSession {
   onComplete(exchange: Exchange, status: number, keepAlive: boolean): void;
 }
 
+/** Pages of the server itself. */
+export interface OwnPages {
+  /** Responds to a request for one of the pages. Returns whether it was for one. */
+  respond(exchange: Exchange): boolean;
+}
+
 /** The size up to which bytes of the server are copied; larger ones are sent by reference. */
 const COPY_LIMIT = 32 * 1024;
 
@@ -132,6 +138,8 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   isExpired = false;
   /** Whether the handler has returned and left the response to a file that is being sent. */
   isHandedOver = false;
+  /** Whether it is for a page of the server itself, which is neither counted nor logged. */
+  isOwnPage = false;
   /** The status with which the server refused the request while its body arrived; 0 if it did not. */
   refusedStatus = 0;
   /** The number of bytes that the connection had sent before. */

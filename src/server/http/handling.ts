@@ -13,8 +13,9 @@ import { FormReader } from "./form_reader.ts";
 import type { HttpContext } from "./http_context.ts";
 import { refuseExchange } from "./error_response.ts";
 
-/** Reads the form of a request, if it has one, and handles the request. */
+/** Handles a request: it is for a page of the server itself, or its form is read, if it has one, and a file or the handler follows. */
 export function handleRequest(exchange: Exchange, context: HttpContext): void {
+  if (context.pages !== undefined && context.pages.respond(exchange)) return;
   const { connection, session } = exchange;
   const { forms } = context;
   if (forms === undefined || !isMultipart(exchange.head)) return void handle(exchange, context);

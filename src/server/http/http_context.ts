@@ -5,7 +5,7 @@
  */
 
 import type { Connection, Protocol } from "../../transport/connection.ts";
-import type { Exchange, ExchangeApplication, ExchangeContext, HttpRefusal } from "./exchange.ts";
+import type { Exchange, ExchangeApplication, ExchangeContext, HttpRefusal, OwnPages } from "./exchange.ts";
 import { type ConnectionData, type ConnectionEnd, TimeoutError } from "../../transport/connection_end.ts";
 import { pathAndQuery } from "../../http/base_request.ts";
 import { type BodyCompression, CODINGS } from "../../http/content_coding.ts";
@@ -52,6 +52,8 @@ export class HttpContext implements ExchangeContext {
   /** Whether the handler is called before the body has arrived. */
   readonly streamsBodies: boolean;
   readonly bodyCompression: BodyCompression | undefined;
+  /** The pages of the server itself, if it has any on this port. */
+  readonly pages: OwnPages | undefined;
   /** The time that the head of a request may take to arrive. */
   readonly headerTimeout: number;
   /** The time that a client may send nothing of a body; see `bodyMinRate`. */
@@ -81,6 +83,7 @@ export class HttpContext implements ExchangeContext {
   constructor(port: PortCore, application: HttpApplication) {
     const { settings } = this.#port = port;
     this.application = application;
+    this.pages = port.pages;
     const context = this.#context = port.context;
     this.forms = formOptions(settings);
     this.requestLimits = {
@@ -145,7 +148,7 @@ export class HttpContext implements ExchangeContext {
   serveFile(exchange: Exchange): Promise<boolean> | undefined {
     if (this.#files === undefined || !this.#files.takes(exchange.request)) return undefined;
     return this.#files.serve(exchange).catch((error) => {
-      this.#context.fault(error, this.#context.connection(exchange.fd), exchange);
+      this.#context.fault(error, this.#context.connection(exchange.fd), "", exchange);
       return true;
     });
   }
@@ -179,9 +182,21 @@ export class HttpContext implements ExchangeContext {
   onAnswered(exchange: Exchange, status: number): void {
     const { accessLog, counters } = this.#context;
     if (status !== 101) counters.responses++;
+    if (exchange.isOwnPage) return;
+    this.#count(exchange, status);
     if (accessLog === undefined) return;
     accessLog.addRequest(exchange, status, false);
     if (status === 101) accessLog.open(exchange);
+  }
+
+  /** Counts a request or a handshake whose response is complete, or will never be. */
+  #count(exchange: Exchange, status: number): void {
+    const { counters } = this.#context;
+    const duration = (Date.now() - exchange.time) / 1000;
+    if (exchange.isUpgrade) return counters.addHandshake(status, duration);
+    const count = counters.http[exchange.scheme].get(exchange.head.method, status);
+    count.count++;
+    count.duration.add(duration);
   }
 
   /**
@@ -191,7 +206,8 @@ export class HttpContext implements ExchangeContext {
    */
   onRejected(connection: Connection, failure: HttpRefusal, head: RequestHead | undefined, size: number): void {
     this.onRefused(connection, "request", failure, head);
-    const { accessLog } = this.#context;
+    const { accessLog, counters } = this.#context;
+    counters.http[this.isSecure ? "https" : "http"].get(head?.method, failure.status).count++;
     if (accessLog === undefined) return;
     const client = head && this.forwardedOf(connection, head)?.client;
     accessLog.addRefused(connection, ipOf(client ?? connection.remoteAddress), failure.status, head, size);
@@ -207,8 +223,11 @@ export class HttpContext implements ExchangeContext {
   /** Called when the connection of an exchange ended before the response was complete. */
   onCutOff(exchange: Exchange, { error }: ConnectionEnd): void {
     const { headSent, isOccupied, isDetached, statusCode } = exchange.writer;
+    if (exchange.isOwnPage) return;
     const { accessLog, endings, lateHandlers } = this.#context;
-    accessLog?.addRequest(exchange, headSent ? statusCode : exchange.refusedStatus, headSent || exchange.refusedStatus === 0);
+    const status = headSent ? statusCode : exchange.refusedStatus;
+    this.#count(exchange, status);
+    accessLog?.addRequest(exchange, status, headSent || exchange.refusedStatus === 0);
     if (isOccupied || isDetached) return; // the handler is no longer in charge of the response
     if (error instanceof TimeoutError && error.setting === "max_wait_time") {
       endings.warnOfHandler(exchange, "when the server stopped");

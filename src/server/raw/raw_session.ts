@@ -120,7 +120,7 @@ export class RawSession implements Protocol {
 
   #split(splitter: PackageSplitter, work: () => void): void {
     this.#isDelivering = true;
-    this.#port.context.run(this.#connection, work); // `package_length_func` belongs to the program
+    this.#port.context.run(this.#connection, "", work); // `package_length_func` belongs to the program
     this.#isDelivering = false;
     if (splitter.failure === 0) return this.#watch();
     const reason = swooleStrerror(splitter.failure);

@@ -32,6 +32,7 @@ import { UNLIMITED } from "../running_handlers.ts";
 import { checkValue, describe, isRecord, type Kind, suggestion } from "../../values.ts";
 import { originMistake } from "../../websocket/handshake.ts";
 import { ABSENT_SETTINGS, checkAbsent, type IgnoredSettings } from "./swoole_settings.ts";
+import { STATUS_DEFAULTS, STATUS_KINDS, type StatusSettings } from "./status_settings.ts";
 import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
 
 /**
@@ -56,6 +57,7 @@ export interface ServerSettings
     PackageSettings,
     ProxySettings,
     SocketSettings,
+    StatusSettings,
     TlsSettings,
     TopicSettings {
   // ---- WebSocket
@@ -209,6 +211,8 @@ export type ServerWideSetting =
   | "enable_signal_handlers"
   | "stats_file"
   | "stats_timer_interval"
+  | "readyz_max_delay"
+  | "admin_server"
   | "socket_read_timeout"
   | "socket_recv_timeout"
   | "socket_write_timeout"
@@ -236,6 +240,8 @@ const SERVER_WIDE: readonly ServerWideSetting[] = [
   "enable_signal_handlers",
   "stats_file",
   "stats_timer_interval",
+  "readyz_max_delay",
+  "admin_server",
   "socket_read_timeout",
   "socket_recv_timeout",
   "socket_write_timeout",
@@ -257,6 +263,7 @@ const DEFAULTS: ResolvedSettings = {
   ...PACKAGE_DEFAULTS,
   ...PROXY_DEFAULTS,
   ...SOCKET_DEFAULTS,
+  ...STATUS_DEFAULTS,
   ...TLS_DEFAULTS,
   ...TOPIC_DEFAULTS,
   websocket_subprotocol: [],
@@ -308,6 +315,7 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   ...PACKAGE_KINDS,
   ...PROXY_KINDS,
   ...SOCKET_KINDS,
+  ...STATUS_KINDS,
   ...TLS_KINDS,
   ...TOPIC_KINDS,
   websocket_subprotocol: "texts",

@@ -203,7 +203,6 @@ const GROUPS: readonly (readonly [names: string, taken: Taken, reason: string])[
   ["debug_mode", [false], "use the debugger of the runtime"],
   ["trace_flags", [0], "use the debugger of the runtime"],
   ["display_errors", [true], "log_level: SWOOLE_LOG_NONE turns the log off"],
-  ["admin_server", none, 'let a handler respond with stats("openmetrics")'],
   ["aio_core_worker_num aio_worker_num aio_max_wait_time aio_max_idle_time", "number", RUNTIME_FILES],
   ["iouring_entries iouring_workers iouring_flag", "number", RUNTIME_FILES],
   ["thread_num min_thread_num max_thread_num", "number", RUNTIME_FILES],

@@ -78,19 +78,22 @@ export class MessageDispatcher implements FrameConsumer {
 
   #start(frame: ReceivedFrame): void {
     const { config, server, serverContext } = this.#context;
-    serverContext.counters.requests++;
+    const { counters } = serverContext;
+    counters.received[frame.opcode]++;
+    const begun = counters.sample();
     try {
       const result = promised(config.handler("message")!(server, frame));
+      if (begun !== 0) counters.measure("message", begun, result);
       if (result !== undefined) {
         this.#handlers++;
         this.#context.running.enter();
         result.then(this.#onSettled, (error) => {
-          serverContext.fault(error, this.#session.connection);
+          serverContext.fault(error, this.#session.connection, "message");
           this.#onSettled();
         });
       }
     } catch (error) {
-      serverContext.fault(error, this.#session.connection);
+      serverContext.fault(error, this.#session.connection, "message");
     }
     Frame["settle"](frame);
   }

@@ -9,7 +9,7 @@ import type { Connection } from "../../transport/connection.ts";
 import type { EndpointOptions } from "../../websocket/endpoint.ts";
 import { MAX_LOGGED, quoted } from "../log.ts";
 import type { PortCore } from "../port_core.ts";
-import { SessionLimits, type WebSocketContext } from "../../websocket/connection/session_interfaces.ts";
+import { type MessageCounters, SessionLimits, type WebSocketContext } from "../../websocket/connection/session_interfaces.ts";
 
 /** The maximum number of paths kept. */
 const MOST_PATHS = 100;
@@ -33,6 +33,8 @@ class KnownPaths {
 /** What the WebSockets of a port share: settings, clock and idle times. */
 export class ServerWebSocketContext extends SessionLimits implements WebSocketContext {
   readonly endpointOptions: EndpointOptions;
+  readonly dropsPongs: boolean;
+  readonly counters: MessageCounters;
   /** The paths of handshakes, for the log. */
   readonly paths: KnownPaths = new KnownPaths();
   readonly #port: PortCore;
@@ -49,9 +51,11 @@ export class ServerWebSocketContext extends SessionLimits implements WebSocketCo
       masked: true,
       maxLength: settings.package_max_length,
       deliverPing: settings.open_websocket_ping_frame,
-      deliverPong: settings.open_websocket_pong_frame,
+      deliverPong: true,
       ...close,
     };
+    this.dropsPongs = !settings.open_websocket_pong_frame;
+    this.counters = port.context.counters;
   }
 
   get now(): number {

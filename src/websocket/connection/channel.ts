@@ -144,6 +144,8 @@ export class WebSocketChannel implements FrameConsumer {
   }
 
   deliver(frame: ReceivedFrame): void {
+    const { counters } = this.#context;
+    if (counters !== undefined) counters.received[frame.opcode]++;
     if (this.#reader !== undefined) {
       this.#working = true;
       if (frame.opcode === WEBSOCKET_OPCODE_TEXT) void frame.data; // decode it in place instead of copying it first
@@ -179,16 +181,35 @@ export class WebSocketChannel implements FrameConsumer {
     const frame = readPushed(data, opcode, flags);
     if (frame === undefined) return this.#fails(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     if (!this.isOpen) return this.#fails(this.whyClosed);
-    if (this.#pushes.length === 0 && !this.#isFull) return this.#send(frame) ? TRUE : FALSE;
+    if (this.#pushes.length === 0 && !this.#isFull) return this.#sendCounted(frame) ? TRUE : FALSE;
     const size = frame.end - frame.start + PUSH_COST;
     // The first waiting push may have any size: a program that awaits each push holds no more than one.
     if (this.#pushes.length > 0 && this.#pushBytes + size > this.#context.sendLimit) {
+      const { counters } = this.#context;
+      if (counters !== undefined) counters.refusedSends++;
       return this.#fails(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
     }
     const { writeTimeout } = this.#context;
     const until = writeTimeout > 0 ? performance.now() + writeTimeout : 0;
     if (until > 0) this.#wakeAt(until);
-    return new Promise((settle) => this.#enqueue({ frame, until, settle }));
+    return new Promise((resolve) => {
+      const settle = (sent: boolean) => {
+        if (sent) this.#countSent(frame);
+        resolve(sent);
+      };
+      this.#enqueue({ frame, until, settle });
+    });
+  }
+
+  #sendCounted(frame: Outgoing): boolean {
+    if (!this.#send(frame)) return false;
+    this.#countSent(frame);
+    return true;
+  }
+
+  #countSent({ opcode }: Outgoing): void {
+    const { counters } = this.#context;
+    if (counters !== undefined) counters.sent[opcode]++;
   }
 
   #enqueue(push: WaitingPush): void {

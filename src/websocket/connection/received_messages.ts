@@ -20,6 +20,11 @@ export class MessageQueue {
   #frames: ReceivedFrame[] = [];
   #next = 0;
 
+  /** The number of messages. */
+  get size(): number {
+    return this.#frames.length - this.#next;
+  }
+
   /** Whether the queue is empty. */
   get isEmpty(): boolean {
     return this.#next === this.#frames.length;

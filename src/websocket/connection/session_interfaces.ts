@@ -11,6 +11,18 @@ import type { ReceivedFrame } from "../frame.ts";
 import type { Outgoing } from "../outgoing.ts";
 import type { CompressionSettings } from "./compression_policy.ts";
 
+/** What is counted of the messages of WebSockets. */
+export interface MessageCounters {
+  /** The number of messages received, by opcode. */
+  readonly received: number[];
+  /** The number of messages sent, by opcode. */
+  readonly sent: number[];
+  /** The times from a ping to its pong, in seconds. */
+  readonly pings: { add(seconds: number): void };
+  /** The number of times that a message was not taken because of `socket_buffer_size`. */
+  refusedSends: number;
+}
+
 /** The settings that apply to the WebSockets of servers and clients alike. Times are in seconds. */
 export interface SessionSettings extends Required<CompressionSettings> {
   readonly websocket_close_timeout: number;
@@ -55,6 +67,10 @@ export interface WebSocketContext extends SessionLimits {
   readonly endpointOptions: EndpointOptions;
   /** The coarse monotonic clock, in milliseconds. */
   readonly now: number;
+  /** Whether pongs are only measured, not delivered. */
+  readonly dropsPongs?: boolean;
+  /** What a server counts; a client counts nothing. */
+  readonly counters?: MessageCounters;
   /** Returns the time at which an idle connection is closed, by the clock; 0 for never. */
   idleDeadline(connection: Connection): number;
   /** Returns the setting on which `idleDeadline()` is based. */

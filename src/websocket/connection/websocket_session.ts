@@ -5,7 +5,7 @@
  */
 
 import { EMPTY } from "../../transport/bytes.ts";
-import { CloseInfo, type ConnectionEnd, timedOut, TimeoutError } from "../../transport/connection_end.ts";
+import { type CloseInfo, type ConnectionEnd, timedOut, TimeoutError } from "../../transport/connection_end.ts";
 import type { Connection, Protocol } from "../../transport/connection.ts";
 import { transferred } from "../../values.ts";
 import {
@@ -20,6 +20,7 @@ import {
   WEBSOCKET_STATUS_ACTIVE,
   WEBSOCKET_STATUS_CLOSING,
 } from "../../constants.ts";
+import { closeInfoOf, type End } from "../close_code.ts";
 import { deadlineIn } from "../../transport/deadlines.ts";
 import { nextTurn } from "../../transport/current_runtime.ts";
 import type { Compression } from "../deflate/compression.ts";
@@ -73,6 +74,7 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   #holdsBack = false; // so many messages wait that reading must stop
   #isPaused = false; // reading is paused by #updateReading()
   #pingSent = 0; // when the ping was sent that awaits a reply; 0 if there is no such ping
+  #pingAt = 0; // the same by `performance.now()`, to measure the time until its pong
 
   /**
    * @param makeConsumer Makes the consumer of the session.
@@ -261,15 +263,14 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
         return connection.abort(false, timedOut("websocket_ping_timeout"));
       }
     }
-    if (this.#pingSent === 0 && pingInterval > 0 && now >= heard + pingInterval) {
-      this.#pingSent = now;
+    const isDue = this.#pingSent === 0 && pingInterval > 0 && now >= heard + pingInterval;
+    // While we do not read, nor is the pong read, but sending to a peer that disconnected makes the system report it.
+    const mayProbe = connection.isPaused && connection.queuedBytes === 0 && pingInterval > 0;
+    if (isDue || (mayProbe && now >= this.#probed + pingInterval)) {
       this.#pongsDue++;
       this.endpoint.sendControl(WEBSOCKET_OPCODE_PING, EMPTY); // section 5.5.2: a ping can serve as a keepalive
-    } else if (connection.isPaused && connection.queuedBytes === 0 && pingInterval > 0 && now >= this.#probed + pingInterval) {
-      // The pong will not be read, but sending to a peer that disconnected makes the system report it.
-      this.#probed = now;
-      this.#pongsDue++;
-      this.endpoint.sendControl(WEBSOCKET_OPCODE_PING, EMPTY);
+      if (isDue) this.#pingSent = now, this.#pingAt = performance.now();
+      else this.#probed = now;
     }
     connection.deadline = this.#nextDeadline(this.#lastHeard);
   }
@@ -352,13 +353,8 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
    *
    * @param isAnswered Whether to count on our answer to the peer's Close, which may not have been sent yet.
    */
-  infoAt(end: Pick<ConnectionEnd, "initiator" | "isOrderly" | "error">, isAnswered = false): CloseInfo {
-    const { initiator, isOrderly, error } = end;
-    const data = this.#context.dataOf(this.connection.fd);
-    const { closing } = this.endpoint;
-    if (closing === undefined) return new CloseInfo(1006, "", false, initiator, error, data);
-    const { code, reason, byPeer, sent, received } = closing;
-    return new CloseInfo(code, reason, isOrderly && (sent || isAnswered) && received, byPeer ? "remote" : "local", error, data);
+  infoAt(end: End, isAnswered = false): CloseInfo {
+    return closeInfoOf(this.endpoint.closing, end, isAnswered, this.#context.dataOf(this.connection.fd));
   }
 
   // ---- EndpointEvents -----------------------------------------------------------------------------------------------
@@ -384,8 +380,11 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   }
 
   onPong(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#pongsDue > 0 && start === end) return void this.#pongsDue--; // the reply to our own ping
-    this.onMessage(WEBSOCKET_OPCODE_PONG, bytes, start, end, false, true);
+    if (this.#pongsDue > 0 && start === end) { // the reply to our own ping
+      this.#pongsDue--;
+      if (this.#pingAt !== 0) this.#context.counters?.pings.add((performance.now() - this.#pingAt) / 1000);
+      this.#pingAt = 0;
+    } else if (!this.#context.dropsPongs) this.onMessage(WEBSOCKET_OPCODE_PONG, bytes, start, end, false, true);
   }
 
   get isCongested(): boolean {
