@@ -4,8 +4,12 @@
  * @module
  */
 
+import type { Address } from "./address.ts";
 import type { ContentCoding, ContentEncoder, DeflateEngine } from "./codecs.ts";
 import type { FileSink, FileSource, FolderEntry, WriteOptions } from "./file_pieces.ts";
+import type { ProcessControl, SharedListener, SharedListening } from "./processes.ts";
+
+export type { Address };
 
 /** The memory of a process, in bytes. */
 export interface MemoryUsage {
@@ -17,16 +21,6 @@ export interface MemoryUsage {
   readonly heapUsed: number;
   /** Memory outside of the heap that objects in it refer to, such as buffers. */
   readonly external: number;
-}
-
-/** The address of one end of a connection. */
-export interface Address {
-  /** The kind of transport. */
-  readonly transport: "tcp" | "unix";
-  /** The IP address; for `unix`, the path, which is empty for an unnamed client. */
-  readonly hostname: string;
-  /** The port number; 0 for `unix`. */
-  readonly port: number;
 }
 
 /**
@@ -262,10 +256,12 @@ export interface ListenOptions {
   readonly preambles?: PreambleGate | undefined;
   /** The gate for TLS handshakes. By default, all clients may start one. */
   readonly gate?: HandshakeGate | undefined;
+  /** Where connections come from in a server with several workers. */
+  readonly shared?: SharedListening | undefined;
 }
 
 /** A listening socket. */
-export interface Listener {
+export interface Listener extends SharedListener {
   /** The address it listens on, with the actual port. */
   readonly address: Address;
   /** Stops accepting. Open connections are not closed. The promise, if any, resolves once the address is free. */
@@ -442,6 +438,8 @@ export interface Runtime {
   memoryLimit?(): number | undefined;
   /** Returns the memory that the process uses, in bytes. */
   memoryUsage?(): MemoryUsage;
+  /** Other processes with the same program. Without it, there is one worker. */
+  readonly processes?: ProcessControl;
   /** The signals that stop servers, if the runtime has any. */
   readonly signals?: SignalControl;
   /** Calls back once the ready sockets and timers have been handled, if the runtime can do that sooner than `setTimeout()`. */
