@@ -45,8 +45,9 @@ const ROOMS = {
   "src/websocket": ["src", "src/transport", "src/http"],
   "src/topics": ["src", "src/transport", "src/http", "src/websocket"],
   "src/client": ["src", "src/transport", "src/http", "src/websocket"],
-  "src/server": ["src", "src/transport", "src/http", "src/websocket", "src/topics"],
-  "src/coroutine": ["src", "src/transport", "src/http", "src/websocket", "src/topics", "src/client", "src/server"],
+  "src/cluster": ["src", "src/transport", "src/http", "src/websocket", "src/topics"],
+  "src/server": ["src", "src/transport", "src/http", "src/websocket", "src/topics", "src/cluster"],
+  "src/coroutine": ["src", "src/transport", "src/http", "src/websocket", "src/topics", "src/cluster", "src/client", "src/server"],
 };
 const roomOf = (file) => Object.keys(ROOMS).filter((room) => file.startsWith(`${room}/`)).sort((a, b) => b.length - a.length)[0];
 // The entry point of the coroutine style, which only re-exports; what chooses an adapter is handed to it there.

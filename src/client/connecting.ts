@@ -144,7 +144,6 @@ export function clientConnections(): ConnectionTable {
   const nothing = () => {};
   return table ??= new ConnectionTable({
     maxConnections: Infinity,
-    firstFd: 0,
     lingerTimeout: 5000,
     highWatermark: 256 * 1024, // unsent bytes on one connection before push() waits
     lowWatermark: 128 * 1024,

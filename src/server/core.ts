@@ -14,6 +14,7 @@ import { Admission } from "./admission.ts";
 import { checkEngine } from "../websocket/connection/compression_policy.ts";
 import { defaultBufferMemory } from "../transport/buffer_memory.ts";
 import { ConnectionTable } from "../transport/connection_table.ts";
+import { FdSequence } from "../transport/fd_sequence.ts";
 import { StatsFile } from "./stats.ts";
 import { adminFactory, StatusPages } from "./status_pages.ts";
 import { LOG_DEFAULTS, type LogSettings } from "./settings/log_settings.ts";
@@ -100,7 +101,7 @@ export class ServerCore {
     context.accessLog = settings.access_log ? new AccessLog(context.log) : undefined;
     const table = context.table = new ConnectionTable({
       maxConnections: settings.max_connection,
-      firstFd: this.#lastFd ?? settings.start_session_id,
+      fds: new FdSequence(this.#lastFd ?? settings.start_session_id),
       lingerTimeout: own.lingerTimeout,
       highWatermark: own.highWatermark,
       lowWatermark: own.lowWatermark,

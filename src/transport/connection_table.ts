@@ -10,6 +10,7 @@ import { type ConnectionOrigin, type ConnectionOwner, type Protocol, Scratch } f
 import { forgetRuns } from "./connection_queues.ts";
 import { BufferMemory } from "./buffer_memory.ts";
 import { afterMicrotasks } from "./current_runtime.ts";
+import { FdSequence } from "./fd_sequence.ts";
 import { dropPipe } from "./pipes.ts";
 import type { BytePipe } from "./runtime.ts";
 
@@ -17,8 +18,8 @@ import type { BytePipe } from "./runtime.ts";
 interface TableOptions {
   /** The maximum number of connections at a time, in whatever state. */
   readonly maxConnections: number;
-  /** The number before the first fd. */
-  readonly firstFd: number;
+  /** The fds to give out. Default: 1, 2, 3, … */
+  readonly fds?: FdSequence;
   /** See `ConnectionOwner`. */
   readonly lingerTimeout: number;
   /** See `ConnectionOwner`. */
@@ -85,6 +86,7 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
   readonly memory: BufferMemory;
 
   readonly #options: TableOptions;
+  readonly #fds: FdSequence;
   readonly #events: TableEvents;
   readonly #clock: () => number;
   readonly #open: Map<number, Connection> = new Map();
@@ -93,7 +95,6 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
   readonly #lingering: Set<Connection> = new Set(); // waiting for the peer to end, or for a refusal to be sent; oldest first
   readonly #aborted: Set<Connection> = new Set(); // to make room
   #handshakes = 0; // TLS
-  #lastFd: number;
   #epoch = 0; // the date of the clock's 0
   #ticked = 0; // the last tick, by the clock passed to the table
   #lost = 0; // total time that the process stood still, which does not count
@@ -109,7 +110,7 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
     this.#options = options;
     this.#events = events;
     this.#clock = clock;
-    this.#lastFd = options.firstFd;
+    this.#fds = options.fds ?? new FdSequence();
     this.lingerTimeout = options.lingerTimeout;
     this.highWatermark = options.highWatermark;
     this.lowWatermark = options.lowWatermark;
@@ -124,7 +125,7 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
 
   /** The fd given out last. */
   get lastFd(): number {
-    return this.#lastFd;
+    return this.#fds.last;
   }
 
   /** The number of bytes received since the start. */
@@ -163,6 +164,10 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
 
   /** Reports whether there is room for another connection, aborting the oldest lingering one if necessary. Counts rejections. */
   hasRoom(): boolean {
+    if (!this.#fds.hasNext) {
+      this.abortCount++;
+      return false;
+    }
     if (this.count < this.#options.maxConnections) return true;
     for (const oldest of this.#lingering) {
       this.#aborted.add(oldest);
@@ -203,7 +208,7 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
     }
     this.#startClock();
     const make = makeProtocol ?? ((it) => this.#events.makeProtocol(it));
-    const connection = new Connection(this, ++this.#lastFd, pipe, make, origin);
+    const connection = new Connection(this, this.#fds.next(), pipe, make, origin);
     this.acceptCount++;
     this.#open.set(connection.fd, connection);
     connection.start();

@@ -172,7 +172,7 @@ function holders(limit: number) {
     onClosed(): void {}
   }
   const table = new ConnectionTable(
-    { maxConnections: 100, firstFd: 0, lingerTimeout: 5000, highWatermark: 1e9, lowWatermark: 0 },
+    { maxConnections: 100, lingerTimeout: 5000, highWatermark: 1e9, lowWatermark: 0 },
     {
       makeProtocol: (connection) => new Holder(connection),
       onAccepted: nothing,

@@ -51,7 +51,7 @@ function open({ interval, timeout, idle = 0 }: { interval: number; timeout: numb
     onViolation: nothing,
   };
   const table = new ConnectionTable(
-    { maxConnections: 1, firstFd: 0, lingerTimeout: 5000, highWatermark: 1e9, lowWatermark: 0 },
+    { maxConnections: 1, lingerTimeout: 5000, highWatermark: 1e9, lowWatermark: 0 },
     {
       makeProtocol: (connection: Connection): Protocol => new WebSocketSession(connection, host, () => idleConsumer),
       onAccepted: nothing,

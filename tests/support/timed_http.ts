@@ -127,7 +127,7 @@ export function timedConnection(
     ...options,
   } as unknown as HttpContext;
   const table = new ConnectionTable(
-    { maxConnections: 1, firstFd: 0, lingerTimeout: 5000, highWatermark, lowWatermark: 0 },
+    { maxConnections: 1, lingerTimeout: 5000, highWatermark, lowWatermark: 0 },
     {
       makeProtocol: (connection) => new HttpSession(connection, context),
       onAccepted: nothing,

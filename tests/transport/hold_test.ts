@@ -11,7 +11,7 @@ function connect(onChunk: (text: string, connection: Connection) => void = () =>
   const lane = new FakeLane();
   const nothing = () => {};
   const table = new ConnectionTable(
-    { maxConnections: 1, firstFd: 0, lingerTimeout: 1000, highWatermark: 100, lowWatermark: 0 },
+    { maxConnections: 1, lingerTimeout: 1000, highWatermark: 100, lowWatermark: 0 },
     {
       makeProtocol: (connection): Protocol => ({
         receive: (chunk) => {
