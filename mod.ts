@@ -67,6 +67,17 @@ export type {
   TlsOptions,
   TlsVersion,
 } from "./src/transport/runtime.ts";
+export type {
+  ChildProcess,
+  ProcessChannel,
+  ProcessControl,
+  ProcessExit,
+  ProcessMessage,
+  ProcessOptions,
+  SharedListener,
+  SharedListening,
+  SocketHandle,
+} from "./src/transport/processes.ts";
 export type { FileSink, FileSource, FolderEntry, WriteOptions } from "./src/transport/file_pieces.ts";
 export type { CompressionSettings } from "./src/websocket/connection/compression_policy.ts";
 export { type ClientInfo, ConnectionList } from "./src/server/connection_list.ts";
