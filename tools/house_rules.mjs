@@ -19,7 +19,8 @@ function forbid(file, pattern, why) {
 // ---- what may appear where ----------------------------------------------------------------------------------------------
 
 for (const file of src) {
-  forbid(file, /\b(Deno|Bun|process|Buffer|globalThis)\b|["'](node|npm|jsr|bun):/, "src/ knows no runtime and no package");
+  forbid(file, /\b(Deno|Bun|Buffer|globalThis)\b|["'](node|npm|jsr|bun):/, "src/ knows no runtime and no package");
+  forbid(file, /\bprocess(\??\.\w|\[)|(=|typeof) process\b/, "src/ knows no runtime"); // messages may speak of processes
   forbid(file, /from "[^.]/, "src/ has no dependencies");
   // The deflate engines are an exception: what the web has for it is asynchronous. So is what puts a protocol on a connection.
   if (/^src\/(websocket(?!\/deflate|\/connection)|http)\//.test(file)) {

@@ -68,7 +68,7 @@ const MOST_UNKNOWN_LINKS = 512;
 const LINGER = 1000;
 
 /** A process that this one connects to. */
-interface Target extends MeshPlace {
+interface Destination extends MeshPlace {
   /** Whether it was joined before. */
   wasJoined: boolean;
   /** Cancels all attempts. */
@@ -89,7 +89,7 @@ export class Mesh {
   readonly #workers: Map<number, Link> = new Map(); // by number: the link that was made last
   readonly #handlers: (FrameHandler | undefined)[] = new Array(KINDS).fill(undefined);
   readonly #watchers: MeshWatcher[] = [];
-  readonly #targets: Map<number, Target> = new Map();
+  readonly #targets: Map<number, Destination> = new Map();
   #listener: Listener | undefined = undefined;
   #isClosed = false;
 
@@ -203,7 +203,7 @@ export class Mesh {
 
   #join(runtime: Pick<Runtime, "connect">, { slot, path }: MeshPlace): Promise<void> {
     return new Promise((resolve) => {
-      const target: Target = { slot, path, wasJoined: false, aborter: new AbortController(), settle: resolve };
+      const target: Destination = { slot, path, wasJoined: false, aborter: new AbortController(), settle: resolve };
       this.forget(slot);
       this.#targets.set(slot, target);
       const timer = setTimeout(() => {
@@ -220,7 +220,7 @@ export class Mesh {
     });
   }
 
-  async #connect(runtime: Pick<Runtime, "connect">, target: Target): Promise<void> {
+  async #connect(runtime: Pick<Runtime, "connect">, target: Destination): Promise<void> {
     const { slot, path, aborter: { signal } } = target;
     for (let wait = FIRST_RETRY; !signal.aborted; wait = Math.min(wait * 2, LONGEST_RETRY)) {
       try {
