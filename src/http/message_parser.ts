@@ -64,6 +64,17 @@ export abstract class MessageParser<
    */
   protected abstract parseHead(bytes: Uint8Array, start: number, end: number): Head | HttpFailure;
 
+  /**
+   * Accepts the last head once more if exactly its bytes come next.
+   *
+   * @param chunk The memory that contains the bytes.
+   * @param at The index of the first byte.
+   * @returns The index after the head; -1 if the bytes are others.
+   */
+  protected repeatHead(_chunk: Uint8Array, _at: number): number {
+    return -1;
+  }
+
   /** Returns the largest body accepted after a head. */
   protected maxBodySize(_head: Head): number {
     return this.limits.maxBodySize;
@@ -130,6 +141,10 @@ export abstract class MessageParser<
   }
 
   #receiveHead(chunk: Uint8Array, at: number): number {
+    if (this.#headSize === 0) {
+      const end = this.repeatHead(chunk, at);
+      if (end >= 0) return end;
+    }
     const { maxHeadSize } = this.limits;
     const end = Math.min(chunk.length, at + maxHeadSize - this.#headSize);
     this.#headSize += end - at;
@@ -183,6 +198,12 @@ export abstract class MessageParser<
       this.failure = head;
       return end;
     }
+    return this.accept(head, end);
+  }
+
+  /** Accepts a head. Returns `end`, the index after it. */
+  protected accept(head: Head, end: number): number {
+    this.#begun = true;
     this.head = head;
     if (head.bodyLength > this.maxBodySize(head)) return this.fail(413, "the body is too large", end);
     if (head.bodyLength === 0) this.complete = true;

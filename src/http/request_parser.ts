@@ -10,6 +10,7 @@ import { type FormFields, mediaType } from "./form.ts";
 import { HttpFailure, isRemembered, parseHead, type RequestHead } from "./request_head.ts";
 import { type MessageLimits, MessageParser } from "./message_parser.ts";
 import type { RequestSource } from "./base_request.ts";
+import { latin1 } from "../transport/current_runtime.ts";
 
 /** Reports whether a request is for a WebSocket: `Upgrade` contains `websocket`, in any letter case (RFC 9110 section 7.8). */
 export function isUpgrade(request: { readonly header: Readonly<Record<string, string | undefined>> }): boolean {
@@ -38,6 +39,15 @@ export function expectsContinue({ version, header }: RequestHead): boolean {
 /** A parser for the requests on one connection. */
 export class RequestParser extends MessageParser<RequestHead, RequestLimits> {
   #last: RequestHead | undefined = undefined;
+
+  /** Clients that send the same request again and again are common; what was found of it holds for the next one. */
+  protected override repeatHead(chunk: Uint8Array, at: number): number {
+    const last = this.#last;
+    if (last === undefined) return -1;
+    const end = at + last.text.length;
+    if (end + 2 > chunk.length || chunk[end] !== 0x0d || chunk[end + 1] !== 0x0a) return -1; // nearly all others end here
+    return latin1(chunk, at, end) === last.text ? this.accept(last, end + 2) : -1;
+  }
 
   /** Parses a complete head. */
   protected override parseHead(bytes: Uint8Array, start: number, end: number): RequestHead | HttpFailure {

@@ -7,6 +7,7 @@
 import { describe, shown, utf8Encoder } from "../values.ts";
 import { isFieldValue, isToken } from "./request_head.ts";
 import { splitList } from "./field_values.ts";
+import { writeLatin1 } from "../transport/bytes.ts";
 
 const PHRASES: Record<number, string> = {
   100: "Continue",
@@ -117,16 +118,13 @@ export class ResponseFields {
    * a header cannot be split in two.
    */
   set(name: string, value: HeaderValue | null): void {
-    if (!isToken(name)) throw new TypeError(`Cannot set a header: ${shown(name)} is not a header name`);
-    if (value === null) return this.delete(name.toLowerCase());
-    const values = Array.isArray(value) ? value.map((one) => textOf(name, one)) : [textOf(name, value)];
-    for (const one of values) {
-      if (!isFieldValue(one)) throw new TypeError(`Cannot set the header ${name}: the value has a character that is not allowed`);
-    }
-    const lower = name.toLowerCase();
+    const lower = lowerCase(name);
+    if (value === null) return this.delete(lower);
+    const values = Array.isArray(value) ? value.map((one) => textOf(name, one)) : textOf(name, value);
     if (lower === "transfer-encoding") throw new TypeError("Cannot set Transfer-Encoding: write() chooses it");
     if (this.#fields.length > 0) this.delete(lower);
-    for (const one of values) this.#fields.push([name, one, lower]);
+    if (typeof values === "string") this.#fields.push([name, values, lower]);
+    else for (const one of values) this.#fields.push([name, one, lower]);
   }
 
   /** Adds a field after those of the same name. The value is not checked. */
@@ -163,6 +161,21 @@ export class ResponseFields {
     return this.#fields.length;
   }
 
+  /** Returns a copy that does not change. */
+  list(): readonly Field[] {
+    return this.#fields.slice();
+  }
+
+  /** Reports whether the fields are those of a list, in the same order. */
+  isList(list: readonly Field[]): boolean {
+    const fields = this.#fields;
+    if (fields.length !== list.length) return false;
+    for (let i = 0; i < list.length; i++) {
+      if (fields[i][0] !== list[i][0] || fields[i][1] !== list[i][1]) return false;
+    }
+    return true;
+  }
+
   /** Iterates over the fields. */
   [Symbol.iterator](): IterableIterator<Field> {
     return this.#fields[Symbol.iterator]();
@@ -170,7 +183,10 @@ export class ResponseFields {
 }
 
 function textOf(name: string, value: unknown): string {
-  if (typeof value === "string") return value;
+  if (typeof value === "string") {
+    if (isFieldValue(value)) return value;
+    throw new TypeError(`Cannot set the header ${name}: the value has a character that is not allowed`);
+  }
   if (typeof value === "number") return String(value);
   throw new TypeError(
     `Cannot set the header ${name}: the value has to be a string, a number, a list of them, or null to take it back, not ${
@@ -184,6 +200,28 @@ function checkName(name: unknown): void {
   throw new TypeError(`Cannot set a header: the name has to be a string, not ${describe(name)}`);
 }
 
+/** More names, and longer ones, than programs use. They may send names that they were sent. */
+const MOST_NAMES = 500;
+const LONGEST_NAME = 64;
+
+/** Reports whether what was found of a name may be remembered. */
+function isCommon(name: string, remembered: ReadonlyMap<string, string>): boolean {
+  return name.length <= LONGEST_NAME && remembered.size < MOST_NAMES;
+}
+
+const lowerCases: Map<string, string> = new Map();
+
+/** Returns a field name in lower case, and checks it. */
+function lowerCase(name: string): string {
+  let lower = lowerCases.get(name);
+  if (lower === undefined) {
+    if (!isToken(name)) throw new TypeError(`Cannot set a header: ${shown(name)} is not a header name`);
+    lower = name.toLowerCase();
+    if (isCommon(name, lowerCases)) lowerCases.set(name, lower);
+  }
+  return lower;
+}
+
 const capitalized: Map<string, string> = new Map();
 
 /** Capitalizes the words of a field name, and nothing else: `x-request-ID` becomes `X-Request-Id`. */
@@ -192,7 +230,7 @@ export function capitalize(name: string): string {
   if (known === undefined) {
     checkName(name);
     known = name.toLowerCase().replace(/(?:^|-)[a-z]/g, (start) => start.toUpperCase());
-    if (capitalized.size < 500) capitalized.set(name, known); // more than programs use
+    if (isCommon(name, capitalized)) capitalized.set(name, known);
   }
   return known;
 }
@@ -207,8 +245,51 @@ export function saysClose(fields: ResponseFields): boolean {
   return fields.has("connection") && connectionOptions(fields).some((option) => option.toLowerCase() === "close");
 }
 
+/** The beginning of a head: all of it but the lines that give the length of the body, and the empty line. */
+export class HeadStart {
+  /** Each character is a byte. */
+  readonly text: string;
+  #bytes: Uint8Array | undefined = undefined;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  /**
+   * Writes it.
+   *
+   * @param memory The memory to write to.
+   * @param at The index of the first byte.
+   */
+  write(memory: Uint8Array, at: number): void {
+    if (this.#bytes !== undefined) memory.set(this.#bytes, at);
+    else writeLatin1(this.text, memory, at);
+  }
+
+  /** Keeps the bytes, because it is written again and again. */
+  encode(): void {
+    if (this.#bytes === undefined) writeLatin1(this.text, this.#bytes = new Uint8Array(this.text.length), 0);
+  }
+}
+
+/** A beginning that was made lately, and what it was made of. */
+interface Known {
+  readonly status: number;
+  readonly reason: string | undefined;
+  readonly fields: readonly Field[];
+  readonly date: string;
+  readonly flags: number;
+  readonly start: HeadStart;
+}
+
+/** Beginnings that were made lately: a server sends few different ones until the date changes. */
+const KNOWN: (Known | undefined)[] = new Array(16).fill(undefined);
+
+/** Longer beginnings are not remembered. */
+const LONGEST_KNOWN = 2048;
+
 /**
- * Returns the head as text.
+ * Returns the beginning of a head.
  *
  * @param status The status.
  * @param reason The reason phrase, if not the standard one.
@@ -217,10 +298,9 @@ export function saysClose(fields: ResponseFields): boolean {
  * @param date The value of Date.
  * @param keptAlive Whether the connection stays open.
  * @param hasBody Whether a body follows.
- * @param framing The lines that give the length of the body.
  * @param isText Whether the body was passed as text, and is therefore UTF-8.
  */
-export function headText(
+export function headStart(
   status: number,
   reason: string | undefined,
   fields: ResponseFields,
@@ -228,8 +308,34 @@ export function headText(
   date: string,
   keptAlive: boolean,
   hasBody: boolean,
-  framing: string,
-  isText = false,
+  isText: boolean,
+): HeadStart {
+  if (cookies !== undefined) return new HeadStart(startText(status, reason, fields, cookies, date, keptAlive, hasBody, isText));
+  const flags = (keptAlive ? 1 : 0) | (hasBody ? 2 : 0) | (isText ? 4 : 0);
+  const slot = (status + 3 * fields.size + (isText ? 5 : 0)) % KNOWN.length;
+  const known = KNOWN[slot];
+  if (
+    known !== undefined && known.status === status && known.flags === flags && known.reason === reason && known.date === date &&
+    fields.isList(known.fields)
+  ) {
+    known.start.encode();
+    return known.start;
+  }
+  const start = new HeadStart(startText(status, reason, fields, cookies, date, keptAlive, hasBody, isText));
+  if (start.text.length <= LONGEST_KNOWN) KNOWN[slot] = { status, reason, fields: fields.list(), date, flags, start };
+  return start;
+}
+
+/** Returns the beginning of a head as text; see `headStart()`. */
+function startText(
+  status: number,
+  reason: string | undefined,
+  fields: ResponseFields,
+  cookies: readonly string[] | undefined,
+  date: string,
+  keptAlive: boolean,
+  hasBody: boolean,
+  isText: boolean,
 ): string {
   let text = `HTTP/1.1 ${status} ${reason ?? reasonPhrase(status)}\r\n`;
   let server = false;
@@ -259,7 +365,7 @@ export function headText(
     else if (status !== 101) text += keptAlive ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
   }
   if (!type) text += isText ? "Content-Type: text/html; charset=utf-8\r\n" : "Content-Type: text/html\r\n";
-  return text + framing + "\r\n";
+  return text;
 }
 
 /** Adds the charset to a text type, unless it has one or allows only one (text/event-stream). */

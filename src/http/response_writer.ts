@@ -16,7 +16,8 @@ import {
   checkStatus,
   escapeUrl,
   type HeaderValue,
-  headText,
+  type HeadStart,
+  headStart,
   isBodiless,
   ResponseFields,
   saysClose,
@@ -56,8 +57,13 @@ export interface ResponseTarget extends CodingTarget {
   send(bytes: Uint8Array, isOurs: boolean): void;
   /** Sends a part of the head. */
   sendHead(text: string): void;
-  /** Sends a head and an ASCII body. Returns `false`, having sent nothing, if the body is not ASCII or is too long for this. */
-  sendText?(head: string, body: string): boolean;
+  /**
+   * Sends a head and an ASCII body. Returns `false`, having sent nothing, if the body is not ASCII or is too long for this.
+   *
+   * @param start The beginning of the head.
+   * @param rest The rest of it.
+   */
+  sendText?(start: HeadStart, rest: string, body: string): boolean;
   /** Called before the head of a response with status 101 is made: the last chance to add fields. */
   beforeSwitch?(): void;
   /**
@@ -328,7 +334,8 @@ export class ResponseWriter {
     const target = this.target;
     if (target.sendText === undefined || this.#headSent || this.#trailers !== undefined || !this.#hasBody()) return false;
     if (target.bodyCompression !== undefined && target.acceptEncoding !== undefined) return false;
-    if (!target.sendText(this.#makeHead(text.length), text)) return false;
+    const start = this.#makeStart();
+    if (!target.sendText(start, this.#framing(text.length), text)) return false;
     this.#ended = this.#headSent = true;
     this.#finish();
     return true;
@@ -412,24 +419,27 @@ export class ResponseWriter {
 
   /** @param length The length of the whole body; `undefined` if it is sent in parts. */
   #sendHead(length: number | undefined): void {
-    const head = this.#makeHead(length);
+    const head = this.#makeStart().text + this.#framing(length);
     this.#headSent = true;
     this.target.sendHead(head);
   }
 
-  #makeHead(length: number | undefined): string {
+  /** Makes the head but for its last lines. */
+  #makeStart(): HeadStart {
     const fields = this.#fields;
     const hasBody = this.#hasBody();
-    this.#keptAlive = this.target.keepAlive && !(this.#streamed && !this.#chunked && hasBody) && !saysClose(fields);
-    let framing = "";
-    if (!isBodiless(this.#status)) {
-      if (!hasBody && fields.has("content-length")) { /* the program's own Content-Length is sent */ }
-      else if (this.#chunked) framing = announceTrailers(this.#trailers) + "Transfer-Encoding: chunked\r\n";
-      // RFC 9110 section 8.6: the length must be that for GET, and the program may have left out the body for HEAD.
-      else if (length === 0 && this.target.isHead) framing = "";
-      else if (length !== undefined && !this.#lengthUnknown) framing = `Content-Length: ${length}\r\n`;
-    }
-    const { date } = this.target;
-    return headText(this.#status, this.#reason, fields, this.#cookies, date, this.#keptAlive, hasBody, framing, this.#isText);
+    const { date, keepAlive } = this.target;
+    this.#keptAlive = keepAlive && !(this.#streamed && !this.#chunked && hasBody) && !saysClose(fields);
+    return headStart(this.#status, this.#reason, fields, this.#cookies, date, this.#keptAlive, hasBody, this.#isText);
+  }
+
+  /** Returns the last lines of the head, which give the length of the body. */
+  #framing(length: number | undefined): string {
+    if (isBodiless(this.#status)) return "\r\n";
+    if (!this.#hasBody() && this.#fields.has("content-length")) return "\r\n"; // the program's own Content-Length is sent
+    if (this.#chunked) return announceTrailers(this.#trailers) + "Transfer-Encoding: chunked\r\n\r\n";
+    // RFC 9110 section 8.6: the length must be that for GET, and the program may have left out the body for HEAD.
+    if ((length === 0 && this.target.isHead) || length === undefined || this.#lengthUnknown) return "\r\n";
+    return `Content-Length: ${length}\r\n\r\n`;
   }
 }

@@ -100,6 +100,35 @@ test("RequestParser finds all fields, whatever the request before had", () => {
   assertEquals(parser.failure?.status, 400);
 });
 
+test("RequestParser knows a head that comes again, and no other of the same length", () => {
+  const first = "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n";
+  const others = [
+    "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: y\r\nContent-Length: 2\r\n\r\n",
+  ];
+  for (const other of others) {
+    const all = bytes([first, first, other, first, first].map((head, i) => `${head}${i}!`).join(""));
+    const whole = parse([all]);
+    assertEquals(whole.requests.map(({ target, header, body }) => [target, header.host, body]), [
+      ["/a", "x", "0!"],
+      ["/a", "x", "1!"],
+      [other.slice(5, 7), other.includes("Host: x") ? "x" : "y", "2!"],
+      ["/a", "x", "3!"],
+      ["/a", "x", "4!"],
+    ]);
+    for (const two of splits(all)) assertEquals(parse(two), whole);
+  }
+  const parser = new RequestParser(WIDE);
+  const chunk = bytes(`${first}ab\r\n${first}`);
+  const once = parser.receive(chunk, parser.receive(chunk, 0));
+  const { head } = parser;
+  parser.next();
+  assertEquals([parser.receive(chunk, once), parser.head === head, parser.complete], [chunk.length, false, false]); // behind an empty line
+  parser.next();
+  const again = parser.receive(bytes(`--${first}`), 2);
+  assertEquals([again, parser.begun, parser.complete, parser.isMidMessage], [2 + first.length, true, false, true]);
+});
+
 test("RequestParser says how long the body will be", () => {
   for (const [fields, length] of [["", 0], ["Content-Length: 7\r\n", 7], ["Transfer-Encoding: chunked\r\n", -1]] as const) {
     const parser = new RequestParser(WIDE);

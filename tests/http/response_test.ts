@@ -355,6 +355,46 @@ test("whatever header() and status() take, the answer has one head with as many 
   );
 });
 
+test("each head has what its response was given, whatever the ones before it had", () => {
+  const given: [
+    fields: [string, string][],
+    rest?: { status?: number; reason?: string; body?: string; target?: Partial<ResponseTarget> },
+  ][] = [
+    [[["X-A", "1"]]],
+    [[["X-A", "2"]]],
+    [[["X-A", "1"]], { target: { date: "E" } }],
+    [[["X-A", "1"]], { target: { keepAlive: false } }],
+    [[["X-A", "1"]], { target: { isHead: true } }],
+    [[["X-A", "1"]], { status: 216 }],
+    [[["X-A", "1"]], { reason: "Fine" }],
+    [[["X-B", "1"]]],
+    [[["X-A", "\xe4"]]],
+    [[["X-A", "1"], ["X-B", "2"]]],
+    [[["X-B", "2"], ["X-A", "1"]]],
+    [[["X-A", "1"]], { body: "ä" }],
+    [[["X-A", "y".repeat(3000)]]],
+  ];
+  const heads = given.map(() => new Set<string>());
+  for (let round = 0; round < 3; round++) {
+    given.forEach(([fields, { status = 200, reason, body = "a", target } = {}], i) => {
+      const text = written((response) => {
+        response.status(status, reason);
+        for (const [name, value] of fields) response.header(name, value);
+        response.end(body);
+      }, target);
+      heads[i].add(text);
+      const at = fields.map(([name, value]) => text.indexOf(`\r\n${name}: ${value}\r\n`));
+      assert(at.every((index, i) => index > 0 && (i === 0 || index > at[i - 1])));
+      assert(text.startsWith(`HTTP/1.1 ${status} ${reason ?? (status === 200 ? "OK" : "")}\r\n`));
+      assert(text.includes(`\r\nDate: ${target?.date ?? "D"}\r\n`));
+      assert(text.includes(`\r\nConnection: ${target?.keepAlive === false ? "close" : "keep-alive"}\r\n`));
+      assert(text.includes(`\r\nContent-Length: ${body === "a" ? 1 : 2}\r\n\r\n`));
+      assertEquals(text.match(/^X-/gm)?.length, fields.length);
+    });
+  }
+  assertEquals(heads.map((texts) => texts.size), given.map(() => 1));
+});
+
 test("Upgrade is named in Connection (RFC 9110 section 7.8)", () => {
   const head = written((response) => {
     response.status(426);

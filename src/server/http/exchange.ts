@@ -10,6 +10,7 @@ import type { Connection } from "../../transport/connection.ts";
 import type { BodyCompression } from "../../http/content_coding.ts";
 import type { BaseResponse } from "../../http/base_response.ts";
 import type { HttpFailure, RequestHead } from "../../http/request_head.ts";
+import type { HeadStart } from "../../http/response_head.ts";
 import { type ResponseTarget, ResponseWriter } from "../../http/response_writer.ts";
 import type { Address } from "../../transport/runtime.ts";
 import type { FormFields } from "../../http/form.ts";
@@ -400,13 +401,15 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
     appendLatin1(this.connection, text);
   }
 
-  sendText(head: string, body: string): boolean {
+  sendText(start: HeadStart, rest: string, body: string): boolean {
     const { connection } = this;
-    const size = head.length + body.length;
+    const before = start.text.length + rest.length;
+    const size = before + body.length;
     if (size > COPY_LIMIT) return false;
     const at = connection.reserve(size);
-    if (!writeAscii(body, connection.memory, at + head.length)) return false;
-    writeLatin1(head, connection.memory, at);
+    if (!writeAscii(body, connection.memory, at + before)) return false;
+    start.write(connection.memory, at);
+    writeLatin1(rest, connection.memory, at + start.text.length);
     connection.commit(size);
     return true;
   }

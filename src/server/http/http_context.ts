@@ -134,10 +134,11 @@ export class HttpContext implements ExchangeContext {
     return this.#port.place?.ssl === true;
   }
 
-  forwardedOf({ pipe: { hidesClient, remoteAddress } }: Connection, head: RequestHead): Forwarded | undefined {
+  forwardedOf({ pipe }: Connection, head: RequestHead): Forwarded | undefined {
     const { proxies } = this.#port;
     if (proxies === undefined) return undefined;
     if (this.#lastHead !== head) { // a request is asked for several times
+      const { hidesClient, remoteAddress } = pipe;
       this.#lastHead = head;
       this.#lastForwarded = !hidesClient && proxies.trusts(remoteAddress) ? readForwarded(head.header, proxies) : undefined;
     }
