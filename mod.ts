@@ -108,7 +108,7 @@ export type { ParseOptions } from "./src/server/http/http_request.ts";
 export { HttpResponse, WaitingResponse } from "./src/server/http/http_response.ts";
 export { HttpServer } from "./src/server/http_server.ts";
 export type { HttpSettings } from "./src/server/settings/http_settings.ts";
-export type { ServerStats } from "./src/server/stats.ts";
+export type { BrokerStats, ServerStats } from "./src/server/stats.ts";
 export type { LogEvent, LogFields, Logger, LogRecord, LogSettings } from "./src/server/settings/log_settings.ts";
 export type { LimitSettings, ProxySettings, SocketSettings } from "./src/server/settings/connection_settings.ts";
 export type { StatusSettings } from "./src/server/settings/status_settings.ts";
@@ -136,8 +136,25 @@ export type {
   Inflater,
 } from "./src/transport/codecs.ts";
 export type { SlowReader } from "./src/topics/delivery.ts";
-export type { SlowReaderPolicy, TopicSettings } from "./src/topics/topic_settings.ts";
-export type { PublishOptions } from "./src/topics/topics.ts";
+export type { SlowReaderPolicy, TopicEnvelope, TopicSettings } from "./src/topics/topic_settings.ts";
+export type { PublishOptions, TopicGap } from "./src/topics/topics.ts";
+export type { AppendOptions, AppendResult, SubscribeOptions, SubscribeResult } from "./src/server/server_topics.ts";
+export type { GapReason } from "./src/topics/kept_stream.ts";
+export { BrokerError, BrokerMessage } from "./src/topics/broker.ts";
+export type {
+  Appended,
+  Broker,
+  BrokerErrorCode,
+  BrokerHost,
+  BrokerNode,
+  BrokerOptions,
+  BrokerState,
+  KeptMessage,
+  KeptOptions,
+  TopicHistory,
+  TopicPosition,
+} from "./src/topics/broker.ts";
+export { memoryBroker, type MemoryBrokerOptions } from "./src/topics/brokers/memory_broker.ts";
 export { CloseFrame, Frame } from "./src/websocket/frame.ts";
 export type {
   BinaryFrame,

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { resolveClientSettings } from "../src/client/client_settings.ts";
 import { checkPortSettings, checkSettings, resolveSettings, type ServerSettings } from "../src/server/settings/settings.ts";
+import { memoryBroker } from "../src/topics/brokers/memory_broker.ts";
 import { COMPRESSION_DEFAULTS } from "../src/websocket/connection/compression_policy.ts";
 
 const root = new URL("../", import.meta.url);
@@ -92,6 +93,7 @@ test("docs/settings.md says of what type each setting is, and whether a port tak
       "string or object": typeof value === "string" && takes(name, value) && takes(name, {}) && !takes(name, []),
       "string or bytes": takes(name, "a") && takes(name, new Uint8Array(1)) && !takes(name, []),
       "function": takes(name, () => 0) && !takes(name, "a"),
+      "broker": value === null && takes(name, memoryBroker()) && !takes(name, {}),
       "object": takes(name, {}) && !takes(name, []),
     };
     assert(range !== undefined || isRight[type], `${name} is not of the type ${type}`);

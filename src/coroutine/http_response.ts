@@ -7,11 +7,11 @@
 import type { Connection } from "../transport/connection.ts";
 import type { CloseInfo, ConnectionData } from "../transport/connection_end.ts";
 import { WEBSOCKET_OPCODE_PING } from "../constants.ts";
-import { SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED, SWOOLE_ERROR_WEBSOCKET_UNCONNECTED } from "../errors.ts";
+import { SWOOLE_ERROR_WEBSOCKET_HANDSHAKE_FAILED, SWOOLE_ERROR_WEBSOCKET_UNCONNECTED, swooleStrerror } from "../errors.ts";
 import type { CompressionPolicy } from "../websocket/connection/compression_policy.ts";
 import type { Exchange } from "../server/http/exchange.ts";
 import { exchangeOf, WaitingResponse } from "../server/http/http_response.ts";
-import type { ServerTopics } from "../server/server_topics.ts";
+import type { ServerTopics, SubscribeOptions, SubscribeResult } from "../server/server_topics.ts";
 import { checkTopic } from "../topics/topics.ts";
 import { refuseExchange } from "../server/http/error_response.ts";
 import type { MessageFrame } from "../websocket/frame.ts";
@@ -204,13 +204,40 @@ export class HttpResponse<Data extends ConnectionData = ConnectionData> extends 
    * `max_topics_per_connection` topics.
    * @throws {TypeError} If the topic is not a string.
    */
-  subscribe(topic: string): boolean {
+  subscribe(topic: string): boolean;
+  /**
+   * Subscribes the open WebSocket to a topic from a position on: the client is sent what it has missed since, and then everything.
+   * Only kept topics have positions, see the setting `broker`.
+   *
+   * @param options The position that the client has seen.
+   * @returns The position after which everything is sent: `since`, or else the current one, with the reason in `gap`. What is
+   * pushed as soon as this resolves arrives before that. `refused` where the other form returns `false`, or if the broker does
+   * not respond.
+   * @throws {TypeError} If the topic is not a string, or the position is not an object.
+   */
+  subscribe(topic: string, options: SubscribeOptions): Promise<SubscribeResult>;
+  subscribe(topic: string, options?: SubscribeOptions): boolean | Promise<SubscribeResult> {
+    if (options !== undefined) return this.#begin(topic, options);
     checkTopic(topic, "subscribe");
     const code = this.#subscribe(topic);
-    if (code === 0) return true;
+    return code === 0 || this.#failed(code);
+  }
+
+  #failed(code: number): false {
     if (this.#channel === undefined) this.#lastError = code;
     else this.#channel.lastError = code;
     return false;
+  }
+
+  async #begin(topic: string, options: SubscribeOptions): Promise<SubscribeResult> {
+    checkTopic(topic, "subscribe");
+    const connection = this.#connection;
+    const code = this.#channel?.isOpen === false ? this.#channel.whyClosed : SWOOLE_ERROR_WEBSOCKET_UNCONNECTED;
+    const isOpen = this.#channel?.isOpen === true && connection !== undefined;
+    const result = isOpen ? await this.#policy.topics.joinAt(connection, topic, options) : code;
+    if (typeof result !== "number") return result;
+    this.#failed(result);
+    return { status: "refused", error: new Error(`Cannot subscribe: ${swooleStrerror(result)}`) };
   }
 
   /** Returns 0, or the code for `getLastError()`. */

@@ -21,7 +21,7 @@ import { metricsOf } from "../server/metrics.ts";
 import type { PortCore, ProtocolFactory } from "../server/port_core.ts";
 import type { AnyHandlers, EventHandler, EventName } from "../server/events.ts";
 import type { Refusal } from "../server/refusals.ts";
-import { ServerTopics } from "../server/server_topics.ts";
+import { type AppendOptions, type AppendResult, ServerTopics } from "../server/server_topics.ts";
 import { checkSeconds } from "../server/shutdown.ts";
 import { collectStats, type ServerStats } from "../server/stats.ts";
 import type { ServerContext } from "../server/server_context.ts";
@@ -34,7 +34,7 @@ import { type ChannelContext, WebSocketChannel } from "../websocket/connection/c
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Pushable } from "../websocket/prepared_message.ts";
 import type { SlowReader } from "../topics/delivery.ts";
-import type { PublishOptions } from "../topics/topics.ts";
+import type { PublishOptions, TopicGap } from "../topics/topics.ts";
 import { fail, HttpResponse, leave, type UpgradePolicy } from "./http_response.ts";
 import { Router } from "./router.ts";
 
@@ -64,6 +64,12 @@ export type SlowReaderHandler<Data extends ConnectionData = ConnectionData> = (
   reader: SlowReader,
 ) => unknown;
 
+/** A function that receives the gaps of kept topics. */
+export type TopicGapHandler<Data extends ConnectionData = ConnectionData> = (
+  server: HttpServer<Data>,
+  gap: TopicGap,
+) => unknown;
+
 /** A function that receives the refusals of the server. */
 export type RefusalHandler<Data extends ConnectionData = ConnectionData> = (
   server: HttpServer<Data>,
@@ -83,6 +89,8 @@ export interface CoroutineServerEvents<Data extends ConnectionData = ConnectionD
   refuse: RefusalHandler<Data>;
   /** A WebSocket reads more slowly than is published. */
   slowReader: SlowReaderHandler<Data>;
+  /** Subscribers of a kept topic have missed messages: see the event of `WebSocketServerEvents`. */
+  topicGap: TopicGapHandler<Data>;
 }
 
 /** What `on()` of an `HttpServer` takes. */
@@ -209,7 +217,7 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
    * Registers a function for errors thrown by handlers (logged by default), for refused connections, requests and handshakes, or
    * for WebSockets that are too slow for what is published.
    *
-   * @param event `authenticate`, `error`, `refuse` or `slowReader`, in any letter case.
+   * @param event `authenticate`, `error`, `refuse`, `slowReader` or `topicGap`, in any letter case.
    * @param handler The function; its arguments depend on the event.
    * @returns `true`.
    * @throws {TypeError} If the event is unknown, or the handler is not a function.
@@ -249,6 +257,21 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
    */
   publish(topic: string, message: Pushable, options: PublishOptions = {}): number | false {
     return this.#topics.publish(topic, message, options);
+  }
+
+  /**
+   * Appends a message to a kept topic, see the setting `broker`. It is sent to the subscribers of all servers in the order in which
+   * the broker has stored the messages. It never rejects for what a broker does.
+   *
+   * @param topic The topic.
+   * @param message What to send, as for `publish()`.
+   * @param options As for `publish()`, and an id that prevents that it is stored twice.
+   * @returns `stored` with its position; `refused` if it was not stored; `unknown` if the broker has not said so in time.
+   * @throws {TypeError} If an argument has another type.
+   * @throws {RangeError} If the id is longer than 128 UTF-16 units.
+   */
+  append(topic: string, message: Pushable, options: AppendOptions = {}): Promise<AppendResult> {
+    return this.#topics.append(topic, message, options);
   }
 
   /**

@@ -55,12 +55,30 @@ export type {
   RefusalHandler,
   RequestHandler,
   SlowReaderHandler,
+  TopicGapHandler,
 } from "./http_server.ts";
 export type { RequestFields as ClientFormFields, RequestFieldValue, UploadFile } from "../client/outgoing_body.ts";
 export type { RequestData } from "../client/request_draft.ts";
 export type { SlowReader } from "../topics/delivery.ts";
-export type { SlowReaderPolicy, TopicSettings } from "../topics/topic_settings.ts";
-export type { PublishOptions } from "../topics/topics.ts";
+export type { SlowReaderPolicy, TopicEnvelope, TopicSettings } from "../topics/topic_settings.ts";
+export type { PublishOptions, TopicGap } from "../topics/topics.ts";
+export type { AppendOptions, AppendResult, SubscribeOptions, SubscribeResult } from "../server/server_topics.ts";
+export type { GapReason } from "../topics/kept_stream.ts";
+export { BrokerError, BrokerMessage } from "../topics/broker.ts";
+export type {
+  Appended,
+  Broker,
+  BrokerErrorCode,
+  BrokerHost,
+  BrokerNode,
+  BrokerOptions,
+  BrokerState,
+  KeptMessage,
+  KeptOptions,
+  TopicHistory,
+  TopicPosition,
+} from "../topics/broker.ts";
+export { memoryBroker, type MemoryBrokerOptions } from "../topics/brokers/memory_broker.ts";
 export { PreparedMessage } from "../websocket/prepared_message.ts";
 export type { Pushable } from "../websocket/prepared_message.ts";
 export { HttpResponse } from "./http_response.ts";

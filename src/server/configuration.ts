@@ -112,8 +112,8 @@ export const PORT_EVENT_NAMES: readonly string[] = [...CONNECTION_EVENTS, "reque
 export const EVENT_NAMES: Readonly<Record<"server" | "http" | "websocket" | "coroutine", readonly string[]>> = {
   server: SERVER_EVENTS,
   http: [...SERVER_EVENTS, "request"],
-  websocket: [...SERVER_EVENTS, "request", ...WEBSOCKET_EVENTS, "slowReader"],
-  coroutine: ["authenticate", "error", "refuse", "slowReader"],
+  websocket: [...SERVER_EVENTS, "request", ...WEBSOCKET_EVENTS, "slowReader", "topicGap"],
+  coroutine: ["authenticate", "error", "refuse", "slowReader", "topicGap"],
 };
 
 const NO_WORKERS = "there are no worker processes";
@@ -146,7 +146,9 @@ function explainAbsentEvent(event: string, names: readonly string[]): string {
   if (reason !== undefined) return `there is no event ${event}: ${reason}`;
   const isEventStyle = names.includes("connect");
   const has = (events: readonly string[]) => isEventStyle && events.some((name) => name.toLowerCase() === key);
-  if (!names.includes("start") && has([...SERVER_EVENTS, "slowReader"])) return `a port has no event ${event}, its server has it`;
+  if (!names.includes("start") && has([...SERVER_EVENTS, "slowReader", "topicGap"])) {
+    return `a port has no event ${event}, its server has it`;
+  }
   const owner = CLASSES.find(([, events]) => has(events))?.[0];
   if (owner !== undefined) return `only a ${owner} has the event ${event}`;
   const meant = suggestion(key.startsWith("on") ? event.slice(2) : event, names);

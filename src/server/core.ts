@@ -187,6 +187,7 @@ export class ServerCore {
     const { runtime } = context;
     this.#statsFile = new StatsFile(context, runtime);
     this.#statsFile.start();
+    context.openTopics?.();
     context.state = "running";
     context.startTime = Date.now();
     if (runtime.signals !== undefined && context.settings.enable_signal_handlers) signalsOf(runtime.signals).add(this);
@@ -324,6 +325,7 @@ export class ServerCore {
     context.emit("workerstop", 0);
     context.emit("shutdown");
     await shutdown.whenIdle();
+    await context.topics?.close();
     await context.log.written();
     await this.#stopAdmin();
     await logWritten(context.runtime);

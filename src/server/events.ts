@@ -6,6 +6,7 @@
 
 import type { CloseInfo, ConnectionData } from "../transport/connection_end.ts";
 import type { SlowReader } from "../topics/delivery.ts";
+import type { TopicGap } from "../topics/topics.ts";
 import type { ReceivedFrame } from "../websocket/frame.ts";
 import type { HttpRequest } from "./http/http_request.ts";
 import type { HttpResponse } from "./http/http_response.ts";
@@ -107,6 +108,11 @@ export interface WebSocketServerEvents<S, Data extends ConnectionData = Connecti
    * until it has caught up.
    */
   slowReader: (server: S, reader: SlowReader) => Handled;
+  /**
+   * Subscribers of a kept topic have missed messages, and go on at another position: they need the current state from somewhere
+   * else. What the handler pushes arrives before the next message of the topic.
+   */
+  topicGap: (server: S, gap: TopicGap) => Handled;
   /** A connection that was not a WebSocket has ended. */
   disconnect(server: S, fd: number, reactorId: number, info: CloseInfo<Data>): Handled;
 }
@@ -114,7 +120,7 @@ export interface WebSocketServerEvents<S, Data extends ConnectionData = Connecti
 /** The events of a port: those that concern a connection. */
 export type PortEvents<S, Data extends ConnectionData = ConnectionData> = Omit<
   WebSocketServerEvents<S, Data>,
-  "start" | "workerStart" | "error" | "refuse" | "slowReader" | "beforeShutdown" | "workerStop" | "shutdown"
+  "start" | "workerStart" | "error" | "refuse" | "slowReader" | "topicGap" | "beforeShutdown" | "workerStop" | "shutdown"
 >;
 
 // ---- on() ---------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
  */
 
 import { WEBSOCKET_OPCODE_BINARY, WEBSOCKET_OPCODE_TEXT } from "../constants.ts";
+import type { TopicBroker } from "../topics/topic_broker.ts";
 import type { SlowReaderPolicy } from "../topics/topic_settings.ts";
 import { EVENT_NAMES } from "./configuration.ts";
 import { Histogram } from "./counters.ts";
@@ -52,7 +53,13 @@ function each(label: string, counts: ReadonlyMap<string, number>): Sample[] {
   return Array.from(counts, ([key, count]) => [{ [label]: key }, count]);
 }
 
-const NO_SLOW_READERS: Readonly<Record<SlowReaderPolicy, number>> = { close: 0, drop: 0, latest: 0 };
+/** Returns the samples of a broker, if there is one. */
+function ofBroker({ context }: Source, samplesOf: (broker: TopicBroker) => Sample[]): Sample[] {
+  const broker = context.topics?.broker;
+  return broker === undefined ? [] : samplesOf(broker);
+}
+
+const NO_SLOW_READERS: Readonly<Record<SlowReaderPolicy, number>> = { close: 0, drop: 0, latest: 0, gap: 0 };
 
 /** All families. */
 export const FAMILIES: readonly Family[] = [
@@ -157,7 +164,8 @@ export const FAMILIES: readonly Family[] = [
   {
     name: "sluice_slow_consumers",
     type: "counter",
-    help: "Events of peers that read too slowly, by action: full and refused for any data; close, drop and latest for topics.",
+    help:
+      "Events of peers that read too slowly, by action: full and refused for any data; close, drop, latest and gap for topics.",
     labels: ["action"],
     *collect({ context: { counters, topics } }) {
       yield [{ action: "full" }, counters.fullQueues];
@@ -239,6 +247,54 @@ export const FAMILIES: readonly Family[] = [
     type: "histogram",
     help: "To how many WebSockets each published message was sent, or for how many it waits.",
     collect: ({ context }) => one(context.counters.fanout),
+  },
+
+  {
+    name: "sluice_broker_up",
+    type: "gauge",
+    help: "Whether messages reach the broker and come from it: 1 or 0.",
+    collect: (source) => ofBroker(source, ({ node }) => one(node.isUp ? 1 : 0)),
+  },
+  {
+    name: "sluice_broker_lag_seconds",
+    type: "gauge",
+    unit: "seconds",
+    help: "How long a message took last to the broker and back; 0 if it was never measured.",
+    collect: (source) => ofBroker(source, ({ node }) => one(node.state.lag)),
+  },
+  {
+    name: "sluice_broker_reconnects",
+    type: "counter",
+    help: "Connections to the broker that were lost.",
+    collect: (source) => ofBroker(source, ({ node }) => one(node.state.reconnects)),
+  },
+  {
+    name: "sluice_broker_failures",
+    type: "counter",
+    help: "Messages that the broker has not taken, by code; malformed for those from it that were not understood.",
+    labels: ["code"],
+    collect: (source) =>
+      ofBroker(source, ({ node, counters }) => [
+        ...Object.entries(counters.failed).map(([code, count]): Sample => [{ code }, count]),
+        [{ code: "malformed" }, node.state.malformed],
+      ]),
+  },
+  {
+    name: "sluice_topic_history_reads",
+    type: "counter",
+    help: "How often the history of a topic was read from the broker.",
+    collect: (source) => ofBroker(source, ({ kept }) => one(kept.counters.historyReads)),
+  },
+  {
+    name: "sluice_topic_recoveries",
+    type: "counter",
+    help: "Subscriptions that went on where they were asked to (recovered), and gaps by reason.",
+    labels: ["result"],
+    collect: (source) =>
+      ofBroker(source, ({ kept: { counters } }) => [
+        [{ result: "recovered" }, counters.recovered],
+        ...Object.entries(counters.gaps).map(([result, count]): Sample => [{ result }, count]),
+      ]),
   },
 
   // ---- HTTP

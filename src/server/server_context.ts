@@ -63,6 +63,8 @@ export class ServerContext implements LogContext {
 
   /** The topics, once something has been subscribed to or published. */
   topics: Topics | undefined = undefined;
+  /** Makes the topics when the server starts, if they are connected to those of other servers. */
+  openTopics: (() => void) | undefined = undefined;
 
   /** The connection whose end is being handled. */
   leaving: Connection | undefined = undefined;

@@ -11,9 +11,14 @@ import {
   SWOOLE_ERROR_WEBSOCKET_PACK_FAILED,
   SWOOLE_ERROR_WEBSOCKET_UNCONNECTED,
 } from "../errors.ts";
+import { swooleStrerror } from "../errors.ts";
+import { BrokerError, type TopicPosition } from "../topics/broker.ts";
 import type { SlowReader } from "../topics/delivery.ts";
+import type { GapReason } from "../topics/kept_stream.ts";
 import { isTopic, type SlowReaderPolicy } from "../topics/topic_settings.ts";
-import { checkTopic, type Publication, type PublishOptions, readPublication, Topics } from "../topics/topics.ts";
+import { checkTopic, type Publication, type PublishOptions, readPublication, type TopicGap, Topics } from "../topics/topics.ts";
+import { prepareFrame } from "../websocket/prepared_message.ts";
+import { describe, isRecord } from "../values.ts";
 import type { Connection } from "../transport/connection.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Pushable } from "../websocket/prepared_message.ts";
@@ -21,6 +26,55 @@ import { HttpSession } from "./http/http_session.ts";
 import { cleaned, LogThrottle, quoted } from "./log.ts";
 import { ipOf } from "./refusals.ts";
 import type { ServerContext } from "./server_context.ts";
+
+/** The options of `subscribe()`. */
+export interface SubscribeOptions {
+  /**
+   * The position up to which the client has seen a kept topic: it is sent everything after it. Without one the subscription begins
+   * now. A position that never was one counts as one of another epoch.
+   */
+  readonly since?: TopicPosition | null | undefined;
+}
+
+/** What `subscribe()` with options resolves to. */
+export type SubscribeResult =
+  | {
+    readonly status: "subscribed";
+    /** The position after which everything is sent; 0 for a topic that is not kept. */
+    readonly offset: number;
+    /** The epoch of the position; empty for a topic that is not kept. */
+    readonly epoch: string;
+    /** Why that is not `since`: the client has missed messages, and needs the current state from somewhere else. */
+    readonly gap?: GapReason | undefined;
+  }
+  | {
+    readonly status: "refused";
+    /** Why: the broker does not say where the topic is, or it is no connection that could subscribe. */
+    readonly error: Error;
+  };
+
+/** The options of `append()`. */
+export interface AppendOptions extends PublishOptions {
+  /**
+   * Names the message, so that it is stored only once however often it is appended. The broker remembers it for a while. 1 to 128
+   * UTF-16 units.
+   */
+  readonly id?: string;
+}
+
+/** What `append()` resolves to. */
+export type AppendResult =
+  | {
+    readonly status: "stored";
+    /** The position of the message. */
+    readonly offset: number;
+    readonly epoch: string;
+  }
+  | {
+    /** `refused`: it was not stored. `unknown`: it may have been; append it again with the same `id` to be sure. */
+    readonly status: "refused" | "unknown";
+    readonly error: Error;
+  };
 
 /** What a server does with topics. */
 export class ServerTopics {
@@ -30,11 +84,18 @@ export class ServerTopics {
   constructor(context: ServerContext) {
     this.#context = context;
     this.#log = new LogThrottle(context.log);
+    context.openTopics = () => void (context.settings.broker && this.#topics);
   }
 
   get #topics(): Topics {
     const context = this.#context;
-    return context.topics ??= new Topics(context.settings, (...reader) => this.#onSlowReader(...reader));
+    return context.topics ??= new Topics(context.settings, {
+      onSlowReader: (...reader) => this.#onSlowReader(...reader),
+      onGap: (gap) => context.emit("topicgap", gap satisfies TopicGap),
+      onSent: (opcode, count) => this.#counted(opcode, count),
+      report: (error) => context.fault(error),
+      warn: (kind, text) => this.#log.warn("warning", kind, () => [text, {}]),
+    });
   }
 
   #onSlowReader({ connection }: WebSocketSession, topic: string, policy: SlowReaderPolicy, queuedBytes: number): void {
@@ -57,6 +118,29 @@ export class ServerTopics {
     const connection = this.#context.connection(fd);
     const code = connection === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : this.join(connection, topic);
     return code === 0 || this.#context.failed(code);
+  }
+
+  /** See `WebSocketServer.subscribe()`. */
+  async begin(fd: number, topic: string, options: SubscribeOptions): Promise<SubscribeResult> {
+    checkTopic(topic, "subscribe");
+    const connection = this.#context.connection(fd);
+    if (connection === undefined) checkSince(options);
+    const result = connection === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : await this.joinAt(connection, topic, options);
+    if (typeof result !== "number") return result;
+    this.#context.failed(result);
+    return { status: "refused", error: new Error(`Cannot subscribe: ${swooleStrerror(result)}`) };
+  }
+
+  /** Subscribes an open WebSocket from a position on. Resolves to what came of it, or a code for `getLastError()`. */
+  async joinAt(connection: Connection, topic: string, options: SubscribeOptions): Promise<SubscribeResult | number> {
+    const since = checkSince(options);
+    const { protocol } = connection;
+    if (!(protocol instanceof WebSocketSession)) return SWOOLE_ERROR_WEBSOCKET_UNCONNECTED;
+    const code = this.join(connection, topic);
+    if (code !== 0) return code;
+    const beginning = await this.#topics.beginAt(protocol, topic, since);
+    if (beginning instanceof BrokerError) return { status: "refused", error: beginning };
+    return { status: "subscribed", offset: 0, epoch: "", ...beginning };
   }
 
   /** Subscribes a connection. Returns 0, or the code for `getLastError()`. */
@@ -89,7 +173,46 @@ export class ServerTopics {
     if (!this.#context.topics?.has(topic) && !isTopic(topic)) return this.#context.failed(SWOOLE_ERROR_INVALID_PARAMS);
     if (this.#context.table === undefined) return 0;
     const { message: frame, except } = publication;
-    return this.#counted(frame, this.#topics.publish(topic, frame, except));
+    const isKept = this.#topics.keeps(topic);
+    const count = this.#topics.publish(topic, frame, except);
+    return isKept ? count : this.#counted(frame.opcode, count);
+  }
+
+  /** See `WebSocketServer.append()`. */
+  async append(topic: string, message: Pushable, options: AppendOptions): Promise<AppendResult> {
+    checkTopic(topic, "append");
+    const publication = readPublication(message, options, "append");
+    const { id = "" } = options;
+    if (typeof id !== "string") throw new TypeError(`Cannot append: the id is a string, not ${describe(id)}`);
+    if (id.length > 128) throw new RangeError(`Cannot append: the id has ${id.length} UTF-16 units, and at most 128 are allowed`);
+    const code = publication === undefined
+      ? SWOOLE_ERROR_WEBSOCKET_PACK_FAILED
+      : isTopic(topic)
+      ? 0
+      : SWOOLE_ERROR_INVALID_PARAMS;
+    if (code !== 0) {
+      this.#context.failed(code);
+      return { status: "refused", error: new Error(`Cannot append: ${swooleStrerror(code)}`) };
+    }
+    const { hasStarted, settings: { broker: given } } = this.#context;
+    const broker = hasStarted && given !== null ? this.#topics.broker : undefined;
+    if (!broker?.keptOptions(topic)) {
+      const why = given === null
+        ? "there is no broker"
+        : !hasStarted
+        ? "the server has not started"
+        : `no key of the broker's option kept matches the topic ${quoted(topic)}`;
+      return { status: "refused", error: new BrokerError("BROKER_REFUSED", `Cannot append: ${why}`) };
+    }
+    const { message: frame, except } = publication!;
+    this.#topics.publishCount++;
+    try {
+      const shared = frame.prepared === undefined ? prepareFrame(frame) : frame;
+      const { offset, epoch } = await broker.append(topic, shared, except, id);
+      return { status: "stored", offset, epoch };
+    } catch (error) {
+      return { status: (error as BrokerError).code === "BROKER_UNKNOWN" ? "unknown" : "refused", error: error as BrokerError };
+    }
   }
 
   /** See `WebSocketServer.broadcast()`. */
@@ -99,10 +222,10 @@ export class ServerTopics {
     const { table } = this.#context;
     if (table === undefined) return 0;
     const { message: frame, except } = publication;
-    return this.#counted(frame, this.#topics.broadcast(table.connections(), frame, except));
+    return this.#counted(frame.opcode, this.#topics.broadcast(table.connections(), frame, except));
   }
 
-  #counted({ opcode }: Publication["message"], count: number): number {
+  #counted(opcode: Publication["message"]["opcode"], count: number): number {
     const { counters } = this.#context;
     counters.sent[opcode] += count;
     counters.fanout.add(count);
@@ -120,4 +243,17 @@ export class ServerTopics {
     const connection = this.#context.connectionOrLeaving(fd);
     return this.#context.topics?.topicsOf(connection?.fd ?? fd) ?? [];
   }
+}
+
+/** Returns the position that a client has seen, as far as it is one. */
+function checkSince(options: SubscribeOptions): TopicPosition | undefined {
+  if (!isRecord(options)) throw new TypeError(`Cannot subscribe: the options are an object, not ${describe(options)}`);
+  const { since } = options;
+  if (since === undefined || since === null) return undefined;
+  if (!isRecord(since)) {
+    throw new TypeError(`Cannot subscribe: since is a position such as { offset, epoch }, not ${describe(since)}`);
+  }
+  const { offset, epoch } = since;
+  const isPosition = Number.isSafeInteger(offset) && (offset as number) >= 0 && typeof epoch === "string";
+  return isPosition ? { offset: offset as number, epoch: epoch as string } : { offset: 0, epoch: "" }; // no stream has that epoch
 }

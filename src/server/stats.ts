@@ -6,9 +6,32 @@
 
 import { metricsOf } from "./metrics.ts";
 import type { ServerContext } from "./server_context.ts";
+import type { BrokerErrorCode } from "../topics/broker.ts";
+import type { GapReason } from "../topics/kept_stream.ts";
+import type { TopicBroker } from "../topics/topic_broker.ts";
 import type { SlowReaderPolicy } from "../topics/topic_settings.ts";
 import { surveyOf } from "./survey.ts";
 import type { Runtime } from "../transport/runtime.ts";
+
+/** What `stats()` says of a broker. */
+export interface BrokerStats {
+  /** Whether messages reach other servers now, and theirs this one. */
+  is_up: boolean;
+  /** How long a message took last from this server to the broker and back, in seconds; 0 if it was never measured. */
+  lag: number;
+  /** Connections to the broker that were lost. */
+  reconnect_count: number;
+  /** Messages from the broker that were not understood. */
+  malformed_count: number;
+  /** Messages that the broker has not taken, by the code of the `BrokerError`. */
+  failed: Record<BrokerErrorCode, number>;
+  /** How often the history of a topic was read. */
+  history_reads: number;
+  /** Subscriptions that went on where they were asked to. */
+  recovered: number;
+  /** Gaps of topics, of subscriptions and, for `slow`, of WebSockets, by reason. */
+  gaps: Record<GapReason, number>;
+}
 
 /** The result of `stats()`. */
 export interface ServerStats {
@@ -80,8 +103,10 @@ export interface ServerStats {
   subscription_num: number;
   /** Messages published, broadcasts included. */
   publish_count: number;
-  /** By `topic_slow_readers`: WebSockets closed, messages left out, messages replaced by a newer one before they were sent. */
+  /** By `topic_slow_readers`: WebSockets closed, messages left out, messages replaced by a newer one before they were sent, gaps. */
   slow_readers: Record<SlowReaderPolicy, number>;
+  /** What the broker has done, if there is one. */
+  broker?: BrokerStats;
   /** Errors reported to `error` or, without a handler, to the log: mostly those thrown by handlers. */
   error_count: number;
   /** Open WebSockets. */
@@ -149,7 +174,8 @@ export function collectStats(context: ServerContext): ServerStats {
     topic_num: topics?.size ?? 0,
     subscription_num: topics?.subscriptionCount ?? 0,
     publish_count: topics?.publishCount ?? 0,
-    slow_readers: { close: 0, drop: 0, latest: 0, ...topics?.slowReaders },
+    slow_readers: { close: 0, drop: 0, latest: 0, gap: 0, ...topics?.slowReaders },
+    ...(topics?.broker === undefined ? {} : { broker: brokerStatsOf(topics.broker) }),
     error_count: endings.errorCount,
     websocket_num: webSockets,
     send_queue_bytes: sendQueueBytes,
@@ -159,6 +185,19 @@ export function collectStats(context: ServerContext): ServerStats {
     handler_num: context.running.count,
     event_loop_delay: counters.loopDelay.recent,
     log_lost_count: context.log.lostCount,
+  };
+}
+
+function brokerStatsOf({ node, counters, kept }: TopicBroker): BrokerStats {
+  return {
+    is_up: node.isUp,
+    lag: node.state.lag,
+    reconnect_count: node.state.reconnects,
+    malformed_count: node.state.malformed,
+    failed: { ...counters.failed },
+    history_reads: kept.counters.historyReads,
+    recovered: kept.counters.recovered,
+    gaps: { ...kept.counters.gaps },
   };
 }
 

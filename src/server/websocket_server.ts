@@ -33,7 +33,13 @@ import type { ClientInfo } from "./connection_list.ts";
 import { portOf } from "./port_core.ts";
 import { coreOf } from "./server_connections.ts";
 import type { ServerContext } from "./server_context.ts";
-import { ServerTopics } from "./server_topics.ts";
+import {
+  type AppendOptions,
+  type AppendResult,
+  ServerTopics,
+  type SubscribeOptions,
+  type SubscribeResult,
+} from "./server_topics.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import { webSocketFactory } from "./protocols.ts";
 
@@ -221,8 +227,20 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
    * });
    * ```
    */
-  subscribe(fd: number, topic: string): boolean {
-    return this.#topics.subscribe(fd, topic);
+  subscribe(fd: number, topic: string): boolean;
+  /**
+   * Subscribes an open WebSocket to a topic from a position on: it is sent what it has missed since, and then everything. Only
+   * kept topics have positions, see the setting `broker`. It may have subscribed before; what is sent then begins anew.
+   *
+   * @param options The position that the client has seen.
+   * @returns The position after which everything is sent: `since`, or else the current one, with the reason in `gap`. What is
+   * pushed as soon as this resolves arrives before that. `refused` where the other form returns `false`, or if the broker does
+   * not respond.
+   * @throws {TypeError} If the topic is not a string, or the position is not an object.
+   */
+  subscribe(fd: number, topic: string, options: SubscribeOptions): Promise<SubscribeResult>;
+  subscribe(fd: number, topic: string, options?: SubscribeOptions): boolean | Promise<SubscribeResult> {
+    return options === undefined ? this.#topics.subscribe(fd, topic) : this.#topics.begin(fd, topic, options);
   }
 
   /**
@@ -250,6 +268,38 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
    */
   publish(topic: string, message: Pushable, options: PublishOptions = {}): number | false {
     return this.#topics.publish(topic, message, options);
+  }
+
+  /**
+   * Appends a message to a kept topic, see the setting `broker`. It is sent to the subscribers of all servers, those of this one
+   * included, in the order in which the broker has stored the messages. It never rejects for what a broker does.
+   *
+   * @param topic The topic.
+   * @param message What to send, as for `publish()`.
+   * @param options As for `publish()`, and an id that prevents that it is stored twice. `except` holds for this server, and not
+   * for clients that recover.
+   * @returns `stored` with its position; `refused` if it was not stored; `unknown` if the broker has not said so in time.
+   * @throws {TypeError} If an argument has another type.
+   * @throws {RangeError} If the id is longer than 128 UTF-16 units.
+   *
+   * @example
+   * ```ts
+   * import { memoryBroker, WebSocketServer } from "@sluice/server";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const server = new WebSocketServer("127.0.0.1", 0);
+   * server.set({ broker: memoryBroker({ kept: { "orders/*": { size: 500, ttl: 3600 } } }) });
+   * server.on("message", () => {});
+   * await server.start();
+   * const first = await server.append("orders/7", "paid", { id: "invoice 12" });
+   * const again = await server.append("orders/7", "paid", { id: "invoice 12" }); // after a timeout, for example
+   * assertEquals(again, first);
+   * server.shutdown();
+   * await server.finished;
+   * ```
+   */
+  append(topic: string, message: Pushable, options: AppendOptions = {}): Promise<AppendResult> {
+    return this.#topics.append(topic, message, options);
   }
 
   /**

@@ -28,7 +28,7 @@ export interface SlowReader {
 export interface DeliveryContext {
   /** The number of queued bytes above which a reader is slow, if the limit of its port is not lower. */
   readonly bufferLimit: number;
-  /** What happened to slow readers: WebSockets closed, messages left out, messages replaced by newer ones. */
+  /** What happened to slow readers: WebSockets closed, messages left out, messages replaced by newer ones, gaps told. */
   readonly slowReaders: Record<SlowReaderPolicy, number>;
   /** Called when a reader has become slow, outside of all loops. */
   onSlowReader(session: WebSocketSession, topic: string, policy: SlowReaderPolicy, queuedBytes: number): void;
@@ -47,6 +47,8 @@ const TOO_SLOW = "the client reads too slowly";
 export class Delivery {
   /** To how many it was sent, or is kept for. */
   count = 0;
+  /** Those that are to be sent it later, from the history of the topic. */
+  behind: WebSocketSession[] | undefined = undefined;
 
   readonly #context: DeliveryContext;
   readonly #topic: string;
@@ -110,6 +112,7 @@ export class Delivery {
   #toSlow(session: WebSocketSession, queued: number): void {
     const held = HeldMessages.of(session, this.#context.bufferLimit);
     if (this.#policy === "drop") this.#context.slowReaders.drop++;
+    if (this.#policy === "gap") (this.behind ??= []).push(session);
     if (this.#policy === "latest") {
       this.count++;
       if (!this.#hold(session)) return; // it may be fast: this turn has sent more than the limit, and nothing is missed

@@ -4,13 +4,26 @@
  * @module
  */
 
+import type { Pushable } from "../websocket/prepared_message.ts";
 import { describe, isRecord, type Kind, shown, utf8Length } from "../values.ts";
+import type { Broker, TopicPosition } from "./broker.ts";
 
 /**
  * What happens to a WebSocket that reads more slowly than is published: it is closed with 1013 (`"close"`), misses messages
- * (`"drop"`), or is sent the newest message of a topic once there is room (`"latest"`).
+ * (`"drop"`), is sent the newest message of a topic once there is room (`"latest"`), or, for kept topics, is sent the messages as
+ * fast as it reads, and told of a gap if they are no longer there (`"gap"`; for other topics the same as `"close"`).
  */
-export type SlowReaderPolicy = "close" | "drop" | "latest";
+export type SlowReaderPolicy = "close" | "drop" | "latest" | "gap";
+
+/**
+ * Makes what subscribers of a kept topic are sent for a message, for example with its position, so that they can say later from
+ * where to go on. Called once for each message.
+ *
+ * @param message The message: text, or bytes.
+ * @param about Its topic and position.
+ * @returns What to send: a whole text or binary message.
+ */
+export type TopicEnvelope = (message: string | Uint8Array, about: TopicPosition & { readonly topic: string }) => Pushable;
 
 /**
  * The settings of topics.
@@ -33,10 +46,15 @@ export interface TopicSettings {
   topic_buffer_size?: number;
   /**
    * What happens to slow readers: `"close"` (default) closes them with 1013, `"drop"` leaves messages out, `"latest"` keeps the
-   * newest message of a topic until there is room. Either for all topics, or an object: its keys are topics, or beginnings of
-   * topics followed by `*`, of which the longest that matches decides. Broadcasts match only `*`.
+   * newest message of a topic until there is room, `"gap"` sends the messages of kept topics as fast as they are read. Either for
+   * all topics, or an object: its keys are topics, or beginnings of topics followed by `*`, of which the longest that matches
+   * decides. Broadcasts match only `*`.
    */
   topic_slow_readers?: SlowReaderPolicy | Readonly<Record<string, SlowReaderPolicy>>;
+  /** What connects the topics of several servers, and keeps messages: see `memoryBroker()`. Default: `null`, nothing. */
+  broker?: Broker | null;
+  /** Makes what subscribers of kept topics are sent. Default: `null`, they are sent the messages as they are. */
+  topic_envelope?: TopicEnvelope | null;
 }
 
 /** The defaults of the settings. */
@@ -44,6 +62,8 @@ export const TOPIC_DEFAULTS: Readonly<Required<TopicSettings>> = {
   max_topics_per_connection: 1024,
   topic_buffer_size: 0,
   topic_slow_readers: "close",
+  broker: null,
+  topic_envelope: null,
 };
 
 /** The valid values of the settings. */
@@ -51,6 +71,8 @@ export const TOPIC_KINDS: Record<keyof TopicSettings, Kind> = {
   max_topics_per_connection: { from: 1, to: Number.MAX_SAFE_INTEGER },
   topic_buffer_size: "bytes",
   topic_slow_readers: checkPolicies,
+  broker: checkBroker,
+  topic_envelope: "function",
 };
 
 /** The settings that apply to all ports together, because these share their topics: all of them. */
@@ -58,20 +80,43 @@ export const SERVER_WIDE_TOPICS: readonly (keyof TopicSettings)[] = [
   "max_topics_per_connection",
   "topic_buffer_size",
   "topic_slow_readers",
+  "broker",
+  "topic_envelope",
 ];
 
-const POLICIES: readonly unknown[] = ["close", "drop", "latest"];
+const POLICIES: readonly unknown[] = ["close", "drop", "latest", "gap"];
+
+function checkBroker(key: string, value: unknown): void {
+  if (value === null || (isRecord(value) && typeof value.attach === "function")) return;
+  throw new TypeError(`Cannot set ${key}: a broker is needed, such as memoryBroker(), not ${describe(value)}`);
+}
+
+/** Checks a key of an object whose keys are topics, or beginnings of topics followed by `*`. */
+export function checkPattern(key: string, pattern: string): void {
+  const star = pattern.indexOf("*");
+  if (star >= 0 && star < pattern.length - 1) {
+    throw new RangeError(`Cannot set ${key}: in ${JSON.stringify(pattern)} the * is not at the end`);
+  }
+  if (pattern !== "*" && !isTopic(pattern)) {
+    throw new RangeError(`Cannot set ${key}: ${JSON.stringify(pattern)} matches no topic, which has 1 to 255 bytes of UTF-8`);
+  }
+}
+
+/** Returns the longest key that matches a topic, if any. */
+export function matching(patterns: Readonly<Record<string, unknown>>, topic: string): string | undefined {
+  if (Object.hasOwn(patterns, topic)) return topic;
+  let best: string | undefined;
+  for (const pattern of Object.keys(patterns)) {
+    if (pattern.length <= (best?.length ?? 0) || !pattern.endsWith("*")) continue;
+    if (topic.startsWith(pattern.slice(0, -1))) best = pattern;
+  }
+  return best;
+}
 
 function checkPolicies(key: string, value: unknown): void {
   if (!isRecord(value)) return checkPolicy(key, value);
   for (const [pattern, policy] of Object.entries(value)) {
-    const star = pattern.indexOf("*");
-    if (star >= 0 && star < pattern.length - 1) {
-      throw new RangeError(`Cannot set ${key}: in ${JSON.stringify(pattern)} the * is not at the end`);
-    }
-    if (pattern !== "*" && !isTopic(pattern)) {
-      throw new RangeError(`Cannot set ${key}: ${JSON.stringify(pattern)} matches no topic, which has 1 to 255 bytes of UTF-8`);
-    }
+    checkPattern(key, pattern);
     checkPolicy(`${JSON.stringify(pattern)} in ${key}`, policy);
   }
 }
@@ -90,12 +135,8 @@ function checkPolicy(key: string, value: unknown): void {
  */
 export function policyFor(policies: Required<TopicSettings>["topic_slow_readers"], topic: string): SlowReaderPolicy {
   if (typeof policies === "string") return policies;
-  if (Object.hasOwn(policies, topic)) return policies[topic];
-  let best = "";
-  for (const pattern of Object.keys(policies)) {
-    if (pattern.length > best.length && pattern.endsWith("*") && topic.startsWith(pattern.slice(0, -1))) best = pattern;
-  }
-  return best === "" ? "close" : policies[best];
+  const pattern = matching(policies, topic);
+  return pattern === undefined ? "close" : policies[pattern];
 }
 
 /** The maximum length of a topic, in bytes. */

@@ -9,9 +9,15 @@ import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_QUEUE_FULL } from "../errors.
 import type { Connection } from "../transport/connection.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Outgoing } from "../websocket/outgoing.ts";
-import { type Pushable, readPushed } from "../websocket/prepared_message.ts";
+import { prepareFrame, type Pushable, readPushed } from "../websocket/prepared_message.ts";
 import { describe } from "../values.ts";
-import { Delivery, type DeliveryContext, HeldMessages } from "./delivery.ts";
+import { BrokerError, type TopicPosition } from "./broker.ts";
+import { Delivery, HeldMessages } from "./delivery.ts";
+import { Follower, type FollowerEvents } from "./following.ts";
+import type { RingEntry } from "./history_ring.ts";
+import type { GapReason, KeptStream } from "./kept_stream.ts";
+import type { Beginning } from "./kept_topics.ts";
+import { type Excepted, type LocalTopics, TopicBroker } from "./topic_broker.ts";
 import { isTopic, policyFor, type SlowReaderPolicy, type TopicSettings } from "./topic_settings.ts";
 
 /** The options of `publish()` and `broadcast()`. */
@@ -43,32 +49,64 @@ class Topic {
   readonly name: string;
   readonly policy: SlowReaderPolicy;
   readonly members: Set<Subscriber> = new Set();
+  /** The stream, if it is a kept topic. */
+  readonly stream: KeptStream | undefined;
+  /** Those of the members that have not had all messages of the stream yet. */
+  readonly followers: Map<Subscriber, Follower> = new Map();
 
-  constructor(name: string, policy: SlowReaderPolicy) {
+  constructor(name: string, policy: SlowReaderPolicy, stream: KeptStream | undefined) {
     this.name = name;
     this.policy = policy;
+    this.stream = stream;
   }
 }
 
+/** What subscribers of a kept topic are told who have missed messages: the second argument of the event `topicGap`. */
+export interface TopicGap extends TopicPosition {
+  /** The topic. */
+  readonly topic: string;
+  /** The connections that are told. */
+  readonly fds: readonly number[];
+  /** Why. */
+  readonly reason: GapReason;
+}
+
+/** What topics need of their server. */
+export interface TopicsHost {
+  /** Called when a reader has become slow, outside of all loops. */
+  onSlowReader(session: WebSocketSession, topic: string, policy: SlowReaderPolicy, queuedBytes: number): void;
+  /** Called when subscribers of a kept topic have missed messages. */
+  onGap(gap: TopicGap): void;
+  /** Called when messages were sent that this server has not just published. */
+  onSent(opcode: number, count: number): void;
+  /** Takes an error of the program. */
+  report(error: unknown): void;
+  /** Logs a warning, of each kind one a minute. */
+  warn(kind: string, text: string): void;
+}
+
 /** The topics of all ports of a server. */
-export class Topics implements DeliveryContext {
+export class Topics implements FollowerEvents, LocalTopics {
   /** The number of published messages, broadcasts included. */
   publishCount = 0;
   /** The number of subscriptions. */
   subscriptionCount = 0;
 
-  readonly slowReaders: Record<SlowReaderPolicy, number> = { close: 0, drop: 0, latest: 0 };
+  readonly slowReaders: Record<SlowReaderPolicy, number> = { close: 0, drop: 0, latest: 0, gap: 0 };
   readonly bufferLimit: number;
-  readonly onSlowReader: DeliveryContext["onSlowReader"];
+  /** What connects them to those of other servers, if there is a broker. */
+  readonly broker: TopicBroker | undefined;
 
   readonly #settings: Required<TopicSettings>;
+  readonly #host: TopicsHost;
   readonly #topics: Map<string, Topic> = new Map();
   readonly #subscribers: Map<number, Subscriber> = new Map();
 
-  constructor(settings: Required<TopicSettings>, onSlowReader: DeliveryContext["onSlowReader"]) {
+  constructor(settings: Required<TopicSettings>, host: TopicsHost) {
     this.#settings = settings;
+    this.#host = host;
     this.bufferLimit = settings.topic_buffer_size || Infinity;
-    this.onSlowReader = onSlowReader;
+    this.broker = settings.broker ? new TopicBroker(settings.broker, this, settings.topic_envelope) : undefined;
   }
 
   /** The number of topics that have subscribers. */
@@ -121,12 +159,51 @@ export class Topics implements DeliveryContext {
   #join(name: string, subscriber: Subscriber): Topic {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
-      topic = new Topic(name, policyFor(this.#settings.topic_slow_readers, name));
+      const stream = this.broker?.onFirst(name);
+      topic = new Topic(name, this.#policyOf(name, stream !== undefined), stream);
       this.#topics.set(name, topic);
     }
     topic.members.add(subscriber);
     this.subscriptionCount++;
     return topic;
+  }
+
+  /** Returns the policy for slow readers. Only kept topics have a history that can be read later. */
+  #policyOf(name: string, isKept: boolean): SlowReaderPolicy {
+    const policy = policyFor(this.#settings.topic_slow_readers, name);
+    return policy === "gap" && !isKept ? "close" : policy;
+  }
+
+  /**
+   * Finds out where the subscription of an open WebSocket begins, and begins it there. Nothing of the topic is sent before the
+   * turn after that in which this resolves.
+   *
+   * @returns Nothing if it is not a kept topic; a `BrokerError` if the broker does not say, or the subscription has ended.
+   */
+  async beginAt(
+    session: WebSocketSession,
+    name: string,
+    since: TopicPosition | undefined,
+  ): Promise<Beginning | BrokerError | void> {
+    const subscriber = this.#subscribers.get(session.connection.fd);
+    const topic = this.#topics.get(name);
+    if (subscriber === undefined || topic?.stream === undefined) return;
+    topic.followers.get(subscriber)?.leave();
+    const { stream, policy, followers } = topic;
+    const { kept, clock } = this.broker!;
+    const follower = new Follower(session, stream, policy, this, clock);
+    followers.set(subscriber, follower);
+    let beginning: Beginning;
+    try {
+      // Should the stream begin anew in between, this does, too.
+      do beginning = since = await kept.begin(stream, since); while (beginning.epoch !== stream.epoch && !follower.isOver);
+    } catch (error) {
+      if (!follower.isOver) this.unsubscribe(subscriber.fd, name);
+      return error as BrokerError;
+    }
+    if (follower.isOver) return new BrokerError("BROKER_DOWN", "The subscription has ended meanwhile");
+    follower.beginAt(beginning.offset);
+    return beginning;
   }
 
   /** Ends a subscription. Returns whether there was one. */
@@ -142,8 +219,13 @@ export class Topics implements DeliveryContext {
 
   #part(topic: Topic, subscriber: Subscriber): void {
     topic.members.delete(subscriber);
+    topic.followers.get(subscriber)?.leave();
+    topic.followers.delete(subscriber);
     this.subscriptionCount--;
-    if (topic.members.size === 0) this.#topics.delete(topic.name);
+    if (topic.members.size === 0) {
+      this.#topics.delete(topic.name);
+      this.broker?.onLast(topic.name);
+    }
     const held = subscriber.session?.held;
     if (held instanceof HeldMessages) held.drop(topic.name);
   }
@@ -174,10 +256,39 @@ export class Topics implements DeliveryContext {
   /**
    * Sends a message to the subscribers of a topic. Nothing of the program is called before it is on its way to all of them.
    *
-   * @returns The number of WebSockets to which it was sent, or for which it waits.
+   * @returns The number of WebSockets to which it was sent, or for which it waits. For a kept topic, those that will be sent it.
    */
   publish(name: string, message: Outgoing, except: Excepted): number {
     this.publishCount++;
+    const { broker } = this;
+    if (broker === undefined) return this.#deliver(name, message, except);
+    const frame = message.prepared === undefined ? prepareFrame(message) : message;
+    if (broker.keptOptions(name) !== undefined) {
+      broker.append(name, frame, except, "").catch(() => {}); // it is counted
+      return this.#countOf(name, except);
+    }
+    const count = this.#deliver(name, frame, except);
+    broker.publish(name, frame);
+    return count;
+  }
+
+  /** Reports whether a topic is kept. */
+  keeps(name: string): boolean {
+    return this.broker?.keptOptions(name) !== undefined;
+  }
+
+  /** Returns the number of subscribers without those that are left out. */
+  #countOf(name: string, except: Excepted): number {
+    const members = this.#topics.get(name)?.members;
+    let count = members?.size ?? 0;
+    for (const fd of except ?? []) {
+      const subscriber = this.#subscribers.get(fd);
+      if (subscriber !== undefined && members?.has(subscriber)) count--;
+    }
+    return count;
+  }
+
+  #deliver(name: string, message: Outgoing, except: Excepted): number {
     const topic = this.#topics.get(name);
     if (topic === undefined) return 0;
     const { members, policy } = topic;
@@ -192,7 +303,7 @@ export class Topics implements DeliveryContext {
   /** Sends a message to all WebSockets among some connections; see `publish()`. */
   broadcast(connections: Iterable<Connection>, message: Outgoing, except: Excepted): number {
     this.publishCount++;
-    const policy = policyFor(this.#settings.topic_slow_readers, "");
+    const policy = this.#policyOf("", false);
     const delivery = new Delivery(this, "", policy, message, true);
     for (const { fd, protocol } of connections) {
       if (protocol instanceof WebSocketSession && (except === undefined || !except.has(fd))) delivery.to(protocol);
@@ -200,10 +311,86 @@ export class Topics implements DeliveryContext {
     delivery.end();
     return delivery.count;
   }
-}
 
-/** The connections to leave out, if any. */
-type Excepted = ReadonlySet<number> | undefined;
+  // ---- what comes from the broker -----------------------------------------------------------------------------------
+
+  deliver(name: string, frame: Outgoing, except: Excepted): void {
+    this.#host.onSent(frame.opcode, this.#deliver(name, frame, except));
+  }
+
+  deliverEntry({ topic: name }: KeptStream, { offset, frame }: RingEntry, except: Excepted): void {
+    const topic = this.#topics.get(name);
+    if (topic === undefined) return;
+    const { members, followers, policy } = topic;
+    const delivery = new Delivery(this, name, policy, frame, false);
+    for (const subscriber of members) {
+      const isLeftOut = except !== undefined && except.has(subscriber.fd);
+      if (!isLeftOut && !followers.has(subscriber)) delivery.to(subscriber.session!);
+    }
+    for (const session of delivery.behind ?? []) this.#fallBehind(topic, session, offset);
+    delivery.end();
+    this.#host.onSent(frame.opcode, delivery.count);
+    for (const follower of followers.values()) follower.goOn();
+  }
+
+  /** Lets a slow reader follow the stream as fast as it reads. */
+  #fallBehind(topic: Topic, session: WebSocketSession, offset: number): void {
+    const subscriber = this.#subscribers.get(session.connection.fd)!;
+    const follower = new Follower(session, topic.stream!, topic.policy, this, this.broker!.clock);
+    topic.followers.set(subscriber, follower);
+    follower.beginAt(offset - 1);
+  }
+
+  gap({ topic: name, position }: KeptStream, reason: GapReason): void {
+    const topic = this.#topics.get(name);
+    if (topic === undefined) return;
+    const fds: number[] = [];
+    for (const subscriber of topic.members) {
+      const follower = topic.followers.get(subscriber);
+      if (follower !== undefined && follower.offset < 0) continue; // it is not told yet where it begins
+      follower?.leave();
+      topic.followers.delete(subscriber);
+      fds.push(subscriber.fd);
+    }
+    if (fds.length > 0) this.#host.onGap({ topic: name, fds, reason, ...position });
+  }
+
+  onCaughtUp({ stream, session }: Follower): void {
+    const subscriber = this.#subscribers.get(session.connection.fd);
+    if (subscriber !== undefined) this.#topics.get(stream.topic)?.followers.delete(subscriber);
+  }
+
+  onOvertaken(follower: Follower): void {
+    const { stream, session } = follower;
+    const { fd } = session.connection;
+    this.onCaughtUp(follower);
+    follower.leave();
+    this.slowReaders.gap++;
+    this.broker!.kept.counters.gaps.slow++;
+    this.#host.onGap({ topic: stream.topic, fds: [fd], reason: "slow", ...stream.position });
+  }
+
+  onSent(opcode: number, count: number): void {
+    this.#host.onSent(opcode, count);
+  }
+
+  onSlowReader(session: WebSocketSession, topic: string, policy: SlowReaderPolicy, queuedBytes: number): void {
+    this.#host.onSlowReader(session, topic, policy, queuedBytes);
+  }
+
+  report(error: unknown): void {
+    this.#host.report(error);
+  }
+
+  warn(kind: string, text: string): void {
+    this.#host.warn(kind, text);
+  }
+
+  /** Gives up the connection to other servers. */
+  async close(): Promise<void> {
+    await this.broker?.close();
+  }
+}
 
 /** Returns a copy of a text. A part of a long text, such as a message of a peer, would keep all of it in memory. */
 function copyOf(text: string): string {

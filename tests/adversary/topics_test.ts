@@ -48,7 +48,7 @@ for (const [lane] of ownLanes) {
             }
           }
           const { slowReaders } = await victim.figures();
-          if (policy === "close") assertEquals(slowReaders, { close: 3, drop: 0, latest: 0 });
+          if (policy === "close") assertEquals(slowReaders, { close: 3, drop: 0, latest: 0, gap: 0 });
           else assert(slowReaders[policy] > 3 && slowReaders.close === 0, JSON.stringify(slowReaders));
           for (const client of slow) {
             client.socket.resume();

@@ -56,7 +56,7 @@ test("`close`: a slow reader is closed with 1013 at the limit, the others get ev
     assertEquals(told, [{ fd: 1, topic: "room", policy: "close", queuedBytes: queued + room + 4 }]);
     const { code, reason, wasClean, initiator } = closed[0];
     assertEquals([code, reason, wasClean, initiator], [1013, "the client reads too slowly", false, "local"]);
-    assertEquals([server.subscriberCount("room"), server.stats().slow_readers], [1, { close: 1, drop: 0, latest: 0 }]);
+    assertEquals([server.subscriberCount("room"), server.stats().slow_readers], [1, { close: 1, drop: 0, latest: 0, gap: 0 }]);
     assertEquals(server.stats().closes, { "1013": 1 });
     assertEquals(await short(fast), [...texts, "y".repeat(room), "z"]);
     await unblock(slow);
@@ -102,7 +102,7 @@ test("`drop`: a slow reader misses messages, and is told of once until it has ca
       assertEquals(counts, [2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1]);
       const queuedBytes = 9 * (KIB + 4);
       assertEquals(told, Array(round).fill({ fd: 1, topic: "room", policy: "drop", queuedBytes }));
-      assertEquals(server.stats().slow_readers, { close: 0, drop: 4 * round, latest: 0 });
+      assertEquals(server.stats().slow_readers, { close: 0, drop: 4 * round, latest: 0, gap: 0 });
       await unblock(slow);
       assertEquals(await short(slow), ["0", "1", "2", "3", "4", "5", "6", "7", "8"]);
       assertEquals((await short(fast)).length, 13);
@@ -152,7 +152,7 @@ test("`latest`: a slow reader gets the newest message of each topic once there i
     // Told when a2 was replaced by a3: a0 and a1 are queued, a2 and b1 wait.
     assertEquals(told, [{ fd: 1, topic: "a", policy: "latest", queuedBytes: 2 * (KIB + 4) + 2 * (KIB + 64) }]);
     // a0, a1 are queued; a2 to a8 and b1 to b7 were replaced.
-    assertEquals(server.stats().slow_readers, { close: 0, drop: 0, latest: 7 + 4 });
+    assertEquals(server.stats().slow_readers, { close: 0, drop: 0, latest: 7 + 4, gap: 0 });
     assertEquals(await short(fast), Array.from({ length: 10 }, (_, i) => `a${i}`));
     server.unsubscribe(slow.fd, "c"); // nothing of it is sent any more
     server.push(slow.fd, "pushed");
@@ -308,7 +308,11 @@ test("the longest pattern that matches decides, and broadcasts match only the st
 test("settings of topics are checked", () => {
   const server = new WebSocketServer();
   const wrong: [ServerSettings, typeof TypeError | typeof RangeError, string][] = [
-    [{ topic_slow_readers: "wait" as never }, RangeError, 'Cannot set topic_slow_readers: "wait" is none of close, drop, latest'],
+    [
+      { topic_slow_readers: "wait" as never },
+      RangeError,
+      'Cannot set topic_slow_readers: "wait" is none of close, drop, latest, gap',
+    ],
     [{ topic_slow_readers: 1 as never }, TypeError, "a string or an object is needed, not number"],
     [{ topic_slow_readers: ["drop"] as never }, TypeError, "a string or an object is needed, not a list"],
     [{ topic_slow_readers: null as never }, TypeError, "not null"],
