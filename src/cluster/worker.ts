@@ -190,7 +190,10 @@ export class WorkerLife {
       return this.#settle.reject(error);
     }
     this.#stage = "ready";
-    if (this.#passed.some(Boolean)) this.#loadTimer = setInterval(() => this.#tellLoad(), LOAD_INTERVAL);
+    if (this.#passed.some(Boolean)) {
+      this.#loadTimer = setInterval(() => this.#tellLoad(), LOAD_INTERVAL);
+      (this.#loadTimer as unknown as { unref?(): void }).unref?.(); // the channel keeps the worker alive
+    }
     this.#settle.resolve();
     this.ask({ type: "ready", ports: bound });
   }
