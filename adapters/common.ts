@@ -9,6 +9,7 @@ import { Buffer } from "node:buffer";
 import { hash } from "node:crypto";
 import process from "node:process";
 import type { NativeFunctions, Runtime } from "../src/transport/runtime.ts";
+import { takeWholeBody } from "./bun_bodies.ts";
 import { decompressor, encoder } from "./content_codecs.ts";
 import { files } from "./files.ts";
 import { memoryLimit, memoryUsage, signals } from "./process.ts";
@@ -22,6 +23,7 @@ export const native: NativeFunctions = {
   latin1: (bytes, start, end) => latin1Slice.call(bytes, start, end),
   sha1: (text) => hash("sha1", text, "base64"),
   afterMicrotasks: (work) => process.nextTick(work),
+  ...(takeWholeBody && { takeWholeBody }),
 };
 
 /** The members of a `Runtime` that do not depend on how the runtime does sockets. */

@@ -57,6 +57,8 @@ export interface ResponseTarget extends CodingTarget {
   send(bytes: Uint8Array, isOurs: boolean): void;
   /** Sends a part of the head. */
   sendHead(text: string): void;
+  /** Sends a head that is followed by a body, or by none; `sendHead()` does the same with a text. */
+  sendStart?(start: HeadStart, rest: string): void;
   /**
    * Sends a head and an ASCII body. Returns `false`, having sent nothing, if the body is not ASCII or is too long for this.
    *
@@ -419,9 +421,11 @@ export class ResponseWriter {
 
   /** @param length The length of the whole body; `undefined` if it is sent in parts. */
   #sendHead(length: number | undefined): void {
-    const head = this.#makeStart().text + this.#framing(length);
+    const start = this.#makeStart();
+    const rest = this.#framing(length);
     this.#headSent = true;
-    this.target.sendHead(head);
+    if (this.target.sendStart !== undefined) this.target.sendStart(start, rest);
+    else this.target.sendHead(start.text + rest);
   }
 
   /** Makes the head but for its last lines. */

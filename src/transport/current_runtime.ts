@@ -74,6 +74,9 @@ export let latin1: (bytes: Uint8Array, start: number, end: number) => string = p
 /** The native SHA-1, if the runtime has one. */
 export let nativeSha1: ((text: string) => string) | undefined;
 
+/** Takes the body of a web response that is complete in memory, if the runtime can tell. */
+export let nativeWholeBody: NativeFunctions["takeWholeBody"];
+
 /** Calls back at the end of a turn: when all microtasks are done if the runtime can tell, otherwise at once. Called in a microtask. */
 export let afterMicrotasks: (work: () => void) => void = callNow;
 
@@ -85,5 +88,6 @@ function callNow(work: () => void): void {
 export function useNativeFunctions(functions: NativeFunctions | undefined): void {
   latin1 = functions?.latin1 ?? portableLatin1;
   nativeSha1 = functions?.sha1;
+  nativeWholeBody = functions?.takeWholeBody;
   afterMicrotasks = functions?.afterMicrotasks ?? callNow;
 }

@@ -388,6 +388,8 @@ export interface NativeFunctions {
   sha1?(text: string): string;
   /** Calls back when all microtasks are done, those included that they queue. Called in a microtask. */
   afterMicrotasks?(work: () => void): void;
+  /** Takes the body of a response that is complete in memory, or returns `undefined`. */
+  takeWholeBody?(response: Response): Uint8Array | Promise<Uint8Array> | undefined;
 }
 
 /** The functions that an adapter provides. */

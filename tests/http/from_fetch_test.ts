@@ -48,6 +48,58 @@ test("the application gets method, URL, headers and body, and its answer goes ou
     assertEquals(JSON.parse((await client.readAnswer()).body)[1], "http://other.org/p?q");
   }));
 
+/** A response that a program has made more of. */
+class NamedResponse extends Response {
+  readonly name = "a".repeat(1000);
+}
+
+/** A stream of two parts, of which the second comes later. */
+function twoParts(): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    start: (controller) => controller.enqueue(encoder.encode("fi")),
+    pull: async (controller) => {
+      await settle();
+      controller.enqueue(encoder.encode("ne"));
+      controller.close();
+    },
+  });
+}
+
+const touched: Record<string, (response: Response) => Response> = {
+  "as it is": (response) => response,
+  "whose stream was looked at": (response) => (void response.body, response),
+  "that was cloned": (response) => (response.clone(), response),
+  "that is a clone": (response) => response.clone(),
+  "made from the stream of another": (response) => new Response(response.body, response),
+  "with a property": (response) => Object.assign(response, { note: "x".repeat(1000) }),
+  "of a class of its own": (response) => new NamedResponse(response.body, response),
+};
+
+for (const [how, touch] of Object.entries(touched)) {
+  test(`a response ${how} is sent once, from text, bytes, a blob and a stream`, async () => {
+    const bodies = [() => "fine", () => new TextEncoder().encode("fine"), () => new Blob(["fine"]), twoParts];
+    const inits = [{}, { status: 201, statusText: "Longer than the standard one" }, { headers: { "X-Long": "x".repeat(1000) } }];
+    const kinds = bodies.flatMap((body) => inits.map((init) => () => touch(new Response(body(), init))));
+    const left = [...kinds];
+    await servingFetch(() => left.shift()!(), async (client, errors) => {
+      for (const _ of kinds) {
+        client.send(get("/"));
+        const { body } = await client.readAnswer();
+        assertEquals(body, "fine");
+      }
+      assertEquals(errors, []);
+    });
+    const used: Response[] = [];
+    await servingFetch(() => used[0] ??= touch(new Response("fine")), async (client, errors) => {
+      client.send(get("/"));
+      assertEquals((await client.readAnswer()).body, "fine");
+      client.send(get("/"));
+      assertEquals([(await client.readAnswer()).status, errors.length], [500, 1]);
+    });
+  });
+}
+
 test("Set-Cookie fields stay apart; an answer without a type has none; the reason is the application's", () =>
   servingFetch(() => {
     const headers = new Headers([["Set-Cookie", "a=1, 2"], ["Set-Cookie", "b=3"], ["Connection", "close"], ["Vary", "a"]]);

@@ -11,6 +11,27 @@ import { bytesOf } from "../support/raw_client.ts";
 
 afterEach(() => setRuntime(undefined));
 
+test("whole bodies are found in Bun, and no others are taken for one", { skip: !("Bun" in globalThis) }, async () => {
+  const take = native.takeWholeBody!;
+  const text = new Response("tëxt", { status: 404, headers: { "X-A": "x".repeat(1000) } });
+  assertEquals(await take(text), bytesOf("tëxt"));
+  assertEquals(take(text), undefined); // it is used
+  assertEquals(await take(Response.json([1])), bytesOf("[1]"));
+  const full = () => new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(100_000)) });
+  const others = [
+    new Response(full()),
+    new Response(full()).clone(),
+    new Response(full(), { statusText: "x".repeat(1000) }),
+    Object.assign(new Response(full()), { note: "x".repeat(1000) }),
+    new (class extends Response {
+      readonly note = "x".repeat(1000);
+    })(full()),
+    Response.redirect("http://localhost/?" + "x".repeat(1000)),
+    new Response(null),
+  ];
+  for (const other of others) assertEquals([take(other), other.bodyUsed], [undefined, false]);
+});
+
 test("Latin-1: native code and web APIs return the same for any bytes, from any place in memory", () => {
   const portable = (bytes: Uint8Array, start: number, end: number) => {
     useNativeFunctions(undefined);

@@ -401,6 +401,15 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
     appendLatin1(this.connection, text);
   }
 
+  sendStart(start: HeadStart, rest: string): void {
+    const { connection } = this;
+    const { length } = start.text;
+    const at = connection.reserve(length + rest.length);
+    start.write(connection.memory, at);
+    writeLatin1(rest, connection.memory, at + length);
+    connection.commit(length + rest.length);
+  }
+
   sendText(start: HeadStart, rest: string, body: string): boolean {
     const { connection } = this;
     const before = start.text.length + rest.length;

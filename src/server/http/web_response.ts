@@ -6,6 +6,7 @@
 
 import { describe, notTransferred, utf8Encoder } from "../../values.ts";
 import { joinBytes } from "../../transport/bytes.ts";
+import { nativeWholeBody } from "../../transport/current_runtime.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** Fields about the transfer of a response, which is up to the server. */
@@ -26,7 +27,8 @@ export function sendResponse(answer: Response, exchange: Exchange): void | Promi
   const { writer } = exchange;
   if (!writer.isWritable) return answer.body?.cancel(clientGone());
   const length = setHead(answer, exchange);
-  const whole = takeWholeBody(answer);
+  const whole = nativeWholeBody === undefined ? takeWholeBody(answer) : nativeWholeBody(answer);
+  if (whole instanceof Promise) return whole.then((body) => endBody(exchange, length, body));
   if (whole !== undefined) return endBody(exchange, length, whole);
   const { body } = answer;
   if (body === null) return void writer.end();
