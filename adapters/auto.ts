@@ -1,5 +1,5 @@
 /**
- * Selects the adapter of the current runtime. The other adapters are not loaded.
+ * Selects the adapter of the current runtime. The other adapters are not loaded. Also finds out whether this process is a worker.
  *
  * @module
  */
@@ -7,9 +7,11 @@
 import type { Runtime } from "../src/transport/runtime.ts";
 import { setRuntimeLoader } from "../src/transport/current_runtime.ts";
 import { useSyncZlib } from "../src/websocket/pack.ts";
+import { findIdentity } from "./worker_identity.ts";
 import { syncZlib } from "./zlib_sync.ts";
 
 useSyncZlib(syncZlib);
+findIdentity();
 
 setRuntimeLoader(async (): Promise<Runtime> => {
   if ("Deno" in globalThis) return (await import("./deno.ts")).runtime;

@@ -17,57 +17,14 @@ import type {
   Runtime,
   TlsOptions,
 } from "../src/transport/runtime.ts";
+import type { BunApi, BunSocket, BunSocketHandlers } from "./bun_api.ts";
 import { common } from "./common.ts";
 import type { ServerTls } from "./node_tls.ts";
 import { OutputShare } from "./process.ts";
 import { addressOf, commonAddress, connectionLimit, outOfDescriptors } from "./sockets.ts";
 
-// The part of Bun's API that is used here, so that this file type-checks everywhere.
-
-interface BunSocket {
-  data: BunLane;
-  readonly localAddress?: string;
-  readonly localPort?: number;
-  readonly remoteAddress?: string;
-  readonly remotePort?: number;
-  write(data: Uint8Array, start?: number, length?: number): number;
-  shutdown(): void;
-  end(): void;
-  pause(): void;
-  resume(): void;
-  terminate(): void;
-  timeout(seconds: number): void;
-  upgradeTLS(options: {
-    data: undefined;
-    tls: ServerTls["options"];
-    isServer: true;
-    socket: BunSocketHandlers;
-  }): [raw: BunSocket, secure: BunSocket];
-  setNoDelay(noDelay: boolean): void;
-  setKeepAlive(enable: boolean, initialDelay: number): void;
-}
-
-interface BunSocketHandlers {
-  open?(socket: BunSocket): void;
-  data?(socket: BunSocket, chunk: Uint8Array): void;
-  drain?(socket: BunSocket): void;
-  end?(socket: BunSocket): void;
-  close?(socket: BunSocket, error?: unknown): void;
-  error?(socket: BunSocket, error: unknown): void;
-  handshake?(socket: BunSocket, success: boolean): void;
-  timeout?(socket: BunSocket): void;
-}
-
-interface BunApi {
-  listen(options: {
-    hostname?: string;
-    port?: number;
-    reusePort?: boolean;
-    unix?: string;
-    allowHalfOpen: boolean;
-    socket: BunSocketHandlers;
-  }): { readonly port: number; readonly hostname: string; stop(closeConnections: boolean): void };
-}
+type LaneSocket = BunSocket<BunLane>;
+type LaneHandlers = BunSocketHandlers<BunLane>;
 
 /** The longest timeout of a Bun socket, in seconds: longer ones wrap around. 0 means none. */
 const LONGEST_TIMEOUT = 4 * 3600;
@@ -76,7 +33,7 @@ const LONGEST_TIMEOUT = 4 * 3600;
 const LARGE_CHUNK = 512 * 1024;
 
 class BunLane implements Lane {
-  readonly #socket: BunSocket;
+  readonly #socket: LaneSocket;
   sink: LaneSink | undefined = undefined;
   #rest: Uint8Array | undefined = undefined; // bytes that the kernel has not taken yet
   readonly #share = new OutputShare();
@@ -91,7 +48,7 @@ class BunLane implements Lane {
   /** The address of the client during a TLS handshake that is counted. */
   counted: Address | undefined = undefined;
 
-  constructor(socket: BunSocket) {
+  constructor(socket: LaneSocket) {
     this.#socket = socket;
   }
 
@@ -208,14 +165,14 @@ class BunLane implements Lane {
 }
 
 class BunPipe extends LanePipe {
-  readonly #socket: BunSocket;
+  readonly #socket: LaneSocket;
   /** Kept because a socket that was reset no longer knows it, and `close` handlers may need it. */
   readonly remoteAddress: Address;
 
   readonly #listenAddress: Address | undefined;
 
   /** @param listenAddress Its local address, if that is known. */
-  constructor(socket: BunSocket, lane: BunLane, listenAddress: Address | undefined) {
+  constructor(socket: LaneSocket, lane: BunLane, listenAddress: Address | undefined) {
     super(lane);
     this.#socket = socket;
     this.#listenAddress = listenAddress;
@@ -240,7 +197,7 @@ interface Accepting {
 }
 
 /** The handlers of sockets that have been accepted. */
-const established: BunSocketHandlers = {
+const established: LaneHandlers = {
   data: (socket, chunk) => socket.data.onData(chunk),
   drain: (socket) => socket.data.onDrain(),
   end: (socket) => socket.data.onEnd(),
@@ -263,13 +220,13 @@ function admit(limit: number, failed: (error: unknown) => void): boolean {
 }
 
 /** Passes a connection on. */
-function begin(socket: BunSocket, { options, accept, listenAddress }: Accepting): void {
+function begin(socket: LaneSocket, { options, accept, listenAddress }: Accepting): void {
   if (options.keepAlive !== undefined) socket.setKeepAlive(true, options.keepAlive);
   accept(new BunPipe(socket, socket.data, listenAddress));
   socket.data.hold();
 }
 
-function plainHandlers(accepting: Accepting): BunSocketHandlers {
+function plainHandlers(accepting: Accepting): LaneHandlers {
   const { options, failed } = accepting;
   const limit = connectionLimit();
   return {
@@ -288,15 +245,15 @@ function plainHandlers(accepting: Accepting): BunSocketHandlers {
 }
 
 /** Returns the handlers of a listener with TLS. They secure each socket, because `Bun.listen()` cannot renew its certificate. */
-function tlsHandlers(accepting: Accepting, secure: ServerTls): BunSocketHandlers {
+function tlsHandlers(accepting: Accepting, secure: ServerTls): LaneHandlers {
   const { options: { gate, handshakeTimeout }, failed } = accepting;
   const limit = connectionLimit();
   const seconds = Math.ceil(handshakeTimeout / 1000);
-  const uncount = ({ data: lane }: BunSocket) => {
+  const uncount = ({ data: lane }: LaneSocket) => {
     if (lane.counted !== undefined) gate!.leave(lane.counted);
     lane.counted = undefined;
   };
-  const secured: BunSocketHandlers = {
+  const secured: LaneHandlers = {
     ...established,
     close(socket, error) {
       uncount(socket);

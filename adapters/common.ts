@@ -14,6 +14,7 @@ import { decompressor, encoder } from "./content_codecs.ts";
 import { files } from "./files.ts";
 import { memoryLimit, memoryUsage, signals } from "./process.ts";
 import { listenDatagram } from "./udp.ts";
+import { processes } from "./workers.ts";
 import { codecWorks, zlibEngine } from "./zlib.ts";
 
 const { latin1Slice } = Buffer.prototype as unknown as { latin1Slice(this: Uint8Array, start: number, end: number): string };
@@ -37,6 +38,7 @@ export const common: Omit<Runtime, "name" | "pid" | "listen" | "connect"> = {
   deflate: codecWorks() ? zlibEngine : undefined,
   encoder,
   decompressor,
+  processes,
   signals,
   ...files,
 };

@@ -44,11 +44,21 @@ export const signals: SignalControl = {
   },
 };
 
-/** The files with the limits of control groups, and patterns of the group names in `/proc/self/cgroup`. */
-const GROUPS = [
+/** Where limits of control groups are: the pattern of the name of the group in `/proc/self/cgroup`, the folder, and a file. */
+interface GroupFile {
+  readonly pattern: RegExp;
+  readonly folder: string;
+  readonly file: string;
+}
+
+/** The files with the limits of memory. */
+const MEMORY_FILES: readonly GroupFile[] = [
   { pattern: /^0::(.*)$/m, folder: "/sys/fs/cgroup", file: "memory.max" },
   { pattern: /^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(.*)$/m, folder: "/sys/fs/cgroup/memory", file: "memory.limit_in_bytes" },
 ];
+
+/** The pattern of the groups with the limits of processor time in the first version of control groups, and their folder. */
+const PROCESSOR = { pattern: /^\d+:(?:[^:]*,)?cpu(?:,[^:]*)?:(.*)$/m, folder: "/sys/fs/cgroup/cpu" };
 
 /** Implements `Runtime.memoryLimit()`: returns the lowest of all limits. */
 export function memoryLimit(): number | undefined {
@@ -56,9 +66,7 @@ export function memoryLimit(): number | undefined {
   const limits: (number | undefined)[] = [];
   // Without permission, Deno would prompt the user.
   if (isPermitted({ name: "sys", kind: "systemMemoryInfo" })) limits.push(os.totalmem(), constrainedMemory?.call(process));
-  if (isPermitted({ name: "read", path: "/sys/fs/cgroup" }) && isPermitted({ name: "read", path: "/proc/self/cgroup" })) {
-    limits.push(...groupLimits());
-  }
+  limits.push(...MEMORY_FILES.flatMap(groupTexts).map((text) => Number(text || NaN))); // NaN for `max`, too
   const sensible = limits.filter(isSensible);
   return sensible.length === 0 ? undefined : Math.min(...sensible);
 }
@@ -68,14 +76,31 @@ export function memoryUsage(): MemoryUsage {
   return process.memoryUsage();
 }
 
-/** Returns the limits of the process's group and all its parents. In a container, only the outermost one is visible. */
-function groupLimits(): number[] {
-  const names = readText("/proc/self/cgroup");
-  return GROUPS.flatMap(({ pattern, folder, file }) => {
-    const parts = (pattern.exec(names)?.[1] ?? "").split("/").filter((part) => part !== "");
-    const paths = parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`);
-    return ["", ...paths].map((path) => Number(readText(`${folder}${path}/${file}`) || NaN)); // NaN for `max`, too
-  });
+/**
+ * Returns the number of processors that the control groups of the process allow, which may be a fraction; `Infinity` if they set no
+ * limit, or if it cannot be read.
+ */
+export function processorLimit(): number {
+  const shares = [
+    ...groupTexts({ ...MEMORY_FILES[0], file: "cpu.max" }).map((text) => text.split(" ")),
+    ...zip(groupTexts({ ...PROCESSOR, file: "cpu.cfs_quota_us" }), groupTexts({ ...PROCESSOR, file: "cpu.cfs_period_us" })),
+  ];
+  // Without a limit, the first number is missing, `max` or -1.
+  return Math.min(...shares.map(([time, period]) => Number(time || NaN) / Number(period)).filter((share) => share > 0));
+}
+
+function zip(these: readonly string[], those: readonly string[]): string[][] {
+  return these.map((each, at) => [each, those[at]]);
+}
+
+/** Returns the content of a file of the process's group and all its parents. In a container, only the outermost one is visible. */
+function groupTexts({ pattern, folder, file }: GroupFile): string[] {
+  if (!isPermitted({ name: "read", path: "/sys/fs/cgroup" }) || !isPermitted({ name: "read", path: "/proc/self/cgroup" })) {
+    return [];
+  }
+  const parts = (pattern.exec(readText("/proc/self/cgroup"))?.[1] ?? "").split("/").filter((part) => part !== "");
+  const paths = parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`);
+  return ["", ...paths].map((path) => readText(`${folder}${path}/${file}`));
 }
 
 /** Reports whether this is a real limit: systems without one report `max`, nothing, 0, or a number near 2^63. */

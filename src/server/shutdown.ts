@@ -135,7 +135,8 @@ export interface Stoppable {
   stopSoon(): void;
 }
 
-const NUMBERS: Readonly<Record<SignalName, number>> = { SIGINT: 2, SIGTERM: 15 };
+/** The signals that stop servers, with their numbers. */
+const NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const satisfies Partial<Record<SignalName, number>>;
 
 /** The signal listeners of a process. They exist while there are servers and, after a signal, until the process ends. */
 class Signals {
@@ -164,7 +165,7 @@ class Signals {
     for (const remove of this.#remove.splice(0)) remove();
   }
 
-  #onSignal(name: SignalName): void {
+  #onSignal(name: keyof typeof NUMBERS): void {
     if (this.#control.count(name) > 1) return; // the program has its own listener, and decides
     const code = 128 + NUMBERS[name];
     if (this.#isEnding) return this.#control.exit(code);

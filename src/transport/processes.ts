@@ -7,7 +7,10 @@
 
 import type { Address } from "./address.ts";
 
-/** A listening or connected socket that can be sent to another process. What it is depends on the adapter. */
+/**
+ * A listening or connected socket that can be sent to another process. What it is depends on the adapter. It belongs to whoever
+ * has it, until it is passed to `listen()` or `take()`.
+ */
 export interface SocketHandle {
   /** Closes this process's copy. Copies in other processes stay. */
   close(): void;
@@ -22,7 +25,7 @@ export interface ProcessChannel {
    * Sends a message.
    *
    * @param handle A socket to send along. This process keeps its copy, which it closes when the promise has resolved.
-   * @returns Whether the other process has been reached. Never rejects.
+   * @returns Whether the system has taken it; `false` if the other process has ended. Never rejects.
    */
   send(message: ProcessMessage, handle?: SocketHandle): Promise<boolean>;
   /**
@@ -31,7 +34,10 @@ export interface ProcessChannel {
    * @param receive Called for each message. A listening socket that comes along does not accept connections yet.
    */
   onMessage(receive: (message: ProcessMessage, handle: SocketHandle | undefined) => void): void;
-  /** Calls back, once, when the channel is gone: the other process has ended, however it did. */
+  /**
+   * Calls back, once, when the channel is gone: the other process has ended, however it did. A worker that does not ask for this
+   * ends by itself, with status 1.
+   */
   onDisconnect(call: () => void): void;
 }
 
@@ -63,7 +69,7 @@ export interface WorkerIdentity {
 
 /** How to start a process. */
 export interface ProcessOptions {
-  /** What the new process finds in `WorkerIdentity.role`. */
+  /** What the new process finds in `WorkerIdentity.role`: any text without NUL. */
   readonly role: string;
   /** The options of the runtime, in front of the script; by default those of this process. */
   readonly execArgv?: readonly string[] | undefined;
@@ -73,6 +79,8 @@ export interface ProcessOptions {
 export interface ProcessControl {
   /** The number of processors that this process may use, by its affinity mask and its container; at least 1. */
   processorCount(): number;
+  /** Whether the listening sockets of several processes may share a port, so that the system spreads the connections (Linux). */
+  readonly sharesPorts: boolean;
   /**
    * Starts another process with the same script, arguments, options of the runtime, permissions and environment.
    *

@@ -360,8 +360,8 @@ export interface ConnectOptions {
   readonly signal: AbortSignal;
 }
 
-/** A signal that asks a program to end. */
-export type SignalName = "SIGINT" | "SIGTERM";
+/** A signal that asks a program to end (SIGINT, SIGTERM) or to start its workers anew (SIGUSR1, SIGUSR2). */
+export type SignalName = "SIGINT" | "SIGTERM" | "SIGUSR1" | "SIGUSR2";
 
 /** Access to the signals and the exit of the process. */
 export interface SignalControl {

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import tls from "node:tls";
+import v8 from "node:v8";
 import { brotliCompressSync, constants, createBrotliCompress, createBrotliDecompress, deflateSync } from "node:zlib";
 import { Codec } from "../../adapters/zlib.ts";
 import { inFolder } from "../support/folder.ts";
@@ -49,6 +50,18 @@ fault("deno", "a Brotli decoder accepts a truncated body", "adapters/content_cod
     decoder.on("error", () => resolve(false)).on("end", () => resolve(true)).resume();
     decoder.end(coded.subarray(0, -1));
   });
+});
+
+fault("deno", "a deserialized view of memory in the middle of a buffer is wrong", "adapters/serializing.ts", () => {
+  const bytes = v8.serialize([Uint8Array.of(1, 2, 3)]);
+  const moved = new Uint8Array(bytes.length + 3);
+  moved.set(bytes, 3);
+  const [view] = v8.deserialize(moved.subarray(3)) as [Uint8Array];
+  return view[0] !== 1;
+});
+
+fault("bun", "a serialized view brings its whole buffer along", "adapters/serializing.ts", () => {
+  return v8.serialize(new Uint8Array(100_000).subarray(0, 10)).length > 100_000;
 });
 
 fault("deno", "Deno.connect() that is aborted as the connection arrives leaves it open", "adapters/deno.ts", async () => {

@@ -64,7 +64,7 @@ const inNode20 = (files) => [
   "tests/offline/run_all.mjs",
   ...files,
 ];
-const testsInNode20 = ["adapters", "client", "coroutine", "http", "server", "tls", "transport", "websocket"];
+const testsInNode20 = ["adapters", "client", "coroutine", "http", "runtime", "server", "tls", "transport", "websocket"];
 
 /**
  * The tests whose branch coverage of src/ is measured. It costs a fifth of their time: those that take long, or whose programs are
