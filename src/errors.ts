@@ -19,6 +19,8 @@ export const ECONNREFUSED = 111;
 export const SWOOLE_ERROR_INVALID_PARAMS = 505;
 /** The connection has subscribed to as many topics as it may (`max_topics_per_connection`). */
 export const SWOOLE_ERROR_QUEUE_FULL = 506;
+/** The connection belongs to another process of the server, which this method does not reach. */
+export const SWOOLE_ERROR_OPERATION_NOT_SUPPORT = 507;
 /** The bytes are not a frame. Not set here. */
 export const SWOOLE_ERROR_PROTOCOL_ERROR = 508;
 /** `send` was called without data. */
@@ -111,6 +113,7 @@ const TEXTS: ReadonlyMap<number, string> = new Map([
   [122, "Disk quota exceeded"],
   [505, "Invalid params"],
   [506, "Queue full"],
+  [507, "Operation not support"],
   [508, "Protocol error"],
   [550, "No payload"],
   [711, "DNS Lookup resolve failed"],

@@ -74,6 +74,9 @@ const SILENCE = 30_000;
 /** Memory for incomplete frames is kept up to this size, in bytes. */
 const KEPT_MEMORY = 64 * 1024;
 
+/** So many bytes may wait besides, of what must not be missing. */
+const MOST_TOLD = 64 * 1024 * 1024;
+
 /** Up to this size, bodies are copied after their header; larger ones go to the connection separately. */
 const COPY_LIMIT = 32 * 1024;
 
@@ -233,8 +236,8 @@ export class Link implements Protocol {
    */
   tell(kind: number, body: Uint8Array = EMPTY): void {
     if (!this.isOpen) return;
-    const most = 2 * this.#mostSent;
-    if (this.connection.queuedBytes + body.length > most) return this.fail(`it has not taken ${most} bytes`);
+    const most = this.#mostSent + MOST_TOLD;
+    if (this.connection.queuedBytes + FRAME_HEADER + body.length > most) return this.fail(`it has not taken ${most} bytes`);
     this.#write(kind, body);
   }
 

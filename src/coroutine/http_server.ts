@@ -100,6 +100,13 @@ export interface CoroutineServerHandlers<Data extends ConnectionData = Connectio
 /** `push()` waits once a slow peer holds this much unsent output, and continues at half of it. */
 const DEFAULTS: ServerSettings = { buffer_high_watermark: 256 * 1024, buffer_low_watermark: 128 * 1024 };
 
+let readCore: (server: HttpServer) => ServerCore;
+
+/** Returns the core of a server. No entry point exports this function. */
+export function coreOfCoroutineServer(server: HttpServer): ServerCore {
+  return readCore(server);
+}
+
 /**
  * A server whose handlers run as long as their connections (Swoole pages "Coroutine\\Http\\Server" and "WebSocket Server" of the
  * coroutine style). `Data` is the type of `request.data`.
@@ -163,6 +170,10 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
     const core = this.#core = new ServerCore(this);
     const topics = this.#topics = new ServerTopics(core.context);
     core.speak("http", (port) => coroutineFactory(port, this.#router, topics));
+  }
+
+  static {
+    readCore = (server) => server.#core;
   }
 
   /** A frozen copy of the settings passed to `set()` so far. */
@@ -460,7 +471,7 @@ class CoroutineApplication implements HttpApplication {
     const channels = this.#channels;
     const path = channels.paths.find(head.target);
     const session = new WebSocketSession(connection, channels, this.#makeChannel, compression, path);
-    this.#context.topics?.open(session);
+    this.#context.established(session);
     return session;
   }
 

@@ -22,6 +22,7 @@ import type { ResolvedSettings, ServerSettings } from "./settings/settings.ts";
 import { readAddress } from "./settings/status_settings.ts";
 import { listen, renewTls } from "./listening.ts";
 import { logWritten } from "./log_output.ts";
+import { knownOf } from "./own_process.ts";
 import { type Place, PortCore, portOf, type ProtocolFactory, type ProtocolName, Protocols } from "./port_core.ts";
 import { RequestQueue, UNLIMITED } from "./running_handlers.ts";
 import { ServerContext } from "./server_context.ts";
@@ -101,7 +102,7 @@ export class ServerCore {
     context.accessLog = settings.access_log ? new AccessLog(context.log) : undefined;
     const table = context.table = new ConnectionTable({
       maxConnections: settings.max_connection,
-      fds: new FdSequence(this.#lastFd ?? settings.start_session_id),
+      fds: context.fds ?? new FdSequence(this.#lastFd ?? settings.start_session_id),
       lingerTimeout: own.lingerTimeout,
       highWatermark: own.highWatermark,
       lowWatermark: own.lowWatermark,
@@ -343,7 +344,9 @@ export class ServerCore {
 
   #onAccepted(connection: Connection): void {
     // Without a `connect` event the program could not confirm the connection.
-    if (this.context.settings.enable_delay_receive && this.port.factory.events.includes("connect")) connection.hold();
+    const { context } = this;
+    if (context.settings.enable_delay_receive && this.port.factory.events.includes("connect")) connection.hold();
+    if (connection.isOpen) context.peers?.opened(knownOf(context, connection));
     portOf(connection).emitAbout(connection, "connect", 0);
   }
 
@@ -357,6 +360,7 @@ export class ServerCore {
     context.endings.add(info);
     context.accessLog?.close(connection, info);
     context.topics?.leave(fd);
+    context.peers?.closed(fd);
     const done = port.emitClosed(connection, port.factory.closeEvent(connection), end.byServer ? -1 : 0, info);
     context.leaving = outer;
     context.protectedFds.delete(fd);

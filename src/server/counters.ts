@@ -167,6 +167,9 @@ export class Counters implements MessageCounters {
   /** Times that data was not taken because of `socket_buffer_size`. */
   refusedSends = 0;
 
+  /** Calls of other processes, and messages to them, that had no effect: by the code for it. */
+  readonly remoteFailures: Map<number, number> = new Map();
+
   readonly received: number[] = new Array(16).fill(0);
   readonly sent: number[] = new Array(16).fill(0);
   readonly pings: Histogram = new Histogram(DURATIONS);

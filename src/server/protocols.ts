@@ -190,7 +190,7 @@ class WebSocketApplication implements HttpApplication {
     const messages = this.#messages;
     const path = messages.paths.find(head.target);
     const session = new WebSocketSession(connection, messages, this.#makeDispatcher, compression, path);
-    this.#port.context.topics?.open(session);
+    this.#port.context.established(session);
     return session;
   }
 }

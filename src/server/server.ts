@@ -91,7 +91,7 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
     core.port.place = place;
     core.speak("raw", rawFactory);
     const info = (fd: number) => this.getClientInfo(fd);
-    this.connections = new ConnectionList(() => core.context.table, info);
+    this.connections = new ConnectionList(core.context, info);
     this.ports = [new ServerPort<this, Data>(core, core.port, info)];
   }
 

@@ -7,7 +7,7 @@
 import { type ConnectionData, timedOut } from "../transport/connection_end.ts";
 import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_NO_PAYLOAD, SWOOLE_ERROR_SESSION_NOT_EXIST } from "../errors.ts";
 import { ServerCore } from "./core.ts";
-import type { ClientInfo } from "./connection_list.ts";
+import { type ClientInfo, fdsAfter, remoteInfo } from "./connection_list.ts";
 import type { ServerContext } from "./server_context.ts";
 import { portOf } from "./port_core.ts";
 import { RawSession } from "./raw/raw_session.ts";
@@ -46,7 +46,7 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
     const bytes = sentBytes(data);
     if (bytes.length === 0) return this.#context.failed(SWOOLE_ERROR_NO_PAYLOAD);
     const connection = this.#context.connection(fd);
-    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (connection === undefined) return this.#context.remotely(fd, (peers, fd) => peers.send(fd, bytes));
     if (!portOf(connection).hasRoom(connection.queuedBytes, bytes, bytes.length)) return false;
     connection.appendCopy(bytes);
     this.#context.counters.responses++;
@@ -65,9 +65,8 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
     const bytes = sentBytes(data);
     if (bytes.length === 0) return this.#context.failed(SWOOLE_ERROR_NO_PAYLOAD);
     const connection = this.#context.connection(fd);
-    if (connection === undefined || !await sendAndWait(connection, bytes)) {
-      return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    }
+    if (connection === undefined) return this.#context.notHere(fd);
+    if (!await sendAndWait(connection, bytes)) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
     this.#context.counters.responses++;
     return true;
   }
@@ -86,7 +85,7 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
    */
   async sendfile(fd: number, path: string, offset = 0, length = 0): Promise<boolean> {
     const connection = this.#context.connection(fd);
-    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (connection === undefined) return this.#context.notHere(fd);
     for (const number of [offset, length]) {
       if (!Number.isInteger(number) || number < 0) return this.#context.failed(SWOOLE_ERROR_INVALID_PARAMS);
     }
@@ -104,7 +103,7 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
    */
   close(fd: number, reset = false): boolean {
     const connection = this.#context.connection(fd);
-    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (connection === undefined) return this.#context.remotely(fd, (peers, fd) => peers.close(fd, reset));
     if (reset) connection.abort(true);
     else connection.end(true);
     return true;
@@ -112,7 +111,7 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
 
   /** Reports whether a connection is open, WebSocket or not. */
   exist(fd: number): boolean {
-    return this.#context.connection(fd) !== undefined;
+    return this.#context.connection(fd) !== undefined || this.#context.remoteFd(fd) !== undefined;
   }
 
   /** An alias of `exist()`. */
@@ -128,7 +127,7 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
    */
   pause(fd: number): boolean {
     const connection = this.#context.connection(fd);
-    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (connection === undefined) return this.#context.notHere(fd);
     connection.hold();
     return true;
   }
@@ -136,7 +135,7 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
   /** Resumes reading after `pause()`. Returns `false` with 1005 for an unknown fd. */
   resume(fd: number): boolean {
     const connection = this.#context.connection(fd);
-    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (connection === undefined) return this.#context.notHere(fd);
     connection.release();
     return true;
   }
@@ -148,7 +147,7 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
    */
   confirm(fd: number): boolean {
     const connection = this.#context.connection(fd);
-    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (connection === undefined) return this.#context.notHere(fd);
     if (!connection.isHeld) return false;
     connection.release();
     return true;
@@ -161,7 +160,7 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
    */
   protect(fd: number, on = true): boolean {
     const connection = this.#context.connection(fd);
-    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (connection === undefined) return this.#context.notHere(fd);
     if (on) this.#context.protectedFds.add(connection.fd);
     else this.#context.protectedFds.delete(connection.fd);
     connection.protocol.onIdleChange?.();
@@ -194,11 +193,15 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
    * @returns `false` if the connection already has one; with 1005 for an unknown fd, with 505 if `uid` is not an integer.
    */
   bind(fd: number, uid: number): boolean {
-    const connection = this.#context.connection(fd);
-    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
-    if (!Number.isInteger(uid)) return this.#context.failed(SWOOLE_ERROR_INVALID_PARAMS);
-    if (this.#context.uids.has(connection.fd)) return false;
-    this.#context.uids.set(connection.fd, uid);
+    const context = this.#context;
+    const connection = context.connection(fd);
+    const known = connection === undefined ? context.peers?.get(Number(fd)) : undefined;
+    if (connection === undefined && known === undefined) return context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (!Number.isInteger(uid)) return context.failed(SWOOLE_ERROR_INVALID_PARAMS);
+    if (connection === undefined) return known!.uid === undefined && context.remotely(fd, (peers, fd) => peers.bind(fd, uid));
+    if (context.uids.has(connection.fd)) return false;
+    context.uids.set(connection.fd, uid);
+    context.peers?.bound(connection.fd, uid);
     return true;
   }
 
@@ -224,13 +227,16 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
    * ```
    */
   data(fd: number): Data | undefined {
-    return this.#context.dataOf(fd) as Data | undefined;
+    const context = this.#context;
+    const data = context.dataOf(fd) as Data | undefined;
+    if (data === undefined && context.remoteFd(fd) !== undefined) context.notHere(fd);
+    return data;
   }
 
   /** Returns information about a connection, also while its end is being handled; `false` with 1005 for an unknown fd. */
   getClientInfo(fd: number): ClientInfo | false {
     const connection = this.#context.connectionOrLeaving(fd);
-    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (connection === undefined) return this.#infoElsewhere(fd);
     const { protocol, pipe: { peerCertificate } } = connection;
     const remoteAddress = this.#context.addressOf(connection);
     const { boundPort, place } = portOf(connection);
@@ -255,6 +261,14 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
     };
   }
 
+  /** Returns what is known here of a connection of another process. */
+  #infoElsewhere(fd: number): ClientInfo | false {
+    const context = this.#context;
+    const known = context.peers?.get(Number(fd));
+    if (known === undefined) return context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    return remoteInfo(known, this.#core.ports[known.port] ?? this.#core.port, context.peers!.workerOf(known.fd));
+  }
+
   /** An alias of `getClientInfo()`. */
   connection_info(fd: number): ClientInfo | false {
     return this.getClientInfo(fd);
@@ -270,9 +284,7 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
   getClientList(start = 0, count = 10): number[] | false {
     if (!Number.isInteger(count) || count < 1 || count > 100) return this.#context.failed(SWOOLE_ERROR_INVALID_PARAMS);
     const list: number[] = [];
-    for (const fd of this.#context.table?.fds() ?? []) {
-      if (fd > start && list.push(fd) === count) break;
-    }
+    for (const fd of fdsAfter(this.#context, start)) if (list.push(fd) === count) break;
     return list.length > 0 && list;
   }
 

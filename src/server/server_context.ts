@@ -4,12 +4,17 @@
  * @module
  */
 
+import { SWOOLE_ERROR_OPERATION_NOT_SUPPORT, SWOOLE_ERROR_SESSION_NOT_EXIST } from "../errors.ts";
 import { describe } from "../values.ts";
 import type { ConnectionData } from "../transport/connection_end.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { ConnectionTable } from "../transport/connection_table.ts";
+import type { FdSequence } from "../transport/fd_sequence.ts";
 import type { Address, Runtime } from "../transport/runtime.ts";
+import type { Peers } from "../cluster/peers.ts";
 import type { Topics } from "../topics/topics.ts";
+import type { WebSocketSession } from "../websocket/connection/websocket_session.ts";
+import type { Outgoing } from "../websocket/outgoing.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Admission } from "./admission.ts";
 import { Configuration } from "./configuration.ts";
@@ -65,6 +70,13 @@ export class ServerContext implements LogContext {
   topics: Topics | undefined = undefined;
   /** Makes the topics when the server starts, if they are connected to those of other servers. */
   openTopics: (() => void) | undefined = undefined;
+
+  /** Sends a message of another process to the subscribers of a topic, or to all WebSockets if that is empty; see `ServerTopics`. */
+  deliver: ((topic: string, message: Outgoing, except: ReadonlySet<number> | undefined) => void) | undefined = undefined;
+  /** The other processes of the server whose connections it can use, if there are any. */
+  peers: Peers | undefined = undefined;
+  /** The fds to give out, if they are not just numbered. */
+  fds: FdSequence | undefined = undefined;
 
   /** The connection whose end is being handled. */
   leaving: Connection | undefined = undefined;
@@ -134,6 +146,46 @@ export class ServerContext implements LogContext {
     const hint = typeof (fd as { fd?: unknown }).fd === "number" ? "; give its fd" : "";
     const given = typeof fd === "string" ? JSON.stringify(fd) : describe(fd);
     throw new TypeError(`Cannot find the connection: an fd is a number, not ${given}${hint}`);
+  }
+
+  /**
+   * Returns the fd of a connection that is not of this process, as a number; `undefined` if no other process has it.
+   *
+   * @param fd An fd for which `connection()` has not found any, and has not thrown.
+   */
+  remoteFd(fd: number): number | undefined {
+    const number = Number(fd);
+    return this.peers?.get(number) === undefined ? undefined : number;
+  }
+
+  /** Sets the last-error code for a call that needs the socket of a connection, which this process does not have. Returns `false`. */
+  notHere(fd: number): false {
+    return this.failed(this.codeOfMissing(fd));
+  }
+
+  /** Returns the code for such a call. */
+  codeOfMissing(fd: number): number {
+    return this.remoteFd(fd) === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : SWOOLE_ERROR_OPERATION_NOT_SUPPORT;
+  }
+
+  /**
+   * Calls another process for one of its connections.
+   *
+   * @param fd An fd for which `connection()` has not found any.
+   * @param call Returns 0, or the code for `getLastError()`.
+   */
+  remotely(fd: number, call: (peers: Peers, fd: number) => number): boolean {
+    const code = this.peers === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : call(this.peers, Number(fd));
+    return code === 0 || this.failed(code);
+  }
+
+  /** Called when a connection has become a WebSocket. */
+  established(session: WebSocketSession): void {
+    this.topics?.open(session);
+    const { peers } = this;
+    if (peers === undefined) return;
+    const address = this.addressOf(session.connection);
+    peers.established(session.connection.fd, address?.transport === "unix" ? "" : address?.hostname ?? "", address?.port ?? 0);
   }
 
   /** Returns an open connection, or the one whose end is being handled. */

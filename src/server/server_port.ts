@@ -18,7 +18,7 @@ import { checkHost, portNumber } from "../values.ts";
 import { type ClientInfo, ConnectionList } from "./connection_list.ts";
 import type { EventHandler, EventName, ObjectEventHandler, PortEvents, PortHandlers } from "./events.ts";
 import type { ServerCore } from "./core.ts";
-import { type Place, type PortCore, portOf } from "./port_core.ts";
+import type { Place, PortCore } from "./port_core.ts";
 import type { PortSettings } from "./settings/settings.ts";
 import type { IgnoredSettings } from "./settings/swoole_settings.ts";
 
@@ -64,7 +64,7 @@ export class ServerPort<S, Data extends ConnectionData = ConnectionData> {
     this.host = hostname;
     this.type = type!;
     this.ssl = ssl;
-    this.connections = new ConnectionList(() => port.context.table, info, (connection) => portOf(connection) === port);
+    this.connections = new ConnectionList(port.context, info, port);
   }
 
   /** A frozen copy of the settings passed to `set()` so far. */

@@ -7,7 +7,6 @@
 import {
   SWOOLE_ERROR_INVALID_PARAMS,
   SWOOLE_ERROR_SESSION_CLOSING,
-  SWOOLE_ERROR_SESSION_NOT_EXIST,
   SWOOLE_ERROR_WEBSOCKET_PACK_FAILED,
   SWOOLE_ERROR_WEBSOCKET_UNCONNECTED,
 } from "../errors.ts";
@@ -19,6 +18,7 @@ import { isTopic, type SlowReaderPolicy } from "../topics/topic_settings.ts";
 import { checkTopic, type Publication, type PublishOptions, readPublication, type TopicGap, Topics } from "../topics/topics.ts";
 import { prepareFrame } from "../websocket/prepared_message.ts";
 import { describe, isRecord } from "../values.ts";
+import type { Excepted } from "../topics/topic_broker.ts";
 import type { Connection } from "../transport/connection.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Pushable } from "../websocket/prepared_message.ts";
@@ -84,18 +84,26 @@ export class ServerTopics {
   constructor(context: ServerContext) {
     this.#context = context;
     this.#log = new LogThrottle(context.log);
+    context.deliver = (topic, message, except) => this.#deliver(topic, message, except);
     context.openTopics = () => void (context.settings.broker && this.#topics);
   }
 
   get #topics(): Topics {
     const context = this.#context;
-    return context.topics ??= new Topics(context.settings, {
+    return context.topics ??= this.#makeTopics();
+  }
+
+  #makeTopics(): Topics {
+    const context = this.#context;
+    const topics = new Topics(context.settings, {
       onSlowReader: (...reader) => this.#onSlowReader(...reader),
       onGap: (gap) => context.emit("topicgap", gap satisfies TopicGap),
       onSent: (opcode, count) => this.#counted(opcode, count),
       report: (error) => context.fault(error),
       warn: (kind, text) => this.#log.warn("warning", kind, () => [text, {}]),
     });
+    topics.onSubscribers = context.peers?.onSubscribers;
+    return topics;
   }
 
   #onSlowReader({ connection }: WebSocketSession, topic: string, policy: SlowReaderPolicy, queuedBytes: number): void {
@@ -116,7 +124,8 @@ export class ServerTopics {
   subscribe(fd: number, topic: string): boolean {
     checkTopic(topic, "subscribe");
     const connection = this.#context.connection(fd);
-    const code = connection === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : this.join(connection, topic);
+    if (connection === undefined) return this.#context.notHere(fd);
+    const code = this.join(connection, topic);
     return code === 0 || this.#context.failed(code);
   }
 
@@ -125,7 +134,7 @@ export class ServerTopics {
     checkTopic(topic, "subscribe");
     const connection = this.#context.connection(fd);
     if (connection === undefined) checkSince(options);
-    const result = connection === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : await this.joinAt(connection, topic, options);
+    const result = connection === undefined ? this.#context.codeOfMissing(fd) : await this.joinAt(connection, topic, options);
     if (typeof result !== "number") return result;
     this.#context.failed(result);
     return { status: "refused", error: new Error(`Cannot subscribe: ${swooleStrerror(result)}`) };
@@ -156,7 +165,7 @@ export class ServerTopics {
   unsubscribe(fd: number, topic: string): boolean {
     checkTopic(topic, "unsubscribe");
     const connection = this.#context.connection(fd);
-    if (connection === undefined) return this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
+    if (connection === undefined) return this.#context.notHere(fd);
     return this.part(connection, topic);
   }
 
@@ -171,11 +180,23 @@ export class ServerTopics {
     const publication = readPublication(message, options, "publish");
     if (publication === undefined) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     if (!this.#context.topics?.has(topic) && !isTopic(topic)) return this.#context.failed(SWOOLE_ERROR_INVALID_PARAMS);
-    if (this.#context.table === undefined) return 0;
+    const { peers, table } = this.#context;
+    if (table === undefined && peers === undefined) return 0;
     const { message: frame, except } = publication;
     const isKept = this.#topics.keeps(topic);
     const count = this.#topics.publish(topic, frame, except);
-    return isKept ? count : this.#counted(frame.opcode, count);
+    if (!isKept) this.#counted(frame.opcode, count);
+    if (peers === undefined) return count;
+    // A broker connects the processes of this server like any other servers.
+    return count + (this.#topics.broker === undefined ? peers.publish(topic, frame, except) : peers.subscriberCount(topic));
+  }
+
+  /** Sends a message of another process to the subscribers of a topic here, or to all WebSockets if that is empty. */
+  #deliver(topic: string, message: Publication["message"], except: Excepted): void {
+    const { table } = this.#context;
+    if (table === undefined) return;
+    if (topic !== "") return this.#topics.deliver(topic, message, except);
+    this.#counted(message.opcode, this.#topics.deliverToAll(table.connections(), message, except));
   }
 
   /** See `WebSocketServer.append()`. */
@@ -219,10 +240,11 @@ export class ServerTopics {
   broadcast(message: Pushable, options: PublishOptions): number | false {
     const publication = readPublication(message, options, "broadcast");
     if (publication === undefined) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
-    const { table } = this.#context;
-    if (table === undefined) return 0;
+    const { peers, table } = this.#context;
+    if (table === undefined && peers === undefined) return 0;
     const { message: frame, except } = publication;
-    return this.#counted(frame.opcode, this.#topics.broadcast(table.connections(), frame, except));
+    const count = this.#counted(frame.opcode, this.#topics.broadcast(table?.connections() ?? [], frame, except));
+    return count + (peers?.publish("", frame, except) ?? 0);
   }
 
   #counted(opcode: Publication["message"]["opcode"], count: number): number {
@@ -235,7 +257,8 @@ export class ServerTopics {
   /** See `WebSocketServer.subscriberCount()`. */
   subscriberCount(topic: string): number {
     checkTopic(topic, "count subscribers");
-    return this.#context.topics?.subscriberCount(topic) ?? 0;
+    const { peers, topics } = this.#context;
+    return (topics?.subscriberCount(topic) ?? 0) + (peers?.subscriberCount(topic) ?? 0);
   }
 
   /** See `WebSocketServer.topics()`. */

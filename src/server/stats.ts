@@ -126,6 +126,11 @@ export interface ServerStats {
    * are connections.
    */
   event_loop_delay: number;
+  /**
+   * Calls of other processes for connections of this one, and messages to them, that had no effect: by the code that a call here
+   * would have set. Always empty with one worker.
+   */
+  remote_failures: Record<string, number>;
   /** Records of the log that were left out, because the file or the `logger` takes too long. */
   log_lost_count: number;
 }
@@ -184,6 +189,7 @@ export function collectStats(context: ServerContext): ServerStats {
     waiting_message_num: waitingMessages,
     handler_num: context.running.count,
     event_loop_delay: counters.loopDelay.recent,
+    remote_failures: byName(counters.remoteFailures),
     log_lost_count: context.log.lostCount,
   };
 }
@@ -203,7 +209,7 @@ function brokerStatsOf({ node, counters, kept }: TopicBroker): BrokerStats {
 
 const REFUSED = ["connection", "handshake", "request"] as const;
 
-function byName(counts: ReadonlyMap<string, number> = new Map()): Record<string, number> {
+function byName(counts: ReadonlyMap<string | number, number> = new Map()): Record<string, number> {
   return Object.fromEntries(counts);
 }
 

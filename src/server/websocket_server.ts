@@ -10,6 +10,7 @@ import {
   WEBSOCKET_OPCODE_CLOSE,
   WEBSOCKET_OPCODE_PING,
   WEBSOCKET_OPCODE_TEXT,
+  WEBSOCKET_STATUS_ACTIVE,
 } from "../constants.ts";
 import {
   SWOOLE_ERROR_SESSION_CLOSING,
@@ -117,7 +118,7 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
     flags: number | boolean = SWOOLE_WEBSOCKET_FLAG_FIN,
   ): boolean {
     const session = this.#session(fd);
-    if (session === undefined) return false;
+    if (session === undefined) return this.#context.peers !== undefined && this.#pushElsewhere(fd, data, opcode, flags);
     if (
       typeof data === "string" && (opcode ?? WEBSOCKET_OPCODE_TEXT) === WEBSOCKET_OPCODE_TEXT &&
       flags === SWOOLE_WEBSOCKET_FLAG_FIN
@@ -141,6 +142,21 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
     if (!session.sendText(text)) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     this.#context.counters.sent[WEBSOCKET_OPCODE_TEXT]++;
     return true;
+  }
+
+  /** See `push()`, for the connection of another process. */
+  #pushElsewhere(fd: number, data: Pushable, opcode: number | undefined, flags: number | boolean): boolean {
+    const context = this.#context;
+    if (context.connection(fd) !== undefined) return false; // it is one of this process, and cannot be pushed to
+    const peers = context.peers!;
+    const isText = typeof data === "string" && (opcode ?? WEBSOCKET_OPCODE_TEXT) === WEBSOCKET_OPCODE_TEXT &&
+      flags === SWOOLE_WEBSOCKET_FLAG_FIN;
+    let code = isText ? peers.pushText(Number(fd), data) : peers.codeOf(Number(fd));
+    if (!isText && code === 0) {
+      const frame = readPushed(data, opcode, flags);
+      code = frame === undefined ? SWOOLE_ERROR_WEBSOCKET_PACK_FAILED : peers.push(Number(fd), frame);
+    }
+    return code === 0 || context.failed(code);
   }
 
   /**
@@ -180,10 +196,16 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
    */
   disconnect(fd: number, code: number = SWOOLE_WEBSOCKET_CLOSE_NORMAL, reason = ""): boolean {
     const session = this.#session(fd);
-    if (session === undefined) return false;
+    const { peers } = this.#context;
+    const isElsewhere = session === undefined && peers !== undefined && this.#context.connection(fd) === undefined;
+    if (session === undefined && !isElsewhere) return false;
+    const known = isElsewhere ? peers.codeOf(Number(fd)) : 0;
+    if (known !== 0) return this.#context.failed(known);
     const payload = isSendableCloseCode(code) ? encodeClose(code, reason) : undefined;
     if (payload === undefined) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
-    return session.startClose(payload);
+    if (session !== undefined) return session.startClose(payload);
+    const frame = { opcode: WEBSOCKET_OPCODE_CLOSE, flags: SWOOLE_WEBSOCKET_FLAG_FIN, payload, start: 0, end: payload.length };
+    return this.#context.remotely(fd, (peers, fd) => peers.push(fd, frame));
   }
 
   /**
@@ -331,16 +353,19 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
 
   /** Reports whether a connection is an open WebSocket, so that `push()` works. `exist()` is `true` for any connection. */
   isEstablished(fd: number): boolean {
-    const session = this.#context.connection(fd)?.protocol;
-    return session instanceof WebSocketSession && session.endpoint.isOpen;
+    const connection = this.#context.connection(fd);
+    if (connection === undefined) return this.#context.peers?.get(Number(fd))?.isWebSocket ?? false;
+    const { protocol } = connection;
+    return protocol instanceof WebSocketSession && protocol.endpoint.isOpen;
   }
 
   /** Returns information about a connection, with its `websocket_status`; `false` with 1005 for an unknown fd. */
   override getClientInfo(fd: number): ClientInfo | false {
     const info = super.getClientInfo(fd);
     if (info === false) return false;
-    const { protocol } = this.#context.connectionOrLeaving(fd)!;
-    if (protocol instanceof HttpSession) info.websocket_status = protocol.status;
+    const protocol = this.#context.connectionOrLeaving(fd)?.protocol;
+    if (protocol === undefined) info.websocket_status = this.isEstablished(fd) ? WEBSOCKET_STATUS_ACTIVE : 0;
+    else if (protocol instanceof HttpSession) info.websocket_status = protocol.status;
     else if (protocol instanceof WebSocketSession) {
       info.websocket_status = protocol.status;
       info.recv_queued_bytes = protocol.heldBytes;
@@ -445,8 +470,10 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
     if (session instanceof WebSocketSession) {
       if (session.endpoint.canSend) return session;
       this.#context.failed(SWOOLE_ERROR_SESSION_CLOSING);
-    } else {
-      this.#context.failed(connection === undefined ? SWOOLE_ERROR_SESSION_NOT_EXIST : SWOOLE_ERROR_WEBSOCKET_UNCONNECTED);
+    } else if (connection !== undefined) {
+      this.#context.failed(SWOOLE_ERROR_WEBSOCKET_UNCONNECTED);
+    } else if (this.#context.peers === undefined) { // otherwise it may be one of another process
+      this.#context.failed(SWOOLE_ERROR_SESSION_NOT_EXIST);
     }
     return undefined;
   }

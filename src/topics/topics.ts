@@ -94,6 +94,8 @@ export class Topics implements FollowerEvents, LocalTopics {
 
   readonly slowReaders: Record<SlowReaderPolicy, number> = { close: 0, drop: 0, latest: 0, gap: 0 };
   readonly bufferLimit: number;
+  /** Called when the number of subscribers of a topic has changed, if somebody wants to know. */
+  onSubscribers: ((topic: string) => void) | undefined = undefined;
   /** What connects them to those of other servers, if there is a broker. */
   readonly broker: TopicBroker | undefined;
 
@@ -127,6 +129,11 @@ export class Topics implements FollowerEvents, LocalTopics {
   /** Returns the number of subscribers of a topic. */
   subscriberCount(topic: string): number {
     return this.#topics.get(topic)?.members.size ?? 0;
+  }
+
+  /** Returns the topics that have subscribers. */
+  names(): Iterable<string> {
+    return this.#topics.keys();
   }
 
   /** Returns the topics of a connection, also while its end is being handled. */
@@ -165,6 +172,7 @@ export class Topics implements FollowerEvents, LocalTopics {
     }
     topic.members.add(subscriber);
     this.subscriptionCount++;
+    this.onSubscribers?.(name);
     return topic;
   }
 
@@ -226,6 +234,7 @@ export class Topics implements FollowerEvents, LocalTopics {
       this.#topics.delete(topic.name);
       this.broker?.onLast(topic.name);
     }
+    this.onSubscribers?.(topic.name);
     const held = subscriber.session?.held;
     if (held instanceof HeldMessages) held.drop(topic.name);
   }
@@ -303,6 +312,11 @@ export class Topics implements FollowerEvents, LocalTopics {
   /** Sends a message to all WebSockets among some connections; see `publish()`. */
   broadcast(connections: Iterable<Connection>, message: Outgoing, except: Excepted): number {
     this.publishCount++;
+    return this.deliverToAll(connections, message, except);
+  }
+
+  /** Sends a message that another process of this server has broadcast; see `broadcast()`. */
+  deliverToAll(connections: Iterable<Connection>, message: Outgoing, except: Excepted): number {
     const policy = this.#policyOf("", false);
     const delivery = new Delivery(this, "", policy, message, true);
     for (const { fd, protocol } of connections) {

@@ -8,8 +8,15 @@ import type { Address, BytePipe, Listener, ListenOptions, Runtime } from "../../
 import type { Link } from "../../src/cluster/link.ts";
 import { Mesh, type MeshOptions } from "../../src/cluster/mesh.ts";
 import { MESSAGE } from "../../src/cluster/wire.ts";
-import { until } from "../support/activity.ts";
-import { memoryPipes } from "../support/memory_pipe.ts";
+import { FD_STEP } from "../../src/cluster/directory.ts";
+import { coreOfCoroutineServer, HttpServer } from "../../src/coroutine/http_server.ts";
+import type { ServerCore } from "../../src/server/core.ts";
+import { coreOf } from "../../src/server/server_connections.ts";
+import { usePeers } from "../../src/server/own_process.ts";
+import { FdSequence } from "../../src/transport/fd_sequence.ts";
+import type { Server, WebSocketServer } from "../../mod.ts";
+import { noteActivity, settle, until } from "../support/activity.ts";
+import { quietServer } from "../topics/stage.ts";
 
 /** The token of all tests. */
 export const TOKEN = "a secret of 32 characters, or so.";
@@ -27,10 +34,20 @@ export class MemoryNet implements Pick<Runtime, "connect" | "listen"> {
   connect({ hostname }: { hostname: string }): Promise<BytePipe> {
     const accept = this.#listeners.get(hostname);
     if (accept === undefined) return Promise.reject(Object.assign(new Error("Nobody listens"), { code: "ECONNREFUSED" }));
-    const [server, client] = memoryPipes();
-    accept(server);
-    return Promise.resolve(client);
+    const [up, down] = [noted(), noted()];
+    accept({ readable: up.readable, writable: down.writable, abort() {} });
+    return Promise.resolve({ readable: down.readable, writable: up.writable, abort() {} });
   }
+}
+
+/** A stream that notes what passes through, so that `settle()` waits for it. */
+function noted(): TransformStream<Uint8Array, Uint8Array> {
+  return new TransformStream({
+    transform(chunk, controller) {
+      noteActivity();
+      controller.enqueue(chunk);
+    },
+  });
 }
 
 /** A mesh that remembers what has happened to it. */
@@ -100,5 +117,48 @@ export async function meshed(
     await test(nodes, net);
   } finally {
     await Promise.all(nodes.map(({ mesh }) => mesh.close()));
+  }
+}
+
+/** A server of either style. */
+export type AnyServer = Server | HttpServer;
+
+function coreOfAny(server: AnyServer): ServerCore {
+  return server instanceof HttpServer ? coreOfCoroutineServer(server) : coreOf(server);
+}
+
+/** Lets a server use the connections of the processes of a mesh. */
+export function usingMesh<S extends AnyServer>(server: S, { mesh }: Node): S {
+  const { context } = coreOfAny(server);
+  context.fds = new FdSequence(mesh.self.slot, FD_STEP);
+  usePeers(context, mesh);
+  return server;
+}
+
+/**
+ * Runs a test with servers that are joined, as if each were in a process of its own.
+ *
+ * @param servers The servers, or the number of quiet ones. The first has slot 1 and number 0.
+ */
+export async function clustered<S extends AnyServer = WebSocketServer>(
+  servers: number | S[],
+  test: (servers: S[], nodes: Node[]) => unknown,
+  options: Partial<MeshOptions> = {},
+): Promise<void> {
+  const all = typeof servers === "number" ? Array.from({ length: servers }, () => quietServer() as AnyServer as S) : servers;
+  const nodes = all.map((_, i) => new Node(i + 1, options));
+  for (const [i, server] of all.entries()) usingMesh(server, nodes[i]);
+  try {
+    await joined(new MemoryNet(), nodes);
+    await test(all, nodes);
+    await settle();
+    const wrong = nodes.flatMap(({ faults, warnings }) => [...faults, ...warnings]);
+    if (wrong.length > 0) throw new Error(`Something went wrong between the processes: ${wrong}`);
+  } finally {
+    for (const [i, server] of all.entries()) {
+      coreOfAny(server).context.table?.abortAll();
+      if (server.shutdown(0)) await server.finished;
+      await nodes[i].mesh.close();
+    }
   }
 }
