@@ -77,6 +77,10 @@ export interface ServerVariables {
   master_time: number;
 }
 
+/** The class of objects with these values: they inherit nothing and share a shape, see `Fields` in `request_head.ts`. */
+const Variables = function () {} as unknown as new () => object;
+Variables.prototype = Object.freeze(Object.create(null));
+
 /** How to read a request. */
 export interface RequestOptions {
   /** Whether to parse forms into `post`. */
@@ -151,7 +155,7 @@ export class BaseRequest {
     if (this.#server !== undefined) return this.#server;
     const { head, localAddress, remoteAddress, time } = this.#source;
     const [path, query] = head === undefined ? ["", ""] : splitTarget(head.target);
-    const server: ServerVariables = Object.create(null);
+    const server = new Variables() as ServerVariables;
     if (query !== "") server.query_string = query;
     server.request_method = this.getMethod();
     server.request_uri = path;

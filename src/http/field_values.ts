@@ -18,7 +18,11 @@ export function splitList(list: string, most?: number): string[] {
 /** Reports whether a list contains a token, ignoring case. */
 export function hasToken(list: string | undefined, token: string): boolean {
   if (list === undefined || list.length < token.length) return false;
-  if (!list.includes(",")) return trim(list).toLowerCase() === token;
+  if (list.length === token.length) return list.toLowerCase() === token;
+  if (!list.includes(",")) {
+    const only = trim(list);
+    return only.length === token.length && only.toLowerCase() === token;
+  }
   return splitList(list).some((item) => item.toLowerCase() === token);
 }
 

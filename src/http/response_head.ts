@@ -245,6 +245,13 @@ export function saysClose(fields: ResponseFields): boolean {
   return fields.has("connection") && connectionOptions(fields).some((option) => option.toLowerCase() === "close");
 }
 
+/** Returns the head of a response with status 101 to which the program has added nothing. */
+export function switchingHead(fields: readonly (readonly [name: string, value: string])[], date: string): string {
+  let text = "HTTP/1.1 101 Switching Protocols\r\n";
+  for (const [name, value] of fields) text += `${name}: ${value}\r\n`;
+  return `${text}Server: sluice\r\nDate: ${date}\r\n\r\n`;
+}
+
 /** The beginning of a head: all of it but the lines that give the length of the body, and the empty line. */
 export class HeadStart {
   /** Each character is a byte. */

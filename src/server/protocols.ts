@@ -145,28 +145,29 @@ class WebSocketApplication implements HttpApplication {
   /** @param isChecked Whether the handshake was checked. */
   #shakeHands(exchange: Exchange, isChecked: boolean): void | Promise<void> {
     const { config, context } = this.#port;
-    const { connection, head, request, response } = exchange;
+    const { connection, head, request } = exchange;
     const own = config.handler("handshake");
     if (own !== undefined) {
       exchange.session.status = WEBSOCKET_STATUS_HANDSHAKE;
-      return context.run(connection, "handshake", () => own(request, response));
+      return context.run(connection, "handshake", () => own(request, exchange.response));
     }
     const refusal = isChecked ? undefined : this.#port.checkHandshake(head, exchange.forwarded);
     if (refusal !== undefined) return refuseExchange(exchange, refusal);
     const before = config.handler("beforehandshakeresponse");
-    const done = before && context.run(connection, "beforehandshakeresponse", () => before(request, response, this.#server));
+    const done = before &&
+      context.run(connection, "beforehandshakeresponse", () => before(request, exchange.response, this.#server));
     if (done === undefined) return this.#open(exchange);
     return done.then(() => connection.gather(() => this.#open(exchange)));
   }
 
   /** Accepts a handshake (RFC 6455 section 4.2.2), unless `beforeHandshakeResponse` has refused it. */
   #open(exchange: Exchange): void {
-    const { connection, head, request, writer } = exchange;
-    if (!writer.isWritable) return;
+    const { connection, head, request } = exchange;
+    if (!exchange.isWritable) return;
     const port = this.#port;
     const agreed = port.compression?.accept(head.header["sec-websocket-extensions"]);
     exchange.compression = agreed?.compression;
-    writer.switchProtocols(answerFields(head.header, port.settings.websocket_subprotocol, agreed?.answer));
+    exchange.switchProtocols(answerFields(head.header, port.settings.websocket_subprotocol, agreed?.answer));
     port.emitFor(connection, "open", request);
   }
 

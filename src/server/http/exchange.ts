@@ -10,7 +10,7 @@ import type { Connection } from "../../transport/connection.ts";
 import type { BodyCompression } from "../../http/content_coding.ts";
 import type { BaseResponse } from "../../http/base_response.ts";
 import type { HttpFailure, RequestHead } from "../../http/request_head.ts";
-import type { HeadStart } from "../../http/response_head.ts";
+import { type HeadStart, switchingHead } from "../../http/response_head.ts";
 import { type ResponseTarget, ResponseWriter } from "../../http/response_writer.ts";
 import type { Address } from "../../transport/runtime.ts";
 import type { FormFields } from "../../http/form.ts";
@@ -122,10 +122,6 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   readonly time: number;
   /** The request. */
   readonly request: HttpRequest;
-  /** The response. */
-  readonly writer: ResponseWriter;
-  /** The response as the program sees it. */
-  readonly response: BaseResponse;
   body: Uint8Array;
   readonly upload: RequestBody | undefined;
   fields: FormFields | undefined = undefined;
@@ -149,6 +145,8 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   compression: Compression | undefined = undefined;
 
   readonly #persists: boolean; // according to the client
+  #writer: ResponseWriter | undefined = undefined;
+  #response: BaseResponse | undefined = undefined;
   #state = PENDING;
   #collected = 0; // bytes of the response that wait for its end
   #holdsFiles = false; // of the form, until the response is complete
@@ -178,8 +176,28 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
     this.body = body ?? EMPTY;
     this.upload = body === undefined ? new RequestBody(this) : undefined;
     this.request = new HttpRequest(this, context.requestOptions);
-    this.writer = new ResponseWriter(this);
-    this.response = context.application.makeResponse(this);
+  }
+
+  /** The response. */
+  get writer(): ResponseWriter {
+    return this.#writer ??= new ResponseWriter(this);
+  }
+
+  /** The response as the program sees it. */
+  get response(): BaseResponse {
+    return this.#response ??= this.context.application.makeResponse(this);
+  }
+
+  /** Whether a response can still be made. */
+  get isWritable(): boolean {
+    return this.#writer === undefined ? this.isOpen : this.#writer.isWritable;
+  }
+
+  /** Sends a response with status 101 and these fields. Most programs add nothing, so that nothing of a response has been made. */
+  switchProtocols(fields: readonly (readonly [name: string, value: string])[]): void {
+    if (this.#writer !== undefined) return this.#writer.switchProtocols(fields);
+    this.sendHead(switchingHead(fields, this.date));
+    this.onEnd(101, false);
   }
 
   /** The number of bytes of memory that the request takes. */

@@ -85,6 +85,7 @@ export function completeBehind(exchange: Exchange, context: HttpContext, done: v
 
 /** Completes a response left unfinished by the handler, or by a file that could not be sent. */
 export function completeUnfinished(exchange: Exchange, context: HttpContext): void {
+  if (exchange.isSwitched) return;
   const { writer } = exchange;
   if (writer.isOccupied) exchange.isHandedOver = true;
   if (writer.isSettled || exchange.isOver) return;
