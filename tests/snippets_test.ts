@@ -14,6 +14,7 @@ import { lastingPort } from "./browser/start_example.ts";
 import { pathOf, type Prerequisite, testWith } from "./support/prerequisites.ts";
 import { Program } from "./support/program.ts";
 import { frame, RawClient } from "./support/raw_client.ts";
+import { RedisServer } from "./support/redis_server.ts";
 import { serving } from "./support/serving.ts";
 import { adapted, commandOf, makeProject, pages, type Snippet, snippetAt, snippetsOf } from "./support/snippets.ts";
 import { certificate, connectTls } from "./support/tls_client.ts";
@@ -151,8 +152,17 @@ const VISITS: Readonly<Record<string, (port: number) => Promise<void>>> = {
   },
 };
 
+/** Runs a program that needs Redis at the port of the page. */
+function runWithRedis(snippet: Snippet): Promise<void> {
+  return RedisServer.with((redis) => run({ ...snippet, code: snippet.code.replaceAll("6379", `${redis.port}`) }, visitPage));
+}
+
 for (const snippet of written("ts", "js")) {
   if (snippet.place in NOT_RUN) continue;
+  if (snippet.code.includes(":6379")) {
+    testWith("redis", `${snippet.place}: the program runs`, () => runWithRedis(snippet));
+    continue;
+  }
   test(`${snippet.place}: the program runs`, { timeout: 60_000 }, () => run(snippet, VISITS[snippet.place] ?? visitPage));
 }
 

@@ -1,6 +1,6 @@
 // What some tests need of the machine beside Node and npm: where it is, and how to bring it where it is missing.
 //
-// A variable names another place (CHROMIUM, FIREFOX, PYTHON, OPENSSL, NGINX, HAPROXY). SLUICE_WITHOUT holds names of this list, separated by
+// A variable names another place (CHROMIUM, FIREFOX, PYTHON, OPENSSL, NGINX, HAPROXY, REDIS_SERVER). SLUICE_WITHOUT holds names of this list, separated by
 // blanks, that are to count as missing; SLUICE_STRICT=1 makes tests that need something missing fail, not be left out.
 //
 //   node tools/prerequisites.mjs     prints the Debian packages of what is missing
@@ -147,6 +147,12 @@ export const prerequisites = [{
   find: () => findProgram("CADDY", ["caddy"]),
   apt: "caddy",
   otherwise: "CADDY=/path/to/caddy",
+}, {
+  name: "redis",
+  purpose: "the tests of the broker over Redis",
+  find: () => findProgram("REDIS_SERVER", ["redis-server", "/usr/local/bin/redis-server", "/opt/homebrew/bin/redis-server"]),
+  apt: "redis-server",
+  otherwise: "REDIS_SERVER=/path/to/redis-server, version 6.2 or later",
 }, {
   name: "systemd-analyze",
   purpose: "the test of the unit for systemd in the documents",

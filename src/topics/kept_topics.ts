@@ -71,6 +71,7 @@ export class KeptTopics implements StreamEvents {
   readonly #memory: RingMemory;
   readonly #streams: Map<string, KeptStream> = new Map();
   readonly #toAsk: Set<KeptStream> = new Set();
+  #isAsking = false;
   readonly #toRead: [stream: KeptStream, since: number][] = [];
   #reading = 0;
   readonly #failed: Set<KeptStream> = new Set();
@@ -150,18 +151,27 @@ export class KeptTopics implements StreamEvents {
 
   askPosition(stream: KeptStream): void {
     this.#toAsk.add(stream);
-    if (this.#toAsk.size === 1) queueMicrotask(() => this.#askPositions());
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    queueMicrotask(() => this.#askPositions());
   }
 
-  #askPositions(): void {
-    const streams = [...this.#toAsk];
-    this.#toAsk.clear();
-    for (let at = 0; at < streams.length; at += BATCH) {
-      const batch = streams.slice(at, at + BATCH);
-      this.#node.positions(batch.map(({ topic }) => topic)).then((positions) => {
+  /** Asks for the positions of all, one batch after the other, so that many do not hold up the program. */
+  async #askPositions(): Promise<void> {
+    while (this.#toAsk.size > 0) {
+      const batch: KeptStream[] = [];
+      for (const stream of this.#toAsk) {
+        if (batch.push(stream) === BATCH) break;
+      }
+      for (const stream of batch) this.#toAsk.delete(stream);
+      try {
+        const positions = await this.#node.positions(batch.map(({ topic }) => topic));
         for (const [index, stream] of batch.entries()) if (this.#isOpen(stream)) stream.onPosition(positions[index]);
-      }, () => batch.forEach((stream) => this.#onFailed(stream)));
+      } catch {
+        for (const stream of batch) this.#onFailed(stream);
+      }
     }
+    this.#isAsking = false;
   }
 
   askHistory(stream: KeptStream, since: number): void {

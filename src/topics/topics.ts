@@ -206,11 +206,11 @@ export class Topics implements FollowerEvents, LocalTopics {
       // Should the stream begin anew in between, this does, too.
       do beginning = since = await kept.begin(stream, since); while (beginning.epoch !== stream.epoch && !follower.isOver);
     } catch (error) {
-      if (!follower.isOver) this.unsubscribe(subscriber.fd, name);
+      if (topic.followers.get(subscriber) === follower) this.unsubscribe(subscriber.fd, name);
       return error as BrokerError;
     }
-    if (follower.isOver) return new BrokerError("BROKER_DOWN", "The subscription has ended meanwhile");
-    follower.beginAt(beginning.offset);
+    if (!topic.members.has(subscriber)) return new BrokerError("BROKER_DOWN", "The subscription has ended meanwhile");
+    if (!follower.isOver) follower.beginAt(beginning.offset); // else another call has begun anew
     return beginning;
   }
 

@@ -20,6 +20,7 @@ export type Prerequisite =
   | "nginx-stream"
   | "haproxy"
   | "caddy"
+  | "redis"
   | "systemd-analyze";
 
 /** Reports whether a prerequisite is installed. */

@@ -69,7 +69,7 @@ export function makeProject(): string {
   const project = mkdtempSync(join(tmpdir(), "sluice-snippets-"));
   mkdirSync(join(project, "node_modules/@sluice"), { recursive: true });
   symlinkSync(root, join(project, "node_modules/@sluice/server"));
-  for (const name of ["hono", "h3", "itty-router"]) {
+  for (const name of ["hono", "h3", "itty-router", "redis"]) {
     symlinkSync(`${root}tools/node_modules/${name}`, join(project, "node_modules", name));
   }
   writeFileSync(join(project, "package.json"), '{ "type": "module" }');

@@ -35,6 +35,7 @@ const sources = [
   "adapters/deno.ts",
   "adapters/bun.ts",
   "adapters/node.ts",
+  "adapters/redis.ts",
 ];
 
 /** Everything in src/ but the entry point that chooses an adapter. */

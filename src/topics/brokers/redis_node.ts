@@ -1,0 +1,298 @@
+/**
+ * A server as a node of Redis: two connections, one for commands and one for subscriptions. Each is watched, and made again when it is
+ * lost; whatever was missed meanwhile is found out then, because no client tells.
+ *
+ * @module
+ */
+
+import { utf8Decoder } from "../../values.ts";
+import type { Appended, BrokerHost, BrokerMessage, BrokerNode, TopicHistory, TopicPosition } from "../broker.ts";
+import { BrokerError } from "../broker.ts";
+import type { BrokerClock } from "../kept_topics.ts";
+import { keptOptionsOf } from "./broker_options.ts";
+import { decodeEnvelope, decodeKept, encodeEnvelope } from "./envelope.ts";
+import type { RedisBrokerOptions } from "./redis_options.ts";
+import { FORMAT, RedisKeys } from "./redis_keys.ts";
+import { type RedisCommand, RedisLink, type RedisOpener } from "./redis_link.ts";
+import { APPEND, POSITION, READ, type RedisScript } from "./redis_scripts.ts";
+
+/** The number of channels that are subscribed to at once. */
+const BATCH = 512;
+
+/** One server at Redis. */
+export class RedisNode implements BrokerNode {
+  readonly state: { lag: number; reconnects: number; malformed: number } = { lag: 0, reconnects: 0, malformed: 0 };
+
+  readonly #options: Required<RedisBrokerOptions>;
+  readonly #host: BrokerHost;
+  readonly #clock: BrokerClock;
+  readonly #keys: RedisKeys;
+  readonly #commands: RedisLink;
+  readonly #subscriber: RedisLink;
+  readonly #hashes: Map<RedisScript, string> = new Map();
+  #run = ""; // of the server; empty if it cannot lose what it has stored, or does not say
+
+  readonly #wanted: Set<string> = new Set();
+  readonly #effective: Set<string> = new Set();
+  readonly #changed: Set<string> = new Set(); // topics for which the two may differ
+  #isChanging = false;
+
+  readonly #probeChannel: string;
+  #probes = 0; // sent
+  #heard = 0; // the last one that came back
+  #silentSince = 0; // when the first one was sent that has not come back
+  #cancelProbe: (() => void) | undefined;
+
+  constructor(options: Required<RedisBrokerOptions>, open: RedisOpener, host: BrokerHost, clock: BrokerClock) {
+    this.#options = options;
+    this.#host = host;
+    this.#clock = clock;
+    this.#keys = new RedisKeys(options.prefix);
+    this.#probeChannel = this.#keys.probe(host.id);
+    const shared = { timeout: options.timeout * 1000, maxPending: options.maxPending };
+    this.#commands = new RedisLink(open, clock, {
+      ...shared,
+      setUp: () => this.#setUpCommands(),
+      onReady: () => this.#onReady(),
+      onLost: (reason, wasReady) => this.#onLost("commands", reason, wasReady),
+      onMessage: () => {},
+    });
+    this.#subscriber = new RedisLink(open, clock, {
+      ...shared,
+      setUp: (link) => link.run((connection) => connection.subscribe([this.#probeChannel])).then(() => {}),
+      onReady: () => this.#onSubscriberReady(),
+      onLost: (reason, wasReady) => this.#onLost("subscriptions", reason, wasReady),
+      onMessage: (channel, message) => this.#onMessage(channel, message),
+    });
+    this.#commands.connect();
+    this.#subscriber.connect();
+    this.#scheduleProbe();
+  }
+
+  get isUp(): boolean {
+    return this.#commands.isReady && this.#subscriber.isReady;
+  }
+
+  close(): Promise<void> {
+    this.#cancelProbe?.();
+    this.#commands.close();
+    this.#subscriber.close();
+    return Promise.resolve();
+  }
+
+  // ---- connections --------------------------------------------------------------------------------------------------
+
+  async #setUpCommands(): Promise<void> {
+    const run = (command: RedisCommand) => this.#commands.run((connection) => connection.command(command));
+    await run(["SET", this.#keys.format, FORMAT, "NX"]);
+    const format = textOf(await run(["GET", this.#keys.format]));
+    if (format !== FORMAT) {
+      const text = `Redis has topics in the format ${format}, of another version of Sluice; this one knows ${FORMAT}`;
+      this.#host.warn("broker format", text);
+      throw new Error(text);
+    }
+    this.#run = this.#options.durable ? "" : await this.#askRun(run);
+    for (const script of [APPEND, POSITION, READ]) this.#hashes.set(script, textOf(await run(["SCRIPT", "LOAD", script.text])));
+    await this.#checkEviction(run);
+  }
+
+  /** Returns the id of the run of the server: it may have lost what it has stored before. */
+  async #askRun(run: (command: RedisCommand) => Promise<unknown>): Promise<string> {
+    const info = await orRefused(run(["INFO", "server"]));
+    return /\brun_id:(\w+)/.exec(textOf(info))?.[1] ?? "";
+  }
+
+  async #checkEviction(run: (command: RedisCommand) => Promise<unknown>): Promise<void> {
+    const reply = await orRefused(run(["CONFIG", "GET", "maxmemory-policy"]));
+    const policy = Array.isArray(reply) ? textOf(reply[1]) : "";
+    if (!policy.startsWith("allkeys-")) return;
+    this.#host.warn("broker eviction", `Redis may drop kept topics: its maxmemory-policy is ${policy}, not noeviction`);
+  }
+
+  #onLost(what: string, reason: string, wasReady: boolean): void {
+    if (wasReady) this.state.reconnects++;
+    this.#host.warn(`broker ${what}`, `The connection to Redis for ${what} ${wasReady ? "is lost" : "was not made"}: ${reason}`);
+  }
+
+  /** Whatever could not be asked meanwhile is asked now. */
+  #onReady(): void {
+    if (this.#effective.size > 0) this.#host.subscribed([...this.#effective]);
+  }
+
+  #onSubscriberReady(): void {
+    this.#silentSince = 0;
+    this.#effective.clear();
+    for (const topic of this.#wanted) this.#changed.add(topic);
+    this.#change();
+  }
+
+  // ---- the probe ----------------------------------------------------------------------------------------------------
+
+  #scheduleProbe(): void {
+    this.#cancelProbe = this.#clock.after(this.#options.probeInterval * 1000, () => {
+      this.#probe();
+      this.#scheduleProbe();
+    });
+  }
+
+  /** Sends a message to itself. A connection for subscriptions may be silent for ever, and seem to be well. */
+  #probe(): void {
+    if (!this.isUp) return;
+    const now = this.#clock.now();
+    if (this.#silentSince !== 0 && now - this.#silentSince >= this.#options.probeInterval * 1000) {
+      return this.#subscriber.lose("what this server sends to itself does not arrive");
+    }
+    const probe = ++this.#probes;
+    this.#commands.command(["PUBLISH", this.#probeChannel, `${probe}:${now}`]).then(() => {
+      if (this.#heard < probe && this.#silentSince === 0) this.#silentSince = now;
+    }, () => {}); // the other connection is lost
+  }
+
+  #onProbe(text: string): void {
+    const [probe, sent] = text.split(":").map(Number);
+    this.#heard = probe;
+    this.#silentSince = 0;
+    this.state.lag = Math.max(0, this.#clock.now() - sent) / 1000;
+  }
+
+  // ---- subscriptions ------------------------------------------------------------------------------------------------
+
+  subscribe(topics: readonly string[]): void {
+    for (const topic of topics) {
+      this.#wanted.add(topic);
+      this.#changed.add(topic);
+    }
+    this.#change();
+  }
+
+  unsubscribe(topics: readonly string[]): void {
+    for (const topic of topics) {
+      this.#wanted.delete(topic);
+      this.#changed.add(topic);
+    }
+    this.#change();
+  }
+
+  /** Subscribes and gives up, in batches, until what is effective is what is wanted. */
+  async #change(): Promise<void> {
+    if (this.#isChanging) return;
+    this.#isChanging = true;
+    try {
+      while (this.#changed.size > 0 && this.#subscriber.isReady) await this.#changeSome();
+    } catch {
+      // the connection is lost, and everything is wanted again with the next one
+    } finally {
+      this.#isChanging = false;
+    }
+    // A new connection may have become ready before this one was given up.
+    if (this.#changed.size > 0 && this.#subscriber.isReady) this.#change();
+  }
+
+  async #changeSome(): Promise<void> {
+    const more: string[] = [];
+    const fewer: string[] = [];
+    const there: string[] = [];
+    for (const topic of this.#changed) {
+      this.#changed.delete(topic);
+      const isEffective = this.#effective.has(topic);
+      if (this.#wanted.has(topic)) (isEffective ? there : more).push(topic);
+      else if (isEffective) fewer.push(topic);
+      if (more.length === BATCH || fewer.length === BATCH) break;
+    }
+    const channelsOf = (topics: string[]) => topics.map((topic) => this.#keys.of(topic).channel);
+    if (there.length > 0) this.#host.subscribed(there);
+    if (fewer.length > 0) {
+      for (const topic of fewer) this.#effective.delete(topic);
+      await this.#subscriber.run((connection) => connection.unsubscribe(channelsOf(fewer)));
+    }
+    if (more.length === 0) return;
+    await this.#subscriber.run((connection) => connection.subscribe(channelsOf(more)));
+    for (const topic of more) this.#effective.add(topic);
+    this.#host.subscribed(more);
+  }
+
+  #onMessage(channel: string, bytes: Uint8Array): void {
+    if (channel === this.#probeChannel) return this.#onProbe(textOf(bytes));
+    const topic = this.#keys.topicOf(channel);
+    if (topic === undefined) return;
+    if (keptOptionsOf(this.#options, topic) !== undefined) {
+      const kept = decodeKept(bytes);
+      if (kept === undefined) return void this.state.malformed++;
+      return this.#host.deliverKept(topic, kept.epoch, kept);
+    }
+    const message = decodeEnvelope(bytes);
+    if (message === undefined) this.state.malformed++;
+    else this.#host.deliver(topic, message);
+  }
+
+  // ---- commands -----------------------------------------------------------------------------------------------------
+
+  publish(topic: string, message: BrokerMessage): boolean {
+    if (this.#commands.refusal !== undefined) return false;
+    this.#commands.command(["PUBLISH", this.#keys.of(topic).channel, encodeEnvelope(message)]).catch(() => {});
+    return true;
+  }
+
+  async append(topic: string, message: BrokerMessage, id: string): Promise<Appended> {
+    const { meta, stream, channel, id: keyOf } = this.#keys.of(topic);
+    const { size, ttl } = keptOptionsOf(this.#options, topic)!;
+    const reply = await this.#evaluate(APPEND, [meta, stream, id === "" ? meta : keyOf(id)], [
+      encodeEnvelope(message),
+      `${size}`,
+      `${ttl}`,
+      channel,
+      `${Math.max(1, Math.ceil(this.#options.dedupeWindow))}`,
+    ]);
+    return { ...positionOf(reply), isRepeated: Number((reply as unknown[])[2]) === 1 };
+  }
+
+  positions(topics: readonly string[]): Promise<TopicPosition[]> {
+    return Promise.all(topics.map(async (topic) => {
+      const { meta, stream } = this.#keys.of(topic);
+      return positionOf(await this.#evaluate(POSITION, [meta, stream], []));
+    }));
+  }
+
+  async read(topic: string, since: number, limit: number): Promise<TopicHistory> {
+    const { meta, stream } = this.#keys.of(topic);
+    const reply = await this.#evaluate(READ, [meta, stream], [`${since + 1}-0`, `${limit}`]);
+    const { offset, epoch } = positionOf(reply);
+    const entries: { offset: number; message: BrokerMessage }[] = [];
+    for (const [id, fields] of (reply as unknown[])[2] as [unknown, unknown[]][]) {
+      const message = decodeEnvelope(fields[1] as Uint8Array);
+      if (message === undefined) this.state.malformed++;
+      else entries.push({ offset: parseInt(textOf(id)), message });
+    }
+    return { offset, epoch, entries, base: entries.length > 0 ? entries[0].offset - 1 : Math.max(since, offset) };
+  }
+
+  /** Runs a script. Redis forgets scripts when it starts anew; it is sent the text then. */
+  async #evaluate(script: RedisScript, keys: string[], values: RedisCommand): Promise<unknown> {
+    const args: RedisCommand = [`${script.keys}`, ...keys, crypto.randomUUID(), this.#run, ...values];
+    try {
+      return await this.#commands.command(["EVALSHA", this.#hashes.get(script) ?? "", ...args]);
+    } catch (error) {
+      if (!(error instanceof BrokerError && error.code === "BROKER_REFUSED" && error.message.includes("NOSCRIPT"))) throw error;
+      return await this.#commands.command(["EVAL", script.text, ...args]);
+    }
+  }
+}
+
+/** Returns a reply; `undefined` if it is an error. */
+async function orRefused(reply: Promise<unknown>): Promise<unknown> {
+  try {
+    return await reply;
+  } catch (error) {
+    if (error instanceof BrokerError && error.code === "BROKER_REFUSED") return undefined;
+    throw error;
+  }
+}
+
+function positionOf(reply: unknown): TopicPosition {
+  const [offset, epoch] = reply as unknown[];
+  return { offset: Number(offset), epoch: textOf(epoch) };
+}
+
+function textOf(reply: unknown): string {
+  return reply instanceof Uint8Array ? utf8Decoder.decode(reply) : String(reply ?? "");
+}

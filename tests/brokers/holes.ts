@@ -1,0 +1,58 @@
+/**
+ * Which tests of the contract are not run with which broker, and why.
+ *
+ * @module
+ */
+
+import { CONTRACT } from "./contract.ts";
+import type { BrokerName } from "./stage.ts";
+
+/** The brokers of the table, in its order. */
+export const BROKERS: readonly BrokerName[] = ["memory", "redis", "ioredis"];
+
+const NO_PROCESS = "it is no process of its own: it ends with the program, and so do all who have subscribed";
+const NO_CONNECTION = "it has no connections";
+
+/** The reasons, by the beginning of the name of a test. */
+export const HOLES: Partial<Record<BrokerName, Record<string, string>>> = {
+  memory: {
+    "killed under load": NO_PROCESS,
+    "frozen": NO_PROCESS,
+    "the connection for subscriptions": NO_CONNECTION,
+    "the last message is lost": NO_CONNECTION,
+    "the broker is emptied": NO_PROCESS,
+    "started again": NO_PROCESS,
+    "ten thousand subscriptions": NO_CONNECTION,
+  },
+};
+
+/** Returns why a test is not run with a broker; `undefined` if it is. */
+export function holeOf(broker: BrokerName, name: string): string | undefined {
+  const holes = Object.entries(HOLES[broker] ?? {});
+  return holes.find(([beginning]) => name.startsWith(beginning))?.[1];
+}
+
+/** Promises that no broker is tested for, with the reason. */
+const UNTESTED: readonly (readonly [promise: string, reason: string])[] = [
+  ["who is in a topic, and that one who is killed leaves it once", "there is no presence yet"],
+];
+
+/** Returns the table: each test with each broker. */
+export function contractTable(): string {
+  const reasons: string[] = [];
+  const rows = CONTRACT.map(({ name }) => {
+    const cells = BROKERS.map((broker) => {
+      const hole = holeOf(broker, name);
+      if (hole === undefined) return "yes";
+      if (!reasons.includes(hole)) reasons.push(hole);
+      return `no (${reasons.indexOf(hole) + 1})`;
+    });
+    return `| ${[name, ...cells].join(" | ")} |`;
+  });
+  for (const [promise, reason] of UNTESTED) {
+    reasons.push(reason);
+    rows.push(`| ${[promise, ...BROKERS.map(() => `no (${reasons.length})`)].join(" | ")} |`);
+  }
+  const head = `| test | ${BROKERS.join(" | ")} |\n| --- | ${BROKERS.map(() => "---").join(" | ")} |`;
+  return `${head}\n${rows.join("\n")}\n\n${reasons.map((reason, index) => `${index + 1}. ${reason}`).join("\n")}\n`;
+}

@@ -1,0 +1,145 @@
+/**
+ * The test with many clients of several servers, which are processes of all runtimes where the broker connects processes.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { fileURLToPath } from "node:url";
+import { Program, runners } from "../support/program.ts";
+import { RedisServer } from "../support/redis_server.ts";
+import { WebSocketServer } from "../../mod.ts";
+import { type BrokerName, eventually, makeBroker } from "./stage.ts";
+
+const CLIENTS = 300;
+const TOPICS = 30;
+const MESSAGES = 4; // of each client to each of its two topics
+
+/** A client, with what it has heard. */
+class Client {
+  readonly index: number;
+  readonly socket: WebSocket;
+  readonly opened: Promise<unknown>;
+  begun = 0;
+  appended = 0;
+  readonly heard: string[] = [];
+
+  constructor(index: number, port: number) {
+    this.index = index;
+    const socket = this.socket = new WebSocket(`ws://127.0.0.1:${port}/`);
+    this.opened = new Promise((resolve, reject) => {
+      socket.onopen = resolve;
+      socket.onerror = reject;
+    });
+    socket.onmessage = ({ data }) => {
+      if (data.startsWith("begun|")) this.begun++;
+      else if (data === "appended|stored") this.appended++;
+      else this.heard.push(data);
+    };
+  }
+
+  /** One kept and one fleeting topic. */
+  get topics(): string[] {
+    const number = this.index % (TOPICS / 2);
+    return [`room ${number}`, `hall ${number}`];
+  }
+}
+
+async function inProcesses(broker: BrokerName, redis: RedisServer, test: (ports: number[]) => Promise<void>): Promise<void> {
+  const file = fileURLToPath(new URL("program.ts", import.meta.url));
+  const map = fileURLToPath(new URL("../offline/import_map.json", import.meta.url));
+  const register = fileURLToPath(new URL("../offline/register.mjs", import.meta.url));
+  const flags: Record<string, string[]> = {
+    Deno: ["--no-check", `--import-map=${map}`],
+    Bun: [],
+    "Node 24": ["--import", register],
+  };
+  const programs = runners.filter(([name]) => name in flags).map(([name, ...command]) =>
+    new Program([...command, ...flags[name], file], { BROKER: broker, BROKER_URL: redis.url })
+  );
+  try {
+    await test(await Promise.all(programs.map(async (program) => Number(await program.line()))));
+  } finally {
+    await Promise.all(programs.map((program) => program.kill()));
+  }
+}
+
+async function inThisProcess(broker: BrokerName, test: (ports: number[]) => Promise<void>): Promise<void> {
+  const shared = makeBroker(broker, "", { kept: { "room*": { size: 10_000 } } });
+  const servers = Array.from({ length: 3 }, () => new WebSocketServer("127.0.0.1", 0));
+  for (const server of servers) {
+    server.set({ broker: shared, log_level: 6, topic_envelope: (text, { topic, offset }) => `${topic}|${offset}|${text}` });
+    server.on("message", async (server, { fd, data }) => {
+      const [work, topic, text] = (data as string).split("|");
+      if (work === "subscribe") server.push(fd, `begun|${JSON.stringify(await server.subscribe(fd, topic, {}))}`);
+      else if (topic.startsWith("room")) server.push(fd, `appended|${(await server.append(topic, text)).status}`);
+      else server.publish(topic, `${topic}|0|${text}`);
+    });
+    await server.start();
+  }
+  try {
+    await test(servers.map(({ port }) => port));
+  } finally {
+    for (const server of servers) server.shutdown(0.2);
+    await Promise.all(servers.map((server) => server.finished));
+  }
+}
+
+/** Checks that each message reaches each subscriber once, in the order of its sender. */
+export async function checkExactlyOnce(broker: BrokerName): Promise<void> {
+  const check = async (ports: number[]) => {
+    const clients = Array.from({ length: CLIENTS }, (_, index) => new Client(index, ports[index % ports.length]));
+    try {
+      await Promise.all(clients.map(({ opened }) => opened));
+      for (const { socket, topics } of clients) for (const topic of topics) socket.send(`subscribe|${topic}`);
+      await eventually("all have subscribed", () => clients.every(({ begun }) => begun === 2), 60);
+      // Fleeting topics say nothing when they begin: all servers have them once everybody hears this.
+      await eventually("all hear fleeting topics", async () => {
+        for (const { socket, topics: [, hall] } of clients) socket.send(`publish|${hall}|probe`);
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        const perTopic = CLIENTS / (TOPICS / 2);
+        const isAll = clients.every(({ heard }) => heard.length === perTopic);
+        if (!isAll) { for (const { heard } of clients) heard.length = 0; }
+        return isAll;
+      }, 60);
+      for (const { heard } of clients) heard.length = 0;
+      for (let i = 0; i < MESSAGES; i++) {
+        for (const { index, socket, topics } of clients) {
+          for (const topic of topics) socket.send(`publish|${topic}|${index}.${i}`);
+        }
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      const each = 2 * MESSAGES * CLIENTS / (TOPICS / 2);
+      await eventually("everything has arrived", () => clients.every(({ heard }) => heard.length >= each), 60);
+      await new Promise((resolve) => setTimeout(resolve, 200)); // for what should not come
+      assertEquals(clients.map(({ appended }) => appended), clients.map(() => MESSAGES));
+      const expected = new Map<string, number>();
+      for (const { index, topics } of clients) {
+        for (const topic of topics) for (let i = 0; i < MESSAGES; i++) expected.set(`${topic}|${index}.${i}`, 0);
+      }
+      for (const { topics, heard } of clients) {
+        assertEquals(heard.length, each);
+        const seen = new Set<string>();
+        const last = new Map<string, number>();
+        for (const line of heard) {
+          const [topic, offset, text] = line.split("|");
+          const key = `${topic}|${text}`;
+          assert(topics.includes(topic) && expected.has(key) && !seen.has(key), line);
+          seen.add(key);
+          const [sender, number] = text.split(".").map(Number);
+          const place = `${topic}|${sender}`;
+          assertEquals(number, (last.get(place) ?? -1) + 1, `${line}: in the order of the sender`);
+          last.set(place, number);
+          if (topic.startsWith("room")) {
+            assertEquals(Number(offset), (last.get(topic) ?? 0) + 1, `${line}: in the order of the offsets`);
+            last.set(topic, Number(offset));
+          }
+        }
+      }
+    } finally {
+      for (const { socket } of clients) socket.close();
+    }
+  };
+  if (broker === "memory") await inThisProcess(broker, check);
+  else await RedisServer.with((redis) => inProcesses(broker, redis, check));
+}

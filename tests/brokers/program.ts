@@ -1,0 +1,20 @@
+// A server of the contract tests, as a process of its own: it does for clients what they say.
+
+import process from "node:process";
+import { WebSocketServer } from "../../mod.ts";
+import { type BrokerName, makeBroker } from "./stage.ts";
+
+const { BROKER, BROKER_URL } = process.env;
+const server = new WebSocketServer("127.0.0.1", 0);
+server.set({
+  broker: makeBroker(BROKER as BrokerName, BROKER_URL!, { kept: { "room*": { size: 10_000 } } }),
+  topic_envelope: (text, { topic, offset }) => `${topic}|${offset}|${text}`,
+});
+server.on("message", async (server, { fd, data }) => {
+  const [work, topic, text] = (data as string).split("|");
+  if (work === "subscribe") server.push(fd, `begun|${JSON.stringify(await server.subscribe(fd, topic, {}))}`);
+  else if (topic.startsWith("room")) server.push(fd, `appended|${(await server.append(topic, text)).status}`);
+  else server.publish(topic, `${topic}|0|${text}`);
+});
+await server.start();
+console.log(server.port);

@@ -1,0 +1,261 @@
+// The parts of the broker over Redis that need no Redis: names, messages as bytes, options, and a connection that is lost.
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { redisBroker } from "../../adapters/redis.ts";
+import { BrokerError, BrokerMessage } from "../../mod.ts";
+import { decodeEnvelope, decodeKept, encodeEnvelope } from "../../src/topics/brokers/envelope.ts";
+import { partitionTags, RedisKeys, slotOf } from "../../src/topics/brokers/redis_keys.ts";
+import { type LinkOptions, type RedisConnection, type RedisEvents, RedisLink } from "../../src/topics/brokers/redis_link.ts";
+import { MovedClock } from "./moved_clock.ts";
+
+test("the slots of keys are those of Redis, and the tags are even over them", () => {
+  assertEquals([slotOf("123456789"), slotOf("foo"), slotOf("")], [12739, 12182, 0]); // as CLUSTER KEYSLOT says
+  const tags = partitionTags();
+  assertEquals([tags.length, new Set(tags).size], [128, 128]);
+  for (const [index, tag] of tags.entries()) assertEquals(Math.floor(slotOf(tag) / 128), index);
+});
+
+test("the names of a topic have one tag, and the version of the format", () => {
+  const keys = new RedisKeys("sluice");
+  const { meta, stream, channel, id } = keys.of("room/é}:c:{x");
+  const [, begin] = /^(sluice:1:\{\d+\}:)m:room\/é\}:c:\{x$/.exec(meta)!;
+  assertEquals([stream, channel], [`${begin}s:room/é}:c:{x`, `${begin}c:room/é}:c:{x`]);
+  assertEquals(id("7"), `${begin}i:12:room/é}:c:{x:7`);
+  assertEquals([keys.format, keys.probe("n")], ["sluice:format", "sluice:1:probe:n"]);
+  assertEquals(keys.topicOf(channel), "room/é}:c:{x");
+  for (const other of ["", "sluice:1:probe:n", "other:1:{5}:c:x", "sluice:2:{5}:c:x", meta]) {
+    assertEquals(keys.topicOf(other), undefined);
+  }
+});
+
+test("a message as bytes is the same message afterwards", () => {
+  fc.assert(fc.property(
+    fc.constantFrom(1, 2),
+    fc.boolean(),
+    fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+    fc.string(),
+    fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+    (opcode, isCompressed, id, sequence, text, offset) => {
+      const origin = id.toString(16).padStart(16, "0");
+      const payload = new TextEncoder().encode(text);
+      const bytes = encodeEnvelope(new BrokerMessage(opcode, payload, isCompressed, origin, sequence));
+      const expected = { opcode, isCompressed, origin, sequence, payload };
+      const parts = ({ opcode, isCompressed, origin, sequence, payload }: BrokerMessage) => {
+        return { opcode, isCompressed, origin, sequence, payload: new Uint8Array(payload) };
+      };
+      assertEquals(parts(decodeEnvelope(bytes)!), expected);
+      const kept = decodeKept(Uint8Array.from([...new TextEncoder().encode(`${offset}:an epoch:`), ...bytes]))!;
+      assertEquals([kept.offset, kept.epoch, parts(kept.message)], [offset, "an epoch", expected]);
+    },
+  ));
+});
+
+test("bytes that are no message are none, whatever they are", () => {
+  const good = [...encodeEnvelope(new BrokerMessage(1, new TextEncoder().encode("é"), false, "0".repeat(16), 1))];
+  const changed = (index: number, byte: number) => Uint8Array.from(good.map((old, at) => at === index ? byte : old));
+  for (
+    const bytes of [
+      changed(0, 2),
+      changed(1, 0),
+      changed(1, 3),
+      changed(1, 9),
+      changed(14, 0xff),
+      Uint8Array.from(good.slice(0, 13)),
+    ]
+  ) {
+    assertEquals(decodeEnvelope(bytes), undefined);
+  }
+  assert(decodeEnvelope(Uint8Array.from(good.slice(0, 14))) !== undefined);
+  for (
+    const head of ["", ":", "1", "1:", "0:e:", "x:e:", ":e:", "1e3:e:", "-1:e:", `1:${"e".repeat(100)}:`, "12345678901234567:e:"]
+  ) {
+    assertEquals(decodeKept(Uint8Array.from([...new TextEncoder().encode(head), ...good])), undefined, head);
+  }
+  fc.assert(fc.property(fc.uint8Array(), (bytes) => {
+    decodeEnvelope(bytes);
+    decodeKept(bytes);
+  }));
+});
+
+test("what is no client, and options that are none", () => {
+  for (const client of ["redis://localhost", {}, undefined, null, 1, { sendCommand() {} }]) {
+    assertThrows(
+      () => redisBroker(client as never),
+      TypeError,
+      "a client of the package redis (version 6 or later) or ioredis is needed",
+    );
+  }
+  const client = { callBuffer() {}, duplicate() {}, disconnect() {} } as never;
+  const wrong: [object, new () => Error, string][] = [
+    [{ prefix: "" }, RangeError, "Cannot set prefix"],
+    [{ prefix: "{a}" }, RangeError, "Cannot set prefix"],
+    [{ prefix: "x".repeat(65) }, RangeError, "Cannot set prefix"],
+    [{ timeout: 0 }, RangeError, "Cannot set timeout: 0 is not above 0"],
+    [{ timeout: "1" }, TypeError, "Cannot set timeout: a number is needed"],
+    [{ probeInterval: 3601 }, RangeError, "Cannot set probeInterval"],
+    [{ maxPending: 0 }, RangeError, "Cannot set maxPending"],
+    [{ durable: 1 }, TypeError, "Cannot set durable"],
+    [{ dedupe: 1 }, TypeError, "there is no such option"],
+  ];
+  for (const [options, kind, text] of wrong) assertThrows(() => redisBroker(client, options), kind, text);
+  redisBroker(client, {
+    prefix: "x".repeat(64),
+    timeout: 0.001,
+    probeInterval: 3600,
+    maxPending: 1,
+    durable: true,
+    dedupeWindow: 0,
+  });
+});
+
+test("the options of clients are new each time: clients change them", () => {
+  assertEquals(redisBroker.options, redisBroker.options);
+  assert(redisBroker.options !== redisBroker.options && redisBroker.options.socket !== redisBroker.options.socket);
+});
+
+/** A connection that does what a test says. */
+class FakeConnection implements RedisConnection {
+  readonly replies: [resolve: (value: unknown) => void, reject: (error: unknown) => void][] = [];
+  isDestroyed = false;
+  readonly events: RedisEvents;
+  open!: (value?: unknown) => void;
+  fail!: (error: unknown) => void;
+  readonly opened = new Promise((resolve, reject) => [this.open, this.fail] = [resolve, reject]);
+
+  constructor(events: RedisEvents) {
+    this.events = events;
+  }
+
+  command(): Promise<unknown> {
+    return new Promise((...reply) => this.replies.push(reply));
+  }
+
+  subscribe = this.command;
+  unsubscribe = this.command;
+
+  destroy(): void {
+    this.isDestroyed = true;
+    throw new Error("a client may throw here");
+  }
+}
+
+/** A link with its connections, and what it has told. */
+function makeLink(options: Partial<LinkOptions> = {}) {
+  const clock = new MovedClock();
+  const connections: FakeConnection[] = [];
+  const told: string[] = [];
+  const link = new RedisLink(
+    (events) => {
+      const connection = new FakeConnection(events);
+      connections.push(connection);
+      return { connection, opened: connection.opened };
+    },
+    clock,
+    {
+      timeout: 1000,
+      maxPending: 3,
+      setUp: () => Promise.resolve(),
+      onReady: () => told.push("ready"),
+      onLost: (reason, wasReady) => wasReady && told.push(reason),
+      onMessage: (channel) => told.push(channel),
+      ...options,
+    },
+  );
+  link.connect();
+  return { clock, connections, told, link };
+}
+
+const turn = () => new Promise((resolve) => setTimeout(resolve));
+
+test("a link takes commands once it is ready, and no more than the limit", async () => {
+  const { connections: [connection], link, told } = makeLink();
+  await assertRejects(() => link.command(["A"]), BrokerError, "There is no connection to Redis");
+  connection.open();
+  await turn();
+  const commands = ["A", "B", "C"].map((name) => link.command([name]));
+  const error = await link.command(["D"]).then(() => undefined, (error) => error);
+  assertEquals([error.code, error.message], ["BROKER_BUSY", "3 commands wait for Redis: that is the limit maxPending"]);
+  for (const [index, [resolve]] of connection.replies.entries()) resolve(index);
+  assertEquals(await Promise.all(commands), [0, 1, 2]);
+  assertEquals([link.refusal, told], [undefined, ["ready"]]);
+  link.close();
+});
+
+test("errors: those of Redis refuse, all others lose the connection and everything that waits", async () => {
+  const { clock, connections, link, told } = makeLink();
+  connections[0].open();
+  await turn();
+  const codes = (commands: Promise<unknown>[]) =>
+    Promise.all(commands.map((command) => command.then(() => "", (error) => `${error.code} ${error.message}`)));
+  let commands = [link.command(["A"]), link.command(["B"])];
+  connections[0].replies[0][1](new Error("OOM command not allowed"));
+  connections[0].replies[1][0](1);
+  assertEquals(await codes(commands), ["BROKER_REFUSED Redis refuses: OOM command not allowed", ""]);
+  commands = [link.command(["A"]), link.command(["B"])];
+  connections[0].replies[2][1](new Error("Socket closed unexpectedly"));
+  const text = "Redis has not replied: Socket closed unexpectedly";
+  assertEquals(await codes(commands), [`BROKER_UNKNOWN ${text}`, `BROKER_UNKNOWN ${text}`]);
+  assertEquals([connections[0].isDestroyed, link.isReady, told], [true, false, ["ready", "Socket closed unexpectedly"]]);
+  connections[0].events.onLost(new Error("again")); // an old connection says nothing any more
+  connections[0].events.onMessage("old", new Uint8Array());
+  clock.move(100);
+  assertEquals(connections.length, 2);
+  connections[1].open();
+  await turn();
+  connections[1].events.onMessage("new", new Uint8Array());
+  commands = [link.command(["A"])];
+  connections[1].replies[0][1](new Error("READONLY You can't write against a read only replica."));
+  assertEquals((await codes(commands))[0].slice(0, 14), "BROKER_REFUSED");
+  assertEquals([connections[1].isDestroyed, told.slice(2, 4)], [true, ["ready", "new"]]);
+  link.close();
+});
+
+test("a connection that does not reply, or does not open, is given up in time; pauses grow up to 5 s", async () => {
+  const { clock, connections, link, told } = makeLink();
+  connections[0].open();
+  await turn();
+  const late = link.command(["A"]).catch(({ code }) => code);
+  clock.move(999);
+  assert(link.isReady);
+  const later = link.command(["B"]).catch(({ code }) => code);
+  clock.move(1);
+  assertEquals([await late, await later, told.at(-1)], ["BROKER_UNKNOWN", "BROKER_UNKNOWN", "no reply within 1 s"]);
+  for (let i = 0; i < 30; i++) {
+    const { length } = connections;
+    for (let waited = 0; waited <= 5000 && connections.length === length; waited += 10) clock.move(10);
+    assertEquals(connections.length, length + 1);
+    if (i % 2 === 0) connections[length].fail(new Error("connect ECONNREFUSED"));
+    else clock.move(1000);
+    await turn();
+    assert(connections[length].isDestroyed);
+  }
+  assertEquals(told.length, 2, "only a connection that was ready is lost");
+  link.close();
+  clock.move(10_000);
+  assertEquals(connections.length, 31);
+});
+
+test("a set-up that fails is tried again, with another connection", async () => {
+  let attempts = 0;
+  const { clock, connections, told, link } = makeLink({
+    setUp: async () => {
+      if (++attempts === 1) throw new Error("format 2");
+      await link.run((connection) => connection.command(["X"]));
+    },
+  });
+  connections[0].open();
+  await turn();
+  assertEquals([connections[0].isDestroyed, link.isReady], [true, false]);
+  clock.move(100);
+  connections[1].open();
+  await turn();
+  assertEquals(link.isReady, false);
+  connections[1].replies[0][0]("OK");
+  await turn();
+  assertEquals([link.isReady, told], [true, ["ready"]]);
+  link.close();
+  assertEquals(connections[1].isDestroyed, true);
+});
