@@ -192,6 +192,8 @@ interface Accepting {
   readonly options: ListenOptions;
   readonly accept: (pipe: BytePipe) => void;
   readonly failed: (error: unknown) => void;
+  /** The sockets in a TLS handshake. */
+  readonly shaking: Set<LaneSocket>;
   /** The local address of all connections, if they have the same. Known once the listener is there. */
   listenAddress?: Address | undefined;
 }
@@ -246,10 +248,12 @@ function plainHandlers(accepting: Accepting): LaneHandlers {
 
 /** Returns the handlers of a listener with TLS. They secure each socket, because `Bun.listen()` cannot renew its certificate. */
 function tlsHandlers(accepting: Accepting, secure: ServerTls): LaneHandlers {
-  const { options: { gate, handshakeTimeout }, failed } = accepting;
+  const { options: { gate, handshakeTimeout }, failed, shaking } = accepting;
   const limit = connectionLimit();
   const seconds = Math.ceil(handshakeTimeout / 1000);
-  const uncount = ({ data: lane }: LaneSocket) => {
+  const uncount = (socket: LaneSocket) => {
+    const { data: lane } = socket;
+    shaking.delete(socket);
     if (lane.counted !== undefined) gate!.leave(lane.counted);
     lane.counted = undefined;
   };
@@ -279,6 +283,7 @@ function tlsHandlers(accepting: Accepting, secure: ServerTls): LaneHandlers {
       const [, socket] = raw.upgradeTLS({ data: undefined, tls: secure.options, isServer: true, socket: secured });
       socket.data = new BunLane(socket);
       if (gate !== undefined) socket.data.counted = address;
+      shaking.add(socket);
       socket.timeout(seconds > LONGEST_TIMEOUT ? 0 : seconds); // a handshake that never completes ends in `timeout`
     },
   };
@@ -301,7 +306,7 @@ export const runtime: Runtime = {
       return (await import("./node.ts")).runtime.listen(options, accept, failed);
     }
     const unix = options.transport === "unix";
-    const accepting: Accepting = { options, accept, failed };
+    const accepting: Accepting = { options, accept, failed, shaking: new Set() };
     const secure = options.tls && new (await import("./node_tls.ts")).ServerTls(options.tls);
     const listener = Bun.listen({
       ...(unix
@@ -316,7 +321,10 @@ export const runtime: Runtime = {
     accepting.listenAddress = commonAddress(address);
     return {
       address,
-      close: () => listener.stop(false),
+      close: () => {
+        listener.stop(false);
+        for (const socket of accepting.shaking) socket.terminate(); // nobody accepts them any more
+      },
       ...(secure && { prepareTls: (renewed) => secure.prepare(renewed) }),
     };
   },

@@ -5,19 +5,7 @@
  */
 
 import * as fs from "node:fs";
-import {
-  chmod,
-  copyFile,
-  type FileHandle,
-  open,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  stat,
-  unlink,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, copyFile, type FileHandle, open, readdir, realpath, rename, stat, unlink } from "node:fs/promises";
 import { bodyDecoder, utf8Encoder } from "../src/values.ts";
 import process from "node:process";
 import { setTimeout } from "node:timers";
@@ -117,13 +105,18 @@ class OpenFile implements FileSource {
     return (await this.#handle.read(into, 0, into.length, at)).bytesRead;
   }
 
+  /** Reads the whole file. */
+  text(): Promise<string> {
+    return this.#handle.readFile("utf8");
+  }
+
   close(): Promise<void> {
     return this.#handle.close();
   }
 }
 
 /** Opens a file. Non-files are reported as EISDIR or EINVAL, without waiting for the other end of a named pipe. */
-async function openFile(path: string): Promise<FileSource> {
+async function openFile(path: string): Promise<OpenFile> {
   const handle = await open(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0));
   try {
     const status = await handle.stat();
@@ -133,6 +126,16 @@ async function openFile(path: string): Promise<FileSource> {
   } catch (error) {
     await handle.close();
     throw error;
+  }
+}
+
+/** Reads a file. A pipe, which nobody might write to, is refused as by `openFile()`. */
+async function readTextFile(path: string): Promise<string> {
+  const file = await openFile(path);
+  try {
+    return await file.text();
+  } finally {
+    await file.close();
   }
 }
 
@@ -179,12 +182,14 @@ const WHOLE = 512;
 const RETRY = 20;
 
 /**
- * Appends a text to a file. A named pipe must not block a thread, of which there are few, and for which the process would wait at
+ * Writes a text to a file. A named pipe must not block a thread, of which there are few, and for which the process would wait at
  * its end: without a reader it fails with ENXIO, and while it is full it is tried again.
+ *
+ * @param mode What becomes of the content that the file has: `O_APPEND` or `O_TRUNC`.
  */
-async function appendTextFile(path: string, text: string): Promise<void> {
-  const { O_APPEND, O_CREAT, O_NONBLOCK = 0, O_WRONLY } = fs.constants;
-  const handle = await open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK);
+async function write(path: string, text: string, mode: number): Promise<void> {
+  const { O_CREAT, O_NONBLOCK = 0, O_WRONLY } = fs.constants;
+  const handle = await open(path, O_WRONLY | mode | O_CREAT | O_NONBLOCK);
   try {
     const bytes = utf8Encoder.encode(text);
     const most = bytes.length <= WHOLE || (await handle.stat()).isFile() ? bytes.length : WHOLE;
@@ -226,9 +231,9 @@ export const files: Pick<
   | "realPath"
   | "readFolder"
 > = {
-  readTextFile: (path) => readFile(path, "utf8"),
-  appendTextFile,
-  writeTextFile: (path, text) => writeFile(path, text),
+  readTextFile,
+  appendTextFile: (path, text) => write(path, text, fs.constants.O_APPEND),
+  writeTextFile: (path, text) => write(path, text, fs.constants.O_TRUNC),
   removeFile: (path) =>
     unlink(path).catch((error) => {
       if (error.code !== "ENOENT") throw error;

@@ -337,20 +337,24 @@ function persuade(socket: net.Socket, proxy: ProxyHandshake, signal: AbortSignal
   });
 }
 
+/** A server, the counters of connections that have yet to be passed on, and how it gets other certificates. */
+interface Listening {
+  readonly server: net.Server;
+  readonly counters: readonly HandshakeCounter[];
+  readonly prepareTls?: (options: TlsOptions) => () => void;
+}
+
 /** Creates a server that passes on connections once their preamble, if there is one, is complete. */
 function createServer(
   { handshakeTimeout, preambles, transport }: ListenOptions,
   shared: net.ServerOpts,
   onConnection: (socket: net.Socket) => void,
-): net.Server {
-  return net.createServer(
-    shared,
-    preambles === undefined ? onConnection : afterPreamble(preambles, transport === "tcp", handshakeTimeout, onConnection),
-  );
+): Listening {
+  if (preambles === undefined) return { server: net.createServer(shared, onConnection), counters: [] };
+  const counter = new HandshakeCounter(preambles);
+  const begin = afterPreamble(preambles, transport === "tcp", handshakeTimeout, counter, onConnection);
+  return { server: net.createServer(shared, begin), counters: [counter] };
 }
-
-/** A server, and how it gets other certificates. */
-type TlsServer = [server: net.Server, prepareTls: (options: TlsOptions) => () => void];
 
 /** Creates a server that passes on connections once TLS is established with an admitted peer. */
 function createTlsServer(
@@ -358,7 +362,7 @@ function createTlsServer(
   listening: ListenOptions,
   shared: net.ServerOpts,
   onConnection: (socket: tls.TLSSocket, source: net.Socket) => void,
-): TlsServer {
+): Listening {
   const { handshakeTimeout, gate, preambles } = listening;
   const secure = new ServerTls(tlsOptions);
   const onSecure = (socket: tls.TLSSocket, verdict: string, source: net.Socket = socket) => {
@@ -367,8 +371,8 @@ function createTlsServer(
   };
   const counter = new HandshakeCounter(gate);
   if ("Deno" in globalThis) {
-    const begin = secureWith(secure, handshakeTimeout, counter, onSecure);
-    return [createServer(listening, shared, begin), (renewed) => secure.prepare(renewed)];
+    const below = createServer(listening, shared, secureWith(secure, handshakeTimeout, counter, onSecure));
+    return { ...below, counters: [counter, ...below.counters], prepareTls: (renewed) => secure.prepare(renewed) };
   }
   const { options } = secure;
   const server = tls.createServer(
@@ -401,8 +405,9 @@ function createTlsServer(
       server.setSecureContext(secure.options);
     };
   };
-  if (preambles === undefined) return [server, prepareTls];
-  return [createServer(listening, shared, (socket) => void server.emit("connection", socket)), prepareTls];
+  if (preambles === undefined) return { server, counters: [counter], prepareTls };
+  const below = createServer(listening, shared, (socket) => void server.emit("connection", socket));
+  return { ...below, counters: [counter, ...below.counters], prepareTls };
 }
 
 /** The adapter for Node. */
@@ -420,9 +425,13 @@ export const runtime: Runtime = {
         if (options.tls?.clients !== undefined) void pipe.peerCertificate; // kept: a closed socket no longer knows it
         accept(pipe);
       };
-      const [server, prepareTls] = options.tls === undefined
-        ? [createServer(options, shared, onConnection)]
+      const { server, counters, prepareTls } = options.tls === undefined
+        ? createServer(options, shared, onConnection)
         : createTlsServer(options.tls, options, shared, onConnection);
+      const close = () => {
+        server.close();
+        for (const counter of counters) counter.close();
+      };
       const limit = connectionLimit();
       if (limit < Infinity) {
         server.maxConnections = limit;
@@ -441,7 +450,7 @@ export const runtime: Runtime = {
             ? { transport: "unix", hostname: place ?? options.hostname, port: 0 }
             : { transport: "tcp", hostname: place.address, port: place.port };
           listenAddress = commonAddress(address);
-          resolve({ address, close: () => void server.close(), ...(prepareTls && { prepareTls }) });
+          resolve({ address, close, ...(prepareTls && { prepareTls }) });
         },
       );
     });

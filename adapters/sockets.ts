@@ -61,15 +61,16 @@ export function inheritEnds(socket: net.Socket, below: net.Socket): void {
  *
  * @param isTcp Whether the sockets are those of TCP, which have an address.
  * @param timeout The maximum duration of a preamble, in milliseconds; 0 means no limit.
+ * @param counter Counts the sockets with the gate.
  * @param next Called with the socket, which is paused, when its preamble is complete.
  */
 export function afterPreamble(
   gate: PreambleGate,
   isTcp: boolean,
   timeout: number,
+  counter: HandshakeCounter,
   next: (socket: net.Socket) => void,
 ): (socket: net.Socket) => void {
-  const counter = new HandshakeCounter(gate);
   return (socket) => {
     socket.on("error", ignore);
     const hasGone = isTcp && socket.remoteAddress === undefined; // it was reset before it was accepted, as by the check of a proxy
@@ -82,7 +83,7 @@ export function afterPreamble(
     const lose = () => {
       settle();
       socket.destroy();
-      preamble.onMissing(false);
+      if (!counter.isClosed) preamble.onMissing(false);
     };
     const expire = () => {
       settle();
@@ -137,9 +138,12 @@ const COUNTER: unique symbol = Symbol("counter");
 
 type CountedSocket = net.Socket & { [COUNTER]?: { readonly counter: HandshakeCounter; readonly address: Address } | undefined };
 
-/** A counter of sockets in a TLS handshake, between a listener and its gate. */
+/** The sockets of a listener that are in a TLS handshake, or whose preamble has yet to come: counted by its gate. */
 export class HandshakeCounter {
   readonly #gate: HandshakeGate | undefined;
+  readonly #sockets: Set<net.Socket> = new Set();
+  /** Whether the listener is closed. */
+  isClosed = false;
 
   /** @param gate Decides which sockets are admitted. Without it, all are. */
   constructor(gate: HandshakeGate | undefined) {
@@ -148,11 +152,10 @@ export class HandshakeCounter {
 
   /** Reports whether a socket may start its handshake, and counts it until `leave()` or until it is closed. */
   enter(socket: net.Socket): boolean {
-    const gate = this.#gate;
-    if (gate === undefined) return true;
     const address = remoteAddressOf(socket);
-    if (!gate.enter(address)) return false;
+    if (this.isClosed || this.#gate?.enter(address) === false) return false;
     (socket as CountedSocket)[COUNTER] = { counter: this, address };
+    this.#sockets.add(socket);
     socket.on("close", onClose);
     return true;
   }
@@ -162,8 +165,15 @@ export class HandshakeCounter {
     const counted = (socket as CountedSocket)[COUNTER];
     if (counted === undefined) return;
     (socket as CountedSocket)[COUNTER] = undefined;
+    this.#sockets.delete(socket);
     socket.off("close", onClose);
-    this.#gate!.leave(counted.address);
+    this.#gate?.leave(counted.address);
+  }
+
+  /** Destroys all sockets, because the listener is closed: nobody accepts them any more. */
+  close(): void {
+    this.isClosed = true;
+    for (const socket of this.#sockets) socket.destroy();
   }
 }
 

@@ -329,7 +329,7 @@ export class ServerCore {
     await context.topics?.close();
     await context.log.written();
     await this.#stopAdmin();
-    await logWritten(context.runtime);
+    await logWritten(context.runtime, context.settings);
     shutdown.end();
     this.timers.clearAll(); // timers set in the meantime
     context.lateHandlers.clear();

@@ -201,11 +201,17 @@ export function writeLog(runtime: Runtime, path: string, line: string, describeL
   return file.write(line, describeLoss);
 }
 
-/** Resolves when all lines that were logged until now are written, or the files take nothing. */
-export async function logWritten(runtime: Runtime | undefined): Promise<void> {
-  const open = runtime && files.get(runtime);
-  if (open === undefined || open.size === 0) return;
-  await patiently(Promise.all(Array.from(open.values(), (file) => file.written())));
+/** Resolves when all lines that were logged to the files of a server until now are written, or the files take nothing. */
+export async function logWritten(
+  runtime: Runtime | undefined,
+  { access_log_file, log_file }: Required<LogSettings>,
+): Promise<void> {
+  const own = [access_log_file, log_file].filter((file) => file !== "");
+  const writing: Promise<void>[] = [];
+  for (const [path, file] of (runtime && files.get(runtime)) ?? []) {
+    if (own.some((name) => path.startsWith(name))) writing.push(file.written()); // there may be a date behind it
+  }
+  if (writing.length > 0) await patiently(Promise.all(writing));
 }
 
 /** Resolves with some work, or after some seconds. */

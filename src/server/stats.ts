@@ -4,6 +4,7 @@
  * @module
  */
 
+import { patiently } from "./log_output.ts";
 import { metricsOf } from "./metrics.ts";
 import type { ServerContext } from "./server_context.ts";
 import type { BrokerErrorCode } from "../topics/broker.ts";
@@ -164,7 +165,7 @@ export function collectStats(context: ServerContext): ServerStats {
     worker_request_count: requests,
     worker_response_count: responses,
     worker_dispatch_count: requests,
-    worker_concurrency: answering - (context.requestQueue?.waiting ?? 0),
+    worker_concurrency: answering - (context.requestQueue?.wanted ?? 0),
     refuse_count: REFUSED.reduce((sum, kind) => sum + refusals.count(kind), 0),
     refusals: {
       connection: byName(refusals.counts.get("connection")),
@@ -256,9 +257,9 @@ export class StatsFile {
       .then(() => this.#writing = undefined);
   }
 
-  /** Stops, once a pending write is complete. */
+  /** Stops, once a pending write is complete, or the file takes nothing. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#writing;
+    if (this.#writing !== undefined) await patiently(this.#writing);
   }
 }

@@ -462,11 +462,11 @@ export interface Runtime {
    * several members (RFC 1952 section 2.2). A truncated body and bytes after the end are errors.
    */
   decompressor?(coding: "br" | "gzip" | "deflate" | "deflate-raw"): Pick<BytePipe, "readable" | "writable">;
-  /** Reads a text file. */
+  /** Reads a text file; throws as `openFile()`. */
   readTextFile(path: string): Promise<string>;
   /** Appends text to a file, creating it if necessary. A named pipe without a reader is an error, instead of a wait for one. */
   appendTextFile(path: string, text: string): Promise<void>;
-  /** Writes a text file, replacing its content. */
+  /** Writes a text file, replacing its content. A named pipe without a reader is an error. */
   writeTextFile(path: string, text: string): Promise<void>;
   /** Removes a file, if it exists. */
   removeFile(path: string): Promise<void>;

@@ -35,6 +35,8 @@ test("what is no file is told by a code, without waiting", () =>
     assertEquals(await refused(join(folder, "none")), "ENOENT");
     assertEquals(await refused(folder), "EISDIR");
     assertEquals(await refused(join(folder, "pipe")), "EINVAL");
+    const unread = async (path: string) => (await assertRejects(() => runtime.readTextFile(path)) as { code?: string }).code;
+    assertEquals([await unread(join(folder, "pipe")), await unread(folder)], ["EINVAL", "EISDIR"]);
   }));
 
 test("a text file is written, appended to, read and removed", () =>
@@ -58,7 +60,9 @@ test("a named pipe blocks nothing: without a reader it is an error, and while it
     execFileSync("mkfifo", [path], { env: { PATH: `${process.env.PATH}:/usr/bin:/bin` } });
     // A blocked open would keep one of a few threads, and the process.
     for (let i = 0; i < 8; i++) {
-      assertEquals((await assertRejects(() => runtime.appendTextFile(path, "x")) as { code?: string }).code, "ENXIO");
+      for (const write of [runtime.appendTextFile, runtime.writeTextFile]) {
+        assertEquals((await assertRejects(() => write(path, "x")) as { code?: string }).code, "ENXIO");
+      }
     }
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const awake = setInterval(() => {}, 1000); // a pipe that is full does not keep a process

@@ -158,12 +158,12 @@ test("what cannot be written goes to the console, and the next lines are tried a
 
 test("logWritten() waits for the lines of before, not for later ones", async () => {
   const files = new SlowFiles();
-  await logWritten(undefined);
-  await logWritten(files.runtime);
+  await logWritten(undefined, settings);
+  await logWritten(files.runtime, settings);
   const log = (text: string) => files.log(text);
   const wait = () => {
     const state = { isOver: false };
-    logWritten(files.runtime).then(() => state.isOver = true);
+    logWritten(files.runtime, settings).then(() => state.isOver = true);
     return state;
   };
   log("one");
@@ -176,6 +176,19 @@ test("logWritten() waits for the lines of before, not for later ones", async () 
   await files.end();
   assertEquals([second.isOver, files.pending], [true, 1]);
   await files.end();
+});
+
+test("logWritten() does not wait for the files of other servers", async () => {
+  const files = new SlowFiles();
+  files.log("one");
+  for (const log_file of ["", "b.log", "/dev/null"]) await logWritten(files.runtime, { ...settings, log_file });
+  assertEquals(files.pending, 1);
+  let isOver = false;
+  logWritten(files.runtime, { ...settings, log_file: "", access_log_file: "a" }).then(() => isOver = true);
+  await settle();
+  assertEquals(isOver, false);
+  await files.end();
+  assertEquals(isOver, true);
 });
 
 for (const style of ["events", "coroutines"] as const) {

@@ -17,8 +17,10 @@ import {
   SWOOLE_SSL,
   WebSocketServer,
 } from "../../mod.ts";
+import { coreOf } from "../../src/server/server_connections.ts";
 import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
+import { until } from "../support/activity.ts";
 import { inFolder } from "../support/folder.ts";
 import { servingOn, startOn, testLanes } from "../support/lanes.ts";
 import { loggedDuring } from "../support/log_lines.ts";
@@ -415,4 +417,31 @@ testLanes("PROXY: gates are entered and left once for each connection", async (r
     socket.destroy();
   }
   await listener.close();
+});
+
+testLanes("a server that stops drops connections without a header or a handshake, which are no refusals", async (runtime) => {
+  const rows: [settings: ServerSettings, isSecure: boolean, sent: string][] = [
+    [{}, false, ""],
+    [{}, false, "PROXY TC"],
+    [{}, true, "PROXY TC"],
+    [{}, true, "PROXY TCP4 203.0.113.7 198.51.100.2 56324 443\r\n"],
+    [{}, true, "PROXY TCP4 203.0.113.7 198.51.100.2 56324 443\r\n\x16\x03\x01"],
+    [{ proxy_protocol: false }, true, ""],
+    [{ proxy_protocol: false }, true, "\x16\x03\x01"],
+  ];
+  for (const [settings, isSecure, sent] of rows) {
+    const server = telling(isSecure, { ...settings, http_request_timeout: 0, log_level: 6 });
+    const refusals: Refusal[] = [];
+    server.on("refuse", (_server, refusal) => refusals.push(refusal));
+    await startOn(runtime, server);
+    const client = await RawClient.connect(server.port);
+    client.send(sent);
+    await until("the connection is counted", () => coreOf(server).context.table!.count === 1);
+    server.shutdown();
+    await server.finished;
+    assertEquals((await client.readAll()).length, 0); // ends
+    client.destroy();
+    await until("it is not counted", () => coreOf(server).context.table!.count === 0);
+    assertEquals([refusals, server.stats().refuse_count], [[], 0]);
+  }
 });

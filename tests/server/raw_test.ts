@@ -1,8 +1,10 @@
 // Packages over the wire, events with one object, and the files of a server.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { existsSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { closeSync, constants, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
 import {
   Server,
@@ -253,6 +255,29 @@ test("stats_timer_interval says how often: a server without it has written its s
       });
     });
     assertEquals(existsSync(seldom), false);
+  }));
+
+test("a stats_file that is a pipe is an error without a reader, and holds up no end when it is full", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "stats.prom");
+    execFileSync("mkfifo", [path], { env: { PATH: `${process.env.PATH}:/usr/bin:/bin` } });
+    const log = new EventLog();
+    const start = async () => {
+      const server = packaging(new EventLog(), { stats_file: path, stats_timer_interval: 5 });
+      server.on("error", (_server, error) => log.add(String((error as { code?: string }).code)));
+      await server.start();
+      return server;
+    };
+    const unread = await start();
+    await log.until("ENXIO");
+    unread.shutdown();
+    await unread.finished;
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK); // it does not read
+    const stuck = await start();
+    await new Promise<void>((resolve) => setTimeout(resolve, 200)); // a pipe holds some of these files
+    stuck.shutdown();
+    await stuck.finished;
+    closeSync(reader);
   }));
 
 /** Logs a fault to a file, and waits until it is there. */

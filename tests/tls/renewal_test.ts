@@ -1,6 +1,7 @@
 /** Certificates that are renewed while a server runs. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { execFileSync } from "node:child_process";
 import { copyFileSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import process from "node:process";
@@ -83,6 +84,8 @@ testLanes("reloadCertificates(): what cannot be used leaves the old certificate,
     const rows: [work: () => void, code: number, reason: string][] = [
       [() => rmSync(ssl_cert_file), 2, `Cannot read ssl_cert_file: ${ssl_cert_file} does not exist`],
       [() => rmSync(ssl_key_file), 2, `Cannot read ssl_key_file: ${ssl_key_file} does not exist`],
+      [() => replaceByPipe(ssl_cert_file), 22, `Cannot read ssl_cert_file: ${ssl_cert_file} is no file`],
+      [() => replaceByPipe(ssl_key_file), 22, `Cannot read ssl_key_file: ${ssl_key_file} is no file`],
       [() => writeFileSync(ssl_cert_file, ""), 505, `Cannot use ssl_cert_file: ${ssl_cert_file} is not in PEM format`],
       [
         () => writeFileSync(ssl_cert_file, "no certificate"),
@@ -113,12 +116,13 @@ testLanes("reloadCertificates(): what cannot be used leaves the old certificate,
       ],
     ];
     for (const [damage, code, reason] of rows) {
-      damage();
+      damage(); // a pipe without a writer must not be waited for
       const lines = await loggedDuring(async () => assertEquals([reason, await server.reloadCertificates()], [reason, false]));
       assertEquals([reason, server.getLastError()], [reason, code]);
       assertEquals(lines.length, 1);
       assert(lines[0].startsWith("The certificates stay as they are: ") && lines[0].includes(reason), lines[0]);
       assertEquals(await namesAt(port), ["localhost", "localhost"]);
+      for (const file of [ssl_cert_file, ssl_key_file]) rmSync(file, { force: true });
       files.put("cert");
     }
     files.put("rsa");
@@ -126,6 +130,11 @@ testLanes("reloadCertificates(): what cannot be used leaves the old certificate,
     assertEquals(await namesAt(port), ["rsa", "rsa"]);
   });
 });
+
+function replaceByPipe(file: string): void {
+  rmSync(file);
+  execFileSync("mkfifo", [file], { env: { PATH: `${process.env.PATH}:/usr/bin:/bin` } });
+}
 
 /** Changes bytes in the middle of what a PEM text encodes. */
 function damaged(pem: string): string {
