@@ -79,7 +79,9 @@ export interface ResponseTarget extends CodingTarget {
   onMisuse(): void;
   /** Closes the connection after pending output. */
   close(): void;
-  /** Aborts the connection, which is open, so that the client notices that the response was cut off. */
+  /** Ends the connection, which is open, behind its output, in a way that tells the client that the body is not complete. */
+  breakOff(): void;
+  /** The same at once, without what is queued. */
   abort(): void;
 }
 
@@ -154,6 +156,11 @@ export class ResponseWriter {
   /** Whether the head has been sent. */
   get headSent(): boolean {
     return this.#headSent;
+  }
+
+  /** Whether a client notices by itself that the body is not complete. Otherwise an orderly end would say that it is. */
+  get isFramed(): boolean {
+    return this.#chunked || this.#left > 0;
   }
 
   header(name: string, value: HeaderValue | null, format = true): boolean {
@@ -311,7 +318,7 @@ export class ResponseWriter {
     if (this.#headSent) {
       this.#ended = true;
       this.#coder?.close();
-      this.target.abort();
+      this.target.abort(); // the queue is full: the client hardly reads
     } else {
       this.fail(500);
     }
@@ -385,8 +392,7 @@ export class ResponseWriter {
     }
     this.#ended = true;
     this.#occupied = false;
-    // If the end of the connection ends the body, an orderly close would say that the body is complete.
-    if (this.#headSent && !this.#chunked && this.#left < 0) this.target.abort();
+    if (this.#headSent) this.target.breakOff();
     else this.target.close();
     return true;
   }

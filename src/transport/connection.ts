@@ -40,18 +40,12 @@ export class Connection implements LaneSink, ByteSink {
   protocol: Protocol; // times are those of the owner's clock
   /** The time at which `protocol.onDeadline()` is due; 0 means never. */
   deadline = 0;
-  /** The time at which it was accepted. */
-  readonly connectTime: number;
-  /** The time at which bytes last arrived; at first, when it was accepted. */
-  lastReceived: number;
-  /** The time at which bytes were last passed to the transport; 0 at first. */
-  lastSent = 0;
-  /** The time at which the peer last took bytes that had to wait: the sign of life of a slow peer. */
-  lastProgress = 0;
-  /** The number of bytes received. */
+  readonly connectTime: number; // when it was accepted
+  lastReceived: number; // when bytes last arrived; at first, when it was accepted
+  lastSent = 0; // when bytes were last passed to the transport; 0 at first
+  lastProgress = 0; // when the peer last took bytes that had to wait: the sign of life of a slow peer
   receivedBytes = 0;
-  /** The number of bytes sent or queued. */
-  sentBytes = 0;
+  sentBytes = 0; // sent or queued
   /** The error that broke the connection, if any: of the transport, or thrown by the program. */
   error: unknown = undefined;
   measured = 0; // bytes held at the last measurement by the owner
@@ -75,6 +69,7 @@ export class Connection implements LaneSink, ByteSink {
   #pausedByProtocol = false;
   #peerEnded = false;
   #failed = false;
+  #isCutOff = false; // it ends with an abort behind its output
   #held: HeldChunks | undefined = undefined; // input that arrives while the program has paused reading
   #waiters: OutputWaiters | undefined = undefined; // while somebody waits
 
@@ -442,7 +437,7 @@ export class Connection implements LaneSink, ByteSink {
    */
   end(byServer = true, cause?: EndCause): void {
     if (this.#state !== OPEN) return;
-    this.#leave(new ConnectionEnd(byServer, true, this.error, cause));
+    this.#leave(new ConnectionEnd(byServer, !this.#isCutOff, this.error, cause));
     if ((this.#state as number) === RELEASED) return; // the program has aborted it meanwhile
     this.#waitForPeer();
     this.#lane.resume();
@@ -450,6 +445,12 @@ export class Connection implements LaneSink, ByteSink {
       if (this.#isWaiting && !this.#busy) this.flush();
       else this.#afterFlush();
     }
+  }
+
+  /** Sends the queued output, then aborts the connection: the peer cannot take that for an orderly end; see `end()`. */
+  cutOff(byServer = true, cause?: EndCause): void {
+    this.#isCutOff ||= this.#state === OPEN;
+    this.end(byServer, cause);
   }
 
   /** Aborts the connection at once, dropping queued output. The parameters are those of `end()`. */
@@ -489,6 +490,7 @@ export class Connection implements LaneSink, ByteSink {
   }
 
   #end(): void {
+    if (this.#isCutOff) return this.#lane.abort();
     const { lingerTimeout } = this.origin;
     this.#state = ENDED;
     this.#owner.onLingering(this);

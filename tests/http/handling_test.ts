@@ -172,7 +172,7 @@ test("what takes too long is told by its name: in the log, as a refusal, and as 
     await at(5);
     assertEquals(warnings, ["GET: it takes longer than http_handler_timeout"]);
     assertEquals(refusals, begins ? [] : [["request", 503, "it takes too long"]]);
-    assertEquals(state(), begins ? "aborted" : "open");
+    assertEquals(state(), begins ? "ended" : "open");
     const error = end()?.error;
     assertEquals(error instanceof TimeoutError && error.setting, begins && "http_handler_timeout");
     if (begins) assertEquals([end()?.byServer, end()?.isOrderly], [true, false]);

@@ -95,7 +95,7 @@ test("a body that does not arrive in time: its reader is told, and the client, u
     await assertRejects(() => bytes, Error, "it takes too long to arrive");
     assertEquals(told(one), [true, false, "the body took too long", "http_body_timeout"]);
     assertEquals(one.refusals, [["request", 408, "the body took too long"]]);
-    assertEquals([one.state(), lastStatus(one)], begins ? ["aborted", 200] : ["ended", 408]);
+    assertEquals([one.state(), lastStatus(one)], ["ended", begins ? 200 : 408]);
   }
 });
 
@@ -554,7 +554,7 @@ test("an error of the program: 500 before the response has begun, else the end, 
     if (begins) one.requests[0].response.write("begun");
     await settle();
     one.session.onFault(error);
-    assertEquals([lastStatus(one), one.state()], begins ? [200, "aborted"] : [500, "ended"]);
+    assertEquals([lastStatus(one), one.state()], [begins ? 200 : 500, "ended"]);
     assertEquals(told(one), [true, !begins, "", error]);
   }
   const none = idle();

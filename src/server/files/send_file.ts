@@ -39,7 +39,7 @@ export async function sendFile(exchange: Exchange, path: string, offset: number,
  * Sends pieces of an open file, with text between them, as the body of a response whose header is set, and ends the response.
  *
  * @param exchange The exchange, whose response is occupied.
- * @returns `false` if the client disconnected, or the file was shorter than expected. In that case the connection is aborted, so
+ * @returns `false` if the client disconnected, or the file was shorter than expected. In that case the connection ends, so
  * that the client can detect the truncation.
  */
 export async function sendPieces(
@@ -70,7 +70,7 @@ export async function sendPieces(
       else if (!await copyFile(file, path, piece.start, piece.start + piece.length, isReady, write)) return false;
     }
   } catch (error) {
-    connection.abort(true, { error });
+    exchange.breakOff(true, { error });
     return false;
   }
   asMaker(() => writer.end());

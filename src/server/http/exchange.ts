@@ -470,6 +470,11 @@ export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   abort(): void {
     this.connection.abort();
   }
+
+  breakOff(byServer = true, cause?: EndCause): void {
+    if (this.writer.isFramed) this.connection.end(byServer, cause);
+    else this.connection.cutOff(byServer, cause);
+  }
 }
 
 function clientGone(): DOMException {

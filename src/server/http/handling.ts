@@ -105,7 +105,7 @@ export function expire(exchange: Exchange, context: HttpContext): void {
   exchange.cancel(new DOMException("The response takes too long", "TimeoutError"));
   if (exchange.isOver) return;
   const cause = timedOut(setting);
-  if (writer.headSent) return connection.abort(true, cause);
+  if (writer.headSent) return exchange.breakOff(true, cause);
   const failure = { status: 503, reason: "it takes too long" };
   context.onRefused(connection, isUpgrade ? "handshake" : "request", failure, head);
   if (isUpgrade) session.closeBehind(cause);

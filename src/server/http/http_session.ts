@@ -54,9 +54,9 @@ export class HttpSession implements Protocol, ExchangeSession {
     connection.deadline = this.#readBy.at;
   }
 
-  /** Whether a response is pending. */
+  /** Whether a response of the program is pending. */
   get isAnswering(): boolean {
-    return this.#exchange !== undefined;
+    return this.#exchange?.isOwnPage === false;
   }
 
   get isClosing(): boolean {
@@ -444,7 +444,7 @@ export class HttpSession implements Protocol, ExchangeSession {
     this.#isClosing = true; // the connection closes, now or after the response
     if (exchange !== undefined && cause instanceof Exchange && cause !== exchange) return; // an earlier exchange
     if (exchange === undefined) return this.connection.end(true, because); // its response is complete
-    if (exchange.writer.headSent) this.connection.abort(true, because); // so that the peer can detect the truncation
+    if (exchange.writer.headSent) exchange.breakOff(true, because);
     else exchange.writer.fail(500);
   }
 
@@ -485,7 +485,7 @@ export class HttpSession implements Protocol, ExchangeSession {
     exchange.refusedStatus = status;
     const because = { reason, error: cause?.error };
     this.context.onRefused(this.connection, "request", failure, head);
-    if (writer.headSent) return this.connection.abort(true, because);
+    if (writer.headSent) return exchange.breakOff(true, because);
     this.connection.gather(() => appendLatin1(this.connection, refusal(status, reason, this.context.date)));
     this.connection.end(byServer, because);
   }
