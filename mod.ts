@@ -96,7 +96,6 @@ export type {
   PortHandlers,
   ServerEvents,
   ServerHandlers,
-  Spellings,
   WebSocketServerEvents,
   WebSocketServerHandlers,
 } from "./src/server/events.ts";

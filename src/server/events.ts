@@ -176,19 +176,3 @@ export type ObjectEventHandler<Name extends string, Given> = Lowercase<Name> ext
   // deno-lint-ignore no-explicit-any
   ? Given extends HandlersByName<ObjectEvents<any, any>>[Lowercase<Name>] ? Given : never
   : never;
-
-/**
- * The events in all spellings that the compiler knows: as declared, in lower case, capitalized (`Message`), and Swoole's
- * `handShake`. At run time any letter case is accepted.
- */
-export type Spellings<Events> =
-  & Events
-  & {
-    [
-      Name in keyof Events as Name extends "handshake" ? "handShake" | "Handshake" | "HandShake"
-        : Name extends "beforeHandshakeResponse"
-          ? "beforehandshakeresponse" | "beforeHandShakeResponse" | "BeforeHandshakeResponse" | "BeforeHandShakeResponse"
-        : Name extends string ? Lowercase<Name> | Capitalize<Name>
-        : never
-    ]: Events[Name];
-  };

@@ -151,12 +151,12 @@ type LoggedRequest = { readonly method: string; readonly target: string };
 /** The maximum number of characters of a method in the log. */
 const MAX_METHOD = 32;
 
-/** Returns the method and the target of a request for a line of the log. */
+/** Returns the method and the path of a request for a line of the log. The query is left out: it may contain secrets. */
 export function quotedRequest({ method, target }: LoggedRequest): string {
-  return `${cut(method, MAX_METHOD)} ${quoted(target)}`;
+  return `${cut(method, MAX_METHOD)} ${quoted(pathOf(target))}`;
 }
 
-/** Returns the method and the path of a request as fields of a record. The query is left out: it may contain secrets. */
+/** Returns the same as fields of a record. */
 export function requestFields({ method, target }: LoggedRequest): { method: string; path: string } {
   return { method: cut(method, MAX_METHOD), path: cleaned(pathOf(target)) };
 }

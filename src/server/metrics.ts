@@ -315,7 +315,7 @@ export const FAMILIES: readonly Family[] = [
   {
     name: "sluice_http_requests_active",
     type: "gauge",
-    help: "Requests and handshakes whose response is not complete.",
+    help: "Requests and handshakes whose response is not complete, without those for pages of the server.",
     collect: ({ survey }) => one(survey.answering),
   },
   {

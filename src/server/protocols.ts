@@ -66,7 +66,7 @@ class RequestApplication implements HttpApplication {
   onRequest(exchange: Exchange): void | Promise<void> {
     const { requestQueue } = this.#port.context;
     if (requestQueue === undefined) return this.#handle(exchange);
-    const entered = requestQueue.enter(() => exchange.connection.isOpen, () => this.#handle(exchange));
+    const entered = requestQueue.enter(() => exchange.isOpen, () => this.#handle(exchange));
     if (entered === false) refuseExchange(exchange, { status: 503, reason: "too many requests at a time" });
     else return entered;
   }

@@ -5,7 +5,7 @@
  */
 
 import type { Address } from "../transport/runtime.ts";
-import { cleaned, type Log, type LogText, LogThrottle, quoted } from "./log.ts";
+import { cleaned, type Log, type LogText, LogThrottle, pathOf, quoted } from "./log.ts";
 
 /** A refusal: the second argument of the event `refuse`. */
 export interface Refusal {
@@ -105,7 +105,8 @@ export class Refusals {
   }
 }
 
-function describe({ kind, status, reason, address, origin, path, setting }: Refusal, hint: string): LogText {
+function describe({ kind, status, reason, address, origin, path: target, setting }: Refusal, hint: string): LogText {
+  const path = target === undefined ? undefined : pathOf(target); // the query may contain secrets
   const parts = [
     `Refused a ${kind}${address === "" ? "" : ` of ${address}`}${status === 0 ? "" : ` with ${status}`}: ${reason}`,
   ];

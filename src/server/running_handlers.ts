@@ -195,15 +195,22 @@ export class RequestQueue {
     this.#mostRunning = mostRunning;
   }
 
-  /** The number of waiting requests. */
+  /** The number of requests that wait, or did until their client left. */
   get waiting(): number {
     return this.#waiting.length - this.#first;
+  }
+
+  /** The number of waiting requests whose client waits too. */
+  get wanted(): number {
+    let count = 0;
+    for (let at = this.#first; at < this.#waiting.length; at++) if (this.#waiting[at].isWanted()) count++;
+    return count;
   }
 
   /**
    * Handles a request, now or when it is its turn.
    *
-   * @param isWanted Reports whether the client still waits; if not, the request is skipped.
+   * @param isWanted Reports whether the client still waits for a response; if not, the request is skipped.
    * @param work Handles the request. It neither throws nor rejects.
    * @returns A promise, unless everything was done synchronously; `false` if there are too many requests.
    */

@@ -15,6 +15,7 @@ import { METRICS_TYPES, metricsOf } from "./metrics.ts";
 import type { PortCore, ProtocolFactory } from "./port_core.ts";
 import type { ServerContext } from "./server_context.ts";
 import type { StatusSettings } from "./settings/status_settings.ts";
+import { nextTurn } from "../transport/current_runtime.ts";
 
 /** A page: its status, type and content. */
 interface Page {
@@ -29,6 +30,8 @@ type PageMaker = () => Page;
 /** The pages of a server, by path. */
 export class StatusPages implements OwnPages {
   readonly #pages: Map<string, PageMaker> = new Map();
+  readonly #context: ServerContext;
+  #metrics: string | undefined = undefined; // as they were in this turn
 
   /**
    * @param context The server that the pages are about.
@@ -37,17 +40,20 @@ export class StatusPages implements OwnPages {
    */
   constructor(context: ServerContext, paths: Required<StatusSettings>, delay: () => number = () => 0) {
     const limit = paths.readyz_max_delay || Infinity;
-    this.#add(paths.metrics_path, () => ({
-      status: 200,
-      type: METRICS_TYPES.prometheus,
-      body: metricsOf(context, "prometheus"),
-    }));
+    this.#context = context;
+    this.#add(paths.metrics_path, () => ({ status: 200, type: METRICS_TYPES.prometheus, body: this.#metricsText() }));
     this.#add(paths.livez_path, () => health([]));
     this.#add(paths.readyz_path, () => health(reasonsAgainst(context, Math.max(delayOf(context), delay()), limit)));
   }
 
   #add(path: string, make: PageMaker): void {
     if (path !== "") this.#pages.set(path, make);
+  }
+
+  /** Returns the metrics. All connections are looked at for them: once per turn, however many requests there are. */
+  #metricsText(): string {
+    if (this.#metrics === undefined) nextTurn(() => this.#metrics = undefined);
+    return this.#metrics ??= metricsOf(this.#context, "prometheus");
   }
 
   /** Whether there is no page. */

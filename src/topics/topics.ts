@@ -30,6 +30,9 @@ export interface PublishOptions {
   readonly except?: number | Iterable<number>;
 }
 
+/** What a subscription costs besides the name of its topic, in bytes. */
+const SUBSCRIPTION_COST = 64;
+
 /** A connection with subscriptions. */
 class Subscriber {
   readonly fd: number;
@@ -41,6 +44,13 @@ class Subscriber {
   constructor(fd: number, session: WebSocketSession | undefined) {
     this.fd = fd;
     this.session = session;
+  }
+
+  /** Counts one subscription more or less as memory of the WebSocket, which is open. */
+  hold({ length }: string, change: 1 | -1): void {
+    const cost = SUBSCRIPTION_COST + length;
+    this.session!.subscribedBytes += change * cost;
+    this.session!.connection.grown += cost; // so that it is measured
   }
 }
 
@@ -172,6 +182,7 @@ export class Topics implements FollowerEvents, LocalTopics {
     }
     topic.members.add(subscriber);
     this.subscriptionCount++;
+    subscriber.hold(name, 1);
     this.onSubscribers?.(name);
     return topic;
   }
@@ -230,6 +241,7 @@ export class Topics implements FollowerEvents, LocalTopics {
     topic.followers.get(subscriber)?.leave();
     topic.followers.delete(subscriber);
     this.subscriptionCount--;
+    subscriber.hold(topic.name, -1);
     if (topic.members.size === 0) {
       this.#topics.delete(topic.name);
       this.broker?.onLast(topic.name);

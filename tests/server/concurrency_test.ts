@@ -164,6 +164,26 @@ test("shutdown() waits for those that wait", async () => {
   await stage.server.finished;
 });
 
+test("a request that has had its 503 while it waited neither counts nor reaches the handler", async () => {
+  const awake = setInterval(() => {}, 1000); // the clock of the server keeps no process
+  const stage = new Stage({ worker_max_concurrency: 1, http_handler_timeout: 0.2, log_level: 6 });
+  const [a, b, c] = stage.ask("/a", "/b", "/c");
+  await stage.log.count(1);
+  c.drop();
+  assertEquals([(await a.readAnswer()).status, (await b.readAnswer()).status], [503, 503]);
+  assertEquals(stage.counts, [0, 0]);
+  b.send(get("/d")); // it waits for the handler of /a, which still runs
+  await until("the request waits", () => stage.counts[0] === 1);
+  assertEquals(stage.counts, [1, 0]);
+  stage.answer("/a");
+  await stage.log.count(2);
+  stage.answer("/d");
+  assertEquals((await b.readAnswer()).body, "/d");
+  assertEquals(stage.log.lines, ["/a", "/d"]);
+  await stage.end([a, b]);
+  clearInterval(awake);
+});
+
 test("a queue calls very many that are done at once, one after the other", async () => {
   const queue = new RequestQueue(Infinity, 1);
   let go!: () => void;

@@ -7,7 +7,9 @@ import * as coroutine from "../../src/coroutine/mod.ts";
 import { coreOf } from "../../src/server/server_connections.ts";
 import { FakeLane, laneOnly } from "../support/fake_lane.ts";
 import { ownLanes, servingOn, testLanes } from "../support/lanes.ts";
+import { settle } from "../support/activity.ts";
 import { frame, RawClient } from "../support/raw_client.ts";
+import { join } from "../topics/stage.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -183,3 +185,51 @@ for (const [lane, runtime] of ownLanes) {
     });
   });
 }
+
+test("subscriptions to topics count, until they end", async () => {
+  const server = new WebSocketServer("127.0.0.1", 0);
+  server.on("message", () => {});
+  server.on("open", (server, request) => server.subscribe(request.fd, "room"));
+  const one = join(server);
+  const two = join(server);
+  const { table } = coreOf(server).context;
+  const held = () => {
+    table!.tick();
+    return server.stats().held_bytes;
+  };
+  const room = 64 + "room".length;
+  assertEquals(held(), 2 * room);
+  server.subscribe(one.fd, "room"); // again
+  server.subscribe(one.fd, "x".repeat(255));
+  assertEquals(held(), 2 * room + 64 + 255);
+  server.unsubscribe(one.fd, "room");
+  server.unsubscribe(one.fd, "never");
+  assertEquals(held(), room + 64 + 255);
+  one.lane.abort();
+  assertEquals(held(), room);
+  two.lane.abort();
+  assertEquals(held(), 0);
+  server.shutdown();
+  await server.finished;
+});
+
+test("with max_buffer_memory, whoever holds many subscriptions is closed", async () => {
+  const server = new WebSocketServer("127.0.0.1", 0);
+  server.set({ max_buffer_memory: 20 * KIB, log_level: 6 });
+  server.on("message", (server, { fd, data }) => server.subscribe(fd, String(data)));
+  const greedy = join(server);
+  const modest = join(server);
+  modest.lane.receive(frame({ opcode: 1, payload: "room" }));
+  for (let i = 0; i < 300; i++) {
+    greedy.lane.receive(frame({ opcode: 1, payload: `topic ${i}` }));
+    if (i % 50 === 0) await settle();
+  }
+  coreOf(server).context.table!.tick();
+  await settle();
+  assertEquals([server.isEstablished(greedy.fd), server.isEstablished(modest.fd)], [false, true]);
+  assertEquals(server.stats().closes, { 1013: 1 });
+  assertEquals(server.stats().topic_num, 1);
+  for (const { lane } of [greedy, modest]) lane.abort();
+  server.shutdown();
+  await server.finished;
+});

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { HttpServer, type LogRecord, type Runtime, Server, type ServerSettings, setRuntime, WebSocketServer } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { readAddress } from "../../src/server/settings/status_settings.ts";
+import { coreOf } from "../../src/server/server_connections.ts";
 import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { inFolder } from "../support/folder.ts";
 import { samplesOf } from "../support/metrics_text.ts";
@@ -65,6 +66,7 @@ test("the pages do not reach the handler, whatever the method; other paths do", 
     assertEquals(status, 200);
     assertMatch(head, /\r\nContent-Type: text\/plain; version=0\.0\.4; charset=utf-8\r\n/);
     assert(text.includes("\nsluice_connections_opened_total 5\n"));
+    assert(text.includes("\nsluice_http_requests_active 0\n"), "the request for the page itself does not count");
     for (const path of Object.values(PATHS)) {
       const [status, text, head] = await ask(port, `HEAD ${path}`);
       assertEquals([status, text], [200, ""]);
@@ -100,6 +102,7 @@ test("they are neither counted nor in the access log, and come before files and 
       assertEquals((await ask(port, "POST /readyz", "Content-Length: 2\r\n", "ab"))[0], 405);
       assertEquals((await ask(port, "POST /readyz", "Transfer-Encoding: chunked\r\n", "2\r\nab\r\n0\r\n\r\n"))[0], 405);
       assertEquals(samplesOf(server.metrics(), "sluice_http_requests_total"), {});
+      assertEquals([server.stats().request_count, server.stats().response_count], [0, 0]);
       assertEquals((await ask(port, "GET /other"))[0], 404);
       assertEquals(Object.values(samplesOf(server.metrics(), "sluice_http_requests_total")), [1]);
     });
@@ -305,4 +308,27 @@ test("paths and addresses are checked; those of the server are not for ports", (
   assertEquals(readAddress("[::1]:80"), { transport: "tcp", hostname: "::1", port: 80 });
   assertEquals(readAddress("localhost:0"), { transport: "tcp", hostname: "localhost", port: 0 });
   assertEquals(readAddress("unix:/a"), { transport: "unix", hostname: "/a", port: 0 });
+});
+
+test("the metrics are made once in a turn, however many requests for them have come", async () => {
+  const { server } = notingServer(PATHS);
+  await serving(server, async (server, port) => {
+    const { table } = coreOf(server).context;
+    const connections = table!.connections.bind(table);
+    let looks = 0;
+    table!.connections = () => {
+      looks++;
+      return connections();
+    };
+    const client = await RawClient.connect(port);
+    client.send("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100));
+    for (let i = 0; i < 100; i++) assertEquals((await client.readAnswer()).status, 200);
+    client.destroy();
+    assert(looks < 50, `${looks} looks`); // the requests may arrive in some pieces
+    const [, before] = await ask(port, "GET /metrics");
+    await ask(port, "GET /");
+    const [, after] = await ask(port, "GET /metrics");
+    const total = (text: string) => Object.values(samplesOf(text, "sluice_http_requests_total"));
+    assertEquals([total(before), total(after)], [[], [1]]);
+  });
 });

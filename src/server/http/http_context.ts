@@ -182,8 +182,8 @@ export class HttpContext implements ExchangeContext {
   /** Called when a response is complete. */
   onAnswered(exchange: Exchange, status: number): void {
     const { accessLog, counters } = this.#context;
-    if (status !== 101) counters.responses++;
     if (exchange.isOwnPage) return;
+    if (status !== 101) counters.responses++;
     this.#count(exchange, status);
     if (accessLog === undefined) return;
     accessLog.addRequest(exchange, status, false);

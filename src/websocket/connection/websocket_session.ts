@@ -54,6 +54,9 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   /** The published messages that wait until it can take them, if there are any. */
   held: HeldOutput | undefined = undefined;
 
+  /** The number of bytes that its subscriptions to topics take, about. */
+  subscribedBytes = 0;
+
   /** Whether the peer's Close was delivered, so that a Close of ours is the reply. */
   peerClosing = false;
 
@@ -160,9 +163,9 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
       ((flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS) !== 0 || end - start >= this.#context.compressFrom);
   }
 
-  /** The number of received bytes held, for unfinished messages or pending for the program. */
+  /** The number of bytes held for unfinished messages, for messages that wait for the program, and for subscriptions. */
   get heldBytes(): number {
-    return this.endpoint.heldBytes + this.waiting.bytes;
+    return this.endpoint.heldBytes + this.waiting.bytes + this.subscribedBytes;
   }
 
   get waitingBytes(): number {
