@@ -98,6 +98,7 @@ export type {
   ServerHandlers,
   WebSocketServerEvents,
   WebSocketServerHandlers,
+  WorkerEvents,
 } from "./src/server/events.ts";
 export { fromFetch } from "./src/server/http/from_fetch.ts";
 export type { FetchApplication, FetchFunction } from "./src/server/http/from_fetch.ts";
@@ -116,10 +117,11 @@ export type { LengthFunction, LengthType } from "./src/server/raw/packages.ts";
 export type { Refusal } from "./src/server/refusals.ts";
 export { Server } from "./src/server/server.ts";
 export { ServerConnections } from "./src/server/server_connections.ts";
-export { Packet, ServerEvent } from "./src/server/server_event.ts";
+export { Packet, ServerEvent, StatusInfo } from "./src/server/server_event.ts";
 export type { PacketInfo } from "./src/server/server_event.ts";
 export { ServerPort } from "./src/server/server_port.ts";
 export type { PortSettings, ServerSettings, ServerWideSetting } from "./src/server/settings/settings.ts";
+export type { WorkerSettings } from "./src/server/settings/worker_settings.ts";
 export type { IgnoredSettings } from "./src/server/settings/swoole_settings.ts";
 export type { SniCertificate, TlsSettings } from "./src/server/settings/tls_settings.ts";
 export type { SharedTlsSettings } from "./src/transport/tls.ts";

@@ -147,16 +147,32 @@ export const SWOOLE_HTTP_CLIENT_ESTATUS_SEND_FAILED: number = -4;
 
 /** Every worker accepts and serves its own connections. */
 export const SWOOLE_BASE = 1;
-/** Swoole's manager and worker processes. Accepted, but works as `SWOOLE_BASE` here. */
+/** A worker can use the connections of all workers. */
 export const SWOOLE_PROCESS = 2;
+
 // Results of `getWorkerStatus()`.
 
 /** The worker is busy. */
 export const SWOOLE_WORKER_BUSY = 1;
-/** The worker is idle. Never returned here: the caller runs in the only worker, so it is busy. */
+/** It is another worker, which may be idle. */
 export const SWOOLE_WORKER_IDLE = 2;
-/** The worker is about to exit. Never returned here: no worker is ever replaced. */
+/** The worker has been replaced, and is about to exit. */
 export const SWOOLE_WORKER_EXIT = 3;
+
+// Values of `dispatch_mode`.
+
+/** Workers get connections in turn. */
+export const SWOOLE_DISPATCH_ROUND = 1;
+/** The system chooses the worker for a connection. */
+export const SWOOLE_DISPATCH_FDMOD = 2;
+/** The worker with the fewest connections gets the next one. */
+export const SWOOLE_DISPATCH_IDLE_WORKER = 3;
+/** An IP address always gets the same worker. */
+export const SWOOLE_DISPATCH_IPMOD = 4;
+/** The same as `SWOOLE_DISPATCH_CO_CONN_LB`. */
+export const SWOOLE_DISPATCH_STREAM = 7;
+/** The worker with the fewest connections gets the next one. */
+export const SWOOLE_DISPATCH_CO_CONN_LB = 8;
 
 /** TCP over IPv4. */
 export const SWOOLE_SOCK_TCP = 1;

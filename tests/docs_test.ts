@@ -50,6 +50,7 @@ test("docs/settings.md lists every setting with its default, and no other", () =
       ['"same-origin"'],
     ],
     ["close", ['"close"']],
+    ["inherit", ['"inherit"']],
     ["\r\n", ["CR LF"]],
     ["null", ["none"]],
   ]);
@@ -95,6 +96,9 @@ test("docs/settings.md says of what type each setting is, and whether a port tak
       "function": takes(name, () => 0) && !takes(name, "a"),
       "broker": value === null && takes(name, memoryBroker()) && !takes(name, {}),
       "object": takes(name, {}) && !takes(name, []),
+      'number from 1 to 127, or "auto"': [1, 127, "auto"].every((one) => takes(name, one)) &&
+        ![0, 128, 1.5, "all", "4"].some((one) => takes(name, one)),
+      '"inherit" or list of strings': takes(name, "inherit") && takes(name, []) && takes(name, ["-A"]) && !takes(name, "-A"),
     };
     assert(range !== undefined || isRight[type], `${name} is not of the type ${type}`);
     let ofPort = true;

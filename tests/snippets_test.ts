@@ -140,6 +140,9 @@ const VISITS: Readonly<Record<string, (port: number) => Promise<void>>> = {
     assertEquals(await hear(phones[1]), `Guest ${other} has left`);
     phones[1].destroy();
   },
+  "docs/workers.md, Workers: one program on all cores": async (port) => {
+    assertMatch(await talk(port, "/", "hello"), /^\d+: hello$/);
+  },
   "docs/deployment.md, The program": async (port) => {
     await visitPage(port, "hello");
     assertEquals(await talk(port, "/", "echo"), "echo");

@@ -88,6 +88,11 @@ export class Master {
     return this.#posts.map(({ current }) => current?.isReady ? current.pid : 0);
   }
 
+  /** The last sequence number that was reserved. */
+  get lastSeq(): number {
+    return this.#slots.lastSeq;
+  }
+
   /** Reserves fds for the master itself. */
   ownFds(): { readonly first: number; readonly count: number } {
     return this.#slots.block(0);
@@ -147,10 +152,10 @@ export class Master {
    * @throws {Error} If there is no slot for it, or the runtime cannot start it.
    */
   async #launch(id: number, made?: (worker: WorkerProcess) => void): Promise<WorkerProcess | undefined> {
-    const { token, folder, execArgv, startTimeout } = this.#options;
+    const { token, folder, execArgv, startTimeout, masterPid } = this.#options;
     const slot = this.#slots.take();
     if (slot === undefined) throw new Error("there are 255 processes already");
-    const role = writeRole({ id, slot, token, folder });
+    const role = writeRole({ id, slot, token, folder, master: masterPid });
     let child: ChildProcess;
     this.#launching++;
     try {
@@ -291,7 +296,7 @@ export class Master {
     post.current = undefined;
     if (this.#state === "stopping") return;
     this.#tellPids();
-    if (isInOrder && !worker.isAsked) this.#host.info(`Worker ${id} (process ${pid}) has ended by itself`);
+    if (isInOrder && !worker.isAsked) this.#host.warn(`Worker ${id} (process ${pid}) has ended by itself`);
     const isYoung = worker.readyAt === 0 || this.#clock.now - worker.readyAt < YOUNG;
     this.#onDeath(post, isYoung && !worker.isAsked);
   }
@@ -404,13 +409,9 @@ export class Master {
     const { current } = post ?? {};
     if (this.#state !== "running" || current === undefined || !current.isReady) return false;
     this.#replace(post, "stop").then(() => {
-      if (this.#state === "running" && current.stage !== "gone") this.#end(current, this.#patience, 0);
+      if (this.#state === "running" && current.stage !== "gone") this.#end(current, this.#options.waitTime, 0);
     });
     return true;
-  }
-
-  get #patience(): number {
-    return this.#options.waitTime || Infinity;
   }
 
   /**
@@ -465,14 +466,13 @@ export class Master {
 
   /** Lets a process go that was replaced. */
   #dismiss(old: WorkerProcess, reason: Reason): void {
-    const { waitTime, drainTime, closeTimeout } = this.#options;
+    const { waitTime, stayTime, drainTime, closeTimeout } = this.#options;
+    const stay = reason === "reload" ? stayTime : reason === "stop" ? 0 : Infinity;
     old.isAsked = true;
     old.advance("leaving");
-    if (reason !== "stop") {
-      old.send({ type: "retire", wait: reason === "retire" || waitTime === 0 ? null : waitTime, drain: drainTime });
-    }
-    if (waitTime === 0 || reason === "retire") return;
-    const longest = (reason === "stop" ? 0 : waitTime + drainTime) + waitTime + closeTimeout + GRACE;
+    if (reason !== "stop") old.send({ type: "retire", wait: limitOf(stay), drain: drainTime });
+    const longest = stay + (reason === "stop" ? 0 : drainTime) + waitTime + closeTimeout + GRACE;
+    if (longest === Infinity) return;
     const cancel = this.#clock.after(longest, () => old.kill("SIGKILL"));
     old.reached("gone").then(cancel);
   }

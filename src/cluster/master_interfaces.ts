@@ -6,7 +6,7 @@
 
 import type { ProcessExit } from "../transport/processes.ts";
 
-/** What a master needs to know. Times are in seconds; 0 means no limit. */
+/** What a master needs to know. Times are in seconds. */
 export interface MasterOptions {
   /** The number of workers. */
   readonly workers: number;
@@ -18,27 +18,29 @@ export interface MasterOptions {
   readonly token: string;
   /** The folder of the sockets of the mesh. */
   readonly folder: string;
+  /** The process ID of the master. */
+  readonly masterPid: number;
   /** The first sequence number of an fd. */
   readonly firstSeq: number;
   /** The numbers of the ports; 0 for one that the first worker picks. */
   readonly ports: readonly number[];
   /** Which ports the master accepts connections on, to pass them to the workers. */
   readonly passed: readonly boolean[];
-  /** How long a worker may take until it is ready. */
+  /** How long a worker may take until it is ready; 0 for no limit. */
   readonly startTimeout: number;
-  /** How long a worker that was replaced keeps its connections, and handlers may run at the end. */
+  /** How long handlers may run at the end; `Infinity` for no limit. */
   readonly waitTime: number;
+  /** How long a worker that was replaced by a reload keeps its connections; `Infinity` for no limit. */
+  readonly stayTime: number;
   /** Within which time the WebSockets of a worker that was replaced are closed. */
   readonly drainTime: number;
-  /** How long WebSockets may take to close. */
+  /** How long WebSockets may take to close; `Infinity` for no limit. */
   readonly closeTimeout: number;
 }
 
 /** What a master tells its server. */
 export interface MasterHost {
-  /** Logs something that is as it should be. */
-  info(text: string): void;
-  /** Logs something that is not. */
+  /** Logs something. */
   warn(text: string): void;
   /** Called when a worker has ended that was not told to, or not in order. */
   onWorkerError(id: number, pid: number, exit: ProcessExit): void;

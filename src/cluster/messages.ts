@@ -33,6 +33,8 @@ export interface WorkerRole {
   readonly token: string;
   /** The folder of the sockets of the mesh. */
   readonly folder: string;
+  /** The process ID of the master. */
+  readonly master: number;
 }
 
 /** Writes a role for `ProcessControl.start()`. */
@@ -47,13 +49,12 @@ export function writeRole(role: WorkerRole): string {
  */
 export function readRole(text: string): WorkerRole {
   const role = parse(text);
-  const { format, id, slot, token, folder } = role;
-  const isRole = isCount(id) && isCount(slot) && slot >= 1 && slot <= 255 && typeof token === "string" &&
-    typeof folder === "string";
+  const { format, id, slot, token, folder, master } = role;
+  const isRole = isCount(id) && isCount(slot) && slot >= 1 && slot <= 255 && isCount(master) && isText(token) && isText(folder);
   if (format !== CLUSTER_FORMAT || !isRole) {
     throw new Error("Cannot start the worker: its master runs another version of Sluice; restart the master");
   }
-  return { id, slot, token, folder };
+  return { id, slot, token, folder, master };
 }
 
 function parse(text: string): Record<string, unknown> {
@@ -125,7 +126,7 @@ export type MasterMessage =
 type Check = (value: unknown) => boolean;
 
 const isCount = (value: unknown): value is number => typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
-const isText: Check = (value) => typeof value === "string";
+const isText = (value: unknown): value is string => typeof value === "string";
 const isBoolean: Check = (value) => typeof value === "boolean";
 const isTime: Check = (value) => typeof value === "number" && value >= 0;
 const isLimit: Check = (value) => value === null || isTime(value);

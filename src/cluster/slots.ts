@@ -43,6 +43,11 @@ export class Slots {
     return undefined;
   }
 
+  /** The last sequence number that was reserved; the one before the first if there is none. */
+  get lastSeq(): number {
+    return Math.max(...this.#next) - 1;
+  }
+
   /** Frees a slot. */
   free(slot: number): void {
     this.#taken.delete(slot);

@@ -65,7 +65,7 @@ export class WorkerLife {
   #told = "";
   #loadTimer: ReturnType<typeof setInterval> | undefined = undefined;
   #isOver = false;
-  #settle!: { resolve: () => void; reject: (error: unknown) => void };
+  #settle: { resolve: () => void; reject: (error: unknown) => void } | undefined = undefined;
 
   constructor(parent: ProcessChannel, host: WorkerHost) {
     this.#parent = parent;
@@ -85,6 +85,11 @@ export class WorkerLife {
     this.#parent.onMessage((message, socket) => this.#onMessage(message, socket));
     this.ask({ type: "hello", format: CLUSTER_FORMAT, ports });
     return promise;
+  }
+
+  /** Gives up to start. No effect later. */
+  cancel(error: Error): void {
+    this.#settle?.reject(error);
   }
 
   /** Sends a message to the master. Resolves to whether it has been reached. */
@@ -174,7 +179,7 @@ export class WorkerLife {
     try {
       await this.#host.prepare({ first, count }, peers, ports);
     } catch (error) {
-      return this.#settle.reject(error);
+      return this.#settle?.reject(error);
     }
     this.#stage = "prepared";
     this.ask({ type: "prepared" });
@@ -187,14 +192,14 @@ export class WorkerLife {
     try {
       bound = await this.#host.listen(ports, this.#passed, this.#sockets);
     } catch (error) {
-      return this.#settle.reject(error);
+      return this.#settle?.reject(error);
     }
     this.#stage = "ready";
     if (this.#passed.some(Boolean)) {
       this.#loadTimer = setInterval(() => this.#tellLoad(), LOAD_INTERVAL);
       (this.#loadTimer as unknown as { unref?(): void }).unref?.(); // the channel keeps the worker alive
     }
-    this.#settle.resolve();
+    this.#settle?.resolve();
     this.ask({ type: "ready", ports: bound });
   }
 

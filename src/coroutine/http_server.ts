@@ -4,45 +4,29 @@
  * @module
  */
 
-import type { Protocol } from "../transport/connection.ts";
 import type { ConnectionData } from "../transport/connection_end.ts";
-import { EBADF, EPIPE, SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE, SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
+import { SWOOLE_PROCESS } from "../constants.ts";
+import { SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
 import type { BytePipe } from "../transport/runtime.ts";
 import { checkHost, describe, portNumber } from "../values.ts";
-import { EVENT_NAMES } from "../server/configuration.ts";
 import { ServerCore } from "../server/core.ts";
-import type { Exchange } from "../server/http/exchange.ts";
 import type { HttpRequest } from "../server/http/http_request.ts";
-import { authenticate } from "../server/http/authentication.ts";
-import type { HttpApplication } from "../server/http/http_context.ts";
-import { HttpSession } from "../server/http/http_session.ts";
-import { beginWithHttp } from "../server/protocols.ts";
 import { metricsOf } from "../server/metrics.ts";
-import type { PortCore, ProtocolFactory } from "../server/port_core.ts";
-import type { AnyHandlers, EventHandler, EventName } from "../server/events.ts";
+import type { AnyHandlers, EventHandler, EventName, WorkerEvents } from "../server/events.ts";
 import type { Refusal } from "../server/refusals.ts";
 import { type AppendOptions, type AppendResult, ServerTopics } from "../server/server_topics.ts";
 import { checkSeconds } from "../server/shutdown.ts";
 import { collectStats, type ServerStats } from "../server/stats.ts";
-import type { ServerContext } from "../server/server_context.ts";
 import type { ServerSettings } from "../server/settings/settings.ts";
 import type { IgnoredSettings } from "../server/settings/swoole_settings.ts";
-import { ServerWebSocketContext } from "../server/websocket/websocket_context.ts";
+import { masterPid, pidOf, reloadWorkers, stopWorker, workerId } from "../server/worker_methods.ts";
 import { systemCode } from "../transport/system_codes.ts";
-import { encodeClose } from "../websocket/close_code.ts";
-import { type ChannelContext, WebSocketChannel } from "../websocket/connection/channel.ts";
-import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Pushable } from "../websocket/prepared_message.ts";
 import type { SlowReader } from "../topics/delivery.ts";
 import type { PublishOptions, TopicGap } from "../topics/topics.ts";
-import { fail, HttpResponse, leave, type UpgradePolicy } from "./http_response.ts";
+import { coroutineFactory, type RequestHandler } from "./application.ts";
+import type { HttpResponse } from "./http_response.ts";
 import { Router } from "./router.ts";
-
-/** A function that answers a request, or serves a WebSocket while it is open. A returned promise is awaited. */
-export type RequestHandler<Data extends ConnectionData = ConnectionData> = (
-  request: HttpRequest<Data>,
-  response: HttpResponse<Data>,
-) => unknown;
 
 /** A function that decides whether a client may open a WebSocket. */
 export type AuthenticateHandler<Data extends ConnectionData = ConnectionData> = (
@@ -77,7 +61,7 @@ export type RefusalHandler<Data extends ConnectionData = ConnectionData> = (
 ) => unknown;
 
 /** The events of an `HttpServer`. */
-export interface CoroutineServerEvents<Data extends ConnectionData = ConnectionData> {
+export interface CoroutineServerEvents<Data extends ConnectionData = ConnectionData> extends WorkerEvents<HttpServer<Data>> {
   /**
    * A client wants to open a WebSocket, at a path that has a handler. It is asked for before that handler is called: see the event
    * of `WebSocketServerEvents`.
@@ -96,9 +80,6 @@ export interface CoroutineServerEvents<Data extends ConnectionData = ConnectionD
 /** What `on()` of an `HttpServer` takes. */
 export interface CoroutineServerHandlers<Data extends ConnectionData = ConnectionData>
   extends CoroutineServerEvents<Data>, AnyHandlers {}
-
-/** `push()` waits once a slow peer holds this much unsent output, and continues at half of it. */
-const DEFAULTS: ServerSettings = { buffer_high_watermark: 256 * 1024, buffer_low_watermark: 128 * 1024 };
 
 let readCore: (server: HttpServer) => ServerCore;
 
@@ -168,6 +149,7 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
     this.ssl = ssl;
     this.#reusePort = reusePort;
     const core = this.#core = new ServerCore(this);
+    core.mode = SWOOLE_PROCESS;
     const topics = this.#topics = new ServerTopics(core.context);
     core.speak("http", (port) => coroutineFactory(port, this.#router, topics));
   }
@@ -225,10 +207,10 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
   }
 
   /**
-   * Registers a function for errors thrown by handlers (logged by default), for refused connections, requests and handshakes, or
-   * for WebSockets that are too slow for what is published.
+   * Registers a function for errors thrown by handlers (logged by default), for refused connections, requests and handshakes, for
+   * WebSockets that are too slow for what is published, or for what happens to workers.
    *
-   * @param event `authenticate`, `error`, `refuse`, `slowReader` or `topicGap`, in any letter case.
+   * @param event `authenticate`, `error`, `refuse`, `slowReader`, `topicGap`, or an event of `WorkerEvents`, in any letter case.
    * @param handler The function; its arguments depend on the event.
    * @returns `true`.
    * @throws {TypeError} If the event is unknown, or the handler is not a function.
@@ -300,20 +282,23 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
   }
 
   /**
-   * Returns the error code of the last `publish()`, `broadcast()` or `reloadCertificates()` that returned `false`. Success does not
-   * reset it.
+   * Returns the error code of the last `publish()`, `broadcast()`, `reload()`, `stop()` or `reloadCertificates()` that
+   * returned `false`. Success does not reset it.
    */
   getLastError(): number {
     return this.#core.context.lastError;
   }
 
   /**
-   * Starts to listen.
+   * Starts to listen. With `worker_num`, starts the workers, which run the program from its beginning and listen when they reach this
+   * call.
    *
-   * @returns `true`, once connections are accepted; `port` is then the actual port.
+   * @returns `true`, once connections are accepted, in all workers; `port` is then the actual port. In a worker the promise never
+   * settles: what follows in the program is done by the master alone.
    * @throws {Error} If the address cannot be bound or the certificate cannot be used; `cause` is the runtime's error. `errCode`
    * and `errMsg` are set too. Also if `shutdown()` was called before the server could listen; `finished` then waits until nothing
-   * is left of the start.
+   * is left of the start. Also if a worker cannot be started, ends ten times before it is ready, or takes longer than
+   * `worker_start_timeout`.
    */
   async start(): Promise<boolean> {
     const unix = this.host.startsWith("unix:");
@@ -365,6 +350,44 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
     return this.#core.adminPort;
   }
 
+  /**
+   * Replaces all workers, one after the other, by new processes: see `reload()` of the `Server` of the event style.
+   *
+   * @returns `true` if the reload begins, or was asked for by a worker. `false` with 507 without workers, with 505 if the server is not
+   * running, or reloads already.
+   */
+  reload(): boolean {
+    return reloadWorkers(this.#core, false);
+  }
+
+  /**
+   * Stops a worker, which is replaced. Without workers, the same as `shutdown(0)`.
+   *
+   * @param id The number of the worker, by default -1 for the current one.
+   * @returns `false` if the server is not running; with 505 if the worker does not exist, or -1 is given in the master.
+   */
+  stop(id = -1): boolean {
+    return stopWorker(this.#core, id);
+  }
+
+  /**
+   * The number of the worker, from 0; -1 in the master. In a worker it is known before `start()`. Without workers, 0 while the server
+   * is running.
+   */
+  get worker_id(): number {
+    return workerId(this.#core);
+  }
+
+  /** The process ID of the worker; 0 in the master, and while the server is not running. */
+  get worker_pid(): number {
+    return pidOf(this.#core, -1);
+  }
+
+  /** The process ID of the master, which without workers is the only process; 0 while the server is not running. */
+  get master_pid(): number {
+    return masterPid(this.#core);
+  }
+
   /** Returns the counters since the start. */
   stats(): ServerStats {
     return collectStats(this.#core.context);
@@ -379,7 +402,8 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
 
   /**
    * Stops the server: accepts no more connections, ends idle ones, and lets pending responses finish. Open WebSockets go on until
-   * they end by themselves, as in Swoole. `finished` settles when the last connection has ended and all handlers have settled.
+   * they end by themselves, as in Swoole. `finished` settles when the last connection has ended and all handlers have settled. In a
+   * worker, it asks the master to stop all of them.
    *
    * @param timeout The time in seconds after which remaining WebSockets are closed with 1001. After another
    * `websocket_close_timeout`, unless that is 0, all remaining connections are aborted. The default is `max_wait_time`; `Infinity`
@@ -390,110 +414,5 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
   shutdown(timeout: number = this.#core.patience): boolean {
     checkSeconds(timeout);
     return this.#core.shutdown(timeout + (this.#core.context.settings.websocket_close_timeout || Infinity), timeout);
-  }
-}
-
-/** Returns the protocol factory of a coroutine server: HTTP first, a channel after `upgrade()`. */
-function coroutineFactory(port: PortCore, router: Router<RequestHandler>, topics: ServerTopics): ProtocolFactory {
-  return {
-    ...beginWithHttp(port, () => new CoroutineApplication(port, router, topics)),
-    events: EVENT_NAMES.coroutine,
-    required: [],
-    defaults: DEFAULTS,
-    closeEvent: () => "",
-    close: ({ protocol }, patient) => {
-      if (protocol instanceof HttpSession) protocol.close();
-      else if (!patient) (protocol as WebSocketSession).startClose(encodeClose(1001, "")!);
-    },
-  };
-}
-
-/** Passes requests, including handshakes, to the handler of their path. */
-class CoroutineApplication implements HttpApplication {
-  readonly #port: PortCore;
-  readonly #context: ServerContext;
-  readonly #router: Router<RequestHandler>;
-  readonly #policy: UpgradePolicy;
-  readonly #channels: ServerChannelContext;
-  readonly #makeChannel: (session: WebSocketSession) => WebSocketChannel;
-
-  constructor(port: PortCore, router: Router<RequestHandler>, topics: ServerTopics) {
-    const { settings } = port;
-    this.#port = port;
-    this.#context = port.context;
-    this.#router = router;
-    this.#policy = {
-      checkHandshake: (request, forwarded) => port.checkHandshake(request, forwarded),
-      subprotocols: settings.websocket_subprotocol,
-      compression: port.compression,
-      topics,
-    };
-    const channels = this.#channels = new ServerChannelContext(port);
-    this.#makeChannel = (session) => new WebSocketChannel(session, channels);
-  }
-
-  makeResponse(exchange: Exchange): HttpResponse {
-    return new HttpResponse(exchange, this.#policy);
-  }
-
-  onRequest(exchange: Exchange): void | Promise<void> {
-    const { connection, request, response, writer } = exchange;
-    const context = this.#context;
-    context.counters.requests++;
-    const handler = this.#handlerOf(exchange);
-    if (handler === undefined) {
-      writer.status(404);
-      writer.end();
-      return;
-    }
-    const done = context.run(
-      connection,
-      exchange.isUpgrade ? "websocket" : "request",
-      () => handler(request, response as HttpResponse),
-      exchange,
-    );
-    if (done === undefined) return leave(response as HttpResponse);
-    return done.then(() => connection.gather(() => leave(response as HttpResponse)));
-  }
-
-  onUpgrade(exchange: Exchange): void | Promise<void> {
-    const port = this.#port;
-    const handler = port.config.handler("authenticate");
-    if (handler === undefined || this.#handlerOf(exchange) === undefined) return this.onRequest(exchange);
-    return authenticate(exchange, port, handler, () => this.onRequest(exchange));
-  }
-
-  #handlerOf({ request }: Exchange): RequestHandler | undefined {
-    return this.#router.find(request.server.path_info);
-  }
-
-  onSwitch({ connection, compression, head }: Exchange): Protocol {
-    const channels = this.#channels;
-    const path = channels.paths.find(head.target);
-    const session = new WebSocketSession(connection, channels, this.#makeChannel, compression, path);
-    this.#context.established(session);
-    return session;
-  }
-
-  /** Sets the error of the response, or of the WebSocket that it has become. */
-  onMisuse(exchange: Exchange): void {
-    fail(exchange.response as HttpResponse, SWOOLE_ERROR_HTTP_CONTEXT_UNAVAILABLE);
-  }
-}
-
-/** Settings shared by the channels of one server. */
-class ServerChannelContext extends ServerWebSocketContext implements ChannelContext {
-  readonly answersClose: boolean;
-  readonly readTimeout: number;
-  readonly writeTimeout: number;
-  readonly closedError: number = EBADF;
-  readonly goneError: number = EPIPE;
-
-  constructor(port: PortCore) {
-    const { settings } = port;
-    super(port, { deliverClose: true, answerClose: false });
-    this.answersClose = !settings.open_websocket_close_frame;
-    this.readTimeout = settings.socket_read_timeout * 1000;
-    this.writeTimeout = settings.socket_write_timeout * 1000;
   }
 }

@@ -38,7 +38,8 @@ export type { CookieParts } from "../http/cookies.ts";
 export type { CompressionSettings } from "../websocket/connection/compression_policy.ts";
 export { type FetchApplication, type FetchFunction, fromFetch } from "../server/http/from_fetch.ts";
 export { HttpRequest } from "../server/http/http_request.ts";
-export type { AnyHandlers, EventHandler, EventName, HandlersByName, NamesByName } from "../server/events.ts";
+export type { AnyHandlers, EventHandler, EventName, HandlersByName, NamesByName, WorkerEvents } from "../server/events.ts";
+export type { WorkerSettings } from "../server/settings/worker_settings.ts";
 export type { Refusal } from "../server/refusals.ts";
 export { UploadedFile } from "../server/http/uploaded_file.ts";
 export type { SharedTlsSettings } from "../transport/tls.ts";
@@ -53,7 +54,6 @@ export type {
   CoroutineServerHandlers,
   ErrorHandler,
   RefusalHandler,
-  RequestHandler,
   SlowReaderHandler,
   TopicGapHandler,
 } from "./http_server.ts";
@@ -81,4 +81,5 @@ export type {
 export { memoryBroker, type MemoryBrokerOptions } from "../topics/brokers/memory_broker.ts";
 export { PreparedMessage } from "../websocket/prepared_message.ts";
 export type { Pushable } from "../websocket/prepared_message.ts";
+export type { RequestHandler } from "./application.ts";
 export { HttpResponse } from "./http_response.ts";

@@ -94,14 +94,16 @@ export class Configuration {
 
 const CONNECTION_EVENTS = ["connect", "receive", "packet", "close", "bufferFull", "bufferEmpty", "drain"];
 const WEBSOCKET_EVENTS = ["open", "message", "authenticate", "handshake", "beforeHandshakeResponse", "disconnect"];
+const WORKER_EVENTS = ["workerStart", "workerStop", "workerExit", "workerError", "beforeReload", "afterReload"];
 const SERVER_EVENTS = [
   ...CONNECTION_EVENTS,
+  ...WORKER_EVENTS,
   "start",
-  "workerStart",
+  "managerStart",
+  "managerStop",
   "error",
   "refuse",
   "beforeShutdown",
-  "workerStop",
   "shutdown",
 ];
 
@@ -113,7 +115,7 @@ export const EVENT_NAMES: Readonly<Record<"server" | "http" | "websocket" | "cor
   server: SERVER_EVENTS,
   http: [...SERVER_EVENTS, "request"],
   websocket: [...SERVER_EVENTS, "request", ...WEBSOCKET_EVENTS, "slowReader", "topicGap"],
-  coroutine: ["authenticate", "error", "refuse", "slowReader", "topicGap"],
+  coroutine: ["authenticate", "error", "refuse", "slowReader", "topicGap", ...WORKER_EVENTS],
 };
 
 const NO_WORKERS = "there are no worker processes";
@@ -121,12 +123,6 @@ const NO_TASKS = "there are no task processes; await the work in the handler, or
 
 /** Swoole's events that Sluice does not have, in lower case, with the reason. */
 const ABSENT_EVENTS: ReadonlyMap<string, string> = new Map([
-  ["managerstart", NO_WORKERS],
-  ["managerstop", NO_WORKERS],
-  ["workererror", `${NO_WORKERS}; error gets what handlers throw`],
-  ["workerexit", `${NO_WORKERS}; use workerStop`],
-  ["beforereload", `${NO_WORKERS} to reload`],
-  ["afterreload", `${NO_WORKERS} to reload`],
   ["pipemessage", NO_WORKERS],
   ["task", NO_TASKS],
   ["finish", NO_TASKS],

@@ -4,11 +4,13 @@
  * @module
  */
 
+import { SWOOLE_BASE } from "../constants.ts";
 import { CloseInfo, type ConnectionData, type ConnectionEnd } from "../transport/connection_end.ts";
 import type { Connection } from "../transport/connection.ts";
-import type { BytePipe, Runtime } from "../transport/runtime.ts";
+import type { BytePipe, Runtime, SignalName } from "../transport/runtime.ts";
 import { checkPipe, dropPipe } from "../transport/pipes.ts";
 import { currentRuntime, loadRuntime } from "../transport/current_runtime.ts";
+import { type SharedListening, workerIdentity } from "../transport/processes.ts";
 import { AccessLog } from "./access_log.ts";
 import { Admission } from "./admission.ts";
 import { checkEngine } from "../websocket/connection/compression_policy.ts";
@@ -26,12 +28,15 @@ import { knownOf } from "./own_process.ts";
 import { type Place, PortCore, portOf, type ProtocolFactory, type ProtocolName, Protocols } from "./port_core.ts";
 import { RequestQueue, UNLIMITED } from "./running_handlers.ts";
 import { ServerContext } from "./server_context.ts";
+import { ServerMaster } from "./server_master.ts";
+import { type ProcessesHost, type ServerProcesses, workersOf } from "./server_processes.ts";
+import { ServerWorker } from "./server_worker.ts";
 import { checkSeconds, Shutdown, signalsOf } from "./shutdown.ts";
 import { checkFiles, checkTls } from "./settings/start_checks.ts";
 import { Timers } from "./timers.ts";
 
 /** The core of a server: its ports, and its life from start to stop. */
-export class ServerCore {
+export class ServerCore implements ProcessesHost {
   /** What everything in the server shares. */
   readonly context: ServerContext;
   /** The server's own port. */
@@ -42,13 +47,20 @@ export class ServerCore {
   readonly timers: Timers;
   /** A promise that settles when the server has stopped. Replaced when the server starts again. */
   finished: Promise<void>;
+  /** The number of the last connection before the start; `undefined` before the first start. */
+  lastFd: number | undefined = undefined;
+  /** `SWOOLE_BASE` or `SWOOLE_PROCESS`: whether connections of other workers can be used. */
+  mode: number = SWOOLE_BASE;
+  /** What this process is to the others, if the server has workers; from the start on. */
+  processes: ServerProcesses | undefined = undefined;
 
   readonly #protocols: Protocols = new Protocols();
   #statsFile: StatsFile | undefined = undefined;
   #admin: ServerCore | undefined = undefined; // the server of `admin_server`, while this one starts, runs or stops
   #starting: Promise<void> | undefined = undefined; // settles when the last start is over, either way
   #finish!: () => void;
-  #lastFd: number | undefined = undefined; // of the previous table
+  #onPort: (port: number) => void = () => {};
+  #wasCutOff = false; // by a worker
   #shutdown: Shutdown | undefined = undefined;
   #renewing: Promise<unknown> = Promise.resolve(); // settles when the certificates are not being read
 
@@ -102,7 +114,7 @@ export class ServerCore {
     context.accessLog = settings.access_log ? new AccessLog(context.log) : undefined;
     const table = context.table = new ConnectionTable({
       maxConnections: settings.max_connection,
-      fds: context.fds ?? new FdSequence(this.#lastFd ?? settings.start_session_id),
+      fds: context.fds ?? new FdSequence(this.lastFd ?? settings.start_session_id),
       lingerTimeout: own.lingerTimeout,
       highWatermark: own.highWatermark,
       lowWatermark: own.lowWatermark,
@@ -111,7 +123,10 @@ export class ServerCore {
       onAccepted: (connection) => this.#onAccepted(connection),
       onClosed: (connection, end) => this.#onClosed(connection, end),
       onOverdue: (setting) => context.endings.addTimeout(setting),
-      onTick: (delay) => context.counters.loopDelay.add(delay),
+      onTick: (delay) => {
+        context.counters.loopDelay.add(delay);
+        this.processes?.onTick();
+      },
       onBufferFull: (connection) => {
         context.counters.fullQueues++;
         portOf(connection).emitFor(connection, "bufferfull", connection.fd);
@@ -137,12 +152,12 @@ export class ServerCore {
   // ---- start and stop -----------------------------------------------------------------------------------------------
 
   /**
-   * Starts listening on all ports; if one fails, on none.
+   * Starts listening on all ports; if one fails, on none. In a worker it never settles: what follows is up to the master.
    *
    * @param place Where the server itself listens.
-   * @param started Called with the number of its port as soon as the server runs.
+   * @param onPort Called with the number of its port as soon as it is known.
    */
-  async start(place: Place, started: (port: number) => void): Promise<void> {
+  async start(place: Place, onPort: (port: number) => void): Promise<void> {
     const { context } = this;
     if (context.state === "stopping") {
       throw new Error("Cannot start the server: it is stopping; `finished` tells when it has stopped");
@@ -153,28 +168,42 @@ export class ServerCore {
     checkTls(this.ports);
     this.#prepare();
     context.state = "starting";
-    const starting = this.#bind(started);
+    this.#onPort = onPort;
+    const starting = this.#bind();
     this.#starting = starting.catch(() => {});
-    await starting;
+    try {
+      await starting;
+    } catch (error) {
+      if (!this.processes?.isWorker) throw error;
+      if (!this.#isStopping) this.processes.leave(error);
+    }
+    if (this.processes?.isWorker) await new Promise(() => {});
   }
 
-  async #bind(started: (port: number) => void): Promise<void> {
+  async #bind(): Promise<void> {
     const { context } = this;
     try {
       const runtime = context.runtime = await loadRuntime();
+      this.#makeProcesses(runtime);
       this.#limitMemory(runtime);
-      await this.#startAdmin();
+      const { processes } = this;
+      if (!processes?.isWorker) await this.#startAdmin();
       for (const port of this.ports) {
-        this.#checkStarting();
+        this.checkStarting();
         checkEngine(port.settings, runtime);
         await checkFiles(runtime, port.settings);
-        this.#checkStarting();
-        port.listener = await listen(runtime, port, (pipe) => this.accept(pipe, port), (error) => context.fault(error));
-        port.boundPort = port.listener.address.port;
+        this.checkStarting();
+        if (processes === undefined) await this.listenOn(port);
       }
-      this.#checkStarting();
+      if (processes !== undefined) {
+        this.#listenToSignals(); // workers do so before the master counts on it
+        await processes.start();
+      }
+      this.checkStarting();
     } catch (error) {
-      await Promise.all([this.#closeListeners(), this.#stopAdmin()]);
+      if (context.runtime?.signals !== undefined) signalsOf(context.runtime.signals).remove(this);
+      await Promise.all([this.closeListeners(), this.#stopAdmin()]);
+      if (!this.#isStopping) await this.#closeProcesses();
       for (const port of this.ports) port.boundPort = 0;
       if (this.#isStopping) throw error; // `#begin()` does the rest
       context.state = "new";
@@ -185,14 +214,64 @@ export class ServerCore {
       throw error;
     }
     // Nothing is awaited from the last check on: a shutdown finds a server that runs, with all that it has to stop.
+    const { processes } = this;
     const { runtime } = context;
-    this.#statsFile = new StatsFile(context, runtime);
-    this.#statsFile.start();
+    this.#statsFile = processes?.isWorker ? undefined : new StatsFile(context, runtime);
+    this.#statsFile?.start();
     context.openTopics?.();
     context.state = "running";
     context.startTime = Date.now();
-    if (runtime.signals !== undefined && context.settings.enable_signal_handlers) signalsOf(runtime.signals).add(this);
-    started(this.port.boundPort);
+    this.#listenToSignals();
+    this.#onPort(this.port.boundPort);
+    if (!processes?.isWorker) context.emit("start"); // a worker has called `workerStart` before
+    if (processes === undefined) context.emit("workerstart", 0);
+    else if (!processes.isWorker) context.emit("managerstart");
+  }
+
+  #listenToSignals(): void {
+    const { runtime, settings } = this.context;
+    if (runtime!.signals !== undefined && settings.enable_signal_handlers) signalsOf(runtime!.signals).add(this);
+  }
+
+  /** Finds out what this process is: the only one, the master, or a worker. */
+  #makeProcesses(runtime: Runtime): void {
+    const { context } = this;
+    const workers = workersOf(context, runtime);
+    const identity = workerIdentity();
+    if (workers === 0 && (identity === undefined || context.settings.worker_num === 1)) return;
+    if (context.table!.acceptCount > 0) throw new Error("Cannot start the server: accept() needs worker_num: 1 before the start");
+    this.processes = identity === undefined ? new ServerMaster(this, workers) : new ServerWorker(this, identity, workers);
+    context.table = undefined;
+    this.#prepare(); // with the fds of this process
+  }
+
+  async #closeProcesses(): Promise<void> {
+    const { processes, context } = this;
+    await processes?.close();
+    if (processes === undefined || processes.isWorker) return;
+    this.lastFd = processes.lastFd;
+    this.processes = undefined;
+    context.fds = undefined;
+    context.mesh = undefined;
+    context.peers = undefined;
+  }
+
+  /** See `ProcessesHost`. */
+  async listenOn(port: PortCore, shared?: SharedListening): Promise<void> {
+    const { context } = this;
+    const failed = (error: unknown) => context.fault(error);
+    port.listener = await listen(context.runtime!, port, (pipe) => this.accept(pipe, port), failed, shared);
+    port.boundPort = port.listener.address.port;
+  }
+
+  /** See `ProcessesHost`. */
+  onPorts([own]: readonly number[]): void {
+    if (own !== 0) this.#onPort(own);
+  }
+
+  /** See `ProcessesHost`. */
+  get hasTimers(): boolean {
+    return this.timers.size > 0;
   }
 
   /** See `Server.reloadCertificates()`. Resolves to the error if the certificates stay as they are. */
@@ -230,7 +309,7 @@ export class ServerCore {
   }
 
   /** Gives up a start that was overtaken by a shutdown. */
-  #checkStarting(): void {
+  checkStarting(): void {
     if (this.#isStopping) throw new Error("Cannot start the server: it was shut down meanwhile");
   }
 
@@ -242,6 +321,7 @@ export class ServerCore {
     own.factory = this.#protocols.makeFactory(this.#protocols.ownName, own);
     this.finished = new Promise((resolve) => this.#finish = resolve);
     this.#shutdown = undefined;
+    this.#wasCutOff = false;
     for (const port of this.ports) {
       if (port !== own && port.boundPort !== 0) port.place = { ...port.place!, port: port.boundPort };
       port.reset();
@@ -251,11 +331,12 @@ export class ServerCore {
 
   #dropTable(): void {
     const { context } = this;
-    this.#lastFd = context.table?.lastFd ?? this.#lastFd;
+    this.lastFd = Math.max(context.table?.lastFd ?? 0, this.lastFd ?? 0);
     context.table = undefined;
   }
 
-  #closeListeners(): Promise<unknown> {
+  /** See `ProcessesHost`. */
+  closeListeners(): Promise<unknown> {
     return Promise.all(this.ports.map((port) => {
       const { listener } = port;
       port.listener = undefined;
@@ -279,7 +360,7 @@ export class ServerCore {
 
   /** Whether something was cut off when the server stopped. */
   get wasCutOff(): boolean {
-    return this.#shutdown?.wasCutOff ?? false;
+    return this.#wasCutOff || (this.#shutdown?.wasCutOff ?? false) || (this.processes?.wasCutOff ?? false);
   }
 
   /** The default time limit of a shutdown, in seconds: `max_wait_time`. */
@@ -294,9 +375,20 @@ export class ServerCore {
    * @param tell The time after which WebSockets that may still finish are told to close, in seconds.
    */
   shutdown(wait: number = this.patience, tell = 0): boolean {
-    const { context } = this;
     checkSeconds(wait);
-    if (context.state === "stopping") return this.#shutdown!.within(wait, tell);
+    const { context, processes } = this;
+    if (context.state !== "new" && !this.#isStopping && processes?.askForShutdown(wait, tell)) return true;
+    return this.stopHere(wait, tell);
+  }
+
+  /** See `ProcessesHost`. */
+  stopHere(wait: number, tell = 0): boolean {
+    const { context } = this;
+    if (context.state === "stopping") {
+      const isShorter = this.#shutdown!.within(wait, tell);
+      if (isShorter) this.processes?.stop(wait, tell);
+      return isShorter;
+    }
     if (this.#isStopping || context.table === undefined) return false;
     context.state = "stopping";
     this.#stop(context.table, wait, tell);
@@ -305,7 +397,17 @@ export class ServerCore {
 
   /** See `Stoppable`. */
   stopSoon(): void {
-    this.shutdown();
+    if (this.context.state === "starting") this.#starting?.then(() => this.shutdown()); // workers are being started
+    else this.shutdown();
+  }
+
+  /** See `Stoppable`. */
+  takeSignal(name: SignalName): boolean {
+    if (this.processes?.takeSignal(name)) return true;
+    if (name !== "SIGUSR1" && name !== "SIGUSR2") return false;
+    if (this.processes === undefined) this.context.log.warn(`${name} reloads workers, and there are none: worker_num is 1`);
+    else this.processes.reload(name === "SIGUSR2");
+    return true;
   }
 
   get #isStopping(): boolean {
@@ -316,19 +418,24 @@ export class ServerCore {
   async #stop(table: ConnectionTable, wait: number, tell: number): Promise<void> {
     const { context } = this;
     const shutdown = this.#shutdown = new Shutdown(context, table);
-    context.emit("beforeshutdown"); // its handler may still send datagrams
-    const closed = this.#closeListeners();
+    const { processes } = this;
+    if (!processes?.isWorker) context.emit("beforeshutdown"); // its handler may still send datagrams
+    processes?.stop(wait, tell);
+    const closed = this.closeListeners();
     this.timers.clearAll();
     table.endRefused();
     shutdown.within(wait, tell);
-    await Promise.all([closed, this.#starting, table.whenEmpty(), this.#statsFile?.stop()]);
+    await Promise.all([closed, this.#starting, table.whenEmpty(), this.#statsFile?.stop(), processes?.whenStopped()]);
     await shutdown.whenIdle();
-    context.emit("workerstop", 0);
-    context.emit("shutdown");
+    if (processes === undefined || processes.isWorker) context.emit("workerstop", processes?.id ?? 0);
+    else context.emit("managerstop");
+    if (!processes?.isWorker) context.emit("shutdown");
     await shutdown.whenIdle();
     await context.topics?.close();
     await context.log.written();
     await this.#stopAdmin();
+    this.#wasCutOff = this.wasCutOff;
+    await this.#closeProcesses();
     await logWritten(context.runtime, context.settings);
     shutdown.end();
     this.timers.clearAll(); // timers set in the meantime
@@ -338,6 +445,7 @@ export class ServerCore {
     const signals = context.runtime?.signals;
     if (signals !== undefined) signalsOf(signals).remove(this);
     this.#finish();
+    processes?.leave();
   }
 
   // ---- connections --------------------------------------------------------------------------------------------------

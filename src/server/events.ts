@@ -11,12 +11,12 @@ import type { ReceivedFrame } from "../websocket/frame.ts";
 import type { HttpRequest } from "./http/http_request.ts";
 import type { HttpResponse } from "./http/http_response.ts";
 import type { Refusal } from "./refusals.ts";
-import type { Packet, PacketInfo, ServerEvent } from "./server_event.ts";
+import type { Packet, PacketInfo, ServerEvent, StatusInfo } from "./server_event.ts";
 
 /** The result of a handler: anything; a promise is awaited where that matters. */
 export type Handled = unknown;
 
-/** The events whose handlers receive a `ServerEvent` or a `Packet` if `event_object` is set. */
+/** The events whose handlers receive a `ServerEvent`, a `Packet` or a `StatusInfo` if `event_object` is set. */
 export interface ObjectEvents<S, Data extends ConnectionData = ConnectionData> {
   /** A connection was accepted. */
   connect(server: S, event: ServerEvent): Handled;
@@ -28,6 +28,37 @@ export interface ObjectEvents<S, Data extends ConnectionData = ConnectionData> {
   close(server: S, event: ServerEvent, info: CloseInfo<Data>): Handled;
   /** A connection that was not a WebSocket has ended; on a `WebSocketServer`. */
   disconnect(server: S, event: ServerEvent, info: CloseInfo<Data>): Handled;
+  /** A worker has ended that was not told to. */
+  workerError(server: S, status: StatusInfo): Handled;
+}
+
+/**
+ * Events of the processes of a server, in both styles. Without `worker_num`, one process is the master and worker 0, and only
+ * `start` to `shutdown` are called.
+ */
+export interface WorkerEvents<S> {
+  /**
+   * A worker starts. With `worker_num`, it is called in each worker, which listens when the handler has settled; without, in the
+   * only process, as soon as it listens.
+   */
+  workerStart(server: S, workerId: number): Handled;
+  /** A worker ends: its last connection has gone. Called in the worker, which waits for the handler. */
+  workerStop(server: S, workerId: number): Handled;
+  /**
+   * A worker was replaced or is about to stop, and has connections, handlers or timers. Called in the worker, each second while it
+   * has. It does not wait for timers.
+   */
+  workerExit(server: S, workerId: number): Handled;
+  /**
+   * A worker has ended that was not told to, or not with status 0. Called in the master, which starts another one.
+   *
+   * `exitCode` is its exit status, `signal` the number of the signal that ended it; 0 for none.
+   */
+  workerError(server: S, workerId: number, workerPid: number, exitCode: number, signal: number): Handled;
+  /** A reload begins. Called in the master, which waits for the handler. */
+  beforeReload(server: S): Handled;
+  /** A reload has ended: all workers have been replaced, or one could not be. Called in the master. */
+  afterReload(server: S): Handled;
 }
 
 /**
@@ -36,11 +67,13 @@ export interface ObjectEvents<S, Data extends ConnectionData = ConnectionData> {
  * `S` is the class of the server, `Data` the type of the data of its connections, `fd` the number of a connection. `reactorId` is 0, or -1 in `close` and `disconnect` if the
  * server ended the connection.
  */
-export interface ServerEvents<S, Data extends ConnectionData = ConnectionData> {
-  /** The server accepts connections. */
+export interface ServerEvents<S, Data extends ConnectionData = ConnectionData> extends WorkerEvents<S> {
+  /** The server accepts connections, in all workers. Called in the master. */
   start(server: S): Handled;
-  /** The worker is ready. There is one worker, number 0. */
-  workerStart(server: S, workerId: number): Handled;
+  /** The same, if there are workers; after `start`. */
+  managerStart(server: S): Handled;
+  /** The last worker has ended. Called in the master, if there were workers. */
+  managerStop(server: S): Handled;
   /** A connection was accepted. */
   connect(server: S, fd: number, reactorId: number): Handled;
   /** Bytes arrived on a connection of a plain `Server`. */
@@ -66,11 +99,9 @@ export interface ServerEvents<S, Data extends ConnectionData = ConnectionData> {
    * A connection, a handshake or a request was refused. `stats()` counts every refusal; the log has one of each kind per minute.
    */
   refuse(server: S, refusal: Refusal): Handled;
-  /** `shutdown()` was called. */
+  /** `shutdown()` was called. Called in the master. */
   beforeShutdown(server: S): Handled;
-  /** The worker stops. */
-  workerStop(server: S, workerId: number): Handled;
-  /** The server has stopped. */
+  /** The server has stopped. Called in the master. */
   shutdown(server: S): Handled;
 }
 
@@ -120,7 +151,16 @@ export interface WebSocketServerEvents<S, Data extends ConnectionData = Connecti
 /** The events of a port: those that concern a connection. */
 export type PortEvents<S, Data extends ConnectionData = ConnectionData> = Omit<
   WebSocketServerEvents<S, Data>,
-  "start" | "workerStart" | "error" | "refuse" | "slowReader" | "topicGap" | "beforeShutdown" | "workerStop" | "shutdown"
+  | keyof WorkerEvents<S>
+  | "start"
+  | "managerStart"
+  | "managerStop"
+  | "error"
+  | "refuse"
+  | "slowReader"
+  | "topicGap"
+  | "beforeShutdown"
+  | "shutdown"
 >;
 
 // ---- on() ---------------------------------------------------------------------------------------------------------------

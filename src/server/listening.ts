@@ -5,6 +5,8 @@
  */
 
 import { SWOOLE_SOCK_UDP6 } from "../constants.ts";
+import type { Address } from "../transport/address.ts";
+import type { SharedListening, SocketHandle } from "../transport/processes.ts";
 import type { BytePipe, DatagramSocket, Listener, ListenOptions, Runtime } from "../transport/runtime.ts";
 import { receiveDatagram } from "./datagrams.ts";
 import type { PortCore } from "./port_core.ts";
@@ -27,6 +29,7 @@ function tellOnce(failed: (error: unknown) => void): (error: unknown) => void {
  *
  * @param accept Receives each connection.
  * @param failed Receives later errors.
+ * @param shared Where connections come from in a worker, if not from a listening socket of this process alone.
  * @throws {Error} If the address cannot be bound, or the certificate cannot be used; `cause` is the runtime's error.
  */
 export async function listen(
@@ -34,6 +37,7 @@ export async function listen(
   port: PortCore,
   accept: (pipe: BytePipe) => void,
   failed: (error: unknown) => void,
+  shared?: SharedListening,
 ): Promise<Listener | DatagramSocket> {
   const { settings } = port;
   if (settings.proxy_protocol && !port.isUdp && !runtime.readsPreambles) {
@@ -41,7 +45,7 @@ export async function listen(
   }
   const { transport, hostname, port: number, ssl, reusePort } = port.place!;
   const tls = ssl ? await readTls(runtime, settings) : undefined;
-  try {
+  return await explained(port, async () => {
     if (transport === "udp") return await listenDatagram(runtime, port, failed);
     const options: ListenOptions = {
       transport,
@@ -50,25 +54,76 @@ export async function listen(
       backlog: settings.backlog,
       noDelay: settings.open_tcp_nodelay,
       keepAlive: settings.open_tcp_keepalive && transport === "tcp" ? settings.tcp_keepidle * 1000 : undefined,
-      reusePort: (reusePort || settings.enable_reuse_port) && transport === "tcp",
+      reusePort: (reusePort || settings.enable_reuse_port || shared?.kind === "transferable") && transport === "tcp",
       tls,
       gate: port.context.admission?.gateOf(port),
       preambles: settings.proxy_protocol ? port.context.admission?.preamblesOf(port) : undefined,
       handshakeTimeout: settings.http_request_timeout * 1000,
+      shared,
     };
     const failedLater = tellOnce(failed);
-    try {
-      return await runtime.listen(options, accept, failedLater);
-    } catch (error) {
-      const isTaken = transport === "unix" && (error as { code?: unknown } | null)?.code === "EADDRINUSE";
-      if (!isTaken || !await removeStaleSocket(runtime, hostname)) throw error;
-      return await runtime.listen(options, accept, failedLater);
-    }
+    return await insteadOfStale(runtime, port, () => runtime.listen(options, accept, failedLater));
+  });
+}
+
+/** Binds a port. If it is a unix socket of a server that was killed, removes that first. */
+async function insteadOfStale<T>(runtime: Runtime, { place }: PortCore, bind: () => Promise<T>): Promise<T> {
+  try {
+    return await bind();
+  } catch (error) {
+    const { transport, hostname } = place!;
+    const isTaken = transport === "unix" && (error as { code?: unknown } | null)?.code === "EADDRINUSE";
+    if (!isTaken || !await removeStaleSocket(runtime, hostname)) throw error;
+    return await bind();
+  }
+}
+
+/** Binds a port. An error says which one. */
+async function explained<T>({ place }: PortCore, bind: () => Promise<T>): Promise<T> {
+  try {
+    return await bind();
   } catch (cause) {
+    const { transport, hostname, port: number } = place!;
     const where = transport === "unix" ? hostname : hostname.includes(":") ? `[${hostname}]:${number}` : `${hostname}:${number}`;
     const code = (cause as { code?: unknown } | null)?.code;
     throw Object.assign(new Error(`Cannot listen on ${where}: ${explain(cause, code)}`, { cause }), { code });
   }
+}
+
+/**
+ * Accepts the connections of a port for other processes.
+ *
+ * @param accept Receives each connection.
+ * @param failed Receives later errors.
+ * @throws {Error} If the address cannot be bound; `cause` is the runtime's error.
+ */
+export function acceptFor(
+  runtime: Runtime,
+  port: PortCore,
+  accept: (socket: SocketHandle, remoteAddress: Address | undefined) => void,
+  failed: (error: unknown) => void,
+): Promise<{ readonly address: Address; close(): void }> {
+  const { transport, hostname, port: number } = port.place!;
+  const options = { transport: transport as "tcp" | "unix", hostname, port: number, backlog: port.settings.backlog };
+  const failedLater = tellOnce(failed);
+  return explained(
+    port,
+    () => insteadOfStale(runtime, port, () => runtime.processes!.acceptSockets(options, accept, failedLater)),
+  );
+}
+
+/**
+ * Checks that nobody else listens on a port. With SO_REUSEPORT, which workers use, the system would not tell, and others would get
+ * a part of the connections.
+ *
+ * @throws {Error} If somebody does; `cause` is the runtime's error.
+ */
+export async function checkFree(runtime: Runtime, port: PortCore): Promise<void> {
+  const { transport, hostname, port: number, reusePort } = port.place!;
+  if (transport !== "tcp" || number === 0 || reusePort || port.settings.enable_reuse_port) return;
+  const options: ListenOptions = { transport, hostname, port: number, backlog: 1, noDelay: true, handshakeTimeout: 0 };
+  const listener = await explained(port, () => runtime.listen(options, (pipe) => pipe.abort(), () => {}));
+  await listener.close();
 }
 
 /**

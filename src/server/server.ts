@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SWOOLE_BASE, SWOOLE_PROCESS, SWOOLE_SOCK_TCP, SWOOLE_WORKER_BUSY } from "../constants.ts";
+import { SWOOLE_BASE, SWOOLE_PROCESS, SWOOLE_SOCK_TCP } from "../constants.ts";
 import { SWOOLE_ERROR_INVALID_PARAMS } from "../errors.ts";
 import { systemCode } from "../transport/system_codes.ts";
 import type { ConnectionData } from "../transport/connection_end.ts";
@@ -21,6 +21,7 @@ import { coreOf, ServerConnections } from "./server_connections.ts";
 import { placeOf, ServerPort } from "./server_port.ts";
 import type { ServerSettings } from "./settings/settings.ts";
 import type { IgnoredSettings } from "./settings/swoole_settings.ts";
+import { masterPid, pidOf, reloadWorkers, stopWorker, workerId, workerStatus } from "./worker_methods.ts";
 
 /**
  * A TCP or UDP server (Swoole page "Server"), and the base of `HttpServer` and `WebSocketServer`. `Data` is the type of
@@ -43,7 +44,9 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
   readonly host: string;
   /** The port number; the actual one once the server has started. */
   port: number;
-  /** `SWOOLE_BASE` or `SWOOLE_PROCESS`, which makes no difference here. */
+  /**
+   * `SWOOLE_BASE` or `SWOOLE_PROCESS`: whether a worker can use the connections of others. It makes no difference without workers.
+   */
   readonly mode: number;
   /** The socket type, a `SWOOLE_SOCK_*` number without `SWOOLE_SSL`. */
   readonly type: number;
@@ -89,6 +92,7 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
     this.ssl = place.ssl;
     const core = this.#core = coreOf(this);
     core.port.place = place;
+    core.mode = mode;
     core.speak("raw", rawFactory);
     const info = (fd: number) => this.getClientInfo(fd);
     this.connections = new ConnectionList(core.context, info);
@@ -175,20 +179,19 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
   // ---- start and stop -----------------------------------------------------------------------------------------------
 
   /**
-   * Starts listening on all ports; if one of them cannot be bound, on none.
+   * Starts listening on all ports; if one of them cannot be bound, on none. With `worker_num`, starts the workers, which run the
+   * program from its beginning and listen when they reach this call.
    *
-   * @returns `true`, once connections are accepted; `port` is then the actual port number.
+   * @returns `true`, once connections are accepted, in all workers; `port` is then the actual port number. In a worker the promise
+   * never settles: what follows in the program is done by the master alone.
    * @throws {TypeError} If a required handler is missing.
    * @throws {Error} If an address cannot be bound or a certificate cannot be used; `cause` is the runtime's error. Also if
-   * `shutdown()` was called before the server could listen; `finished` then waits until nothing is left of the start.
+   * `shutdown()` was called before the server could listen; `finished` then waits until nothing is left of the start. Also if a
+   * worker cannot be started, ends ten times before it is ready, or takes longer than `worker_start_timeout`.
    */
   async start(): Promise<boolean> {
     const core = this.#core;
-    await core.start({ ...core.port.place!, port: this.port }, (port) => {
-      this.port = port;
-      core.context.emit("start");
-      core.context.emit("workerstart", 0);
-    });
+    await core.start({ ...core.port.place!, port: this.port }, (port) => this.port = port);
     return true;
   }
 
@@ -208,7 +211,7 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
   /**
    * Stops the server. It accepts no more connections, finishes pending responses, and closes WebSockets with 1001; those still
    * open after `websocket_close_timeout` are aborted. `finished` settles when all handlers have settled, too. The server can then
-   * be started again.
+   * be started again. In a worker, it asks the master to stop all of them.
    *
    * @param timeout The time after which handlers and responses are cut off, in seconds; `Infinity` for no limit. Default: the
    * setting `max_wait_time`. While the server stops, another call can shorten the time.
@@ -220,50 +223,63 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
   }
 
   /**
-   * Stops the worker, of which there is one: the same as `shutdown()`.
+   * Replaces all workers, one after the other, by new processes that run the program from its beginning. No connection is refused
+   * meanwhile. A replaced worker finishes its responses, keeps its WebSockets for `max_wait_time`, and closes them with 1012 within
+   * `reload_drain_time`. If a new worker does not get ready, the old one stays and the reload ends, see the log.
    *
-   * @param workerId 0, or -1 for the current worker.
-   * @returns `false` if the server is not running; with 505 if the worker does not exist.
+   * @param onlyTasks Whether to replace task workers only, of which there are none.
+   * @returns `true` if the reload begins, or was asked for by a worker; `afterReload` tells when all workers have been replaced.
+   * `false` with 507 without workers, with 505 if the server is not running, or reloads already.
+   */
+  reload(onlyTasks = false): boolean {
+    return reloadWorkers(this.#core, onlyTasks);
+  }
+
+  /**
+   * Stops a worker, which is replaced. Without workers, the same as `shutdown()`.
+   *
+   * @param workerId The number of the worker, by default -1 for the current one.
+   * @returns `false` if the server is not running; with 505 if the worker does not exist, or -1 is given in the master.
    */
   stop(workerId = -1): boolean {
-    if (workerId !== 0 && workerId !== -1) return this.#core.context.failed(SWOOLE_ERROR_INVALID_PARAMS);
-    return this.shutdown();
+    return stopWorker(this.#core, workerId);
   }
 
-  /** Returns the number of the worker: 0; `false` while the server is not running. */
+  /** Returns the number of the worker; `false` in the master, and while the server is not running. */
   getWorkerId(): number | false {
-    return this.#core.context.isRunning && 0;
+    const id = this.worker_id;
+    return id >= 0 && id;
   }
 
   /**
-   * Returns the process ID of the worker.
+   * Returns the process ID of a worker.
    *
-   * @param workerId 0, or -1 for the current worker.
-   * @returns `false` for any other worker, and while the server is not running.
+   * @param workerId The number of the worker, by default -1 for the current one.
+   * @returns `false` if it does not exist or is just being replaced, in the master for -1, and while the server is not running.
    */
   getWorkerPid(workerId = -1): number | false {
-    const { isRunning, runtime } = this.#core.context;
-    return isRunning && (workerId === 0 || workerId === -1) && runtime!.pid;
+    return pidOf(this.#core, workerId) || false;
   }
 
   /**
-   * Returns the state of a worker: `SWOOLE_WORKER_BUSY`, since the only worker is executing this call.
+   * Returns the state of a worker: `SWOOLE_WORKER_BUSY` for the current one, since it is executing this call, or
+   * `SWOOLE_WORKER_EXIT` if it has been replaced; `SWOOLE_WORKER_IDLE` for others, whether they are or not.
    *
-   * @param workerId 0, or -1 for the current worker.
-   * @returns `false` for any other worker, and while the server is not running.
+   * @param workerId The number of the worker, by default -1 for the current one.
+   * @returns `false` if there is no such worker, and while the server is not running.
    */
   getWorkerStatus(workerId = -1): number | false {
-    return this.#core.context.isRunning && (workerId === 0 || workerId === -1) && SWOOLE_WORKER_BUSY;
+    return workerStatus(this.#core, workerId);
   }
 
-  /** Returns the process ID; 0 while the server is not running. */
+  /** Returns the process ID of the master, which without workers is the only process; 0 while the server is not running. */
   getMasterPid(): number {
-    return this.getWorkerPid() || 0;
+    return masterPid(this.#core);
   }
 
-  /** Returns 0, as in Swoole with one worker: there is no manager. */
+  /** Returns the process ID of the manager, which is the master; 0 without workers, as in Swoole, and while the server is not running. */
   getManagerPid(): number {
-    return 0;
+    return this.#core.processes === undefined ? 0 : masterPid(this.#core);
   }
 
   /** The same as `getMasterPid()`. */
@@ -273,17 +289,20 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
 
   /** The same as `getManagerPid()`. */
   get manager_pid(): number {
-    return 0;
+    return this.getManagerPid();
   }
 
-  /** The number of the worker: 0; -1 while the server is not running. */
+  /**
+   * The number of the worker, from 0; -1 in the master. In a worker it is known before `start()`. Without workers, 0 while the server
+   * is running.
+   */
   get worker_id(): number {
-    return this.#core.context.isRunning ? 0 : -1;
+    return workerId(this.#core);
   }
 
-  /** The process ID of the worker; 0 while the server is not running. */
+  /** The process ID of the worker; 0 in the master, and while the server is not running. */
   get worker_pid(): number {
-    return this.getMasterPid();
+    return pidOf(this.#core, -1);
   }
 
   /** The port of the setting `admin_server`; 0 without it, and while the server is not running. */

@@ -11,6 +11,7 @@ import type { Connection } from "../transport/connection.ts";
 import type { ConnectionTable } from "../transport/connection_table.ts";
 import type { FdSequence } from "../transport/fd_sequence.ts";
 import type { Address, Runtime } from "../transport/runtime.ts";
+import type { Mesh } from "../cluster/mesh.ts";
 import type { Peers } from "../cluster/peers.ts";
 import type { Topics } from "../topics/topics.ts";
 import type { WebSocketSession } from "../websocket/connection/websocket_session.ts";
@@ -75,6 +76,8 @@ export class ServerContext implements LogContext {
   deliver: ((topic: string, message: Outgoing, except: ReadonlySet<number> | undefined) => void) | undefined = undefined;
   /** The other processes of the server whose connections it can use, if there are any. */
   peers: Peers | undefined = undefined;
+  /** The links to the other processes of the server, if it has any. */
+  mesh: Mesh | undefined = undefined;
   /** The fds to give out, if they are not just numbered. */
   fds: FdSequence | undefined = undefined;
 
@@ -212,8 +215,13 @@ export class ServerContext implements LogContext {
 
   /** Calls a handler that is not tied to a connection, with the server as its first argument. */
   emit(event: string, ...args: unknown[]): void {
+    this.call(event, ...args);
+  }
+
+  /** The same as `emit()`, and returns a promise that resolves when the handler has settled, if it returned one. */
+  call(event: string, ...args: unknown[]): void | Promise<void> {
     const handler = this.config.handler(event);
-    if (handler !== undefined) this.run(undefined, event, () => handler(this.server, ...args));
+    if (handler !== undefined) return this.run(undefined, event, () => handler(this.server, ...args));
   }
 
   /**

@@ -24,6 +24,29 @@ export class ServerEvent {
   }
 }
 
+/** The end of a worker, as `workerError` receives it with the setting `event_object` (Swoole's `Swoole\\Server\\StatusInfo`). */
+export class StatusInfo {
+  /** The number of the worker. */
+  readonly worker_id: number;
+  /** Its process ID. */
+  readonly worker_pid: number;
+  /** The status as `wait()` of the system gives it: the exit status times 256, or the number of the signal. */
+  readonly status: number;
+  /** The exit status; 0 if it was ended by a signal. */
+  readonly exit_code: number;
+  /** The number of the signal that ended it; 0 for none. */
+  readonly signal: number;
+
+  /** Created by the server. */
+  constructor(workerId: number, workerPid: number, exitCode: number, signal: number) {
+    this.worker_id = workerId;
+    this.worker_pid = workerPid;
+    this.status = exitCode * 256 + signal;
+    this.exit_code = exitCode;
+    this.signal = signal;
+  }
+}
+
 /** The sender of a datagram and the port that received it: the last argument of `packet`. */
 export interface PacketInfo {
   /** The index in `ports` of the port that received the datagram, for `sendto()`. */

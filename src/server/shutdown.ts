@@ -133,6 +133,8 @@ export interface Stoppable {
   readonly wasCutOff: boolean;
   /** Starts an orderly shutdown. */
   stopSoon(): void;
+  /** Handles a signal, if it has another meaning than to stop the server. Returns whether it has. */
+  takeSignal(name: SignalName): boolean;
 }
 
 /** The signals that stop servers, with their numbers. */
@@ -153,7 +155,8 @@ class Signals {
   add(server: Stoppable): void {
     this.#servers.add(server);
     if (this.#remove.length > 0) return;
-    for (const name of ["SIGTERM", "SIGINT"] as const) {
+    // SIGUSR1 is listened to in any case: by default it opens a debugger, or ends the process.
+    for (const name of ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"] as const) {
       this.#remove.push(this.#control.listen(name, () => this.#onSignal(name)));
     }
   }
@@ -165,8 +168,11 @@ class Signals {
     for (const remove of this.#remove.splice(0)) remove();
   }
 
-  #onSignal(name: keyof typeof NUMBERS): void {
+  #onSignal(name: SignalName): void {
     if (this.#control.count(name) > 1) return; // the program has its own listener, and decides
+    let isTaken = false;
+    for (const server of this.#servers) if (server.takeSignal(name)) isTaken = true;
+    if (isTaken || name === "SIGUSR1" || name === "SIGUSR2") return;
     const code = 128 + NUMBERS[name];
     if (this.#isEnding) return this.#control.exit(code);
     this.#isEnding = true;

@@ -17,6 +17,11 @@ export class Timers {
     this.#run = run;
   }
 
+  /** The number of timers that are running. */
+  get size(): number {
+    return this.#running.size;
+  }
+
   /** Runs `callback` every `ms` milliseconds. It receives the number of the timer, then `args`. */
   tick<A extends unknown[]>(ms: number, callback: (id: number, ...args: A) => unknown, args: A): number {
     const id = this.#next(ms, callback);

@@ -13,7 +13,6 @@ class Cluster {
   readonly control: FakeControl;
   readonly master: Master;
   readonly warnings: string[] = [];
-  readonly notes: string[] = [];
   readonly errors: [id: number, pid: number, exit: ProcessExit][] = [];
   readonly events: string[] = [];
   readonly shutdowns: [number, number][] = [];
@@ -29,17 +28,18 @@ class Cluster {
         execArgv: undefined,
         token: "secret",
         folder: "/run/cluster",
+        masterPid: 100,
         firstSeq: 1,
         ports: [0],
         passed: [false],
         startTimeout: 60,
         waitTime: 3,
+        stayTime: 3,
         drainTime: 10,
         closeTimeout: 5,
         ...options,
       },
       {
-        info: (text) => void this.notes.push(text),
         warn: (text) => void this.warnings.push(text),
         onWorkerError: (id, pid, exit) => void this.errors.push([id, pid, exit]),
         onReload: (event) => void this.events.push(event),
@@ -206,7 +206,7 @@ test("a worker that ends by itself with status 0 is replaced without an error", 
   await cluster.clock.move(0);
   assertEquals(cluster.living, [102, 103]);
   assertEquals(cluster.errors, []);
-  assertEquals(cluster.notes.length, 1);
+  assertEquals(cluster.warnings, ["Worker 0 (process 101) has ended by itself"]);
 });
 
 test("a worker that dies young is replaced after a pause, which grows", async () => {
@@ -298,7 +298,7 @@ test("reload: one after the other, with the listening sockets of the old ones", 
 });
 
 test("reload: without a limit the old ones stay as long as they like", async () => {
-  const cluster = await started({ waitTime: 0 }, (process) => process.run({ stays: true }));
+  const cluster = await started({ stayTime: Infinity }, (process) => process.run({ stays: true }));
   cluster.master.reload();
   await cluster.clock.move(100_000);
   assertEquals(cluster.living, [101, 102, 103, 104]);
@@ -310,7 +310,7 @@ test("reload: without a limit the old ones stay as long as they like", async () 
 });
 
 test("reload: an old one that does not leave is killed", async () => {
-  const cluster = await started({ waitTime: 3, drainTime: 10, closeTimeout: 5 }, (process) => process.run({ stays: true }));
+  const cluster = await started({ stayTime: 3, drainTime: 10, closeTimeout: 5 }, (process) => process.run({ stays: true }));
   cluster.master.reload();
   await cluster.clock.move(3 + 10 + 3 + 5 + 1.9);
   assertEquals(cluster.living, [101, 102, 103, 104]);
@@ -427,7 +427,7 @@ test("reload: only task workers", async () => {
 });
 
 test("reload: nobody is left behind when there are no more slots", async () => {
-  const cluster = await started({ workers: 2, waitTime: 0 }, (process) => process.run({ stays: true }));
+  const cluster = await started({ workers: 2, stayTime: Infinity }, (process) => process.run({ stays: true }));
   for (let round = 0; round < 127; round++) {
     cluster.master.reload();
     await cluster.clock.move(1);

@@ -25,16 +25,12 @@ function takenByTheDocs(): Map<string, string> {
 
 test("what a Swoole program sets is taken where it changes nothing, and can be read again", () => {
   const settings: IgnoredSettings = {
-    worker_num: 1,
     reactor_num: 4,
-    dispatch_mode: 2,
     dispatch_func: null,
     enable_coroutine: true,
     daemonize: false,
     task_worker_num: 0,
     open_http2_protocol: false,
-    max_request: 0,
-    reload_async: true,
     send_yield: false,
     hook_flags: 0x7fffffff,
     buffer_output_size: 2 * 1024 * 1024,
@@ -65,20 +61,13 @@ test("docs/settings.md tells what is taken without effect, and nothing else", ()
 
 test("other values, and other settings that only Swoole has, are refused with the reason and what to use instead", () => {
   const rows: [name: string, value: unknown, message: string][] = [
-    [
-      "worker_num",
-      4,
-      "Cannot set worker_num to 4: there is one worker; start several programs with enable_reuse_port, which share a port " +
-      "(1 is taken, without effect)",
-    ],
-    ["reactor_num", "4", 'Cannot set reactor_num to "4": there is one worker'],
+    ["reactor_num", "4", 'Cannot set reactor_num to "4": each worker is one thread that does everything; use worker_num'],
     ["daemonize", true, "Cannot set daemonize to true: the program stays in the foreground; what starts the program does that"],
     ["daemonize", 1, "(false or 0 is taken, without effect)"],
     ["enable_coroutine", false, "max_handlers_per_connection: 1 runs the handlers of a connection one after the other"],
     ["task_worker_num", 2, "there are no task processes; await the work in the handler"],
     ["open_http2_protocol", true, "there is no HTTP/2; put a proxy in front that speaks it"],
     ["http2_max_frame_size", 65536, "there is no HTTP/2"],
-    ["max_request", 10_000, "there are no worker processes to restart"],
     ["pid_file", "pid", "let the program write its own number to a file"],
     ["max_coroutine", 3000, "use max_connection, worker_max_concurrency and max_handlers_per_connection"],
     ["dispatch_func", () => 0, "Cannot set dispatch_func to a function: no worker hands work to another"],
@@ -96,7 +85,8 @@ test("other values, and other settings that only Swoole has, are refused with th
   for (const [name, { reason }] of ABSENT_SETTINGS) {
     assertThrows(() => set({ [name]: Symbol("nothing") }), TypeError, `Cannot set ${name} to Symbol(nothing): ${reason}`);
   }
-  assertThrows(() => new HttpServer().listen("127.0.0.1", 0).set({ worker_num: 2 } as never), TypeError, "there is one worker");
+  const port = new HttpServer().listen("127.0.0.1", 0);
+  assertThrows(() => port.set({ task_worker_num: 2 } as never), TypeError, "there are no task processes");
 });
 
 test("a setting with a typing error: the message says which one may have been meant", () => {
@@ -134,16 +124,12 @@ test("an event that does not exist: the message says which one may have been mea
     [new WebSocketServer(), "buffer_full", "there is no event buffer_full; did you mean bufferFull?"],
     [new WebSocketServer(), "data", "there is no event data; there are connect, receive, packet, close, "],
     [new WebSocketServer(), "Task", "there is no event Task: there are no task processes; await the work in the handler"],
-    [
-      new WebSocketServer(),
-      "workerError",
-      "there is no event workerError: there are no worker processes; error gets what handlers",
-    ],
     [new Server(), "request", "only a HttpServer has the event request"],
     [new HttpServer(), "message", "only a WebSocketServer has the event message"],
     [new Server().listen("127.0.0.1", 0), "open", "only a WebSocketServer has the event open"],
     [new WebSocketServer().listen("127.0.0.1", 0), "start", "a port has no event start, its server has it"],
     [new CoroutineServer("127.0.0.1"), "start", "there is no event start; there are authenticate, error, refuse, slowReader"],
+    [new Server().listen("127.0.0.1", 0), "workerError", "a port has no event workerError, its server has it"],
     [new Server(), undefined, "an event is a string, not undefined"],
   ];
   for (const [server, event, message] of rows) {

@@ -139,8 +139,11 @@ port.set({ open_http2_protocol: false });
 
 // @ts-expect-error: there is no such setting
 server.set({ worker_nun: 1 });
-// @ts-expect-error: there is one worker
-server.set({ worker_num: 4 });
+server.set({ worker_num: "auto", worker_exec_argv: ["--no-warnings"] });
+// @ts-expect-error: a number or "auto" is needed
+server.set({ worker_num: "all" });
+// @ts-expect-error: a port has no workers
+port.set({ worker_num: 2 });
 // @ts-expect-error: the program stays in the foreground
 server.set({ daemonize: true });
 // @ts-expect-error: a number is needed

@@ -34,6 +34,7 @@ import { originMistake } from "../../websocket/handshake.ts";
 import { ABSENT_SETTINGS, checkAbsent, type IgnoredSettings } from "./swoole_settings.ts";
 import { STATUS_DEFAULTS, STATUS_KINDS, type StatusSettings } from "./status_settings.ts";
 import { TLS_DEFAULTS, TLS_KINDS, type TlsSettings } from "./tls_settings.ts";
+import { SERVER_WIDE_WORKERS, WORKER_DEFAULTS, WORKER_KINDS, type WorkerSettings } from "./worker_settings.ts";
 
 /**
  * The settings of a server, under Swoole's names. Times are in seconds, sizes in bytes.
@@ -59,7 +60,8 @@ export interface ServerSettings
     SocketSettings,
     StatusSettings,
     TlsSettings,
-    TopicSettings {
+    TopicSettings,
+    WorkerSettings {
   // ---- WebSocket
   /** The subprotocols of the server. It selects the first one of the client's list that is among them. Default: none. */
   websocket_subprotocol?: string | readonly string[];
@@ -180,8 +182,8 @@ export interface ServerSettings
    */
   event_object?: boolean;
   /**
-   * The default time limit of `shutdown()`: how long handlers and responses may take before they are cut off. Default: 3 s; 0 for
-   * no limit.
+   * The default time limit of `shutdown()`: how long handlers and responses may take before they are cut off. Also how long a worker
+   * that was replaced by `reload()` keeps its connections. Default: 3 s; 0 for no limit.
    */
   max_wait_time?: number;
   /**
@@ -207,6 +209,7 @@ export type ServerWideSetting =
   | "event_object"
   | keyof LogSettings
   | keyof TopicSettings
+  | keyof WorkerSettings
   | "max_wait_time"
   | "enable_signal_handlers"
   | "stats_file"
@@ -222,6 +225,7 @@ export type ServerWideSetting =
 const SERVER_WIDE: readonly ServerWideSetting[] = [
   ...SERVER_WIDE_LIMITS,
   ...SERVER_WIDE_TOPICS,
+  ...SERVER_WIDE_WORKERS,
   "max_concurrency",
   "worker_max_concurrency",
   "start_session_id",
@@ -266,6 +270,7 @@ const DEFAULTS: ResolvedSettings = {
   ...STATUS_DEFAULTS,
   ...TLS_DEFAULTS,
   ...TOPIC_DEFAULTS,
+  ...WORKER_DEFAULTS,
   websocket_subprotocol: [],
   open_websocket_close_frame: false,
   open_websocket_ping_frame: false,
@@ -318,6 +323,7 @@ const KINDS: Record<keyof ServerSettings, Kind> = {
   ...STATUS_KINDS,
   ...TLS_KINDS,
   ...TOPIC_KINDS,
+  ...WORKER_KINDS,
   websocket_subprotocol: "texts",
   open_websocket_close_frame: "boolean",
   open_websocket_ping_frame: "boolean",
@@ -427,6 +433,7 @@ export function resolveSettings(given: ServerSettings, defaults: ServerSettings 
   if (given.buffer_low_watermark === undefined && all.buffer_low_watermark > all.buffer_high_watermark) {
     all.buffer_low_watermark = Math.floor(all.buffer_high_watermark / 2);
   }
+  if (settings.max_request_grace === undefined) all.max_request_grace = Math.floor(all.max_request / 2);
   if (settings.heartbeat_idle_time === undefined && settings.heartbeat_check_interval !== undefined) {
     all.heartbeat_idle_time = settings.heartbeat_check_interval * 2;
   } else if (settings.heartbeat_check_interval === undefined && all.heartbeat_idle_time > 0) {

@@ -7,26 +7,16 @@
 
 /** Swoole's settings that have no effect here, with the values that are accepted so that a Swoole program runs unchanged. */
 export interface IgnoredSettings {
-  /** There is one worker, the program itself. */
-  worker_num?: 1;
   /** There are no reactor threads. Any number. */
   reactor_num?: number;
   /** There are no reactor threads. */
   single_thread?: boolean;
-  /** No work is passed to other workers. Any number. */
-  dispatch_mode?: number;
   /** No work is passed to other workers. */
   discard_timeout_request?: boolean;
   /** No work is passed to other workers. */
   dispatch_func?: null;
   /** `connect` and `close` are always called. */
   enable_unsafe_event?: boolean;
-  /** The worker is not restarted. */
-  max_request?: 0;
-  /** The worker is not restarted. */
-  max_request_grace?: 0;
-  /** The worker is not reloaded. */
-  reload_async?: boolean;
   /** There is no queue between the sockets and the handlers. */
   max_queued_bytes?: 0;
   /** There are no task processes. */
@@ -134,9 +124,8 @@ interface Absent {
   readonly taken: Taken;
 }
 
-const ONE_PROCESS = "there is one worker; start several programs with enable_reuse_port, which share a port";
+const NO_REACTORS = "each worker is one thread that does everything; use worker_num";
 const NO_QUEUE = "no worker hands work to another";
-const NO_RESTART = "there are no worker processes to restart; what starts the program does that, for example systemd";
 const NO_TASKS = "there are no task processes; await the work in the handler, or give it to a Worker";
 const SUPERVISOR = "what starts the program does that, for example systemd";
 const ASYNC = "async functions take the place of coroutines";
@@ -152,14 +141,10 @@ const CLIENT_TIME = "a server connects to nobody; set connect_timeout of HttpCli
 const none: Taken = [];
 
 const GROUPS: readonly (readonly [names: string, taken: Taken, reason: string])[] = [
-  ["worker_num", [1], ONE_PROCESS],
-  ["reactor_num", "number", ONE_PROCESS],
-  ["single_thread", "boolean", ONE_PROCESS],
-  ["dispatch_mode", "number", NO_QUEUE],
+  ["reactor_num", "number", NO_REACTORS],
+  ["single_thread", "boolean", NO_REACTORS],
   ["discard_timeout_request enable_unsafe_event", "boolean", NO_QUEUE],
   ["dispatch_func", [null], NO_QUEUE],
-  ["max_request max_request_grace", [0], NO_RESTART],
-  ["reload_async", "boolean", NO_RESTART],
   ["pid_file", none, "let the program write its own number to a file in start; a supervisor such as systemd needs none"],
   ["max_queued_bytes", [0], "there is no queue between the sockets and the handlers; input_buffer_size limits what waits"],
   ["task_worker_num task_max_request task_max_request_grace", [0], NO_TASKS],

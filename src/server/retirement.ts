@@ -1,0 +1,108 @@
+/**
+ * The leave of a worker that was replaced: it accepts no more connections, keeps those that it has for a while, then closes them
+ * spread over some time, so that the clients do not all come back at once.
+ *
+ * @module
+ */
+
+import type { Connection } from "../transport/connection.ts";
+import type { ConnectionTable } from "../transport/connection_table.ts";
+import { delayOf } from "../transport/deadlines.ts";
+import { encodeClose } from "../websocket/close_code.ts";
+import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
+import { portOf } from "./port_core.ts";
+
+/** How often connections are closed, in milliseconds. */
+const STEP = 50;
+
+/** How often connections that were idle, or have become so, are looked for, in milliseconds. */
+const INTERVAL = 500;
+
+/** A connection, and when to close it, by `performance.now()`. */
+interface PlannedClose {
+  readonly connection: Connection;
+  readonly at: number;
+}
+
+/** The leave of a worker. */
+export class Retirement {
+  readonly #table: ConnectionTable;
+  readonly #done: () => void;
+  #isOver = false;
+  #interval: ReturnType<typeof setInterval> | undefined = undefined;
+  #wait: ReturnType<typeof setTimeout> | undefined = undefined;
+  #plan: PlannedClose[] = [];
+
+  /** @param done Called once, when there are no connections left, or all have been told to close. */
+  constructor(table: ConnectionTable, done: () => void) {
+    this.#table = table;
+    this.#done = done;
+  }
+
+  /**
+   * Begins.
+   *
+   * @param wait The time in seconds that connections may stay. Plain HTTP is closed at once, after pending responses.
+   * @param drain The time over which they are closed then.
+   */
+  begin(wait: number, drain: number): void {
+    this.#table.endRefused();
+    this.#closeIdle();
+    this.#interval = setInterval(() => this.#closeIdle(), INTERVAL);
+    this.#table.whenEmpty().then(() => this.#end());
+    if (wait !== Infinity) this.#wait = setTimeout(() => this.#drain(drain), delayOf(wait));
+  }
+
+  /** Ends it without `done()`: the server stops. */
+  cancel(): void {
+    this.#isOver = true;
+    clearInterval(this.#interval);
+    clearTimeout(this.#wait);
+  }
+
+  #end(): void {
+    if (this.#isOver) return;
+    this.cancel();
+    this.#done();
+  }
+
+  #closeIdle(): void {
+    for (const connection of [...this.#table.connections()]) {
+      if (connection.protocol.isPlainHttp) connection.gather(() => portOf(connection).factory.close(connection, true));
+    }
+  }
+
+  #drain(seconds: number): void {
+    const connections = shuffle([...this.#table.connections()]);
+    const now = performance.now();
+    const share = seconds * 1000 / Math.max(1, connections.length);
+    this.#plan = connections.map((connection, index) => ({ connection, at: now + (index + Math.random()) * share })).reverse();
+    clearInterval(this.#interval);
+    this.#interval = setInterval(() => this.#closeDue(), STEP);
+    this.#closeDue();
+  }
+
+  #closeDue(): void {
+    const now = performance.now();
+    while (this.#plan.length > 0 && this.#plan.at(-1)!.at <= now) close(this.#plan.pop()!.connection);
+    if (this.#plan.length === 0) this.#end();
+  }
+}
+
+/** Asks a client to come back (RFC 6455 section 7.4.1, code 1012: the service restarts). */
+function close(connection: Connection): void {
+  if (!connection.isOpen) return;
+  connection.gather(() => {
+    const { protocol } = connection;
+    if (protocol instanceof WebSocketSession) protocol.startClose(encodeClose(1012, "")!);
+    else portOf(connection).factory.close(connection, false);
+  });
+}
+
+function shuffle<T>(list: T[]): T[] {
+  for (let at = list.length - 1; at > 0; at--) {
+    const other = Math.floor(Math.random() * (at + 1));
+    [list[at], list[other]] = [list[other], list[at]];
+  }
+  return list;
+}

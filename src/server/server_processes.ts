@@ -1,0 +1,153 @@
+/**
+ * The processes of a server with several workers: what its master and its workers have in common.
+ *
+ * @module
+ */
+
+import { SWOOLE_PROCESS } from "../constants.ts";
+import { Mesh } from "../cluster/mesh.ts";
+import { FdSequence } from "../transport/fd_sequence.ts";
+import type { FdBlock } from "../cluster/slots.ts";
+import { SLOTS } from "../cluster/slots.ts";
+import type { ProcessControl, SharedListening } from "../transport/processes.ts";
+import type { Runtime } from "../transport/runtime.ts";
+import { usePeers } from "./own_process.ts";
+import type { PortCore } from "./port_core.ts";
+import type { ServerContext } from "./server_context.ts";
+import { automaticWorkers } from "./settings/worker_settings.ts";
+
+/** What a master or a worker needs of its server. */
+export interface ProcessesHost {
+  /** What everything in the server shares. */
+  readonly context: ServerContext;
+  /** All ports, the server's own first. */
+  readonly ports: readonly PortCore[];
+  /** `SWOOLE_BASE` or `SWOOLE_PROCESS`. */
+  readonly mode: number;
+  /** The number of the last connection of an earlier start, if there was one. */
+  readonly lastFd: number | undefined;
+  /** Whether the program still has timers of the server. */
+  readonly hasTimers: boolean;
+  /** Listens on a port. */
+  listenOn(port: PortCore, shared?: SharedListening): Promise<void>;
+  /** Stops listening. */
+  closeListeners(): Promise<unknown>;
+  /** Throws if the server was shut down while it starts. */
+  checkStarting(): void;
+  /** Called when the numbers of the ports are known; 0 for one that is not. */
+  onPorts(ports: readonly number[]): void;
+  /** See `ServerCore.shutdown()`. */
+  shutdown(wait: number, tell?: number): boolean;
+  /** The same for this process only. */
+  stopHere(wait: number, tell?: number): boolean;
+  /** Whether something was cut off when the server stopped. */
+  readonly wasCutOff: boolean;
+  /** The time limit of a shutdown. */
+  readonly patience: number;
+}
+
+/** A server in one of its processes: the master, or a worker. */
+export interface ServerProcesses {
+  /** Whether this is a worker. */
+  readonly isWorker: boolean;
+  /** The number of the worker; -1 in the master. */
+  readonly id: number;
+  /** The process ID of the master. */
+  readonly masterPid: number;
+  /** The process IDs of the workers by their numbers; 0 for one that does not run. */
+  readonly pids: readonly number[];
+  /** The number of workers. */
+  readonly workers: number;
+  /** Whether the worker was replaced, and leaves. */
+  readonly isLeaving: boolean;
+  /** A number above those of all connections. */
+  readonly lastFd: number;
+  /** Whether a worker cut something off when it ended. */
+  readonly wasCutOff: boolean;
+  /**
+   * Starts.
+   *
+   * @returns The numbers of the ports, once connections are accepted.
+   */
+  start(): Promise<readonly number[]>;
+  /** See `Server.reload()`. */
+  reload(onlyTasks: boolean): boolean;
+  /** See `Server.stop()`. */
+  stopWorker(id: number): boolean;
+  /** Asks the master to stop the server. Returns `false` in the master. */
+  askForShutdown(wait: number, tell: number): boolean;
+  /** Handles a signal. Returns whether it is a matter of workers. */
+  takeSignal(name: string): boolean;
+  /** Called about four times a second. */
+  onTick(): void;
+  /** Called when the server stops, or is to stop sooner. */
+  stop(wait: number, tell: number): void;
+  /** Resolves when the other processes that end with this one have ended. */
+  whenStopped(): Promise<void>;
+  /** Ends what connects the processes. Called when the server has stopped, or could not start. */
+  close(): Promise<void>;
+  /** Called in a worker when it could not start, and at the very end. It then exits. */
+  leave(error?: unknown): void;
+}
+
+/**
+ * Returns the number of workers of a server; 0 if it has none but this process.
+ *
+ * @throws {Error} If the runtime cannot start processes.
+ */
+export function workersOf({ settings }: ServerContext, runtime: Runtime): number {
+  const { worker_num } = settings;
+  const { processes } = runtime;
+  if (worker_num === 1) return 0;
+  if (processes === undefined) {
+    if (worker_num === "auto") return 0;
+    throw new Error(`Cannot start the server: the adapter ${runtime.name} starts no processes; worker_num has to be 1`);
+  }
+  const workers = worker_num === "auto" ? automaticWorkers(processes.processorCount()) : worker_num;
+  return workers === 1 ? 0 : workers;
+}
+
+const owners: WeakMap<ProcessControl, unknown> = new WeakMap();
+
+/**
+ * Notes which server of a program has workers. A worker runs the program from its beginning, and could not tell several apart.
+ *
+ * @throws {Error} If another one has workers.
+ */
+export function claimWorkers(control: ProcessControl, host: unknown): void {
+  const owner = owners.get(control);
+  if (owner !== undefined && owner !== host) {
+    throw new Error("Cannot start the server: another server of this program has workers, and only one can; set worker_num to 1");
+  }
+  owners.set(control, host);
+}
+
+/** Makes the links of a process to the others, and has the server use them. */
+export function makeMesh(host: ProcessesHost, slot: number, id: number, token: string): Mesh {
+  const { context, mode } = host;
+  const mesh = new Mesh({
+    self: { slot, id, pid: context.runtime!.pid },
+    token,
+    bufferSize: context.settings.worker_buffer_size,
+    warn: (message) => context.log.warn(message),
+    fault: (error) => context.fault(error),
+  });
+  context.mesh = mesh;
+  if (mode === SWOOLE_PROCESS) usePeers(context, mesh);
+  return mesh;
+}
+
+/** The path of the socket on which a process accepts links. */
+export function meshPath(folder: string, slot: number): string {
+  return `${folder}/${slot}`;
+}
+
+/** Creates the fds of a process; none at first. */
+export function makeFds(askForMore: () => void): FdSequence {
+  return new FdSequence(0, SLOTS, 0, askForMore);
+}
+
+/** Adds a block of fds for the process with a slot. */
+export function addFds(fds: FdSequence, slot: number, { first, count }: FdBlock): void {
+  fds.add(first * SLOTS + slot, count);
+}

@@ -1,0 +1,205 @@
+/**
+ * A server in one of its workers.
+ *
+ * @module
+ */
+
+import type { Mesh } from "../cluster/mesh.ts";
+import { readRole, type WorkerRole } from "../cluster/messages.ts";
+import type { FdBlock } from "../cluster/slots.ts";
+import { type WorkerHost, WorkerLife } from "../cluster/worker.ts";
+import type { SocketHandle, WorkerIdentity } from "../transport/processes.ts";
+import type { Listener } from "../transport/runtime.ts";
+import { Retirement } from "./retirement.ts";
+import { addFds, makeFds, makeMesh, meshPath, type ProcessesHost, type ServerProcesses } from "./server_processes.ts";
+
+/** How often a worker that leaves calls `workerExit`, in milliseconds. */
+const EXIT_INTERVAL = 1000;
+
+/** How long a worker waits until it asks again to be replaced, in milliseconds. */
+const ASK_AGAIN = 10_000;
+
+/** A worker. */
+export class ServerWorker implements ServerProcesses, WorkerHost {
+  readonly isWorker = true;
+  readonly wasCutOff = false;
+  readonly lastFd = 0;
+  readonly workers: number;
+  pids: readonly number[] = [];
+  isLeaving = false;
+
+  readonly #host: ProcessesHost;
+  readonly #role: WorkerRole;
+  readonly #life: WorkerLife;
+  #mesh: Mesh | undefined = undefined;
+  #ports: readonly number[] = [];
+  #retirement: Retirement | undefined = undefined;
+  #exitTimer: ReturnType<typeof setInterval> | undefined = undefined;
+  #signals = 0;
+  #maxRequest: number;
+  #askedAt = -Infinity;
+
+  /** @throws {Error} If the master runs another version. */
+  constructor(host: ProcessesHost, identity: WorkerIdentity, workers: number) {
+    this.#host = host;
+    this.#role = readRole(identity.role);
+    this.workers = workers;
+    this.#life = new WorkerLife(identity.parent, this);
+    const { max_request, max_request_grace } = host.context.settings;
+    this.#maxRequest = max_request === 0 ? Infinity : max_request + Math.floor(Math.random() * (max_request_grace + 1));
+    host.context.fds = makeFds(() => this.#life.ask({ type: "fds" }));
+  }
+
+  get id(): number {
+    return this.#role.id;
+  }
+
+  get masterPid(): number {
+    return this.#role.master;
+  }
+
+  async start(): Promise<readonly number[]> {
+    const { id, slot, token, folder } = this.#role;
+    const mesh = this.#mesh = makeMesh(this.#host, slot, id, token);
+    await mesh.listen(this.#host.context.runtime!, meshPath(folder, slot));
+    await this.#life.start(this.#host.ports.length);
+    return this.#ports;
+  }
+
+  reload(onlyTasks: boolean): boolean {
+    this.#life.ask({ type: "reload", onlyTasks });
+    return true;
+  }
+
+  stopWorker(id: number): boolean {
+    if (id < 0 || id >= this.workers) return false;
+    this.#life.ask({ type: "stop", id });
+    return true;
+  }
+
+  askForShutdown(wait: number, tell: number): boolean {
+    this.#life.askForShutdown(wait, tell);
+    return true;
+  }
+
+  /** SIGINT of a terminal reaches all processes; the master decides. SIGTERM replaces the worker; a second one ends it at once. */
+  takeSignal(name: string): boolean {
+    if (name === "SIGTERM" && ++this.#signals > 1) return false;
+    if (name === "SIGTERM") this.stopWorker(this.id);
+    return true;
+  }
+
+  onTick(): void {
+    if (this.#maxRequest === Infinity || this.isLeaving) return;
+    const { counters, state } = this.#host.context;
+    const now = performance.now();
+    if (state !== "running" || counters.requestCount < this.#maxRequest || now - this.#askedAt < ASK_AGAIN) return;
+    this.#askedAt = now;
+    this.#life.ask({ type: "retire" });
+  }
+
+  stop(): void {
+    this.#retirement?.cancel();
+    this.#life.cancel(new Error("Cannot start the server: it was shut down meanwhile"));
+    this.#callWorkerExit();
+  }
+
+  whenStopped(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#exitTimer);
+    await this.#mesh?.close();
+  }
+
+  leave(error?: unknown): void {
+    if (error !== undefined) this.#life.fail(error);
+    else setTimeout(() => this.#life.leave(this.#host.wasCutOff), 0); // what waits for `finished` runs before
+  }
+
+  /** Calls `workerExit` as long as there is work. */
+  #callWorkerExit(): void {
+    if (this.#exitTimer !== undefined) return;
+    const call = () => {
+      const { context, hasTimers } = this.#host;
+      const isBusy = hasTimers || (context.table?.count ?? 0) > 0 || context.running.count > 0;
+      if (isBusy) context.emit("workerexit", this.id);
+    };
+    this.#exitTimer = setInterval(call, EXIT_INTERVAL);
+    call();
+  }
+
+  // ---- WorkerHost ---------------------------------------------------------------------------------------------------
+
+  async prepare(fds: FdBlock, peers: readonly number[], ports: readonly number[]): Promise<void> {
+    const { context } = this.#host;
+    const { folder } = this.#role;
+    this.addFds(fds);
+    await this.#mesh!.join(context.runtime!, peers.map((slot) => ({ slot, path: meshPath(folder, slot) })));
+    this.#host.checkStarting();
+    this.#host.onPorts(ports);
+    await context.call("workerstart", this.id);
+    this.#host.checkStarting();
+  }
+
+  async listen(
+    numbers: readonly number[],
+    passed: readonly boolean[],
+    sockets: ReadonlyMap<number, SocketHandle>,
+  ): Promise<readonly number[]> {
+    const { ports } = this.#host;
+    for (const [index, port] of ports.entries()) {
+      port.place = { ...port.place!, port: numbers[index] };
+      await this.#host.listenOn(port, passed[index] ? { kind: "passed" } : { kind: "transferable", handle: sockets.get(index) });
+      if (passed[index]) port.boundPort = numbers[index];
+    }
+    return this.#ports = ports.map(({ boundPort }) => boundPort);
+  }
+
+  get sockets(): ReadonlyMap<number, SocketHandle> {
+    const sockets = new Map<number, SocketHandle>();
+    for (const { index, listener } of this.#host.ports) {
+      const { handle } = listener as Listener | undefined ?? {};
+      if (handle !== undefined) sockets.set(index, handle);
+    }
+    return sockets;
+  }
+
+  take(index: number, socket: SocketHandle): void {
+    const listener = this.#host.ports[index]?.listener as Listener | undefined;
+    if (listener?.take === undefined) socket.close();
+    else listener.take(socket);
+  }
+
+  addFds(fds: FdBlock): void {
+    addFds(this.#host.context.fds!, this.#role.slot, fds);
+  }
+
+  get connections(): number {
+    return this.#host.context.table?.count ?? 0;
+  }
+
+  onWorkers(pids: readonly number[]): void {
+    this.pids = pids;
+  }
+
+  retire(wait: number, drain: number): void {
+    const host = this.#host;
+    const { context } = host;
+    if (context.state !== "running") return;
+    this.isLeaving = true;
+    this.#callWorkerExit();
+    host.closeListeners();
+    const retirement = this.#retirement = new Retirement(context.table!, () => host.stopHere(host.patience));
+    retirement.begin(wait, drain);
+  }
+
+  shutdown(wait: number, tell: number): void {
+    this.#host.stopHere(wait, tell);
+  }
+
+  exit(status: number): void {
+    this.#host.context.runtime!.signals?.exit(status);
+  }
+}

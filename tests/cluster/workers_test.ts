@@ -1,0 +1,342 @@
+/** Servers with workers, as programs with real processes. */
+
+import { assert, assertEquals } from "@std/assert";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import net from "node:net";
+import process from "node:process";
+import { test } from "node:test";
+import { inThisRuntime, Program } from "../support/program.ts";
+import { RawClient } from "../support/raw_client.ts";
+
+const FILE = new URL("./workers_program.ts", import.meta.url);
+const isHere = process.platform === "linux"; // elsewhere workers are not promised
+
+/** A running program with workers. */
+class Workers {
+  readonly program: Program;
+  /** The folder for temporary files. */
+  readonly folder: string;
+  /** All lines that it has printed. */
+  readonly lines: string[] = [];
+  port = 0;
+
+  constructor(style: string, settings: Record<string, unknown> = {}, ...does: string[]) {
+    this.folder = mkdtempSync("/tmp/w-");
+    this.program = new Program(inThisRuntime(FILE, style, JSON.stringify(settings), ...does), { TMPDIR: this.folder });
+  }
+
+  static async start(style: string, settings: Record<string, unknown> = {}, ...does: string[]): Promise<Workers> {
+    const it = new Workers(style, settings, ...does);
+    it.port = Number((await it.until("master: listens on")).split(" ")[3]);
+    return it;
+  }
+
+  get pid(): number {
+    return this.program.process.pid!;
+  }
+
+  /** Waits for a line that begins like this, and returns it. Lines that have been waited for are not found again. */
+  async until(beginning: string): Promise<string> {
+    for (;;) {
+      const line = await this.program.line();
+      this.lines.push(line);
+      if (line.startsWith(beginning)) return line;
+    }
+  }
+
+  /** Reads all lines that there are. */
+  catchUp(): void {
+    this.lines.push(...this.program.printed());
+  }
+
+  /** The process IDs of all workers that were started. */
+  get workers(): number[] {
+    return this.lines.flatMap((line) => {
+      const [, pid] = /^worker \d+: runs as (\d+)$/.exec(line) ?? [];
+      return pid === undefined ? [] : [Number(pid)];
+    });
+  }
+
+  /** The process ID that a worker has now. */
+  pidOf(id: number): number {
+    const line = this.lines.findLast((line) => line.startsWith(`worker ${id}: runs as`))!;
+    return Number(line.split(" ").at(-1));
+  }
+
+  get(path = "/"): Promise<string> {
+    return get({ port: this.port, host: "127.0.0.1" }, path);
+  }
+
+  /** Makes requests until one has been served by a worker. */
+  async getFrom(id: number, path: string): Promise<void> {
+    for (;;) {
+      const client = await RawClient.connect(this.port);
+      client.send("GET /who HTTP/1.1\r\nHost: x\r\n\r\n");
+      const { body } = await client.readAnswer();
+      if (body.startsWith(`${id} `)) {
+        client.send(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+        client.readAnswer().catch(() => {}).finally(() => client.destroy());
+        return;
+      }
+      client.destroy();
+    }
+  }
+
+  /** Opens a WebSocket, and returns it with the number of its worker. */
+  async open(): Promise<{ socket: WebSocket; fd: number; id: number; closed: Promise<number> }> {
+    const socket = new WebSocket(`ws://127.0.0.1:${this.port}/ws`);
+    const closed = new Promise<number>((resolve) => socket.onclose = ({ code }) => resolve(code));
+    const [, fd, id] = String(await new Promise((resolve) => socket.onmessage = ({ data }) => resolve(data))).split(" ");
+    return { socket, fd: Number(fd), id: Number(id), closed };
+  }
+
+  /** Opens WebSockets until one is at a worker. */
+  async openAt(id: number): Promise<Awaited<ReturnType<Workers["open"]>>> {
+    for (;;) {
+      const opened = await this.open();
+      if (opened.id === id) return opened;
+      opened.socket.close();
+      await opened.closed;
+    }
+  }
+
+  /** Waits for the end, and returns the exit code. */
+  async ended(): Promise<number | null> {
+    const code = await this.program.exited;
+    this.catchUp();
+    return code;
+  }
+
+  /** The lines of the master. */
+  get ofMaster(): string[] {
+    return this.lines.flatMap((line) => line.startsWith("master: ") ? [line.slice(8)] : []);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.program.kill();
+    await untilGone(this.workers);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+function get(place: net.NetConnectOpts, path = "/"): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(place, () => socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`));
+    let text = "";
+    socket.setEncoding("utf8").on("data", (chunk) => text += chunk).on("error", reject);
+    socket.on("close", () => text === "" ? reject(new Error("no response")) : resolve(text.split("\r\n\r\n")[1]));
+  });
+}
+
+/** Whether a process runs. A zombie, which nobody has waited for yet, does not. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+async function untilGone(pids: readonly number[]): Promise<number> {
+  const begun = performance.now();
+  while (pids.some(isAlive)) {
+    assert(performance.now() - begun < 20_000, "a worker outlives its master");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return performance.now() - begun;
+}
+
+for (const style of ["events", "coroutines"]) {
+  test(`${style}: a program with two workers, from its start to its end`, { skip: !isHere }, async () => {
+    await using it = await Workers.start(style);
+    assertEquals(it.workers.length, 2);
+    assertEquals(it.lines.filter((line) => line.includes("workerStart")), [
+      `worker 0: workerStart 0 ${it.workers[0]}`,
+      `worker 1: workerStart 1 ${it.workers[1]}`,
+    ]);
+    const seen = new Set<string>();
+    while (seen.size < 2) seen.add(await it.get());
+    assertEquals([...seen].sort(), it.workers.map((pid, id) => `${id} ${pid} ${it.pid}`));
+    assertEquals(it.lines.at(-1), `master: listens on ${it.port} with ${it.pid}`);
+    assertEquals(readdirSync(it.folder).length, 1);
+    process.kill(it.pid, "SIGTERM");
+    assertEquals(await it.ended(), 0);
+    assert(it.lines.includes("worker 0: workerStop 0") && it.lines.includes("worker 1: workerStop 1"));
+    assertEquals(it.ofMaster.at(-1), "finished");
+    assertEquals(it.lines.filter((line) => line.includes("workerError")), []);
+    assertEquals(it.program.errors, "");
+    await untilGone(it.workers);
+    assertEquals(readdirSync(it.folder), []);
+  });
+
+  test(`${style}: a worker that is killed takes its connections along, and nobody else's`, { skip: !isHere }, async () => {
+    await using it = await Workers.start(style);
+    const [first, second] = [await it.openAt(0), await it.openAt(1)];
+    assert(first.fd % 256 !== second.fd % 256 && first.fd > 256);
+    process.kill(it.pidOf(1), "SIGKILL");
+    assert([1006, 0].includes(await second.closed)); // Deno's client says 0
+    await it.until(`master: workerError [1,${it.pidOf(1)},0,9]`);
+    await it.until("worker 1: workerStart");
+    const answer = new Promise((resolve) => first.socket.onmessage = ({ data }) => resolve(data));
+    first.socket.send("still here");
+    assertEquals(await answer, "still here");
+    const third = await it.openAt(1);
+    assert(third.fd !== second.fd);
+    process.kill(it.pid, "SIGTERM");
+    assertEquals(await first.closed, 1001);
+    assertEquals(await third.closed, 1001);
+    assertEquals(await it.ended(), 0);
+  });
+
+  test(
+    `${style}: SIGUSR1 replaces all workers; WebSockets are closed with 1012`,
+    { skip: !isHere },
+    async () => {
+      await using it = await Workers.start(style);
+      const opened = [await it.openAt(0), await it.openAt(1)];
+      const old = it.workers;
+      process.kill(it.pid, "SIGUSR1");
+      await it.until("master: afterReload");
+      assertEquals(await Promise.all(opened.map(({ closed }) => closed)), [1012, 1012]);
+      await untilGone(old);
+      assertEquals(it.workers.length, 4);
+      assertEquals(it.ofMaster.filter((line) => line.includes("Reload")), ["beforeReload", "afterReload"]);
+      const now = it.workers.slice(2);
+      assert(now.includes(Number((await it.get()).split(" ")[1])));
+      process.kill(it.pid, "SIGINT");
+      assertEquals(await it.ended(), 0);
+    },
+  );
+}
+
+test("events of the master and of workers come in order", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events");
+  const opened = await it.openAt(0);
+  process.kill(it.pid, "SIGTERM");
+  assertEquals(await it.ended(), 0);
+  assertEquals(it.ofMaster.slice(1), [
+    "start",
+    "managerStart",
+    `listens on ${it.port} with ${it.pid}`,
+    "beforeShutdown",
+    "managerStop",
+    "shutdown",
+    "finished",
+  ]);
+  assertEquals(it.lines.filter((line) => line.startsWith("worker 0:")).map((line) => line.slice(10).split(" ")[0]), [
+    "runs",
+    "workerStart",
+    "workerExit",
+    "workerStop",
+  ]);
+  assertEquals(await opened.closed, 1001);
+});
+
+test("reload() and stop() in a worker; a second reload meanwhile is dropped", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events");
+  assertEquals(await it.get("/reload"), "true");
+  assertEquals(await it.get("/reload"), "true"); // asked for; the master does not begin another one
+  await it.until("master: afterReload");
+  while (it.lines.filter((line) => line.includes("workerStop")).length < 2) await it.until("worker");
+  assertEquals(it.workers.length, 4);
+  assertEquals(await it.get("/stop/7"), "false");
+  assertEquals(await it.get("/stop/1"), "true");
+  await it.until("worker 1: workerStop");
+  assertEquals(it.workers.length, 5);
+  await it.getFrom(0, "/stop");
+  await it.until("worker 0: workerStop");
+  assertEquals(it.workers.length, 6);
+  assertEquals(await it.get("/shutdown"), "true");
+  assertEquals(await it.ended(), 0);
+  assertEquals(it.lines.filter((line) => line.includes("workerError")), []);
+});
+
+test("SIGTERM replaces a worker in order", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events");
+  const opened = await it.openAt(1);
+  process.kill(it.pidOf(1), "SIGTERM");
+  await it.until("worker 1: workerStart");
+  assertEquals(await opened.closed, 1001);
+  await it.until("worker 1: workerStop");
+  process.kill(it.pid, "SIGTERM");
+  assertEquals(await it.ended(), 0);
+  assertEquals(it.lines.filter((line) => line.includes("workerError")), []);
+});
+
+test("SIGINT of a terminal, which reaches all processes, stops the server in order", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events");
+  for (const pid of [...it.workers, it.pid]) process.kill(pid, "SIGINT");
+  assertEquals(await it.ended(), 0);
+  assertEquals(it.lines.filter((line) => line.includes("workerError")), []);
+  assert(it.lines.includes("worker 0: workerStop 0") && it.lines.includes("worker 1: workerStop 1"));
+});
+
+test("a program that calls process.exit() in a worker, and one that crashes", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events");
+  const crashed = it.pidOf(0);
+  await it.getFrom(0, "/crash");
+  await it.until(`master: workerError [0,${crashed},5,0]`);
+  await it.until("worker 0: workerStart");
+  assertEquals((await it.get()).split(" ")[2], String(it.pid));
+});
+
+test("no worker outlives a master that is killed, also not one whose loop is blocked", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events");
+  const blocked = it.pidOf(1);
+  await it.getFrom(1, "/block"); // for 3 s
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  process.kill(it.pid, "SIGKILL");
+  const soon = await untilGone(it.workers.filter((pid) => pid !== blocked));
+  assert(soon < 2000, `${soon} ms`);
+  await untilGone([blocked]);
+});
+
+test("start() fails if a worker cannot start, and leaves nothing behind", { skip: !isHere }, async () => {
+  const taken = net.createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => taken.once("listening", resolve));
+  const { port } = taken.address() as net.AddressInfo;
+  await using it = new Workers("events", {}, `port=${port}`);
+  assertEquals(await it.ended(), 3);
+  assertEquals(it.ofMaster.at(-1), `cannot start: Cannot listen on 127.0.0.1:${port}: the address is in use already`);
+  assertEquals(it.workers, []);
+  assertEquals(readdirSync(it.folder), []);
+  await new Promise((resolve) => taken.close(resolve));
+
+  await using late = new Workers("events", { worker_start_timeout: 1 }, "hang");
+  assertEquals(await late.ended(), 3);
+  assertEquals(late.ofMaster.at(-1), "cannot start: Cannot start worker 0: it was not ready after 1 s, see worker_start_timeout");
+  await untilGone(late.workers);
+});
+
+test("one server of a program has workers, others do not; it can be started again", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events", {}, "second", "again");
+  await it.until("master: third: stopped");
+  assert(
+    it.ofMaster.some((line) => line.startsWith("second: Cannot start the server: another server of this program has workers")),
+  );
+  const { fd } = await it.openAt(0);
+  await it.get("/shutdown");
+  await it.until("master: finished");
+  it.port = Number((await it.until("master: listens on")).split(" ")[3]);
+  const again = await it.openAt(0);
+  assert(again.fd > fd);
+  await it.get("/shutdown");
+  assertEquals(await it.ended(), 0);
+});
+
+test("max_request replaces a worker, and closes no WebSocket", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events", { max_request: 20, max_request_grace: 0 });
+  const opened = await it.openAt(0);
+  for (let count = 0; count < 30; count++) {
+    const answer = new Promise((resolve) => opened.socket.onmessage = ({ data }) => resolve(data));
+    opened.socket.send(String(count));
+    assertEquals(await answer, String(count));
+  }
+  await it.until("worker 0: workerStart");
+  await it.until("worker 0: workerExit");
+  const answer = new Promise((resolve) => opened.socket.onmessage = ({ data }) => resolve(data));
+  opened.socket.send("still here");
+  assertEquals(await answer, "still here");
+  opened.socket.close();
+  await it.until("worker 0: workerStop");
+});
