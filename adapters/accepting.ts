@@ -18,11 +18,13 @@ export function acceptSockets(...accepting: Accepting): ReturnType<ProcessContro
 }
 
 function acceptInNode(...[options, accept, failed]: Accepting): ReturnType<ProcessControl["acceptSockets"]> {
+  const { transport, hostname, port, backlog } = options;
   return new Promise((resolve, reject) => {
     const server = net.createServer({ pauseOnConnect: true }, (socket) => {
       socket.on("error", () => {});
       const { _handle: native } = socket as unknown as { _handle: NetHandle | null };
-      if (native === null) return; // it has been reset
+      // What has been reset has no address, or nothing inside.
+      if (native === null || (transport === "tcp" && socket.remoteAddress === undefined)) return void socket.destroy();
       accept(new NativeHandle(native, false, () => socket.destroy()), remoteAddressOf(socket));
     });
     const limit = connectionLimit();
@@ -31,7 +33,6 @@ function acceptInNode(...[options, accept, failed]: Accepting): ReturnType<Proce
       server.on("drop", () => failed(outOfDescriptors(limit)));
     }
     server.once("error", reject);
-    const { transport, hostname, port, backlog } = options;
     server.listen(transport === "unix" ? { path: hostname, backlog } : { host: hostname, port, backlog }, () => {
       server.off("error", reject).on("error", failed);
       const bound = server.address() as net.AddressInfo;
@@ -56,14 +57,13 @@ async function acceptInBun(...[options, accept, failed]: Accepting): ReturnType<
         open++;
         socket.timeout(0);
         socket.pause();
-        if (open <= limit) {
-          return accept(
-            new NativeHandle(socket, false, () => socket.close()),
-            addressOf(socket.remoteAddress, socket.remotePort),
-          );
+        if (open > limit) {
+          failed(outOfDescriptors(limit));
+          return socket.close();
         }
-        failed(outOfDescriptors(limit));
-        socket.close();
+        const { remoteAddress, remotePort } = socket;
+        if (transport === "tcp" && remoteAddress === undefined) return socket.close(); // it has been reset
+        accept(new NativeHandle(socket, false, () => socket.close()), addressOf(remoteAddress, remotePort));
       },
       close: () => void open--,
       data: nothing,

@@ -20,7 +20,8 @@ import type {
 import type { BunApi, BunSocket, BunSocketHandlers } from "./bun_api.ts";
 import { common } from "./common.ts";
 import type { ServerTls } from "./node_tls.ts";
-import { OutputShare } from "./process.ts";
+import { OutputShare, sharesPorts } from "./process.ts";
+import { adopt, type ArrivedListener, NativeHandle } from "./socket_handles.ts";
 import { addressOf, commonAddress, connectionLimit, outOfDescriptors } from "./sockets.ts";
 
 type LaneSocket = BunSocket<BunLane>;
@@ -193,9 +194,25 @@ interface Accepting {
   readonly accept: (pipe: BytePipe) => void;
   readonly failed: (error: unknown) => void;
   /** The sockets in a TLS handshake. */
-  readonly shaking: Set<LaneSocket>;
+  readonly shaking: Shaking;
   /** The local address of all connections, if they have the same. Known once the listener is there. */
   listenAddress?: Address | undefined;
+}
+
+/** The sockets of a listener that are in a TLS handshake. */
+class Shaking extends Set<LaneSocket> {
+  #waiting: (() => void)[] = [];
+
+  override delete(socket: LaneSocket): boolean {
+    const isDeleted = super.delete(socket);
+    if (this.size === 0) { for (const resolve of this.#waiting.splice(0)) resolve(); }
+    return isDeleted;
+  }
+
+  /** Resolves when there are none. */
+  settled(): Promise<void> {
+    return this.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve));
+  }
 }
 
 /** The handlers of sockets that have been accepted. */
@@ -294,38 +311,76 @@ function isPlain({ cert: _cert, key: _key, ...rest }: TlsOptions): boolean {
   return Object.values(rest).every((value) => value === undefined);
 }
 
+/** Lets the connections of a listener begin: those that it accepts, or those that come from other processes. */
+function sourceOf(options: ListenOptions, handlers: LaneHandlers): Listener {
+  const { transport, hostname, port, shared } = options;
+  const isUnix = transport === "unix";
+  if (shared?.kind === "passed") {
+    let isClosed = false;
+    return {
+      address: addressOf(hostname, isUnix ? undefined : port),
+      take(handle) {
+        if (isClosed) return handle.close();
+        const { native } = handle as NativeHandle<LaneSocket>;
+        native.reload({ socket: handlers });
+        adopt(native, handlers);
+      },
+      close: () => void (isClosed = true),
+    };
+  }
+  if (shared !== undefined && isUnix) throw new Error("Cannot listen: a unix socket is not transferable");
+  if (shared?.handle !== undefined) {
+    const arrived = shared.handle as ArrivedListener;
+    const address: { address?: string; port?: number } = {};
+    arrived.native.getsockname(address);
+    arrived.useNatively(handlers);
+    return { address: addressOf(address.address, address.port), handle: arrived, close: () => arrived.close() };
+  }
+  const { Bun } = globalThis as unknown as { Bun: BunApi };
+  const listener = Bun.listen({
+    ...(isUnix
+      ? { unix: hostname }
+      : { hostname, port, reusePort: (options.reusePort ?? false) || (shared !== undefined && sharesPorts) }),
+    allowHalfOpen: true,
+    socket: handlers,
+  });
+  const close = () => listener.stop(false);
+  return {
+    address: addressOf(hostname, isUnix ? undefined : listener.port),
+    close,
+    ...(shared && { handle: new NativeHandle(listener, true, close) }),
+  };
+}
+
 /** The adapter for Bun. */
 export const runtime: Runtime = {
   name: "bun",
   pid: process.pid,
   async listen(options, accept, failed): Promise<Listener> {
-    const { Bun } = globalThis as unknown as { Bun: BunApi };
     if (options.preambles !== undefined || (options.tls !== undefined && !isPlain(options.tls))) {
       // Bun ignores half of the other TLS options; node:tls supports them, on the same sockets of Bun. Only the adapter for
       // Node reads preambles.
       return (await import("./node.ts")).runtime.listen(options, accept, failed);
     }
-    const unix = options.transport === "unix";
-    const accepting: Accepting = { options, accept, failed, shaking: new Set() };
+    const accepting: Accepting = { options, accept, failed, shaking: new Shaking() };
     const secure = options.tls && new (await import("./node_tls.ts")).ServerTls(options.tls);
-    const listener = Bun.listen({
-      ...(unix
-        ? { unix: options.hostname }
-        : { hostname: options.hostname, port: options.port, reusePort: options.reusePort ?? false }),
-      allowHalfOpen: true,
-      socket: secure === undefined ? plainHandlers(accepting) : tlsHandlers(accepting, secure),
-    });
-    const address: Address = unix
-      ? { transport: "unix", hostname: options.hostname, port: 0 }
-      : { transport: "tcp", hostname: options.hostname, port: listener.port };
-    accepting.listenAddress = commonAddress(address);
+    const handlers = secure === undefined ? plainHandlers(accepting) : tlsHandlers(accepting, secure);
+    const source = sourceOf(options, handlers);
+    accepting.listenAddress = commonAddress(source.address);
+    const { close: stop, ...rest } = source;
     return {
-      address,
-      close: () => {
-        listener.stop(false);
+      ...rest,
+      close() {
+        stop();
         for (const socket of accepting.shaking) socket.terminate(); // nobody accepts them any more
       },
-      ...(secure && { prepareTls: (renewed) => secure.prepare(renewed) }),
+      ...(options.shared && {
+        async release() {
+          stop();
+          await accepting.shaking.settled();
+        },
+      }),
+      ...(secure && { prepareTls: (renewed: TlsOptions) => secure.prepare(renewed) }),
     };
   },
   // `Bun.connect` cannot be cancelled, so an unresponsive peer would keep the socket and the program alive for minutes, nor can

@@ -357,11 +357,11 @@ export const runtime: Runtime = {
   name: "deno",
   pid: Deno.pid,
   async listen(options, accept, failed): Promise<Listener> {
-    const { keepAlive, preambles, reusePort, tls } = options;
-    if (tls !== undefined || preambles !== undefined || reusePort || keepAlive !== undefined) {
+    const { keepAlive, preambles, reusePort, shared, tls } = options;
+    if ([tls, preambles, shared, keepAlive].some((option) => option !== undefined) || reusePort) {
       // Deno's own TLS connections cannot be dropped during the handshake: a peer that never completes it would hold the socket
       // without limit. node:tls can drop them and is not slower. Also, Deno's reusePort needs an unstable flag, and its keepAlive
-      // cannot be given a time. Only the adapter for Node reads preambles.
+      // cannot be given a time. Only the adapter for Node reads preambles, and has sockets that can be sent to other processes.
       return (await import("./node.ts")).runtime.listen(options, accept, failed);
     }
     const listener = open(options);

@@ -103,6 +103,16 @@ function groupTexts({ pattern, folder, file }: GroupFile): string[] {
   return ["", ...paths].map((path) => readText(`${folder}${path}/${file}`));
 }
 
+/** Whether the system spreads the connections of a port over several listening sockets, and the runtime can ask for it. */
+export const sharesPorts: boolean = canSharePorts();
+
+function canSharePorts(): boolean {
+  if (process.platform !== "linux") return false;
+  if ("Deno" in globalThis || "Bun" in globalThis) return true;
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  return major >= 24 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);
+}
+
 /** Reports whether this is a real limit: systems without one report `max`, nothing, 0, or a number near 2^63. */
 function isSensible(limit: number | undefined): limit is number {
   return limit !== undefined && limit > 0 && limit < Number.MAX_SAFE_INTEGER;

@@ -12,16 +12,11 @@
 import type net from "node:net";
 import process from "node:process";
 import type { SocketHandle } from "../src/transport/processes.ts";
-import type { BunListener, BunSocket } from "./bun_api.ts";
+import type { BunListener, BunSocket, BunSocketHandlers } from "./bun_api.ts";
 
 /** What is inside a socket or server of `node:net` in Node and Deno. */
 export interface NetHandle {
   close(): void;
-}
-
-/** A socket of `node:net` that is sent, or has arrived. */
-interface NetObject {
-  _handle: unknown;
 }
 
 interface Builtins {
@@ -36,12 +31,15 @@ export class NativeHandle<Native = unknown> implements SocketHandle {
   readonly native: Native;
   /** Whether it is a listening socket. */
   readonly isListening: boolean;
+  /** The object of `node:net` that it has arrived in, in Bun. */
+  readonly arrived: net.Socket | undefined;
   readonly #close: () => void;
 
   /** @param close Closes it here. Copies in other processes stay. */
-  constructor(native: Native, isListening: boolean, close: () => void) {
+  constructor(native: Native, isListening: boolean, close: () => void, arrived?: net.Socket) {
     this.native = native;
     this.isListening = isListening;
+    this.arrived = arrived;
     this.#close = close;
   }
 
@@ -50,38 +48,47 @@ export class NativeHandle<Native = unknown> implements SocketHandle {
   }
 }
 
-/** A listening socket of Bun that accepts. Connections are held until somebody uses it. */
-export class HoldingListener extends NativeHandle<BunListener> {
-  readonly #held: Set<BunSocket>;
+/** A listening socket that has arrived in Bun, where it accepts at once. Connections are held until somebody uses it. */
+export class ArrivedListener extends NativeHandle<BunListener> {
+  /** The object of `node:net` that it has arrived in. */
+  readonly server: net.Server;
+  #held: net.Socket[] = [];
+  readonly #hold = (socket: net.Socket) => void this.#held.push(socket.on("error", ignore));
 
-  constructor(native: BunListener) {
-    const held: Set<BunSocket> = new Set();
+  constructor(server: net.Server) {
+    const { _handle: native } = server as unknown as { _handle: BunListener };
     super(native, true, () => {
-      native.stop(false);
-      for (const socket of this.takeHeld()) socket.close();
+      server.close();
+      for (const socket of this.#held.splice(0)) socket.destroy();
     });
-    this.#held = held;
-    native.reload({
-      socket: {
-        open(socket: BunSocket) {
-          socket.pause();
-          held.add(socket);
-        },
-        close: (socket: BunSocket) => void held.delete(socket),
-        data: ignore,
-        drain: ignore,
-        error: ignore,
-        end: ignore,
-      },
-    });
+    this.server = server;
+    Object.assign(server, { pauseOnConnect: true, allowHalfOpen: true });
+    server.on("connection", this.#hold);
   }
 
-  /** Returns the sockets that it has accepted; they are the caller's. */
-  takeHeld(): BunSocket[] {
-    const held = [...this.#held];
-    this.#held.clear();
-    return held;
+  /** Uses it: calls back for each connection, which is paused. */
+  use(call: (socket: net.Socket) => void): void {
+    this.server.off("connection", this.#hold).on("connection", call);
+    for (const socket of this.#held.splice(0)) call(socket.off("error", ignore));
   }
+
+  /** Uses it without `node:net`: with functions for the events of Bun's sockets. */
+  useNatively<Data>(handlers: BunSocketHandlers<Data>): void {
+    this.server.off("connection", this.#hold);
+    this.native.reload({ socket: handlers });
+    for (const socket of this.#held.splice(0)) adopt(nativeOf<BunSocket<Data>>(socket), handlers);
+  }
+}
+
+/** Lets functions receive the events of a socket that is paused, as if it had just been accepted. */
+export function adopt<Data>(socket: BunSocket<Data> | null, handlers: BunSocketHandlers<Data>): void {
+  if (socket === null) return; // it has been reset
+  socket.resume();
+  handlers.open?.(socket);
+}
+
+function nativeOf<Native>(object: net.Socket): Native | null {
+  return (object as unknown as { _handle: Native | null })._handle;
 }
 
 function ignore(): void {}
@@ -91,19 +98,18 @@ export function toSend({ native, isListening }: NativeHandle, toParent: boolean)
   if (!inBun) return native;
   const { Server, Socket } = (process as unknown as Builtins).getBuiltinModule("node:net");
   const envelope = isListening && !toParent ? new Server() : new Socket();
-  (envelope as unknown as NetObject)._handle = native;
-  return envelope;
+  return Object.assign(envelope, { _handle: native });
 }
 
 /** Returns the socket that has arrived with a message, if there is one. */
 export function received(arrived: unknown, isListening: boolean, fromParent: boolean): SocketHandle | undefined {
   if (arrived === undefined || arrived === null) return undefined;
   if (!inBun) return new NativeHandle(arrived, isListening, () => (arrived as NetHandle).close());
-  const { _handle: native } = arrived as NetObject;
-  if (native === null || native === undefined) return undefined; // it has been reset on its way
-  if (isListening && fromParent) return new HoldingListener(native as BunListener);
-  const socket = native as BunSocket;
-  socket.pause();
-  (arrived as net.Socket).pause().on("error", ignore);
-  return new NativeHandle(socket, isListening, () => socket.close());
+  if (isListening && fromParent) return new ArrivedListener(arrived as net.Server);
+  const socket = arrived as net.Socket;
+  const native = nativeOf<BunSocket>(socket);
+  if (native === null) return undefined; // it has been reset on its way
+  native.pause();
+  socket.pause().on("error", ignore);
+  return new NativeHandle(native, isListening, () => native.close(), socket);
 }

@@ -142,6 +142,7 @@ type CountedSocket = net.Socket & { [COUNTER]?: { readonly counter: HandshakeCou
 export class HandshakeCounter {
   readonly #gate: HandshakeGate | undefined;
   readonly #sockets: Set<net.Socket> = new Set();
+  #waiting: (() => void)[] = [];
   /** Whether the listener is closed. */
   isClosed = false;
 
@@ -168,6 +169,12 @@ export class HandshakeCounter {
     this.#sockets.delete(socket);
     socket.off("close", onClose);
     this.#gate?.leave(counted.address);
+    if (this.#sockets.size === 0) { for (const resolve of this.#waiting.splice(0)) resolve(); }
+  }
+
+  /** Resolves when there are no such sockets. */
+  settled(): Promise<void> {
+    return this.#sockets.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** Destroys all sockets, because the listener is closed: nobody accepts them any more. */

@@ -10,7 +10,7 @@ import os from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import type { ChildProcess, ProcessControl, ProcessExit, ProcessOptions } from "../src/transport/processes.ts";
-import { processorLimit } from "./process.ts";
+import { processorLimit, sharesPorts } from "./process.ts";
 import { Channel, type ChannelEnd } from "./process_channel.ts";
 import { deserialize, serialize } from "./serializing.ts";
 import { VARIABLE } from "./worker_identity.ts";
@@ -74,18 +74,10 @@ function makeFolder(): Promise<string> {
   return mkdtemp(join(usual.length + "/sluice-XXXXXX".length <= LONGEST_FOLDER ? usual : "/tmp", "sluice-")); // with mode 0700
 }
 
-/** Whether the system spreads the connections of a port over several listening sockets, and the runtime can ask for it. */
-function sharesPorts(): boolean {
-  if (process.platform !== "linux") return false;
-  if ("Deno" in globalThis || "Bun" in globalThis) return true;
-  const [major, minor] = process.versions.node.split(".").map(Number);
-  return major >= 24 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);
-}
-
 /** Processes that run the same program. */
 export const processes: ProcessControl = {
   processorCount: () => Math.max(1, Math.min(os.availableParallelism(), Math.floor(processorLimit()))),
-  sharesPorts: sharesPorts(),
+  sharesPorts,
   start,
   makeFolder,
   removeFolder: (path) => rm(path, { recursive: true, force: true }).catch(() => {}),

@@ -116,8 +116,8 @@ export interface ProcessControl {
 /** Where the connections of a `Listener` come from, if not from a listening socket of its own alone. */
 export interface SharedListening {
   /**
-   * `transferable`: from a listening socket that can be sent to another process; `handle` is one that came from there. `passed`:
-   * from `take()`; the address is not bound.
+   * `transferable`: from a listening socket that can be sent to another process (TCP only); `handle` is one that came from there.
+   * `passed`: from `take()`; the address is not bound.
    */
   readonly kind: "transferable" | "passed";
   /** The listening socket to use instead of a new one. */
@@ -128,7 +128,12 @@ export interface SharedListening {
 export interface SharedListener {
   /** The listening socket, if it is `transferable`. After it has been sent, `close()` of the listener closes the copy here only. */
   readonly handle?: SocketHandle;
-  /** Serves a connected socket that came from another process. */
+  /**
+   * Stops accepting, because another process goes on with that. Unlike `close()`, it lets TLS handshakes and preambles that have
+   * begun go on. Resolves when the last of them is over.
+   */
+  release?(): Promise<void>;
+  /** Serves a connected socket that came from another process. One that comes after `close()` is closed. */
   take?(socket: SocketHandle): void;
 }
 
