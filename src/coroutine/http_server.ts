@@ -16,7 +16,7 @@ import type { AnyHandlers, EventHandler, EventName, WorkerEvents } from "../serv
 import type { Refusal } from "../server/refusals.ts";
 import { type AppendOptions, type AppendResult, ServerTopics } from "../server/server_topics.ts";
 import { checkSeconds } from "../server/shutdown.ts";
-import { collectStats, type ServerStats } from "../server/stats.ts";
+import { type ServerStats, statsOf } from "../server/stats.ts";
 import type { ServerSettings } from "../server/settings/settings.ts";
 import type { IgnoredSettings } from "../server/settings/swoole_settings.ts";
 import { masterPid, pidOf, reloadWorkers, stopWorker, workerId } from "../server/worker_methods.ts";
@@ -389,8 +389,16 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
   }
 
   /** Returns the counters since the start. */
-  stats(): ServerStats {
-    return collectStats(this.#core.context);
+  stats(): ServerStats;
+  /**
+   * Returns the counters since the start, as text.
+   *
+   * @param format `json`, or `openmetrics` for the metrics of `metrics()` as OpenMetrics 1.0. The content type of the latter is
+   * `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+   */
+  stats(format: "json" | "openmetrics"): string;
+  stats(format?: "json" | "openmetrics"): ServerStats | string {
+    return statsOf(this.#core.context, format);
   }
 
   /**

@@ -15,7 +15,7 @@ import type { ServerCore } from "./core.ts";
 import { sendDatagram } from "./datagrams.ts";
 import type { EventHandler, EventName, ObjectEventHandler, ServerEvents, ServerHandlers } from "./events.ts";
 import { metricsOf } from "./metrics.ts";
-import { collectStats, type ServerStats } from "./stats.ts";
+import { type ServerStats, statsOf } from "./stats.ts";
 import { rawFactory } from "./raw/raw_session.ts";
 import { coreOf, ServerConnections } from "./server_connections.ts";
 import { placeOf, ServerPort } from "./server_port.ts";
@@ -413,11 +413,7 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
    */
   stats(format: "json" | "openmetrics"): string;
   stats(format?: "json" | "openmetrics"): ServerStats | string {
-    const { context } = this.#core;
-    if (format === undefined) return collectStats(context);
-    if (format === "json") return JSON.stringify(collectStats(context));
-    if (format === "openmetrics") return metricsOf(context, "openmetrics");
-    throw new TypeError(`Cannot write stats: ${format} is neither json nor openmetrics`);
+    return statsOf(this.#core.context, format);
   }
 
   /**

@@ -137,7 +137,7 @@ export interface ServerStats {
 }
 
 /** Collects the counters of a server. */
-export function collectStats(context: ServerContext): ServerStats {
+function collectStats(context: ServerContext): ServerStats {
   const { table, startTime, counters, refusals, endings, topics } = context;
   const { requestCount: requests, responseCount: responses } = counters;
   const { answering, maxFd, minFd, sendQueueBytes, slow, waitingMessages, webSockets } = surveyOf(table);
@@ -206,6 +206,14 @@ function brokerStatsOf({ node, counters, kept }: TopicBroker): BrokerStats {
     recovered: kept.counters.recovered,
     gaps: { ...kept.counters.gaps },
   };
+}
+
+/** Returns the counters as an object, or as text. */
+export function statsOf(context: ServerContext, format?: "json" | "openmetrics"): ServerStats | string {
+  if (format === undefined) return collectStats(context);
+  if (format === "json") return JSON.stringify(collectStats(context));
+  if (format === "openmetrics") return metricsOf(context, "openmetrics");
+  throw new TypeError(`Cannot write stats: ${format} is neither json nor openmetrics`);
 }
 
 const REFUSED = ["connection", "handshake", "request"] as const;

@@ -360,6 +360,37 @@ for (const [way, settings] of WAYS) {
     }));
 }
 
+test("files stay for a handler that the end of its server has cut off, until it settles; then reading and moving them fails", () =>
+  inFolder(async (folder) => {
+    const server = new HttpServer("127.0.0.1", 0);
+    server.set({ http_parse_files: true, upload_tmp_dir: folder, max_wait_time: 0.05, log_level: 6 });
+    const called = signal();
+    const stopped = signal();
+    const done = signal();
+    let kept!: UploadedFile;
+    let read = "";
+    server.on("request", async (request) => {
+      kept = known(request.files).a;
+      called.resolve();
+      await stopped.promise;
+      read = await kept.text();
+      done.resolve();
+    });
+    const client = new MemoryClient(server);
+    client.send(post(file("a", "a.png", "content") + END));
+    await called.promise;
+    server.shutdown();
+    await server.finished;
+    assertEquals(readdirSync(folder).length, 1);
+    stopped.resolve();
+    await done.promise;
+    assertEquals(read, "content");
+    await emptied(folder);
+    await assertRejects(() => kept.text(), Error);
+    const { code } = await assertRejects(() => kept.moveTo(join(folder, "b"))) as { code?: string };
+    assertEquals(code, "ENOENT");
+  }));
+
 test("an empty upload_tmp_dir has files in memory; they can be moved as well", () =>
   servingUploads({ upload_tmp_dir: "" }, async ({ files: given, tmpfiles }, response) => {
     const files = known(given);

@@ -1,6 +1,6 @@
 // Metrics: exact counts after known scenarios, in both styles; their text; labels that no peer can add to.
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { HttpServer, Server, type ServerSettings, SWOOLE_SOCK_UDP, WebSocketServer } from "../../mod.ts";
@@ -255,6 +255,9 @@ test("the coroutine style counts the same", async () => {
     assertEquals(of("sluice_handshakes_total"), { 'status="101"': 2 });
     assertEquals(of("sluice_handler_errors_total"), { 'event="websocket"': 1 });
     assertEquals(Object.keys(of("sluice_http_requests_total"))[0], 'method="GET",status="200"');
+    assertEquals(JSON.parse(server.stats("json")).accept_count, 4);
+    assert(server.stats("openmetrics").endsWith("\n# EOF\n"));
+    assertThrows(() => server.stats("xml" as "json"), TypeError, "Cannot write stats: xml is neither json nor openmetrics");
   });
 });
 
