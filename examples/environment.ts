@@ -14,6 +14,12 @@ const { process } = globalThis as unknown as {
 /** The port to listen on: `PORT`, by default 9501. 0 picks a free one. */
 export const PORT: number = readPort(process.env.PORT || "9501");
 
+/** The address of a Redis server, such as `redis://127.0.0.1:6379`: `REDIS`, by default none. */
+export const REDIS: string = process.env.REDIS || "";
+
+/** A secret that several servers share: `SECRET`, by default a new one. */
+export const SECRET: string = process.env.SECRET || crypto.randomUUID();
+
 /** The address to listen on or connect to: `HOST`, by default 127.0.0.1. */
 export const HOST: string = readHost("127.0.0.1");
 

@@ -1,22 +1,43 @@
 /**
- * A chat with rooms: whoever has a token may enter, and hears who comes, goes and speaks.
+ * A chat with rooms: whoever has a token may enter, and hears who comes, goes and speaks. Who was away for a while gets what was said
+ * meanwhile. With Redis, any number of these servers are one chat.
  *
  * Start it with `deno run -A examples/rooms.ts`, `bun run examples/rooms.ts` or `node examples/rooms.ts`. Then, in the console of
  * a browser at http://localhost:9501/?name=Ada, which shows a token:
  * `ws = new WebSocket("/tea", ["rooms", document.body.innerText]); ws.onmessage = (event) => console.log(event.data)`, and
- * `ws.send("hello")`.
+ * `ws.send("hello")`. To come back, add the position of the last message: `"/tea?offset=7&epoch=…"`.
+ *
+ * For several servers, install the package `redis`, and start each with another `PORT`, the same `SECRET`, and
+ * `REDIS=redis://127.0.0.1:6379`.
  *
  * @module
  */
 
-import { WebSocketServer } from "../mod.ts";
-import { giveUp, HOST, PORT } from "./environment.ts";
+import { type Broker, memoryBroker, WebSocketServer } from "../mod.ts";
+import { redisBroker } from "../adapters/redis.ts";
+import { giveUp, HOST, PORT, REDIS, SECRET } from "./environment.ts";
 
 const server = new WebSocketServer<{ name: string }>(HOST, PORT);
-server.set({ websocket_subprotocol: "rooms", package_max_length: 4096 });
+server.set({
+  websocket_subprotocol: "rooms",
+  package_max_length: 4096,
+  broker: await makeBroker(),
+  // Everybody is told the position of each message, to come back with it.
+  topic_envelope: (news, { offset, epoch }) => JSON.stringify({ ...JSON.parse(String(news)), offset, epoch }),
+});
 
-const key = await crypto.subtle.generateKey({ name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"]);
+async function makeBroker(): Promise<Broker> {
+  const kept = { "/*": { size: 100, ttl: 3600 } }; // a room is a path
+  if (REDIS === "") return memoryBroker({ kept });
+  const { createClient } = await import("redis");
+  return redisBroker(createClient({ url: REDIS, ...redisBroker.options }), { kept });
+}
+
 const encoder = new TextEncoder();
+const key = await crypto.subtle.importKey("raw", encoder.encode(SECRET), { name: "HMAC", hash: "SHA-256" }, false, [
+  "sign",
+  "verify",
+]);
 
 // Everybody gets a token here; your program asks for a password first.
 server.on("request", async (request, response) => {
@@ -28,24 +49,32 @@ server.on("request", async (request, response) => {
 });
 
 // A browser can send the token only as a second subprotocol, or in the URL, which is logged.
-server.on("authenticate", async (request, _response, server) => {
+server.on("authenticate", async (request) => {
   const [, name = "", hex = ""] = /^rooms, *(\w+)\.(\w+)$/.exec(request.header["sec-websocket-protocol"] ?? "") ?? [];
   const signature = Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
   if (!await crypto.subtle.verify("HMAC", key, signature, encoder.encode(name))) return false;
   request.data.name = name;
-  return server.subscribe(request.fd, request.server.path_info); // the path is the room; a topic has at most 255 bytes
+  return encoder.encode(request.server.path_info).length <= 255; // a topic is not longer
 });
 
-server.on("open", (server, request) => {
-  const [room] = server.topics(request.fd);
-  const here = [...server.connections].filter((fd) => server.topics(fd).includes(room));
-  server.push(request.fd, JSON.stringify({ room, here: here.map((fd) => server.data(fd)?.name) }));
-  server.publish(room, JSON.stringify({ joined: request.data.name }), { except: request.fd });
+server.on("open", async (server, request) => {
+  const { fd, get: { offset, epoch }, server: { path_info: room }, data: { name } } = request;
+  const since = typeof epoch === "string" ? { offset: Number(offset), epoch } : undefined;
+  const begun = await server.subscribe(fd, room, { since });
+  if (begun.status === "refused") return server.disconnect(fd, 1013, "try again later");
+  const here = [...server.connections].filter((other) => server.topics(other).includes(room)); // at this server
+  server.push(fd, JSON.stringify({ room, here: here.map((other) => server.data(other)?.name), ...begun }));
+  server.publish(room, JSON.stringify({ joined: name }), { except: fd });
 });
 
 server.on("message", (server, frame) => {
   const news = JSON.stringify({ from: server.data(frame.fd)?.name, text: frame.text() });
   for (const room of server.topics(frame.fd)) server.publish(room, news);
+});
+
+// Nobody misses anything without knowing it.
+server.on("topicGap", (server, { fds, reason, offset, epoch }) => {
+  for (const fd of fds) server.push(fd, JSON.stringify({ gap: reason, offset, epoch }));
 });
 
 server.on("close", (server, fd, _reactorId, { data }) => {

@@ -44,6 +44,7 @@ export class Follower {
   readonly #clock: BrokerClock;
   #hasBegun = false;
   #isWaiting = false;
+  #skipped: Set<number> | undefined;
 
   constructor(
     session: WebSocketSession,
@@ -73,6 +74,11 @@ export class Follower {
     this.isOver = true;
   }
 
+  /** Leaves out a message: who published it does not want this WebSocket to have it. */
+  skip(offset: number): void {
+    (this.#skipped ??= new Set()).add(offset);
+  }
+
   /** Sends what there is room for. */
   goOn(): void {
     if (this.isOver || this.#isWaiting || !this.#hasBegun) return;
@@ -91,6 +97,10 @@ export class Follower {
       const queued = session.waitingBytes + session.connection.queuedBytes;
       if (queued > 0 && queued + (entry?.frame.end ?? limit / 2) > limit) return this.#wait(limit / 2);
       if (entry === undefined) return this.#events.onOvertaken(this); // told only when there is room, or it would be told often
+      if (this.#skipped?.delete(entry.offset)) {
+        this.offset = entry.offset;
+        continue;
+      }
       const delivery = new Delivery(this.#events, stream.topic, this.#policy, entry.frame, false);
       delivery.to(session);
       this.offset = entry.offset;

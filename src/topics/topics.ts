@@ -351,7 +351,9 @@ export class Topics implements FollowerEvents, LocalTopics {
     const delivery = new Delivery(this, name, policy, frame, false);
     for (const subscriber of members) {
       const isLeftOut = except !== undefined && except.has(subscriber.fd);
-      if (!isLeftOut && !followers.has(subscriber)) delivery.to(subscriber.session!);
+      const follower = followers.get(subscriber);
+      if (follower === undefined) isLeftOut || delivery.to(subscriber.session!);
+      else if (isLeftOut) follower.skip(offset);
     }
     for (const session of delivery.behind ?? []) this.#fallBehind(topic, session, offset);
     delivery.end();

@@ -81,6 +81,25 @@ test("subscribe() with a position sends what was missed, then everything", async
   });
 });
 
+test("`except` also holds for those that are being sent what they have missed", async () => {
+  const { server } = keptServer();
+  await staging(server, async () => {
+    const [one, two] = [join(server), join(server)];
+    joinTopic(server, 1);
+    await settle();
+    const { epoch } = await server.append("room", "a") as { epoch: string };
+    server.publish("room", "b");
+    const beginning = server.subscribe(one.fd, "room", { since: { offset: 0, epoch } });
+    server.publish("room", "c", { except: one.fd });
+    assertEquals(begun(await beginning).offset, 0);
+    server.publish("room", "d", { except: [one.fd, two.fd] });
+    server.publish("room", "e", { except: two.fd });
+    assertEquals(await heard(one), ["1:a", "2:b", "5:e"]);
+    assertEquals(begun(await server.subscribe(two.fd, "room", { since: { offset: 3, epoch } })).offset, 3);
+    assertEquals(await heard(two), ["4:d", "5:e"]); // who recovers gets everything
+  });
+});
+
 test("a topic that nobody here had subscribed to is read from the broker: once, however many come back", async () => {
   const { server } = keptServer();
   await staging(server, async () => {
