@@ -17,7 +17,7 @@ export const ECONNREFUSED = 111;
 
 /** An argument is out of range. */
 export const SWOOLE_ERROR_INVALID_PARAMS = 505;
-/** The connection has subscribed to as many topics as it may (`max_topics_per_connection`). */
+/** The connection has as many topics as it may (`max_topics_per_connection`), or publishes too much (`max_publish_rate`). */
 export const SWOOLE_ERROR_QUEUE_FULL = 506;
 /** The connection belongs to another process of the server, which this method does not reach. */
 export const SWOOLE_ERROR_OPERATION_NOT_SUPPORT = 507;

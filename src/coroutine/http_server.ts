@@ -232,7 +232,7 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
    * and `flags` are ignored.
    * @param options The frame type and the flags, as for `push()`, and connections to leave out, for example `request.fd`.
    * @returns The number of WebSockets of this program to which it was sent, or for which it waits; 0 if there are none. What
-   * happens to readers that are too slow is up to `topic_slow_readers`. `false` with 505 if it is not a topic, 8505 if such a
+   * happens to readers that are too slow is up to `topic_slow_readers`. `false` with 505 if it is not a topic, 506 above `max_publish_rate`, 8505 if such a
    * message is not allowed.
    * @throws {TypeError} If an argument has another type.
    *

@@ -6,7 +6,9 @@
 
 import {
   SWOOLE_ERROR_INVALID_PARAMS,
+  SWOOLE_ERROR_QUEUE_FULL,
   SWOOLE_ERROR_SESSION_CLOSING,
+  SWOOLE_ERROR_SESSION_NOT_EXIST,
   SWOOLE_ERROR_WEBSOCKET_PACK_FAILED,
   SWOOLE_ERROR_WEBSOCKET_UNCONNECTED,
 } from "../errors.ts";
@@ -182,6 +184,8 @@ export class ServerTopics {
     if (!this.#context.topics?.has(topic) && !isTopic(topic)) return this.#context.failed(SWOOLE_ERROR_INVALID_PARAMS);
     const { peers, table } = this.#context;
     if (table === undefined && peers === undefined) return 0;
+    const code = this.#take(options.from, "publish");
+    if (code !== 0) return this.#context.failed(code);
     const { message: frame, except } = publication;
     const isKept = this.#topics.keeps(topic);
     const count = this.#topics.publish(topic, frame, except);
@@ -199,6 +203,14 @@ export class ServerTopics {
     this.#counted(message.opcode, this.#topics.deliverToAll(table.connections(), message, except));
   }
 
+  /** Counts a message of a connection. Returns 0, or the code for `getLastError()`. */
+  #take(from: unknown, work: string): number {
+    if (from === undefined) return 0;
+    if (typeof from !== "number") throw new TypeError(`Cannot ${work}: from is an fd, which is a number, not ${describe(from)}`);
+    if (this.#context.connection(from) === undefined) return SWOOLE_ERROR_SESSION_NOT_EXIST;
+    return this.#topics.rates.take(from, performance.now()) ? 0 : SWOOLE_ERROR_QUEUE_FULL;
+  }
+
   /** See `WebSocketServer.append()`. */
   async append(topic: string, message: Pushable, options: AppendOptions): Promise<AppendResult> {
     checkTopic(topic, "append");
@@ -206,11 +218,8 @@ export class ServerTopics {
     const { id = "" } = options;
     if (typeof id !== "string") throw new TypeError(`Cannot append: the id is a string, not ${describe(id)}`);
     if (id.length > 128) throw new RangeError(`Cannot append: the id has ${id.length} UTF-16 units, and at most 128 are allowed`);
-    const code = publication === undefined
-      ? SWOOLE_ERROR_WEBSOCKET_PACK_FAILED
-      : isTopic(topic)
-      ? 0
-      : SWOOLE_ERROR_INVALID_PARAMS;
+    let code = publication === undefined ? SWOOLE_ERROR_WEBSOCKET_PACK_FAILED : isTopic(topic) ? 0 : SWOOLE_ERROR_INVALID_PARAMS;
+    if (code === 0 && this.#context.hasStarted) code = this.#take(options.from, "append");
     if (code !== 0) {
       this.#context.failed(code);
       return { status: "refused", error: new Error(`Cannot append: ${swooleStrerror(code)}`) };

@@ -104,6 +104,8 @@ export interface ServerStats {
   subscription_num: number;
   /** Messages published, broadcasts included. */
   publish_count: number;
+  /** Messages that were not published because of `max_publish_rate`. */
+  refused_publish_count: number;
   /** By `topic_slow_readers`: WebSockets closed, messages left out, messages replaced by a newer one before they were sent, gaps. */
   slow_readers: Record<SlowReaderPolicy, number>;
   /** What the broker has done, if there is one. */
@@ -180,6 +182,7 @@ function collectStats(context: ServerContext): ServerStats {
     topic_num: topics?.size ?? 0,
     subscription_num: topics?.subscriptionCount ?? 0,
     publish_count: topics?.publishCount ?? 0,
+    refused_publish_count: topics?.rates.refused ?? 0,
     slow_readers: { close: 0, drop: 0, latest: 0, gap: 0, ...topics?.slowReaders },
     ...(topics?.broker === undefined ? {} : { broker: brokerStatsOf(topics.broker) }),
     error_count: endings.errorCount,

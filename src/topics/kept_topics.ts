@@ -28,7 +28,7 @@ export const systemClock: BrokerClock = {
 };
 
 /** The number of topics whose position is asked for at once. */
-const BATCH = 512;
+const BATCH = 128;
 
 /** The number of topics whose history is read at the same time. */
 const READERS = 64;

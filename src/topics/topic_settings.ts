@@ -40,6 +40,11 @@ export interface TopicSettings {
   /** The maximum number of topics that one connection may subscribe to. Default: 1024. */
   max_topics_per_connection?: number;
   /**
+   * The number of messages that one connection may publish in a second. It counts what is published with the option `from`.
+   * Default: 0, no limit.
+   */
+  max_publish_rate?: number;
+  /**
    * The number of queued bytes above which a connection is a slow reader of what is published. Default: 0, which stands for
    * `socket_buffer_size`; it is never more than that. For `"latest"` it is at most 64 KiB.
    */
@@ -60,6 +65,7 @@ export interface TopicSettings {
 /** The defaults of the settings. */
 export const TOPIC_DEFAULTS: Readonly<Required<TopicSettings>> = {
   max_topics_per_connection: 1024,
+  max_publish_rate: 0,
   topic_buffer_size: 0,
   topic_slow_readers: "close",
   broker: null,
@@ -69,6 +75,7 @@ export const TOPIC_DEFAULTS: Readonly<Required<TopicSettings>> = {
 /** The valid values of the settings. */
 export const TOPIC_KINDS: Record<keyof TopicSettings, Kind> = {
   max_topics_per_connection: { from: 1, to: Number.MAX_SAFE_INTEGER },
+  max_publish_rate: { from: 0, to: 1_000_000 },
   topic_buffer_size: "bytes",
   topic_slow_readers: checkPolicies,
   broker: checkBroker,
@@ -78,6 +85,7 @@ export const TOPIC_KINDS: Record<keyof TopicSettings, Kind> = {
 /** The settings that apply to all ports together, because these share their topics: all of them. */
 export const SERVER_WIDE_TOPICS: readonly (keyof TopicSettings)[] = [
   "max_topics_per_connection",
+  "max_publish_rate",
   "topic_buffer_size",
   "topic_slow_readers",
   "broker",

@@ -17,6 +17,7 @@ import { Follower, type FollowerEvents } from "./following.ts";
 import type { RingEntry } from "./history_ring.ts";
 import type { GapReason, KeptStream } from "./kept_stream.ts";
 import type { Beginning } from "./kept_topics.ts";
+import { PublishRates } from "./publish_rates.ts";
 import { type Excepted, type LocalTopics, TopicBroker } from "./topic_broker.ts";
 import { isTopic, policyFor, type SlowReaderPolicy, type TopicSettings } from "./topic_settings.ts";
 
@@ -28,6 +29,8 @@ export interface PublishOptions {
   readonly flags?: number;
   /** The connections that are left out: an fd, or a list or `Set` of fds. */
   readonly except?: number | Iterable<number>;
+  /** The connection that the message comes from: it counts against `max_publish_rate`. */
+  readonly from?: number;
 }
 
 /** What a subscription costs besides the name of its topic, in bytes. */
@@ -109,6 +112,9 @@ export class Topics implements FollowerEvents, LocalTopics {
   /** What connects them to those of other servers, if there is a broker. */
   readonly broker: TopicBroker | undefined;
 
+  /** How much each connection may publish. */
+  readonly rates: PublishRates;
+
   readonly #settings: Required<TopicSettings>;
   readonly #host: TopicsHost;
   readonly #topics: Map<string, Topic> = new Map();
@@ -117,6 +123,7 @@ export class Topics implements FollowerEvents, LocalTopics {
   constructor(settings: Required<TopicSettings>, host: TopicsHost) {
     this.#settings = settings;
     this.#host = host;
+    this.rates = new PublishRates(settings.max_publish_rate);
     this.bufferLimit = settings.topic_buffer_size || Infinity;
     this.broker = settings.broker ? new TopicBroker(settings.broker, this, settings.topic_envelope) : undefined;
   }
@@ -261,6 +268,7 @@ export class Topics implements FollowerEvents, LocalTopics {
 
   /** Ends all subscriptions of a connection that has ended. `topicsOf()` still returns them, until `forget()`. */
   leave(fd: number): void {
+    this.rates.forget(fd);
     const subscriber = this.#subscribers.get(fd);
     if (subscriber === undefined) return;
     if (subscriber.session === undefined) this.forget(fd); // it never got as far as that

@@ -80,11 +80,11 @@ function makeTopics(options = {}) {
 
 const turns = () => new Promise((resolve) => setTimeout(resolve));
 
-test("positions are asked for together, 512 at a time", async () => {
+test("positions are asked for together, 128 at a time", async () => {
   const { node, topics, open } = makeTopics();
-  const streams = open(...Array.from({ length: 1025 }, (_, i) => `${i}`));
+  const streams = open(...Array.from({ length: 257 }, (_, i) => `${i}`));
   await turns();
-  assertEquals(node.asked, ["positions 512", "positions 512", "positions 1"]);
+  assertEquals(node.asked, ["positions 128", "positions 128", "positions 1"]);
   assert(streams.every(({ isSettled }) => isSettled));
   topics.close();
 });

@@ -30,6 +30,7 @@ export class RedisNode implements BrokerNode {
   readonly #commands: RedisLink;
   readonly #subscriber: RedisLink;
   readonly #hashes: Map<RedisScript, string> = new Map();
+  #scripts = 0; // run, for epochs that are unique
   #run = ""; // of the server; empty if it cannot lose what it has stored, or does not say
 
   readonly #wanted: Set<string> = new Set();
@@ -268,7 +269,13 @@ export class RedisNode implements BrokerNode {
 
   /** Runs a script. Redis forgets scripts when it starts anew; it is sent the text then. */
   async #evaluate(script: RedisScript, keys: string[], values: RedisCommand): Promise<unknown> {
-    const args: RedisCommand = [`${script.keys}`, ...keys, crypto.randomUUID(), this.#run, ...values];
+    const args: RedisCommand = [
+      `${script.keys}`,
+      ...keys,
+      `${this.#host.id}${(++this.#scripts).toString(36)}`,
+      this.#run,
+      ...values,
+    ];
     try {
       return await this.#commands.command(["EVALSHA", this.#hashes.get(script) ?? "", ...args]);
     } catch (error) {
