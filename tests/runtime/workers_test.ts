@@ -17,7 +17,7 @@ const file = new URL("./workers_program.ts", import.meta.url);
 const path = fileURLToPath(file);
 const inDeno = "Deno" in globalThis;
 const inBun = "Bun" in globalThis;
-const { processes } = await loadRuntime();
+const { processes, signals } = await loadRuntime();
 
 /** Runs a scene to its end, and returns the lines that it has printed. */
 async function play(command: readonly string[], env: Record<string, string> = {}): Promise<string[]> {
@@ -107,6 +107,23 @@ test("a variable without a channel ends a program: it would take itself for the 
     assertStringIncludes(program.errors, "SLUICE_WORKER is set, and there is no channel to the process that has set it");
   }, { SLUICE_WORKER: "quiet" });
 });
+
+for (const name of ["SIGUSR1", "SIGUSR2"] as const) {
+  test(`${name} calls the listeners, as often as it comes, and nothing else happens`, async () => {
+    const timer = setInterval(() => {}, 1000); // a listener does not keep a program alive
+    for (let round = 0; round < 2; round++) {
+      await new Promise<void>((resolve) => {
+        const remove = signals!.listen(name, () => {
+          assertEquals(signals!.count(name), 1);
+          remove();
+          resolve();
+        });
+        process.kill(process.pid, name);
+      });
+    }
+    clearInterval(timer);
+  });
+}
 
 // ---- no script, or none that could be started in the same way ---------------------------------------------------------------
 
