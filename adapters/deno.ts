@@ -75,19 +75,49 @@ function nextWrites(): void {
   firstWaiting = 0;
 }
 
-/** A lane over `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` have no half-close and hold 64 KiB each. */
+/** Small read buffers that nobody uses: pieces of a few larger ones, because each buffer takes as much again as it holds. */
+const spareBuffers: Uint8Array[] = [];
+const BUFFERS_AT_ONCE = 32;
+
+/** Returns a buffer of the smallest size. */
+function smallBuffer(): Uint8Array {
+  const [size] = READ_SIZES;
+  if (spareBuffers.length === 0) {
+    const memory = new Uint8Array(BUFFERS_AT_ONCE * size);
+    for (let at = memory.length - size; at >= 0; at -= size) spareBuffers.push(memory.subarray(at, at + size));
+  }
+  return spareBuffers.pop()!;
+}
+
+/**
+ * A lane over `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` have no half-close and hold 64 KiB each. It reads and
+ * writes with callbacks that are made once: the state of an async function that waits takes more memory than all of the lane.
+ */
 class DenoLane implements Lane {
   readonly canReset: boolean = false; // Deno has no way to send a reset
   readonly #conn: Deno.Conn;
   #sink!: LaneSink;
+  #buffer: Uint8Array | undefined = undefined; // from the start until nothing more is read
+  #level = 0; // of the buffer, in `READ_SIZES`
+  #burst = 0; // bytes since a read last left room in its buffer
+  #small = 0; // consecutive reads that would have fitted into the next smaller buffer
+  #chunk: Uint8Array | undefined = undefined; // what is being written
+  #memory: Uint8Array | undefined = undefined; // of the pool, if that is in it
   #paused = false;
-  #resume: (() => void) | undefined = undefined;
+  #isWaiting = false; // with the next read, for `resume()`
   #readDone = false;
   #writeDone = false;
   #writeError: unknown = undefined;
   #closed = false;
   #share = BYTES_PER_TURN; // remaining bytes of this turn
   readonly #outputShare = new OutputShare();
+  readonly #onRead = (count: number | null): void => this.#afterRead(count);
+  readonly #onReadFailed = (error: unknown): void => {
+    this.#endReading();
+    this.#close(this.#writeError ?? error);
+  };
+  readonly #onWritten = (count: number): void => this.#afterWrite(count);
+  readonly #onWriteFailed = (error: unknown): void => this.#afterFailedWrite(error);
   /** Counts only large buffers: the smaller ones are part of the basic cost of a connection. */
   heldBytes = 0;
 
@@ -97,97 +127,124 @@ class DenoLane implements Lane {
 
   start(sink: LaneSink): void {
     this.#sink = sink;
+    this.#buffer = smallBuffer();
     this.#read();
   }
 
-  async #read(): Promise<void> {
-    let level = 0;
-    let buffer = new Uint8Array(READ_SIZES[level]);
-    let burst = 0; // bytes since a read last left room in its buffer
-    let small = 0;
-    while (true) {
-      if (this.#paused) {
-        if (this.#writeError !== undefined) return this.#close(this.#writeError);
-        await new Promise<void>((resolve) => this.#resume = resolve);
-      }
-      let count: number | null;
-      try {
-        count = await this.#conn.read(buffer);
-      } catch (error) {
-        return this.#close(this.#writeError ?? error);
-      }
-      if (this.#closed) return;
-      if (count === null && this.#writeError !== undefined) return this.#close(this.#writeError);
-      if (count === null) break;
-      this.#share -= count;
-      if (this.#share <= 0) {
-        this.#share = BYTES_PER_TURN;
-        await nextTurn();
-        if (this.#closed) return;
-      }
-      this.#sink.onData(count === buffer.length ? buffer : buffer.subarray(0, count), false);
-      const before = level;
-      burst += count;
-      if (count === buffer.length) {
-        level = Math.min(level + 1, READ_SIZES.length - 1);
-        small = 0;
-      } else if (level > COUNTED_LEVEL || (level === COUNTED_LEVEL && burst <= READ_SIZES[level - 1])) {
-        level--;
-      } else if (level === 0 || burst > READ_SIZES[level - 1]) {
-        small = 0;
-      } else if (++small === SMALL_READS) {
-        level--;
-        small = 0;
-      }
-      if (count < buffer.length) burst = 0;
-      if (level !== before) {
-        buffer = new Uint8Array(READ_SIZES[level]);
-        this.heldBytes = level < COUNTED_LEVEL ? 0 : buffer.length;
-      }
+  #read(): void {
+    if (this.#closed) return this.#endReading();
+    if (this.#paused) {
+      this.#isWaiting = true;
+      if (this.#writeError !== undefined) this.#close(this.#writeError);
+    } else this.#conn.read(this.#buffer!).then(this.#onRead, this.#onReadFailed);
+  }
+
+  #afterRead(count: number | null): void {
+    if (this.#closed) return this.#endReading();
+    if (count === null) return this.#afterEnd();
+    this.#share -= count;
+    if (this.#share > 0) return this.#deliver(count);
+    this.#share = BYTES_PER_TURN;
+    nextTurn().then(() => this.#closed ? this.#endReading() : this.#deliver(count));
+  }
+
+  #deliver(count: number): void {
+    const buffer = this.#buffer!;
+    this.#sink.onData(count === buffer.length ? buffer : buffer.subarray(0, count), false);
+    this.#adapt(count);
+    this.#read();
+  }
+
+  /** Chooses the buffer for the next read, by what the last ones have filled. */
+  #adapt(count: number): void {
+    const level = this.#level;
+    const size = READ_SIZES[level];
+    const burst = this.#burst += count;
+    let next = level;
+    if (count === size) {
+      next = Math.min(level + 1, READ_SIZES.length - 1);
+      this.#small = 0;
+    } else if (level > COUNTED_LEVEL || (level === COUNTED_LEVEL && burst <= READ_SIZES[level - 1])) {
+      next--;
+    } else if (level === 0 || burst > READ_SIZES[level - 1]) {
+      this.#small = 0;
+    } else if (++this.#small === SMALL_READS) {
+      next--;
+      this.#small = 0;
     }
+    if (count < size) this.#burst = 0;
+    if (next === level) return;
+    if (level === 0) spareBuffers.push(this.#buffer!);
+    this.#level = next;
+    this.#buffer = next === 0 ? smallBuffer() : new Uint8Array(READ_SIZES[next]);
+    this.heldBytes = next < COUNTED_LEVEL ? 0 : READ_SIZES[next];
+  }
+
+  #afterEnd(): void {
+    this.#endReading();
+    if (this.#writeError !== undefined) return this.#close(this.#writeError);
     this.#readDone = true;
     this.#sink.onEnd();
     if (this.#writeDone) this.#close();
   }
 
+  /** Gives the buffer back, which the runtime no longer writes to. */
+  #endReading(): void {
+    if (this.#level === 0 && this.#buffer !== undefined) spareBuffers.push(this.#buffer);
+    this.#buffer = undefined;
+    this.heldBytes = 0;
+  }
+
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
     const size = end - start;
-    if (owned) this.#write(bytes.subarray(start, end));
-    else if (size < POOLED_FROM || size > POOLED_SIZE) this.#write(copyBytes(bytes, start, end));
-    else this.#writePooled(bytes, start, end);
+    if (owned) this.#chunk = bytes.subarray(start, end);
+    else if (size < POOLED_FROM || size > POOLED_SIZE) this.#chunk = copyBytes(bytes, start, end);
+    else this.#chunk = this.#copyToPool(bytes, start, end);
+    const turn = turnToWrite();
+    if (turn === undefined) this.#write();
+    else turn.then(() => this.#write());
     return false;
   }
 
-  #writePooled(bytes: Uint8Array, start: number, end: number): void {
+  #copyToPool(bytes: Uint8Array, start: number, end: number): Uint8Array {
     let memory = pool.pop();
     if (memory === undefined) {
-      // allocating that much for a single chunk would cost more than a copy
-      if (pooled === POOL_LIMIT) return void this.#write(copyBytes(bytes, start, end));
+      if (pooled === POOL_LIMIT) return copyBytes(bytes, start, end); // allocating that much for a single chunk would cost more
       pooled++;
       memory = new Uint8Array(POOLED_SIZE);
     }
     memory.set(bytes.subarray(start, end));
-    this.#write(memory.subarray(0, end - start), memory);
+    this.#memory = memory;
+    return memory.subarray(0, end - start);
   }
 
-  /** Writes a chunk. Then returns its `memory`, if any, to the pool, except after a failure: the runtime may still read it. */
-  async #write(chunk: Uint8Array, memory?: Uint8Array): Promise<void> {
-    const turn = turnToWrite();
-    if (turn !== undefined) await turn;
-    try {
-      let at = await this.#conn.write(chunk);
-      while (at < chunk.length) at += await this.#conn.write(chunk.subarray(at));
-    } catch (error) {
-      if (memory !== undefined) pooled--;
-      // Bytes that the peer sent before it left may still be readable; the error is reported after them.
-      if (this.#paused || this.#readDone) return this.#close(error);
-      this.#writeError ??= error;
-      return;
+  #write(): void {
+    this.#conn.write(this.#chunk!).then(this.#onWritten, this.#onWriteFailed);
+  }
+
+  #afterWrite(count: number): void {
+    const chunk = this.#chunk!;
+    this.#outputShare.use(count);
+    if (count < chunk.length) {
+      this.#chunk = chunk.subarray(count);
+      return this.#write();
     }
-    if (memory !== undefined) pool.push(memory);
-    this.#outputShare.use(chunk.length);
-    if (this.#outputShare.isUsedUp) await nextTurn();
+    if (this.#memory !== undefined) pool.push(this.#memory);
+    this.#chunk = this.#memory = undefined;
+    if (this.#outputShare.isUsedUp) nextTurn().then(() => this.#drain());
+    else this.#drain();
+  }
+
+  #drain(): void {
     if (!this.#closed) this.#sink.onDrain();
+  }
+
+  #afterFailedWrite(error: unknown): void {
+    if (this.#memory !== undefined) pooled--; // the runtime may still read the memory
+    this.#chunk = this.#memory = undefined;
+    // Bytes that the peer sent before it left may still be readable; the error is reported after them.
+    if (this.#paused || this.#readDone) this.#close(error);
+    else this.#writeError ??= error;
   }
 
   pause(): void {
@@ -196,8 +253,9 @@ class DenoLane implements Lane {
 
   resume(): void {
     this.#paused = false;
-    this.#resume?.();
-    this.#resume = undefined;
+    if (!this.#isWaiting) return;
+    this.#isWaiting = false;
+    this.#read();
   }
 
   end(): void {
@@ -214,7 +272,7 @@ class DenoLane implements Lane {
   #close(error?: unknown): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.resume();
+    this.resume(); // nothing is read any more
     close(this.#conn);
     this.#sink?.onClose(error);
   }
