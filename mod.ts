@@ -101,6 +101,7 @@ export type {
   WorkerEvents,
 } from "./src/server/events.ts";
 export { fromFetch } from "./src/server/http/from_fetch.ts";
+export { LightResponse, type LightResponseConstructor } from "./src/server/http/light_response.ts";
 export type { FetchApplication, FetchFunction } from "./src/server/http/from_fetch.ts";
 export { HttpRequest } from "./src/server/http/http_request.ts";
 export { type FileFields, type FileValue, UploadedFile } from "./src/server/http/uploaded_file.ts";

@@ -13,6 +13,7 @@ const TITLES = {
   coroutine: "coroutine",
   streams: "streams",
   fetch: "fetch",
+  light: "light",
   own: "own",
   node: "node:http",
   uws: "uWebSockets.js",
@@ -22,7 +23,13 @@ const TITLES = {
 };
 
 /** The variants of Sluice that have a line of their own beside the best peer. */
-export const VARIANTS = { sluice: "", prepared: ", prepared message", publish: ", `publish()`", fetch: ", `fromFetch()`" };
+export const VARIANTS = {
+  sluice: "",
+  prepared: ", prepared message",
+  publish: ", `publish()`",
+  fetch: ", `fromFetch()`",
+  light: ", `fromFetch()` with `LightResponse`",
+};
 
 function number(value) {
   return Math.round(value).toLocaleString("en");

@@ -7,8 +7,8 @@ const PAIRS = [
   ...[...PEERS, "swoole", "raw", "before"].map((other) => ["sluice", other]),
   ...PEERS.map((peer) => ["prepared", peer]),
   ...PEERS.map((peer) => ["publish", peer]),
-  ...PEERS.map((peer) => ["fetch", peer]),
-  ...["coroutine", "streams", "prepared", "publish", "fetch"].map((variant) => [variant, "sluice"]),
+  ...["fetch", "light"].flatMap((variant) => PEERS.map((peer) => [variant, peer])),
+  ...["coroutine", "streams", "prepared", "publish", "fetch", "light"].map((variant) => [variant, "sluice"]),
 ];
 
 /** The load generator is the limit if its core was full and the server's was not. */

@@ -79,7 +79,7 @@ test("a quick run takes less than ten minutes, and its servers take part in its 
   const plan = planOf({
     rows: chosen,
     runtimes: ["deno", "bun", "node"],
-    servers: ["sluice", "prepared", "publish", "coroutine", "streams", "fetch", "own", "node", "raw"],
+    servers: ["sluice", "prepared", "publish", "coroutine", "streams", "fetch", "light", "own", "node", "raw"],
     rounds: QUICK.rounds,
     quick: true,
   });

@@ -37,6 +37,7 @@ export { Cookie } from "../http/cookies.ts";
 export type { CookieParts } from "../http/cookies.ts";
 export type { CompressionSettings } from "../websocket/connection/compression_policy.ts";
 export { type FetchApplication, type FetchFunction, fromFetch } from "../server/http/from_fetch.ts";
+export { LightResponse, type LightResponseConstructor } from "../server/http/light_response.ts";
 export { HttpRequest } from "../server/http/http_request.ts";
 export type { AnyHandlers, EventHandler, EventName, HandlersByName, NamesByName, WorkerEvents } from "../server/events.ts";
 export type { WorkerSettings } from "../server/settings/worker_settings.ts";

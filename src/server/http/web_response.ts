@@ -8,6 +8,7 @@ import { describe, notTransferred, utf8Encoder } from "../../values.ts";
 import { joinBytes } from "../../transport/bytes.ts";
 import { nativeWholeBody } from "../../transport/current_runtime.ts";
 import type { Exchange } from "./exchange.ts";
+import { type ResponseParts, takeParts } from "./light_response.ts";
 
 /** Fields about the transfer of a response, which is up to the server. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade"]);
@@ -21,6 +22,8 @@ const LOOK_AHEAD = 64 * 1024;
  * @returns A promise for when it is sent, unless that is done already.
  */
 export function sendResponse(answer: Response, exchange: Exchange): void | Promise<void> {
+  const parts = answer instanceof Response ? takeParts(answer) : undefined;
+  if (parts !== undefined) return sendLight(parts, exchange);
   if (typeof answer?.headers !== "object") {
     throw new TypeError(`Cannot send the response: the application has to return a Response, not ${describe(answer)}`);
   }
@@ -35,8 +38,17 @@ export function sendResponse(answer: Response, exchange: Exchange): void | Promi
   return sendBody(body, exchange, length);
 }
 
+/** Sends a light response. */
+function sendLight(parts: ResponseParts, exchange: Exchange): void {
+  const { writer } = exchange;
+  if (!writer.isWritable) return;
+  const length = setHead(parts, exchange);
+  if (parts.body === null) writer.end();
+  else endBody(exchange, length, parts.body);
+}
+
 /** Sets status and fields. Returns the `Content-Length` that the application has set, or -1. */
-function setHead({ status, statusText, headers }: Response, { isHead, writer }: Exchange): number {
+function setHead({ status, statusText, headers }: Response | ResponseParts, { isHead, writer }: Exchange): number {
   writer.status(status, statusText !== "" && /^[\x20-\x7e]+$/.test(statusText) ? statusText : undefined);
   let length: string | undefined;
   let cookies: string[] | undefined;
