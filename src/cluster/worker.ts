@@ -81,7 +81,7 @@ export class WorkerLife {
   start(ports: number): Promise<void> {
     const { promise, ...settle } = withResolvers();
     this.#settle = settle;
-    this.#parent.onDisconnect(() => this.#onOrphaned());
+    this.#parent.onDisconnect(() => this.orphan());
     this.#parent.onMessage((message, socket) => this.#onMessage(message, socket));
     this.ask({ type: "hello", format: CLUSTER_FORMAT, ports });
     return promise;
@@ -124,8 +124,8 @@ export class WorkerLife {
     this.#host.exit(EXIT_STATUS.failed);
   }
 
-  /** The master has ended without a word: nobody would replace, reload or stop this worker any more. */
-  #onOrphaned(): void {
+  /** The master has ended without a word: nobody would replace, reload or stop this worker any more. It exits. */
+  orphan(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#host.exit(EXIT_STATUS.orphaned);

@@ -10,13 +10,19 @@ import type { ConnectionTable } from "../transport/connection_table.ts";
 import { delayOf } from "../transport/deadlines.ts";
 import { encodeClose } from "../websocket/close_code.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
+import { HttpSession } from "./http/http_session.ts";
 import { portOf } from "./port_core.ts";
 
 /** How often connections are closed, in milliseconds. */
 const STEP = 50;
 
-/** How often connections that were idle, or have become so, are looked for, in milliseconds. */
-const INTERVAL = 500;
+/** How often idle HTTP connections are looked for, in milliseconds. */
+const INTERVAL = 250;
+
+/** How long an HTTP connection has to be idle, in milliseconds. A request may be on its way on one that was just accepted. */
+const IDLE = 1000;
+
+const REPLACED = { reason: "the worker was replaced" };
 
 /** A connection, and when to close it, by `performance.now()`. */
 interface PlannedClose {
@@ -42,7 +48,7 @@ export class Retirement {
   /**
    * Begins.
    *
-   * @param wait The time in seconds that connections may stay. Plain HTTP is closed at once, after pending responses.
+   * @param wait The time in seconds that connections may stay. Plain HTTP is closed after the next response.
    * @param drain The time over which they are closed then.
    */
   begin(wait: number, drain: number): void {
@@ -66,9 +72,14 @@ export class Retirement {
     this.#done();
   }
 
+  /** Lets each HTTP connection end with its next response, and ends those on which there is none. */
   #closeIdle(): void {
+    const { now } = this.#table;
     for (const connection of [...this.#table.connections()]) {
-      if (connection.protocol.isPlainHttp) connection.gather(() => portOf(connection).factory.close(connection, true));
+      const { protocol, lastReceived } = connection;
+      if (!(protocol instanceof HttpSession)) continue;
+      protocol.closeBehind(REPLACED);
+      if (protocol.isIdle && now - lastReceived >= IDLE) connection.end(true, REPLACED);
     }
   }
 

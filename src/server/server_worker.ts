@@ -16,6 +16,9 @@ import { addFds, makeFds, makeMesh, meshPath, type ProcessesHost, type ServerPro
 /** How often a worker that leaves calls `workerExit`, in milliseconds. */
 const EXIT_INTERVAL = 1000;
 
+/** How often a worker looks whether its link to the master is made again, in milliseconds. */
+const MASTER_INTERVAL = 100;
+
 /** How long a worker waits until it asks again to be replaced, in milliseconds. */
 const ASK_AGAIN = 10_000;
 
@@ -35,6 +38,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   #ports: readonly number[] = [];
   #retirement: Retirement | undefined = undefined;
   #exitTimer: ReturnType<typeof setInterval> | undefined = undefined;
+  #isClosed = false;
   #signals = 0;
   #maxRequest: number;
   #askedAt = -Infinity;
@@ -61,9 +65,22 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   async start(): Promise<readonly number[]> {
     const { id, slot, token, folder } = this.#role;
     const mesh = this.#mesh = makeMesh(this.#host, slot, id, token);
+    mesh.watch({ onLeft: ({ peer }) => peer?.slot === 0 && this.#onMasterLost(mesh) });
     await mesh.listen(this.#host.context.runtime!, meshPath(folder, slot));
     await this.#life.start(this.#host.ports.length);
     return this.#ports;
+  }
+
+  /**
+   * Called when the link to the master has ended. If it is not made again, the master has ended: Deno does not always tell that a
+   * channel has ended over which sockets came.
+   */
+  #onMasterLost(mesh: Mesh): void {
+    const timer = setInterval(() => {
+      if (mesh.linkOf(0) === undefined && mesh.isJoining(0)) return; // it is tried
+      clearInterval(timer);
+      if (mesh.linkOf(0) === undefined && !this.#isClosed) this.#life.orphan();
+    }, MASTER_INTERVAL);
   }
 
   reload(onlyTasks: boolean): boolean {
@@ -109,6 +126,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#exitTimer);
     await this.#mesh?.close();
   }

@@ -1,7 +1,7 @@
 /** Servers with workers, as programs with real processes. */
 
 import { assert, assertEquals } from "@std/assert";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import net from "node:net";
 import process from "node:process";
 import { test } from "node:test";
@@ -189,16 +189,27 @@ for (const style of ["events", "coroutines"]) {
   });
 
   test(
-    `${style}: SIGUSR1 replaces all workers; WebSockets are closed with 1012`,
+    `${style}: SIGUSR1 replaces all workers; WebSockets are closed with 1012, nobody is refused`,
     { skip: !isHere },
     async () => {
       await using it = await Workers.start(style);
       const opened = [await it.openAt(0), await it.openAt(1)];
       const old = it.workers;
+      let isOver = false;
+      let count = 0;
+      const load = Promise.all(Array.from({ length: 4 }, async () => {
+        while (!isOver) {
+          await it.get();
+          count++;
+        }
+      }));
       process.kill(it.pid, "SIGUSR1");
       await it.until("master: afterReload");
       assertEquals(await Promise.all(opened.map(({ closed }) => closed)), [1012, 1012]);
       await untilGone(old);
+      isOver = true;
+      await load; // rejects if a connection was refused or reset
+      assert(count > 0);
       assertEquals(it.workers.length, 4);
       assertEquals(it.ofMaster.filter((line) => line.includes("Reload")), ["beforeReload", "afterReload"]);
       const now = it.workers.slice(2);
@@ -339,4 +350,38 @@ test("max_request replaces a worker, and closes no WebSocket", { skip: !isHere }
   assertEquals(await answer, "still here");
   opened.socket.close();
   await it.until("worker 0: workerStop");
+});
+
+test("dispatch_mode 1 gives each worker as many connections", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events", { worker_num: 3, dispatch_mode: 1 });
+  const counts = [0, 0, 0];
+  const sockets: WebSocket[] = [];
+  for (let count = 0; count < 30; count++) {
+    const { id, socket } = await it.open();
+    counts[id]++;
+    sockets.push(socket);
+  }
+  assertEquals(counts, [10, 10, 10]);
+  const closed = sockets.map((socket) => new Promise((resolve) => socket.onclose = resolve));
+  assertEquals(await it.get("/reload"), "true");
+  await it.until("master: afterReload");
+  await Promise.all(closed);
+  const { id } = await it.open();
+  assert(id >= 0);
+});
+
+test("a unix socket, whose connections the master accepts", { skip: !isHere }, async () => {
+  const folder = mkdtempSync("/tmp/u-");
+  const path = `${folder}/s`;
+  try {
+    await using it = await Workers.start("events", {}, `unix:${path}`);
+    const seen = new Set<string>();
+    while (seen.size < 2) seen.add(await get({ path }));
+    assertEquals([...seen].sort(), it.workers.map((pid, id) => `${id} ${pid} ${it.pid}`));
+    process.kill(it.pid, "SIGTERM");
+    assertEquals(await it.ended(), 0);
+    assertEquals(existsSync(path), false);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

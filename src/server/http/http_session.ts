@@ -67,6 +67,11 @@ export class HttpSession implements Protocol, ExchangeSession {
     return this.#ahead !== undefined && this.#ahead.size > 0;
   }
 
+  /** Whether no request is arriving or pending. */
+  get isIdle(): boolean {
+    return this.#state === "idle" && !this.hasMore;
+  }
+
   closeBehind(cause: EndCause): void {
     this.#isClosing = true;
     this.#cause = cause;
