@@ -143,6 +143,9 @@ const VISITS: Readonly<Record<string, (port: number) => Promise<void>>> = {
   "docs/workers.md, Workers: one program on all cores": async (port) => {
     assertMatch(await talk(port, "/", "hello"), /^\d+: hello$/);
   },
+  "docs/workers.md, Tasks": async (port) => {
+    assertEquals(await talk(port, "/", "1"), "1");
+  },
   "docs/deployment.md, The program": async (port) => {
     await visitPage(port, "hello");
     assertEquals(await talk(port, "/", "echo"), "echo");

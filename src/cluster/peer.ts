@@ -9,7 +9,6 @@ import {
   SWOOLE_WEBSOCKET_FLAG_FIN,
   WEBSOCKET_OPCODE_BINARY,
   WEBSOCKET_OPCODE_CLOSE,
-  WEBSOCKET_OPCODE_PING,
   WEBSOCKET_OPCODE_PONG,
   WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
@@ -20,7 +19,7 @@ import { Directory } from "./directory.ts";
 import type { Link } from "./link.ts";
 import {
   BIND,
-  type BodyReader,
+  BodyReader,
   BodyWriter,
   CLOSE,
   FD_SIZE,
@@ -28,6 +27,7 @@ import {
   MalformedFrame,
   PUSH,
   PUSH_KEPT,
+  readFd,
   RELEASE,
   SEND,
   writeFd,
@@ -154,10 +154,11 @@ export class Peer {
   // ---- receiving. All methods return 0, or the code for which a call has failed ------------------------------------------
 
   /** Does what a frame of the other process asks for. */
-  receive(kind: number, body: BodyReader, own: OwnConnections): number {
-    if (kind === PUSH) return this.#onPush(body, own);
+  receive(kind: number, bytes: Uint8Array, start: number, end: number, own: OwnConnections): number {
+    if (kind === PUSH) return this.#onPush(bytes, start, end, own);
+    if (kind === PUSH_KEPT && end - start >= FD_SIZE) return this.#onPushKept(readFd(bytes, start), own);
+    const body = new BodyReader(bytes, start, end);
     if (kind === KEEP) return this.#onKeep(body);
-    if (kind === PUSH_KEPT) return this.#onPushKept(body.fd(), own);
     if (kind === RELEASE) {
       this.#keptHere = undefined;
       return 0;
@@ -168,10 +169,10 @@ export class Peer {
     return own.bind(fd, body.float64());
   }
 
-  #onPush(body: BodyReader, own: OwnConnections): number {
-    const fd = body.fd();
-    readMessage(body);
-    const code = own.push(fd, received);
+  #onPush(bytes: Uint8Array, start: number, end: number, own: OwnConnections): number {
+    if (end - start < FD_SIZE + 2) throw new MalformedFrame("a frame is too short for its content");
+    readPayload(bytes[start + FD_SIZE], bytes[start + FD_SIZE + 1], bytes, start + FD_SIZE + 2, end);
+    const code = own.push(readFd(bytes, start), received);
     received.payload = head;
     return code;
   }
@@ -194,22 +195,18 @@ export class Peer {
 
 /** Reads a message, with its opcode and its flags, to `received`. */
 export function readMessage(body: BodyReader): Outgoing {
-  const opcode = received.opcode = body.uint8();
-  received.flags = body.uint8();
-  if (!OPCODES.has(opcode)) throw new MalformedFrame(`a frame with opcode ${opcode} cannot be sent`);
-  const { bytes, at, end } = body;
+  return readPayload(body.uint8(), body.uint8(), body.bytes, body.at, body.end);
+}
+
+function readPayload(opcode: number, flags: number, bytes: Uint8Array, at: number, end: number): Outgoing {
+  received.opcode = opcode;
+  received.flags = flags;
+  if (opcode > WEBSOCKET_OPCODE_PONG || (opcode > WEBSOCKET_OPCODE_BINARY && opcode < WEBSOCKET_OPCODE_CLOSE)) {
+    throw new MalformedFrame(`a frame with opcode ${opcode} cannot be sent`);
+  }
   const mayWait = opcode === WEBSOCKET_OPCODE_CLOSE; // for messages before it
   received.payload = mayWait ? sliceBytes(bytes, at, end) : bytes;
   received.start = mayWait ? 0 : at;
   received.end = mayWait ? end - at : end;
   return received;
 }
-
-const OPCODES: ReadonlySet<number> = new Set([
-  0,
-  WEBSOCKET_OPCODE_TEXT,
-  WEBSOCKET_OPCODE_BINARY,
-  WEBSOCKET_OPCODE_CLOSE,
-  WEBSOCKET_OPCODE_PING,
-  WEBSOCKET_OPCODE_PONG,
-]);

@@ -73,7 +73,7 @@ export class Peers {
     mesh.handle(PUBLISH, (_link, bytes, start, end) => this.#onPublish(new BodyReader(bytes, start, end)));
     for (const kind of [PUSH, KEEP, PUSH_KEPT, RELEASE, SEND, CLOSE, BIND]) {
       mesh.handle(kind, (link, bytes, start, end) => {
-        const code = this.#peerOf(link).receive(kind, new BodyReader(bytes, start, end), own);
+        const code = this.#peerOf(link).receive(kind, bytes, start, end, own);
         if (code !== 0) own.onFailure(code);
       });
     }

@@ -105,6 +105,9 @@ const SERVER_EVENTS = [
   "refuse",
   "beforeShutdown",
   "shutdown",
+  "pipeMessage",
+  "task",
+  "finish",
 ];
 
 /** The names of the events for which a port may have handlers of its own. */
@@ -118,16 +121,6 @@ export const EVENT_NAMES: Readonly<Record<"server" | "http" | "websocket" | "cor
   coroutine: ["authenticate", "error", "refuse", "slowReader", "topicGap", ...WORKER_EVENTS],
 };
 
-const NO_WORKERS = "there are no worker processes";
-const NO_TASKS = "there are no task processes; await the work in the handler, or give it to a Worker";
-
-/** Swoole's events that Sluice does not have, in lower case, with the reason. */
-const ABSENT_EVENTS: ReadonlyMap<string, string> = new Map([
-  ["pipemessage", NO_WORKERS],
-  ["task", NO_TASKS],
-  ["finish", NO_TASKS],
-]);
-
 /** The classes that add events, with all their events. */
 const CLASSES = [["HttpServer", EVENT_NAMES.http], ["WebSocketServer", EVENT_NAMES.websocket]] as const;
 
@@ -138,8 +131,6 @@ const CLASSES = [["HttpServer", EVENT_NAMES.http], ["WebSocketServer", EVENT_NAM
  */
 function explainAbsentEvent(event: string, names: readonly string[]): string {
   const key = event.toLowerCase();
-  const reason = ABSENT_EVENTS.get(key);
-  if (reason !== undefined) return `there is no event ${event}: ${reason}`;
   const isEventStyle = names.includes("connect");
   const has = (events: readonly string[]) => isEventStyle && events.some((name) => name.toLowerCase() === key);
   if (!names.includes("start") && has([...SERVER_EVENTS, "slowReader", "topicGap"])) {

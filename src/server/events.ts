@@ -8,6 +8,7 @@ import type { CloseInfo, ConnectionData } from "../transport/connection_end.ts";
 import type { SlowReader } from "../topics/delivery.ts";
 import type { TopicGap } from "../topics/topics.ts";
 import type { ReceivedFrame } from "../websocket/frame.ts";
+import type { Task } from "./task.ts";
 import type { HttpRequest } from "./http/http_request.ts";
 import type { HttpResponse } from "./http/http_response.ts";
 import type { Refusal } from "./refusals.ts";
@@ -28,6 +29,8 @@ export interface ObjectEvents<S, Data extends ConnectionData = ConnectionData> {
   close(server: S, event: ServerEvent, info: CloseInfo<Data>): Handled;
   /** A connection that was not a WebSocket has ended; on a `WebSocketServer`. */
   disconnect(server: S, event: ServerEvent, info: CloseInfo<Data>): Handled;
+  /** A task has arrived; also with `task_object` or `task_enable_coroutine` alone. */
+  task(server: S, task: Task): Handled;
   /** A worker has ended that was not told to. */
   workerError(server: S, status: StatusInfo): Handled;
 }
@@ -74,6 +77,22 @@ export interface ServerEvents<S, Data extends ConnectionData = ConnectionData> e
   managerStart(server: S): Handled;
   /** The last worker has ended. Called in the master, if there were workers. */
   managerStop(server: S): Handled;
+  /**
+   * A message of another process has arrived, which has called `sendMessage()`. `workerId` is its number, -1 for the master. `data`
+   * is a value like the one that was sent: a structured clone.
+   */
+  // deno-lint-ignore no-explicit-any
+  pipeMessage(server: S, workerId: number, data: any): Handled;
+  /**
+   * A task has arrived, in a task worker. What the handler returns, or what it passes to `finish()`, is sent to the worker that has
+   * given the task; `srcWorkerId` is its number, -1 for the master. With `task_object` or `task_enable_coroutine`, it receives a
+   * `Task` after the server.
+   */
+  // deno-lint-ignore no-explicit-any
+  task(server: S, taskId: number, srcWorkerId: number, data: any): Handled;
+  /** The result of a task has arrived, in the worker that has given it. */
+  // deno-lint-ignore no-explicit-any
+  finish(server: S, taskId: number, data: any): Handled;
   /** A connection was accepted. */
   connect(server: S, fd: number, reactorId: number): Handled;
   /** Bytes arrived on a connection of a plain `Server`. */
@@ -159,6 +178,9 @@ export type PortEvents<S, Data extends ConnectionData = ConnectionData> = Omit<
   | "refuse"
   | "slowReader"
   | "topicGap"
+  | "pipeMessage"
+  | "task"
+  | "finish"
   | "beforeShutdown"
   | "shutdown"
 >;

@@ -17,7 +17,8 @@ import type { EventHandler, EventName, ObjectEventHandler, ServerEvents, ServerH
 import { metricsOf } from "./metrics.ts";
 import { type ServerStats, statsOf } from "./stats.ts";
 import { rawFactory } from "./raw/raw_session.ts";
-import { coreOf, ServerConnections } from "./server_connections.ts";
+import { coreOf } from "./server_connections.ts";
+import { ServerWorkers } from "./server_workers.ts";
 import { placeOf, ServerPort } from "./server_port.ts";
 import type { ServerSettings } from "./settings/settings.ts";
 import type { IgnoredSettings } from "./settings/swoole_settings.ts";
@@ -39,7 +40,7 @@ import { masterPid, pidOf, reloadWorkers, stopWorker, workerId, workerStatus } f
  * await server.finished;
  * ```
  */
-export class Server<Data extends ConnectionData = ConnectionData> extends ServerConnections<Data> {
+export class Server<Data extends ConnectionData = ConnectionData> extends ServerWorkers<Data> {
   /** The address passed to the constructor; for a unix socket its path. */
   readonly host: string;
   /** The port number; the actual one once the server has started. */
@@ -310,9 +311,9 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
     return this.#core.adminPort;
   }
 
-  /** Whether this is a task worker: always `false`. */
+  /** Whether this is a task worker. In one, it is known once it has started: in its `workerStart` handler. */
   get taskworker(): boolean {
-    return false;
+    return this.#core.processes?.isTaskWorker ?? false;
   }
 
   // ---- datagrams -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import type { FdSequence } from "../transport/fd_sequence.ts";
 import type { Address, Runtime } from "../transport/runtime.ts";
 import type { Mesh } from "../cluster/mesh.ts";
 import type { Peers } from "../cluster/peers.ts";
+import type { Requests } from "../cluster/requests.ts";
 import type { Topics } from "../topics/topics.ts";
 import type { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Outgoing } from "../websocket/outgoing.ts";
@@ -23,6 +24,7 @@ import { Counters } from "./counters.ts";
 import { Endings } from "./endings.ts";
 import { LateHandlers, promised, type RequestQueue, RunningHandlers, StuckHandlers } from "./running_handlers.ts";
 import { Log, type LogContext } from "./log.ts";
+import type { TaskMethods } from "./task.ts";
 import { Refusals } from "./refusals.ts";
 import type { ResolvedSettings } from "./settings/settings.ts";
 
@@ -78,6 +80,12 @@ export class ServerContext implements LogContext {
   peers: Peers | undefined = undefined;
   /** The links to the other processes of the server, if it has any. */
   mesh: Mesh | undefined = undefined;
+  /** Sends a value to another process, if there are any; returns 0, or the code for `getLastError()`. See `WorkerMessages`. */
+  sendMessage: ((value: unknown, workerId: number) => number) | undefined = undefined;
+  /** Requests to the other processes, if there are any. */
+  requests: Requests | undefined = undefined;
+  /** The tasks that this process gives and does, if there are task workers. */
+  tasks: TaskMethods | undefined = undefined;
   /** The fds to give out, if they are not just numbered. */
   fds: FdSequence | undefined = undefined;
 

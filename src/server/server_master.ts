@@ -31,6 +31,7 @@ const MODES: ReadonlyMap<number, DispatchMode> = new Map([[1, "round"], [3, "lea
 /** The master. */
 export class ServerMaster implements ServerProcesses {
   readonly isWorker = false;
+  readonly isTaskWorker = false;
   readonly id = -1;
   readonly isLeaving = false;
   readonly workers: number;
@@ -80,7 +81,7 @@ export class ServerMaster implements ServerProcesses {
     }
     const token = makeToken();
     this.#folder = await this.#control.makeFolder();
-    const mesh = this.#mesh = makeMesh(host, 0, -1, token);
+    const mesh = this.#mesh = makeMesh(host, 0, -1, token, this.workers);
     await mesh.listen(context.runtime!, meshPath(this.#folder, 0));
     host.checkStarting();
     const passed = ports.map((port) => this.#isPassed(port));
@@ -89,7 +90,7 @@ export class ServerMaster implements ServerProcesses {
     const { worker_exec_argv } = settings;
     const master = this.#master = new Master(this.#control, {
       workers: this.workers,
-      taskWorkers: 0,
+      taskWorkers: settings.task_worker_num,
       execArgv: worker_exec_argv === "inherit" ? undefined : worker_exec_argv,
       token,
       folder: this.#folder,

@@ -6,15 +6,18 @@
 
 import { SWOOLE_PROCESS } from "../constants.ts";
 import { Mesh } from "../cluster/mesh.ts";
+import { Requests } from "../cluster/requests.ts";
 import { FdSequence } from "../transport/fd_sequence.ts";
 import type { FdBlock } from "../cluster/slots.ts";
 import { SLOTS } from "../cluster/slots.ts";
 import type { ProcessControl, SharedListening } from "../transport/processes.ts";
 import type { Runtime } from "../transport/runtime.ts";
 import { usePeers } from "./own_process.ts";
+import { Tasks } from "./tasks.ts";
+import { useMessages } from "./worker_messages.ts";
 import type { PortCore } from "./port_core.ts";
 import type { ServerContext } from "./server_context.ts";
-import { automaticWorkers } from "./settings/worker_settings.ts";
+import { automaticWorkers, checkSum } from "./settings/worker_settings.ts";
 
 /** What a master or a worker needs of its server. */
 export interface ProcessesHost {
@@ -56,7 +59,9 @@ export interface ServerProcesses {
   readonly masterPid: number;
   /** The process IDs of the workers by their numbers; 0 for one that does not run. */
   readonly pids: readonly number[];
-  /** The number of workers. */
+  /** Whether this is a task worker. */
+  readonly isTaskWorker: boolean;
+  /** The number of workers that are not task workers. */
   readonly workers: number;
   /** Whether the worker was replaced, and leaves. */
   readonly isLeaving: boolean;
@@ -93,18 +98,24 @@ export interface ServerProcesses {
 /**
  * Returns the number of workers of a server; 0 if it has none but this process.
  *
- * @throws {Error} If the runtime cannot start processes.
+ * @throws {Error} If the runtime cannot start processes, or there are task workers without a handler for tasks.
  */
-export function workersOf({ settings }: ServerContext, runtime: Runtime): number {
-  const { worker_num } = settings;
+export function workersOf({ config, settings }: ServerContext, runtime: Runtime): number {
+  const { worker_num, task_worker_num } = settings;
   const { processes } = runtime;
-  if (worker_num === 1) return 0;
+  if (worker_num === 1 && task_worker_num === 0) return 0;
   if (processes === undefined) {
-    if (worker_num === "auto") return 0;
-    throw new Error(`Cannot start the server: the adapter ${runtime.name} starts no processes; worker_num has to be 1`);
+    if (worker_num === "auto" && task_worker_num === 0) return 0;
+    throw new Error(
+      `Cannot start the server: the adapter ${runtime.name} starts no processes; worker_num has to be 1, and task_worker_num 0`,
+    );
+  }
+  if (task_worker_num > 0 && config.handler("task") === undefined) {
+    throw new TypeError("Cannot start the server: there is no handler for task, which task_worker_num needs");
   }
   const workers = worker_num === "auto" ? automaticWorkers(processes.processorCount()) : worker_num;
-  return workers === 1 ? 0 : workers;
+  checkSum(workers, task_worker_num);
+  return workers === 1 && task_worker_num === 0 ? 0 : workers;
 }
 
 const owners: WeakMap<ProcessControl, unknown> = new WeakMap();
@@ -122,8 +133,12 @@ export function claimWorkers(control: ProcessControl, host: unknown): void {
   owners.set(control, host);
 }
 
-/** Makes the links of a process to the others, and has the server use them. */
-export function makeMesh(host: ProcessesHost, slot: number, id: number, token: string): Mesh {
+/**
+ * Makes the links of a process to the others, and has the server use them.
+ *
+ * @param workers The number of workers that are not task workers.
+ */
+export function makeMesh(host: ProcessesHost, slot: number, id: number, token: string, workers: number): Mesh {
   const { context, mode } = host;
   const mesh = new Mesh({
     self: { slot, id, pid: context.runtime!.pid },
@@ -134,6 +149,17 @@ export function makeMesh(host: ProcessesHost, slot: number, id: number, token: s
   });
   context.mesh = mesh;
   if (mode === SWOOLE_PROCESS) usePeers(context, mesh);
+  const { task_worker_num, task_max_pending, task_enable_coroutine, task_object, task_use_object } = context.settings;
+  const control = context.runtime!.processes!;
+  useMessages(context, mesh, control, workers + task_worker_num);
+  const requests = context.requests = new Requests(mesh);
+  context.tasks = task_worker_num === 0 ? undefined : new Tasks(context, mesh, requests, control, {
+    workers,
+    taskWorkers: task_worker_num,
+    mostPending: task_max_pending,
+    isConcurrent: task_enable_coroutine,
+    asObject: task_object || task_use_object || context.settings.event_object,
+  });
   return mesh;
 }
 

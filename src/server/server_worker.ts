@@ -27,6 +27,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   readonly isWorker = true;
   readonly wasCutOff = false;
   readonly lastFd = 0;
+  readonly isTaskWorker: boolean;
   readonly workers: number;
   pids: readonly number[] = [];
   isLeaving = false;
@@ -49,8 +50,10 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     this.#role = readRole(identity.role);
     this.workers = workers;
     this.#life = new WorkerLife(identity.parent, this);
-    const { max_request, max_request_grace } = host.context.settings;
-    this.#maxRequest = max_request === 0 ? Infinity : max_request + Math.floor(Math.random() * (max_request_grace + 1));
+    this.isTaskWorker = this.#role.id >= workers;
+    const { max_request, max_request_grace, task_max_request, task_max_request_grace } = host.context.settings;
+    const [most, grace] = this.isTaskWorker ? [task_max_request, task_max_request_grace] : [max_request, max_request_grace];
+    this.#maxRequest = most === 0 ? Infinity : most + Math.floor(Math.random() * (grace + 1));
     host.context.fds = makeFds(() => this.#life.ask({ type: "fds" }));
   }
 
@@ -64,8 +67,13 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
 
   async start(): Promise<readonly number[]> {
     const { id, slot, token, folder } = this.#role;
-    const mesh = this.#mesh = makeMesh(this.#host, slot, id, token);
+    const mesh = this.#mesh = makeMesh(this.#host, slot, id, token, this.workers);
     mesh.watch({ onLeft: ({ peer }) => peer?.slot === 0 && this.#onMasterLost(mesh) });
+    const { tasks } = this.#host.context;
+    if (tasks !== undefined) {
+      tasks.onDone = () => this.onTick();
+      tasks.mayWork = false;
+    }
     await mesh.listen(this.#host.context.runtime!, meshPath(folder, slot));
     await this.#life.start(this.#host.ports.length);
     return this.#ports;
@@ -89,7 +97,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   }
 
   stopWorker(id: number): boolean {
-    if (id < 0 || id >= this.workers) return false;
+    if (id < 0 || id >= this.workers + this.#host.context.settings.task_worker_num) return false;
     this.#life.ask({ type: "stop", id });
     return true;
   }
@@ -108,9 +116,10 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
 
   onTick(): void {
     if (this.#maxRequest === Infinity || this.isLeaving) return;
-    const { counters, state } = this.#host.context;
+    const { counters, state, tasks } = this.#host.context;
+    const count = this.isTaskWorker ? tasks!.doneCount : counters.requestCount;
     const now = performance.now();
-    if (state !== "running" || counters.requestCount < this.#maxRequest || now - this.#askedAt < ASK_AGAIN) return;
+    if (state !== "running" || count < this.#maxRequest || now - this.#askedAt < ASK_AGAIN) return;
     this.#askedAt = now;
     this.#life.ask({ type: "retire" });
   }
@@ -167,6 +176,11 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     sockets: ReadonlyMap<number, SocketHandle>,
   ): Promise<readonly number[]> {
     const { ports } = this.#host;
+    this.#host.context.tasks?.begin();
+    if (this.isTaskWorker) { // it has no connections
+      for (const [index, port] of ports.entries()) port.boundPort = numbers[index];
+      return this.#ports = numbers;
+    }
     for (const [index, port] of ports.entries()) {
       port.place = { ...port.place!, port: numbers[index] };
       await this.#host.listenOn(port, passed[index] ? { kind: "passed" } : { kind: "transferable", handle: sockets.get(index) });

@@ -19,10 +19,10 @@ import type { SignalControl, SignalName } from "../transport/runtime.ts";
  *
  * @throws {RangeError} If it is not a number of seconds.
  */
-export function checkSeconds(time: unknown): void {
+export function checkSeconds(time: unknown, work = "shut down"): void {
   if (typeof time === "number" && time >= 0) return;
   const given = typeof time === "number" ? String(time) : typeof time === "string" ? JSON.stringify(time) : describe(time);
-  throw new RangeError(`Cannot shut down: ${given} is not a number of seconds`);
+  throw new RangeError(`Cannot ${work}: ${given} is not a number of seconds`);
 }
 
 /** The shutdown of one server, with its deadlines. */

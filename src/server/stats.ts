@@ -50,8 +50,10 @@ export interface ServerStats {
   close_count: number;
   /** Workers: always 1. */
   worker_num: number;
-  /** Always 0. */
+  /** Task workers. */
   task_worker_num: number;
+  /** Tasks given by this process that have no result yet. */
+  tasking_num: number;
   /** Always 0. */
   user_worker_num: number;
   /** Always 0: the only worker is busy whenever this is read. */
@@ -151,7 +153,8 @@ function collectStats(context: ServerContext): ServerStats {
     accept_count: table?.acceptCount ?? 0,
     close_count: table?.closeCount ?? 0,
     worker_num: 1,
-    task_worker_num: 0,
+    task_worker_num: context.settings.task_worker_num,
+    tasking_num: context.tasks?.pendingCount ?? 0,
     user_worker_num: 0,
     idle_worker_num: 0,
     dispatch_count: requests,

@@ -58,7 +58,8 @@ export class Node {
   /** Who has come and gone, by slot, and the messages. */
   readonly events: string[] = [];
 
-  constructor(slot: number, options: Partial<MeshOptions> = {}) {
+  /** @param isListening Whether it remembers messages. */
+  constructor(slot: number, options: Partial<MeshOptions> = {}, isListening = true) {
     const { events } = this;
     this.mesh = new Mesh({
       self: { slot, id: slot - 1, pid: 1000 + slot },
@@ -75,6 +76,7 @@ export class Node {
       onFull: ({ peer }) => void events.push(`full ${peer!.slot}`),
       onRoom: ({ peer }) => void events.push(`room ${peer!.slot}`),
     });
+    if (!isListening) return;
     this.mesh.handle(MESSAGE, ({ peer }, bytes, start, end) => {
       events.push(`${peer!.slot}: ${new TextDecoder().decode(bytes.slice(start, end))}`);
     });

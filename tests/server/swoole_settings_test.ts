@@ -29,7 +29,7 @@ test("what a Swoole program sets is taken where it changes nothing, and can be r
     dispatch_func: null,
     enable_coroutine: true,
     daemonize: false,
-    task_worker_num: 0,
+    task_ipc_mode: 1,
     open_http2_protocol: false,
     send_yield: false,
     hook_flags: 0x7fffffff,
@@ -65,7 +65,7 @@ test("other values, and other settings that only Swoole has, are refused with th
     ["daemonize", true, "Cannot set daemonize to true: the program stays in the foreground; what starts the program does that"],
     ["daemonize", 1, "(false or 0 is taken, without effect)"],
     ["enable_coroutine", false, "max_handlers_per_connection: 1 runs the handlers of a connection one after the other"],
-    ["task_worker_num", 2, "there are no task processes; await the work in the handler"],
+    ["task_ipc_mode", "pipe", "tasks go over sockets between the processes"],
     ["open_http2_protocol", true, "there is no HTTP/2; put a proxy in front that speaks it"],
     ["http2_max_frame_size", 65536, "there is no HTTP/2"],
     ["pid_file", "pid", "let the program write its own number to a file"],
@@ -79,14 +79,14 @@ test("other values, and other settings that only Swoole has, are refused with th
     ["tcp_keepcount", 3, "use tcp_keepidle, websocket_ping_interval or heartbeat_idle_time"],
     ["init_arguments", { a: 1 }, "Cannot set init_arguments to an object: there are no threads of PHP; use a Worker"],
     ["cpu_affinity_ignore", [0], "Cannot set cpu_affinity_ignore to a list: "],
-    ["message_queue_key", "x".repeat(100), `Cannot set message_queue_key to "${"x".repeat(36)}...: there are no task processes`],
+    ["message_queue_key", "x".repeat(100), `Cannot set message_queue_key to "${"x".repeat(36)}...: tasks go over sockets`],
   ];
   for (const [name, value, message] of rows) assertThrows(() => set({ [name]: value }), TypeError, message);
   for (const [name, { reason }] of ABSENT_SETTINGS) {
     assertThrows(() => set({ [name]: Symbol("nothing") }), TypeError, `Cannot set ${name} to Symbol(nothing): ${reason}`);
   }
   const port = new HttpServer().listen("127.0.0.1", 0);
-  assertThrows(() => port.set({ task_worker_num: 2 } as never), TypeError, "there are no task processes");
+  assertThrows(() => port.set({ task_worker_num: 2 } as never), TypeError, "Cannot set task_worker_num");
 });
 
 test("a setting with a typing error: the message says which one may have been meant", () => {
@@ -123,7 +123,7 @@ test("an event that does not exist: the message says which one may have been mea
     [new WebSocketServer(), "onMessage", "there is no event onMessage; did you mean message?"],
     [new WebSocketServer(), "buffer_full", "there is no event buffer_full; did you mean bufferFull?"],
     [new WebSocketServer(), "data", "there is no event data; there are connect, receive, packet, close, "],
-    [new WebSocketServer(), "Task", "there is no event Task: there are no task processes; await the work in the handler"],
+    [new WebSocketServer(), "Tasks", "there is no event Tasks; did you mean task?"],
     [new Server(), "request", "only a HttpServer has the event request"],
     [new HttpServer(), "message", "only a WebSocketServer has the event message"],
     [new Server().listen("127.0.0.1", 0), "open", "only a WebSocketServer has the event open"],

@@ -19,21 +19,9 @@ export interface IgnoredSettings {
   enable_unsafe_event?: boolean;
   /** There is no queue between the sockets and the handlers. */
   max_queued_bytes?: 0;
-  /** There are no task processes. */
-  task_worker_num?: 0;
-  /** There are no task processes. */
-  task_max_request?: 0;
-  /** There are no task processes. */
-  task_max_request_grace?: 0;
-  /** There are no task processes. */
-  task_use_object?: false;
-  /** There are no task processes. */
-  task_object?: false;
-  /** There are no task processes. */
-  task_enable_coroutine?: boolean;
-  /** There are no task processes. Any number. */
+  /** Tasks go over sockets. Any number. */
   task_ipc_mode?: number;
-  /** There are no task processes. Any path. */
+  /** Tasks go over sockets. Any path. */
   task_tmpdir?: string;
   /** The process stays in the foreground. */
   daemonize?: false | 0;
@@ -126,7 +114,7 @@ interface Absent {
 
 const NO_REACTORS = "each worker is one thread that does everything; use worker_num";
 const NO_QUEUE = "no worker hands work to another";
-const NO_TASKS = "there are no task processes; await the work in the handler, or give it to a Worker";
+const TASK_SOCKETS = "tasks go over sockets between the processes";
 const SUPERVISOR = "what starts the program does that, for example systemd";
 const ASYNC = "async functions take the place of coroutines";
 const NO_HTTP2 = "there is no HTTP/2; put a proxy in front that speaks it";
@@ -147,12 +135,9 @@ const GROUPS: readonly (readonly [names: string, taken: Taken, reason: string])[
   ["dispatch_func", [null], NO_QUEUE],
   ["pid_file", none, "let the program write its own number to a file in start; a supervisor such as systemd needs none"],
   ["max_queued_bytes", [0], "there is no queue between the sockets and the handlers; input_buffer_size limits what waits"],
-  ["task_worker_num task_max_request task_max_request_grace", [0], NO_TASKS],
-  ["task_use_object task_object", [false], NO_TASKS],
-  ["task_enable_coroutine", "boolean", NO_TASKS],
-  ["task_ipc_mode", "number", NO_TASKS],
-  ["task_tmpdir", "string", NO_TASKS],
-  ["message_queue_key", none, NO_TASKS],
+  ["task_ipc_mode", "number", TASK_SOCKETS],
+  ["task_tmpdir", "string", TASK_SOCKETS],
+  ["message_queue_key", none, TASK_SOCKETS],
   ["daemonize", [false, 0], `the program stays in the foreground; ${SUPERVISOR}`],
   ["user group chroot", none, SUPERVISOR],
   ["open_cpu_affinity", [false, 0], `${SUPERVISOR}, or taskset`],

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MOST_REQUESTS } from "../../cluster/requests.ts";
 import { checkValue, describe, type Kind } from "../../values.ts";
 
 /** The settings of workers. A server with one worker has no other process, and most of them have no effect. */
@@ -34,6 +35,20 @@ export interface WorkerSettings {
   reload_drain_time?: number;
   /** The number of bytes that may wait on their way to another process. Default: 8 MiB. */
   worker_buffer_size?: number;
+  /** The number of task workers: processes that do what `task()` gives them. Default: 0. */
+  task_worker_num?: number;
+  /** The number of tasks after which a task worker is replaced. Default: 0, never. */
+  task_max_request?: number;
+  /** A random number up to this is added to `task_max_request`, for each task worker another one. Default: 0. */
+  task_max_request_grace?: number;
+  /** How many tasks of one worker may wait or be done in one task worker; no more are given. Default: 1024. */
+  task_max_pending?: number;
+  /** Whether a task worker does several tasks at a time, and `task` receives a `Task`. Default: `false`, one after the other. */
+  task_enable_coroutine?: boolean;
+  /** Whether `task` receives a `Task` after the server. Default: `false`. */
+  task_object?: boolean;
+  /** An alias of `task_object`. */
+  task_use_object?: boolean;
 }
 
 /** The defaults of the settings. */
@@ -47,6 +62,13 @@ export const WORKER_DEFAULTS: Readonly<Required<WorkerSettings>> = {
   reload_async: true,
   reload_drain_time: 10,
   worker_buffer_size: 8 * 1024 * 1024,
+  task_worker_num: 0,
+  task_max_request: 0,
+  task_max_request_grace: 0,
+  task_max_pending: 1024,
+  task_enable_coroutine: false,
+  task_object: false,
+  task_use_object: false,
 };
 
 /** The valid values of the settings. */
@@ -60,6 +82,13 @@ export const WORKER_KINDS: Record<keyof WorkerSettings, Kind> = {
   reload_async: "boolean",
   reload_drain_time: "seconds",
   worker_buffer_size: { from: 64 * 1024, to: Number.MAX_SAFE_INTEGER },
+  task_worker_num: checkTaskWorkers,
+  task_max_request: "count",
+  task_max_request_grace: "count",
+  task_max_pending: { from: 1, to: MOST_REQUESTS },
+  task_enable_coroutine: "boolean",
+  task_object: "boolean",
+  task_use_object: "boolean",
 };
 
 /** The names of the settings. They hold for the whole server. */
@@ -72,6 +101,22 @@ function checkWorkers(key: string, value: unknown): void {
   if (value === "auto") return;
   if (typeof value !== "number") throw new TypeError(`Cannot set ${key}: a number or "auto" is needed, not ${describe(value)}`);
   checkValue(key, { from: 1, to: MOST_WORKERS }, value);
+}
+
+function checkTaskWorkers(key: string, value: unknown): void {
+  checkValue(key, { from: 0, to: MOST_WORKERS - 1 }, value);
+}
+
+/**
+ * Checks that there are not too many workers and task workers together.
+ *
+ * @throws {RangeError} If there are.
+ */
+export function checkSum(workers: number, taskWorkers: number): void {
+  if (workers + taskWorkers <= MOST_WORKERS) return;
+  throw new RangeError(
+    `Cannot start the server: worker_num and task_worker_num are ${workers} and ${taskWorkers}, together more than ${MOST_WORKERS}`,
+  );
 }
 
 /** Returns the number of workers that `"auto"` means. */
