@@ -17,6 +17,9 @@ export const PORT: number = readPort(process.env.PORT || "9501");
 /** The address of a Redis server, such as `redis://127.0.0.1:6379`: `REDIS`, by default none. */
 export const REDIS: string = process.env.REDIS || "";
 
+/** The number of workers: `WORKERS`, by default one for each processor. */
+export const WORKERS: number | "auto" = process.env.WORKERS ? Number(process.env.WORKERS) : "auto";
+
 /** A secret that several servers share: `SECRET`, by default a new one. */
 export const SECRET: string = process.env.SECRET || crypto.randomUUID();
 
