@@ -284,6 +284,7 @@ export class Master {
     this.#processes.delete(worker);
     this.#slots.free(worker.slot);
     worker.advance("gone");
+    for (const other of this.#processes) if (other.isMember) other.send({ type: "gone", slot: worker.slot });
     const isInOrder = exit.code === 0 && exit.signal === 0;
     if (!isInOrder && this.#state !== "stopping") {
       const how = exit.signal === 0 ? `with status ${exit.code}` : `by signal ${exit.signal}`;

@@ -110,6 +110,8 @@ export type MasterMessage =
   | { readonly type: "fds"; readonly first: number; readonly count: number }
   /** The process IDs of the workers by their numbers; 0 for one that does not run. */
   | { readonly type: "workers"; readonly pids: readonly number[] }
+  /** The process with a slot has ended. */
+  | { readonly type: "gone"; readonly slot: number }
   /** It has to send its listening sockets. */
   | { readonly type: "give" }
   /** A listening socket of the worker that it replaces comes along. */
@@ -158,6 +160,7 @@ const OF_MASTERS: Fields<MasterMessage> = {
   setup: { first: isCount, count: isCount, peers: isCounts, ports: isCounts, passed: isBooleans },
   fds: { first: isCount, count: isCount },
   workers: { pids: isCounts },
+  gone: { slot: isCount },
   give: {},
   take: { port: isCount },
   listen: { ports: isCounts },

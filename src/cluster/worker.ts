@@ -43,6 +43,8 @@ export interface WorkerHost {
   readonly connections: number;
   /** Called with the process IDs of all workers when they have changed. */
   onWorkers(pids: readonly number[]): void;
+  /** Called when the process with a slot has ended. */
+  onGone(slot: number): void;
   /** Stops accepting. Connections stay for `wait` seconds and are closed within `drain` seconds then; afterwards the server stops. */
   retire(wait: number, drain: number): void;
   /** Stops the server. */
@@ -155,6 +157,8 @@ export class WorkerLife {
         return this.#host.addFds(message);
       case "workers":
         return this.#host.onWorkers(message.pids);
+      case "gone":
+        return this.#host.onGone(message.slot);
       case "give":
         return this.#give();
       case "listen":

@@ -216,6 +216,10 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     this.pids = pids;
   }
 
+  onGone(slot: number): void {
+    this.#mesh?.forget(slot);
+  }
+
   retire(wait: number, drain: number): void {
     const host = this.#host;
     const { context } = host;

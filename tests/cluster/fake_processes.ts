@@ -124,6 +124,8 @@ export class FakeProcess {
   readonly taken: FakeSocket[] = [];
   pids: readonly number[] = [];
   peers: readonly number[] = [];
+  /** The slots of processes that have ended. */
+  readonly gone: number[] = [];
   fds: { readonly first: number; readonly count: number }[] = [];
   isAlive = true;
   status: ProcessExit | undefined = undefined;
@@ -191,6 +193,7 @@ export class FakeProcess {
       addFds: (fds) => this.fds.push({ first: fds.first, count: fds.count }),
       connections: 0,
       onWorkers: (pids) => this.pids = pids,
+      onGone: (slot) => void this.gone.push(slot),
       retire: (wait, drain) => {
         this.orders.push(`retire ${wait} ${drain}`);
         for (const socket of this.listening.values()) socket.close();

@@ -198,6 +198,20 @@ test("a worker that dies is replaced at once", async () => {
   assertEquals(cluster.errors, [[1, 102, { code: 0, signal: 9 }]]);
   assertEquals(cluster.processes[2].listening.get(0)!.name, "103:9501");
   assertEquals(cluster.processes[0].pids, [101, 103]);
+  assertEquals(cluster.processes[0].gone, [2]);
+});
+
+test("a process that joins is told if one has ended that it was to connect to", async () => {
+  const cluster = await started();
+  let go = () => {};
+  cluster.control.program = (process) => process.run({ prepare: () => new Promise((resolve) => go = resolve) });
+  cluster.master.reload();
+  await settled();
+  assertEquals(cluster.processes[2].peers, [0, 1, 2]);
+  cluster.processes[1].end(0, 9);
+  await settled();
+  assertEquals(cluster.processes[2].gone, [2]);
+  go();
 });
 
 test("a worker that ends by itself with status 0 is replaced without an error", async () => {
