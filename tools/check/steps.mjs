@@ -152,6 +152,7 @@ export const steps = [
     beside: true,
     command: [process.execPath, "tools/soak.mjs", "0.5", "--small"],
   },
+  { name: "workers under load", beside: true, command: [process.execPath, "tools/workers.mjs", "--short"] },
   { name: "tests in Deno", command: inDeno(tests) },
   { name: "tests in Bun", command: inBun(tests) },
   {
