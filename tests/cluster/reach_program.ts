@@ -29,19 +29,22 @@ server.on("message", async (server, frame) => {
   if (op === "send") say(fd, { sent: server.sendMessage({ fd, data }, id), code: server.getLastError() });
   if (op === "task") server.task({ fd, data });
   if (op === "taskwait") say(fd, { waited: await server.taskwait({ fd, data }, 20), code: server.getLastError() });
+  if (op === "reload") say(fd, { reloads: server.reload(true) });
   if (op === "die") process.kill(process.pid, "SIGKILL");
 });
 server.on("pipeMessage", (server, from, { fd, data }) => {
   if (server.worker_id === -1) server.sendMessage({ fd, data: `${data} by the master` }, from);
   else say(fd, { pipe: data, from, worker: server.worker_id });
 });
-server.on("task", (server, id, from, { fd, data }) => {
+server.on("task", async (server, id, from, { fd, data }) => {
+  if (data === "slow") await new Promise((resolve) => setTimeout(resolve, 500));
   if (data === "die") process.kill(process.pid, "SIGKILL");
   say(fd, { task: id, at: server.worker_id, isTask: server.taskworker }); // a task worker reaches connections, too
-  return { fd, result: `${data} from ${from}` };
+  return { fd, result: `${data} from ${from}`, pid: process.pid };
 });
 server.on("finish", (_server, id, { fd, result }) => say(fd, { finished: id, result }));
 server.on("error", (_server, error) => console.log(`error: ${(error as Error).message}`));
+server.on("afterReload", () => console.log("reloaded"));
 server.on("workerError", (_server, id) => console.log(`died: ${id}`));
 
 await server.start();

@@ -48,8 +48,9 @@ class Client {
 async function reaching(
   count: number,
   work: (clients: Client[], program: Program, port: number) => Promise<void>,
+  settings: object = {},
 ): Promise<void> {
-  const program = new Program(inThisRuntime(FILE));
+  const program = new Program(inThisRuntime(FILE, JSON.stringify(settings)));
   try {
     const port = Number((await program.line()).split(" ").at(-1));
     const clients: Client[] = [];
@@ -110,7 +111,7 @@ test("messages and tasks between processes", { skip: !isHere }, () =>
     assert([3, 4].includes(task.at) && task.isTask, JSON.stringify(task));
     assertEquals((await client.answer({}, "finished")).result, `work from ${worker}`);
     const { waited } = await client.answer({ op: "taskwait", data: "more" }, "waited");
-    assertEquals(waited, { fd: client.fd, result: `more from ${worker}` });
+    assertEquals([waited.fd, waited.result], [client.fd, `more from ${worker}`]);
     assertEquals(await client.answer({ op: "taskwait", data: "die" }, "waited"), { waited: false, code: 32 });
     assertEquals((await client.answer({ op: "taskwait", data: "again" }, "waited")).waited.result, `again from ${worker}`);
   }));
@@ -137,3 +138,31 @@ test(
       assertEquals(left.filter(({ isClosed }) => isClosed), []);
     }),
 );
+
+test(
+  "reload(true) replaces task workers, and no task is lost",
+  { skip: !isHere },
+  () =>
+    reaching(3, async ([client], program) => {
+      const pidOf = async (data: string) => (await client.answer({ op: "taskwait", data }, "waited")).waited.pid;
+      const before = new Set([await pidOf("a"), await pidOf("b")]);
+      assertEquals(before.size, 2);
+      for (let i = 0; i < 4; i++) client.ask({ op: "taskwait", data: "slow" });
+      assertEquals(await client.answer({ op: "reload" }, "reloads"), { reloads: true });
+      while (await program.line() !== "reloaded");
+      const slow = [];
+      for (let i = 0; i < 4; i++) slow.push((await client.answer({}, "waited")).waited.result);
+      assertEquals([...new Set(slow)], [`slow from ${client.worker}`]);
+      for (const pid of [await pidOf("c"), await pidOf("d")]) assert(!before.has(pid));
+      assert(!client.isClosed);
+    }),
+);
+
+test("task_max_request replaces a task worker that has done so many", { skip: !isHere }, () =>
+  reaching(3, async ([client]) => {
+    const pids = new Set<number>();
+    for (let i = 0; i < 60 && pids.size < 3; i++) { // a new process takes a while to start
+      pids.add((await client.answer({ op: "taskwait", data: "slow" }, "waited")).waited.pid);
+    }
+    assertEquals(pids.size, 3);
+  }, { task_max_request: 3, task_worker_num: 1 }));
