@@ -12,6 +12,9 @@ const WORDS_FROM = 128;
 /** The size in bytes from which it pays off to copy them to the memory of a WebAssembly module and back. */
 const VECTORS_FROM = 512;
 
+/** The same for bytes that are nearly all of their memory, as a message alone in its chunk: no view of them is needed. */
+const VECTORS_FROM_ALONE = 128;
+
 /**
  * Masks the bytes from `at` to `end`, a multiple of 16 away, in blocks of 16. Made by `node tools/make_masking_module.mjs`, where
  * it can be read.
@@ -44,15 +47,28 @@ function loadVectors(): Vectors | null {
   }
 }
 
+/** Up to this many bytes behind a range are copied with it: a view of the range would cost more. */
+const COPIED_BEHIND = 256;
+
+/** The view of what was masked last: messages of one size often follow each other. */
+let masked: Uint8Array | undefined;
+
+function viewMasked(memory: Uint8Array, size: number): Uint8Array {
+  if (masked !== undefined && masked.length === size) return masked;
+  return masked = memory.subarray(VECTORS_AT, VECTORS_AT + size);
+}
+
 /** Masks a range whose size is a multiple of 16. Returns what `mask()` does. */
 function maskBlocks({ memory, mask }: Vectors, bytes: Uint8Array, start: number, end: number, key: number): number {
   let seen = 0;
   while (start < end) {
     const size = Math.min(end - start, VECTORS_SIZE);
     const stop = VECTORS_AT + size;
-    memory.set(bytes.subarray(start, start + size), VECTORS_AT);
+    // A header is no longer than what is free before the place.
+    if (start <= VECTORS_AT && bytes.length - start - size <= COPIED_BEHIND) memory.set(bytes, VECTORS_AT - start);
+    else memory.set(bytes.subarray(start, start + size), VECTORS_AT);
     seen |= mask(VECTORS_AT, stop, key);
-    if (key !== 0) bytes.set(memory.subarray(VECTORS_AT, stop), start);
+    if (key !== 0) bytes.set(viewMasked(memory, size), start);
     start += size;
   }
   return seen;
@@ -74,7 +90,8 @@ export function mask(bytes: Uint8Array, start: number, end: number, key: number)
   let seen = 0;
   let at = start;
   const last = end - 3;
-  if (end - start >= VECTORS_FROM) {
+  const size = end - start;
+  if (size >= VECTORS_FROM_ALONE && (size >= VECTORS_FROM || (start <= VECTORS_AT && bytes.length - end <= COPIED_BEHIND))) {
     if (vectors === undefined) vectors = loadVectors();
     if (vectors !== null) {
       at = end - (end - start) % 16;

@@ -55,6 +55,22 @@ test("long ranges are masked alike with and without WebAssembly, wherever they b
   }
 });
 
+test("a long range is masked alike whatever is before and behind it in its memory", () => {
+  const random = crypto.getRandomValues(new Uint8Array(60_000)).map((byte) => byte & 0x7f);
+  for (const size of [127, 128, 129, 300, 512, 513, 700, 2000, 50_000]) {
+    for (const start of [0, 1, 8, 63, 64, 65, 300]) {
+      for (const behind of [0, 1, 15, 16, 255, 256, 257, 5000]) {
+        const bytes = random.slice(0, start + size + behind);
+        const expected = reference(bytes, start, start + size, 0x01020304);
+        assertEquals(mask(bytes, start, start + size, 0x01020304), 0);
+        assertEquals(toHex(bytes) === toHex(expected), true, `${size} bytes from ${start} on, with ${behind} behind them`);
+        if (behind > 0) bytes[start + size] = 0xff; // not in the range
+        assertEquals(isAscii(bytes, start, start + size), true);
+      }
+    }
+  }
+});
+
 test("a single byte above 0x7f in a long range is found, with and without WebAssembly", async () => {
   const plain = await withoutWebAssembly();
   const key = 0xc1b2a394 | 0;
