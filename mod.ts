@@ -141,9 +141,18 @@ export type {
 } from "./src/transport/codecs.ts";
 export type { SlowReader } from "./src/topics/delivery.ts";
 export type { SlowReaderPolicy, TopicEnvelope, TopicSettings } from "./src/topics/topic_settings.ts";
-export type { PublishOptions, TopicGap } from "./src/topics/topics.ts";
-export type { AppendOptions, AppendResult, SubscribeOptions, SubscribeResult } from "./src/server/server_topics.ts";
+export type { PublishOptions } from "./src/topics/publication.ts";
+export type { TopicGap, TopicPresence } from "./src/topics/topics.ts";
+export type {
+  AppendOptions,
+  AppendResult,
+  MembersOptions,
+  SubscribeOptions,
+  SubscribeResult,
+  TopicMembersPage,
+} from "./src/server/server_topics.ts";
 export type { GapReason } from "./src/topics/kept_stream.ts";
+export type { PresenceChange, TopicMember } from "./src/topics/presence_table.ts";
 export { BrokerError, BrokerMessage } from "./src/topics/broker.ts";
 export type {
   Appended,

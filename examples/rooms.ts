@@ -62,9 +62,15 @@ server.on("open", async (server, request) => {
   const since = typeof epoch === "string" ? { offset: Number(offset), epoch } : undefined;
   const begun = await server.subscribe(fd, room, { since });
   if (begun.status === "refused") return server.disconnect(fd, 1013, "try again later");
-  const here = [...server.connections].filter((other) => server.topics(other).includes(room)); // at this server
-  server.push(fd, JSON.stringify({ room, here: here.map((other) => server.data(other)?.name), ...begun }));
-  server.publish(room, JSON.stringify({ joined: name }), { except: fd });
+  server.show(fd, room, name);
+  const here = server.members(room).members.map(({ key }) => key);
+  server.push(fd, JSON.stringify({ room, here, ...begun }));
+});
+
+// Who comes and goes, at any of the servers.
+server.on("presence", (server, { fds, joined, left }) => {
+  const names = (members: typeof joined) => members.map(({ key }) => key);
+  for (const fd of fds) server.push(fd, JSON.stringify({ joined: names(joined), left: names(left) }));
 });
 
 server.on("message", (server, frame) => {
@@ -75,10 +81,6 @@ server.on("message", (server, frame) => {
 // Nobody misses anything without knowing it.
 server.on("topicGap", (server, { fds, reason, offset, epoch }) => {
   for (const fd of fds) server.push(fd, JSON.stringify({ gap: reason, offset, epoch }));
-});
-
-server.on("close", (server, fd, _reactorId, { data }) => {
-  for (const room of server.topics(fd)) server.publish(room, JSON.stringify({ left: data?.name }));
 });
 
 await server.start().catch(giveUp);

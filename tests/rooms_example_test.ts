@@ -1,6 +1,6 @@
 // The rooms of examples/rooms.ts as three servers, one in each runtime, that share a Redis.
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { eventually } from "./brokers/stage.ts";
 import { testWith } from "./support/prerequisites.ts";
@@ -21,7 +21,7 @@ interface News {
   readonly gap?: string;
   readonly from?: string;
   readonly text?: string;
-  readonly joined?: string;
+  readonly here?: readonly string[];
   readonly offset: number;
   readonly epoch: string;
 }
@@ -53,6 +53,11 @@ class Guest {
     return this.heard.flatMap(({ from, text }) => text === undefined ? [] : `${from}: ${text}`);
   }
 
+  /** The last message with a position. */
+  get last(): News {
+    return this.heard.findLast(({ offset }) => offset !== undefined)!;
+  }
+
   async hears(line: string): Promise<void> {
     await eventually(`"${line}" is heard`, () => this.lines.includes(line));
   }
@@ -82,11 +87,13 @@ testWith(
         await programs[1].kill();
         for (const text of ["three", "four", "five"]) ada.say(text);
         await eve.hears("Ada: five");
-        const again = await Guest.enter(ports[2], "Bob", bob.heard.at(-1));
+        const again = await Guest.enter(ports[2], "Bob", bob.last);
         again.say("six");
         for (const guest of [ada, again, eve]) await guest.hears("Bob: six");
         assertEquals(bob.lines.concat(again.lines), ["Ada: one", "Eve: two", "Ada: three", "Ada: four", "Ada: five", "Bob: six"]);
-        assertEquals(again.heard[0].offset, bob.heard.at(-1)!.offset);
+        assertEquals(again.heard[0].offset, bob.last.offset);
+        const [{ here }] = again.heard;
+        assert(here?.includes("Ada") && here.includes("Eve") && here.includes("Bob"), JSON.stringify(here));
         assertEquals(again.heard[0].gap, undefined);
         for (const { socket } of [ada, again, eve]) socket.close();
       } finally {

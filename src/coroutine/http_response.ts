@@ -12,7 +12,7 @@ import type { CompressionPolicy } from "../websocket/connection/compression_poli
 import type { Exchange } from "../server/http/exchange.ts";
 import { exchangeOf, WaitingResponse } from "../server/http/http_response.ts";
 import type { ServerTopics, SubscribeOptions, SubscribeResult } from "../server/server_topics.ts";
-import { checkTopic } from "../topics/topics.ts";
+import { checkTopic } from "../topics/publication.ts";
 import { refuseExchange } from "../server/http/error_response.ts";
 import type { MessageFrame } from "../websocket/frame.ts";
 import { answerFields, type HandshakeRefusal, type HandshakeRequest } from "../websocket/handshake.ts";
@@ -257,6 +257,30 @@ export class HttpResponse<Data extends ConnectionData = ConnectionData> extends 
     checkTopic(topic, "unsubscribe");
     const connection = this.#connection;
     return connection !== undefined && this.#policy.topics.part(connection, topic);
+  }
+
+  /**
+   * Shows this WebSocket to everybody in a topic that it has subscribed to, until it unsubscribes or ends. Called again, it shows
+   * something else. Connections with the same key are one member. `server.members()` lists them.
+   *
+   * @param key Who it is: 1 to 128 UTF-16 units.
+   * @param info What it shows of itself: a JSON value of at most 4,096 UTF-16 units.
+   * @returns Whether it is a subscriber of the topic.
+   * @throws {TypeError} If an argument has another type.
+   * @throws {RangeError} If the key or what it shows is too long.
+   */
+  show(topic: string, key: string | number, info: unknown = null): boolean {
+    return this.#policy.topics.show(this.#connection?.isOpen ? this.#connection.fd : 0, topic, key, info);
+  }
+
+  /**
+   * Shows this WebSocket in a topic no more. It remains a subscriber.
+   *
+   * @returns Whether it was shown.
+   * @throws {TypeError} If the topic is not a string.
+   */
+  hide(topic: string): boolean {
+    return this.#policy.topics.hide(this.#connection?.isOpen ? this.#connection.fd : 0, topic);
   }
 
   /** Returns the topics that this WebSocket has subscribed to, oldest first: a new list. Empty once it has ended. */

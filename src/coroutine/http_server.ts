@@ -14,7 +14,13 @@ import type { HttpRequest } from "../server/http/http_request.ts";
 import { metricsOf } from "../server/metrics.ts";
 import type { AnyHandlers, EventHandler, EventName, WorkerEvents } from "../server/events.ts";
 import type { Refusal } from "../server/refusals.ts";
-import { type AppendOptions, type AppendResult, ServerTopics } from "../server/server_topics.ts";
+import {
+  type AppendOptions,
+  type AppendResult,
+  type MembersOptions,
+  ServerTopics,
+  type TopicMembersPage,
+} from "../server/server_topics.ts";
 import { checkSeconds } from "../server/shutdown.ts";
 import { type ServerStats, statsOf } from "../server/stats.ts";
 import type { ServerSettings } from "../server/settings/settings.ts";
@@ -23,7 +29,8 @@ import { masterPid, pidOf, reloadWorkers, stopWorker, workerId } from "../server
 import { systemCode } from "../transport/system_codes.ts";
 import type { Pushable } from "../websocket/prepared_message.ts";
 import type { SlowReader } from "../topics/delivery.ts";
-import type { PublishOptions, TopicGap } from "../topics/topics.ts";
+import type { PublishOptions } from "../topics/publication.ts";
+import type { TopicGap, TopicPresence } from "../topics/topics.ts";
 import { coroutineFactory, type RequestHandler } from "./application.ts";
 import type { HttpResponse } from "./http_response.ts";
 import { Router } from "./router.ts";
@@ -54,6 +61,12 @@ export type TopicGapHandler<Data extends ConnectionData = ConnectionData> = (
   gap: TopicGap,
 ) => unknown;
 
+/** A function that receives changes of who is in a topic. */
+export type PresenceHandler<Data extends ConnectionData = ConnectionData> = (
+  server: HttpServer<Data>,
+  presence: TopicPresence,
+) => unknown;
+
 /** A function that receives the refusals of the server. */
 export type RefusalHandler<Data extends ConnectionData = ConnectionData> = (
   server: HttpServer<Data>,
@@ -75,6 +88,8 @@ export interface CoroutineServerEvents<Data extends ConnectionData = ConnectionD
   slowReader: SlowReaderHandler<Data>;
   /** Subscribers of a kept topic have missed messages: see the event of `WebSocketServerEvents`. */
   topicGap: TopicGapHandler<Data>;
+  /** Members of a topic have come, left, or show something else: see the event of `WebSocketServerEvents`. */
+  presence: PresenceHandler<Data>;
 }
 
 /** What `on()` of an `HttpServer` takes. */
@@ -210,7 +225,7 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
    * Registers a function for errors thrown by handlers (logged by default), for refused connections, requests and handshakes, for
    * WebSockets that are too slow for what is published, or for what happens to workers.
    *
-   * @param event `authenticate`, `error`, `refuse`, `slowReader`, `topicGap`, or an event of `WorkerEvents`, in any letter case.
+   * @param event `authenticate`, `error`, `refuse`, `slowReader`, `topicGap`, `presence`, or an event of `WorkerEvents`, in any letter case.
    * @param handler The function; its arguments depend on the event.
    * @returns `true`.
    * @throws {TypeError} If the event is unknown, or the handler is not a function.
@@ -274,6 +289,18 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
    */
   broadcast(message: Pushable, options: PublishOptions = {}): number | false {
     return this.#topics.broadcast(message, options);
+  }
+
+  /**
+   * Lists who is in a topic, on all servers with the same broker: those shown with `ws.show()`.
+   *
+   * @param options How many members, and after which key.
+   * @returns Members in the order of their keys, the number of all, and whether this may be old.
+   * @throws {TypeError} If an argument has another type.
+   * @throws {RangeError} If the limit is no whole number from 1 on.
+   */
+  members(topic: string, options: MembersOptions = {}): TopicMembersPage {
+    return this.#topics.members(topic, options);
   }
 
   /** Returns the number of subscribers of a topic in this program; 0 for a topic that does not exist. */

@@ -54,6 +54,7 @@ export type {
   CoroutineServerEvents,
   CoroutineServerHandlers,
   ErrorHandler,
+  PresenceHandler,
   RefusalHandler,
   SlowReaderHandler,
   TopicGapHandler,
@@ -62,9 +63,18 @@ export type { RequestFields as ClientFormFields, RequestFieldValue, UploadFile }
 export type { RequestData } from "../client/request_draft.ts";
 export type { SlowReader } from "../topics/delivery.ts";
 export type { SlowReaderPolicy, TopicEnvelope, TopicSettings } from "../topics/topic_settings.ts";
-export type { PublishOptions, TopicGap } from "../topics/topics.ts";
-export type { AppendOptions, AppendResult, SubscribeOptions, SubscribeResult } from "../server/server_topics.ts";
+export type { PublishOptions } from "../topics/publication.ts";
+export type { TopicGap, TopicPresence } from "../topics/topics.ts";
+export type {
+  AppendOptions,
+  AppendResult,
+  MembersOptions,
+  SubscribeOptions,
+  SubscribeResult,
+  TopicMembersPage,
+} from "../server/server_topics.ts";
 export type { GapReason } from "../topics/kept_stream.ts";
+export type { PresenceChange, TopicMember } from "../topics/presence_table.ts";
 export { BrokerError, BrokerMessage } from "../topics/broker.ts";
 export type {
   Appended,

@@ -117,8 +117,8 @@ export const PORT_EVENT_NAMES: readonly string[] = [...CONNECTION_EVENTS, "reque
 export const EVENT_NAMES: Readonly<Record<"server" | "http" | "websocket" | "coroutine", readonly string[]>> = {
   server: SERVER_EVENTS,
   http: [...SERVER_EVENTS, "request"],
-  websocket: [...SERVER_EVENTS, "request", ...WEBSOCKET_EVENTS, "slowReader", "topicGap"],
-  coroutine: ["authenticate", "error", "refuse", "slowReader", "topicGap", ...WORKER_EVENTS],
+  websocket: [...SERVER_EVENTS, "request", ...WEBSOCKET_EVENTS, "slowReader", "topicGap", "presence"],
+  coroutine: ["authenticate", "error", "refuse", "slowReader", "topicGap", "presence", ...WORKER_EVENTS],
 };
 
 /** The classes that add events, with all their events. */
@@ -133,7 +133,7 @@ function explainAbsentEvent(event: string, names: readonly string[]): string {
   const key = event.toLowerCase();
   const isEventStyle = names.includes("connect");
   const has = (events: readonly string[]) => isEventStyle && events.some((name) => name.toLowerCase() === key);
-  if (!names.includes("start") && has([...SERVER_EVENTS, "slowReader", "topicGap"])) {
+  if (!names.includes("start") && has([...SERVER_EVENTS, "slowReader", "topicGap", "presence"])) {
     return `a port has no event ${event}, its server has it`;
   }
   const owner = CLASSES.find(([, events]) => has(events))?.[0];

@@ -6,7 +6,7 @@
 
 import type { CloseInfo, ConnectionData } from "../transport/connection_end.ts";
 import type { SlowReader } from "../topics/delivery.ts";
-import type { TopicGap } from "../topics/topics.ts";
+import type { TopicGap, TopicPresence } from "../topics/topics.ts";
 import type { ReceivedFrame } from "../websocket/frame.ts";
 import type { Task } from "./task.ts";
 import type { HttpRequest } from "./http/http_request.ts";
@@ -163,6 +163,11 @@ export interface WebSocketServerEvents<S, Data extends ConnectionData = Connecti
    * else. What the handler pushes arrives before the next message of the topic.
    */
   topicGap: (server: S, gap: TopicGap) => Handled;
+  /**
+   * Members of a topic that has subscribers here have come, left, or show something else: see `show()`. Changes within a turn come
+   * together; those of topics with more than 100 members within a tenth of a second.
+   */
+  presence: (server: S, presence: TopicPresence) => Handled;
   /** A connection that was not a WebSocket has ended. */
   disconnect(server: S, fd: number, reactorId: number, info: CloseInfo<Data>): Handled;
 }
@@ -177,6 +182,7 @@ export type PortEvents<S, Data extends ConnectionData = ConnectionData> = Omit<
   | "error"
   | "refuse"
   | "slowReader"
+  | "presence"
   | "topicGap"
   | "pipeMessage"
   | "task"

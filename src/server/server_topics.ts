@@ -17,7 +17,9 @@ import { BrokerError, type TopicPosition } from "../topics/broker.ts";
 import type { SlowReader } from "../topics/delivery.ts";
 import type { GapReason } from "../topics/kept_stream.ts";
 import { isTopic, type SlowReaderPolicy } from "../topics/topic_settings.ts";
-import { checkTopic, type Publication, type PublishOptions, readPublication, type TopicGap, Topics } from "../topics/topics.ts";
+import { checkTopic, type Publication, type PublishOptions, readPublication } from "../topics/publication.ts";
+import { type TopicGap, type TopicPresence, Topics } from "../topics/topics.ts";
+import type { TopicMember } from "../topics/presence_table.ts";
 import { prepareFrame } from "../websocket/prepared_message.ts";
 import { describe, isRecord } from "../values.ts";
 import type { Excepted } from "../topics/topic_broker.ts";
@@ -78,6 +80,26 @@ export type AppendResult =
     readonly error: Error;
   };
 
+/** The options of `members()`. */
+export interface MembersOptions {
+  /** The maximum number of members. Default: 100. */
+  readonly limit?: number;
+  /** The key after which to begin: `next` of the part before. */
+  readonly after?: string;
+}
+
+/** What `members()` returns. */
+export interface TopicMembersPage {
+  /** Members, in the order of their keys. */
+  readonly members: readonly TopicMember[];
+  /** The number of all members. */
+  readonly count: number;
+  /** The key after which the next part begins, if there may be more. */
+  readonly next?: string | undefined;
+  /** Whether this may be old, because the broker is down. */
+  readonly isStale: boolean;
+}
+
 /** What a server does with topics. */
 export class ServerTopics {
   readonly #context: ServerContext;
@@ -87,7 +109,10 @@ export class ServerTopics {
     this.#context = context;
     this.#log = new LogThrottle(context.log);
     context.deliver = (topic, message, except) => this.#deliver(topic, message, except);
-    context.openTopics = () => void (context.settings.broker && this.#topics);
+    context.openTopics = () => {
+      const isTold = context.config.handler("presence") !== undefined;
+      if (context.settings.broker !== null || isTold) isTold ? this.#topics.presence : this.#topics;
+    };
   }
 
   get #topics(): Topics {
@@ -100,6 +125,7 @@ export class ServerTopics {
     const topics = new Topics(context.settings, {
       onSlowReader: (...reader) => this.#onSlowReader(...reader),
       onGap: (gap) => context.emit("topicgap", gap satisfies TopicGap),
+      onPresence: (presence) => context.emit("presence", presence satisfies TopicPresence),
       onSent: (opcode, count) => this.#counted(opcode, count),
       report: (error) => context.fault(error),
       warn: (kind, text) => this.#log.warn("warning", kind, () => [text, {}]),
@@ -263,6 +289,41 @@ export class ServerTopics {
     return count;
   }
 
+  /** See `WebSocketServer.show()`. */
+  show(fd: number, topic: string, key: string | number, info: unknown): boolean {
+    checkTopic(topic, "show a member");
+    const connection = this.#context.connection(fd);
+    const name = checkKey(key);
+    const shown = checkInfo(info);
+    if (connection === undefined) return this.#context.notHere(fd);
+    return (this.#context.topics?.show(connection.fd, topic, name, shown) ?? false) ||
+      this.#context.failed(SWOOLE_ERROR_INVALID_PARAMS);
+  }
+
+  /** See `WebSocketServer.hide()`. */
+  hide(fd: number, topic: string): boolean {
+    checkTopic(topic, "hide a member");
+    const connection = this.#context.connection(fd);
+    if (connection === undefined) return this.#context.notHere(fd);
+    return this.#context.topics?.presence.hide(connection.fd, topic) ?? false;
+  }
+
+  /** See `WebSocketServer.members()`. */
+  members(topic: string, options: MembersOptions): TopicMembersPage {
+    checkTopic(topic, "list members");
+    if (!isRecord(options)) throw new TypeError(`Cannot list members: the options are an object, not ${describe(options)}`);
+    const { limit = 100, after = "" } = options;
+    if (!Number.isSafeInteger(limit) || (limit as number) < 1) {
+      throw new RangeError("Cannot list members: the limit is a whole number from 1 on");
+    }
+    if (typeof after !== "string") throw new TypeError(`Cannot list members: after is a key, not ${describe(after)}`);
+    if (!this.#context.hasStarted) return { members: [], count: 0, isStale: false };
+    const { broker, presence: { table } } = this.#topics;
+    const members = table.members(topic, limit as number, after);
+    const next = members.length === limit ? { next: members[members.length - 1].key } : {};
+    return { members, count: table.count(topic), ...next, isStale: broker !== undefined && !broker.node.isUp };
+  }
+
   /** See `WebSocketServer.subscriberCount()`. */
   subscriberCount(topic: string): number {
     checkTopic(topic, "count subscribers");
@@ -275,6 +336,34 @@ export class ServerTopics {
     const connection = this.#context.connectionOrLeaving(fd);
     return this.#context.topics?.topicsOf(connection?.fd ?? fd) ?? [];
   }
+}
+
+/** The maximum length of a key, and of the JSON of what a member shows, in UTF-16 units. */
+const LONGEST_KEY = 128;
+const LONGEST_INFO = 4096;
+
+/** Returns the key of a member. */
+function checkKey(key: unknown): string {
+  const text = typeof key === "number" ? String(key) : key;
+  if (typeof text !== "string") {
+    throw new TypeError(`Cannot show a member: its key is a string or a number, not ${describe(key)}`);
+  }
+  if (text === "" || text.length > LONGEST_KEY) {
+    throw new RangeError(`Cannot show a member: its key has ${text.length} UTF-16 units, and 1 to ${LONGEST_KEY} are allowed`);
+  }
+  return text;
+}
+
+/** Returns a copy of what a member shows, as others will have it. */
+function checkInfo(info: unknown): unknown {
+  const text = JSON.stringify(info ?? null);
+  if (text === undefined) throw new TypeError(`Cannot show a member: what it shows is a JSON value, not a ${typeof info}`);
+  if (text.length > LONGEST_INFO) {
+    throw new RangeError(
+      `Cannot show a member: what it shows has ${text.length} UTF-16 units as JSON, and ${LONGEST_INFO} are allowed`,
+    );
+  }
+  return JSON.parse(text);
 }
 
 /** Returns the position that a client has seen, as far as it is one. */

@@ -26,7 +26,7 @@ import { forwardedOf } from "../http/base_request.ts";
 import { isUpgrade } from "../http/request_parser.ts";
 import { PreparedMessage, type Pushable, readPushed } from "../websocket/prepared_message.ts";
 import type { EventHandler, EventName, ObjectEventHandler, WebSocketServerEvents, WebSocketServerHandlers } from "./events.ts";
-import type { PublishOptions } from "../topics/topics.ts";
+import type { PublishOptions } from "../topics/publication.ts";
 import { HttpServer } from "./http_server.ts";
 import { HttpRequest } from "./http/http_request.ts";
 import { HttpSession } from "./http/http_session.ts";
@@ -37,9 +37,11 @@ import type { ServerContext } from "./server_context.ts";
 import {
   type AppendOptions,
   type AppendResult,
+  type MembersOptions,
   ServerTopics,
   type SubscribeOptions,
   type SubscribeResult,
+  type TopicMembersPage,
 } from "./server_topics.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import { webSocketFactory } from "./protocols.ts";
@@ -303,33 +305,14 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
    * @returns `stored` with its position; `refused` if it was not stored; `unknown` if the broker has not said so in time.
    * @throws {TypeError} If an argument has another type.
    * @throws {RangeError} If the id is longer than 128 UTF-16 units.
-   *
-   * @example
-   * ```ts
-   * import { memoryBroker, WebSocketServer } from "@sluice/server";
-   * import { assertEquals } from "@std/assert";
-   *
-   * const server = new WebSocketServer("127.0.0.1", 0);
-   * server.set({ broker: memoryBroker({ kept: { "orders/*": { size: 500, ttl: 3600 } } }) });
-   * server.on("message", () => {});
-   * await server.start();
-   * const first = await server.append("orders/7", "paid", { id: "invoice 12" });
-   * const again = await server.append("orders/7", "paid", { id: "invoice 12" }); // after a timeout, for example
-   * assertEquals(again, first);
-   * server.shutdown();
-   * await server.finished;
-   * ```
    */
   append(topic: string, message: Pushable, options: AppendOptions = {}): Promise<AppendResult> {
     return this.#topics.append(topic, message, options);
   }
 
   /**
-   * Sends a message to all WebSockets of this program, on all ports.
+   * Sends a message to all WebSockets of this program, on all ports. The arguments and the result are those of `publish()`.
    *
-   * @param message See `publish()`.
-   * @param options See `publish()`.
-   * @returns See `publish()`.
    * @throws {TypeError} If an argument has another type.
    */
   broadcast(message: Pushable, options: PublishOptions = {}): number | false {
@@ -347,6 +330,43 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
    */
   topics(fd: number): string[] {
     return this.#topics.topics(fd);
+  }
+
+  // ---- presence -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Shows a subscriber of a topic to everybody, until it unsubscribes or ends. Called again, it shows something else. Connections with
+   * the same key are one member, for example the tabs of a user, on whatever server they are; see the setting `broker`.
+   *
+   * @param fd The connection, which has subscribed to the topic.
+   * @param topic The topic.
+   * @param key Who it is: 1 to 128 UTF-16 units.
+   * @param info What it shows of itself: a JSON value of at most 4,096 UTF-16 units.
+   * @returns `false` with 1005 for an unknown fd, 505 if it has not subscribed to the topic.
+   * @throws {TypeError | RangeError} If an argument has another type or is too long.
+   */
+  show(fd: number, topic: string, key: string | number, info: unknown = null): boolean {
+    return this.#topics.show(fd, topic, key, info);
+  }
+
+  /**
+   * Shows a connection in a topic no more; it remains a subscriber. Returns whether it was shown; `false` with 1005 for an unknown
+   * fd.
+   */
+  hide(fd: number, topic: string): boolean {
+    return this.#topics.hide(fd, topic);
+  }
+
+  /**
+   * Lists who is in a topic, on all servers with the same broker. A server that has just started, or asks for the first time, knows
+   * those of the others a moment later.
+   *
+   * @param options How many members (100, or at least 1), and after which key.
+   * @returns Members in the order of their keys, the number of all, and whether this may be old.
+   * @throws {TypeError | RangeError} If an argument has another type, or the limit is no such number.
+   */
+  members(topic: string, options: MembersOptions = {}): TopicMembersPage {
+    return this.#topics.members(topic, options);
   }
 
   // ---- state --------------------------------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ export interface BrokerOptions {
   readonly idleCheck?: number;
   /** The time for which a server stays subscribed to a topic without subscribers, in seconds. Default: 1. */
   readonly linger?: number;
+  /** How long a server may be silent before what it shows in topics is gone, in seconds. Default: 15. */
+  readonly lease?: number;
   /** The memory in which a server holds messages of kept topics, in bytes. Default: 64 MiB. */
   readonly memory?: number;
 }

@@ -11,7 +11,7 @@ import {
   WEBSOCKET_OPCODE_BINARY,
   WEBSOCKET_OPCODE_TEXT,
 } from "../constants.ts";
-import { utf8Decoder } from "../values.ts";
+import { utf8Decoder, utf8Encoder } from "../values.ts";
 import type { Outgoing } from "../websocket/outgoing.ts";
 import { prepareFrame, type Pushable, readPushed } from "../websocket/prepared_message.ts";
 import {
@@ -29,6 +29,7 @@ import { keptOptionsOf } from "./brokers/broker_options.ts";
 import type { RingEntry } from "./history_ring.ts";
 import type { GapReason, KeptStream } from "./kept_stream.ts";
 import { type BrokerClock, KeptTopics, systemClock } from "./kept_topics.ts";
+import type { Presence, PresenceBus } from "./presence.ts";
 import type { TopicEnvelope } from "./topic_settings.ts";
 
 /** The connections to leave out, if any. */
@@ -53,6 +54,9 @@ export interface BrokerCounters {
   /** Messages for other servers or for the history that were not taken, by reason. */
   readonly failed: Record<BrokerErrorCode, number>;
 }
+
+/** The topic in which servers say what their connections show. */
+const PRESENCE = "\0sluice presence";
 
 /** How many messages with exceptions may be under way. */
 const EXCEPTIONS = 4096;
@@ -82,6 +86,7 @@ export class TopicBroker implements BrokerHost {
   readonly #excepted: Map<number, ReadonlySet<number>> = new Map(); // by the sequence of the message
   #toSubscribe: string[] = [];
   #cancelSweep: (() => void) | undefined = undefined;
+  #presence: Presence | undefined = undefined;
   #sequence = 0;
   #isClosed = false;
 
@@ -195,7 +200,31 @@ export class TopicBroker implements BrokerHost {
 
   // ---- in -----------------------------------------------------------------------------------------------------------
 
+  /**
+   * Connects the presence of this server to that of the others.
+   *
+   * @param make Makes it, with the time for which others may be silent, in milliseconds.
+   */
+  startPresence(make: (bus: PresenceBus, lease: number) => Presence): Presence {
+    const { node } = this;
+    const say = (text: string) => {
+      node.publish(
+        PRESENCE,
+        new BrokerMessage(WEBSOCKET_OPCODE_TEXT, utf8Encoder.encode(text), false, this.id, ++this.#sequence),
+      );
+    };
+    const presence = this.#presence = make({
+      get isUp() {
+        return node.isUp;
+      },
+      say,
+    }, this.#broker.options.lease * 1000);
+    node.subscribe([PRESENCE]);
+    return presence;
+  }
+
   deliver(topic: string, message: BrokerMessage): void {
+    if (topic === PRESENCE) return this.#presence?.onMessage(message.origin, utf8Decoder.decode(message.payload));
     if (message.origin !== this.id) this.#local.deliver(topic, message["frame"], undefined);
   }
 
@@ -205,6 +234,7 @@ export class TopicBroker implements BrokerHost {
 
   subscribed(topics: readonly string[]): void {
     this.kept.resync(topics);
+    if (this.#presence !== undefined && topics.includes(PRESENCE)) this.#presence.onReady();
   }
 
   warn(kind: string, text: string): void {
@@ -245,6 +275,7 @@ export class TopicBroker implements BrokerHost {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelSweep?.();
+    this.#presence?.close();
     this.kept.close();
     this.#wanted.clear();
     await this.node.close();

@@ -56,6 +56,13 @@ export interface TopicSettings {
    * decides. Broadcasts match only `*`.
    */
   topic_slow_readers?: SlowReaderPolicy | Readonly<Record<string, SlowReaderPolicy>>;
+  /**
+   * How long a member without connections is still shown in a topic, in seconds: whoever comes back meanwhile has never left.
+   * Default: 2.
+   */
+  presence_grace?: number;
+  /** The number of members of a topic above which `presence` tells only how many there are. Default: 1000. */
+  presence_max?: number;
   /** What connects the topics of several servers, and keeps messages: see `memoryBroker()`. Default: `null`, nothing. */
   broker?: Broker | null;
   /** Makes what subscribers of kept topics are sent. Default: `null`, they are sent the messages as they are. */
@@ -68,6 +75,8 @@ export const TOPIC_DEFAULTS: Readonly<Required<TopicSettings>> = {
   max_publish_rate: 0,
   topic_buffer_size: 0,
   topic_slow_readers: "close",
+  presence_grace: 2,
+  presence_max: 1000,
   broker: null,
   topic_envelope: null,
 };
@@ -78,6 +87,8 @@ export const TOPIC_KINDS: Record<keyof TopicSettings, Kind> = {
   max_publish_rate: { from: 0, to: 1_000_000 },
   topic_buffer_size: "bytes",
   topic_slow_readers: checkPolicies,
+  presence_grace: "seconds",
+  presence_max: "count",
   broker: checkBroker,
   topic_envelope: "function",
 };
@@ -88,6 +99,8 @@ export const SERVER_WIDE_TOPICS: readonly (keyof TopicSettings)[] = [
   "max_publish_rate",
   "topic_buffer_size",
   "topic_slow_readers",
+  "presence_grace",
+  "presence_max",
   "broker",
   "topic_envelope",
 ];
@@ -152,7 +165,12 @@ const LONGEST = 255;
 
 const HALF_A_PAIR = /\p{Surrogate}/u;
 
+/** Reports whether a topic is one that servers use among themselves. */
+export function isReserved(topic: string): boolean {
+  return topic.startsWith("\0sluice ");
+}
+
 /** Reports whether a text can be a topic: it has 1 to 255 bytes of UTF-8. */
 export function isTopic(text: string): boolean {
-  return text !== "" && text.length <= LONGEST && utf8Length(text) <= LONGEST && !HALF_A_PAIR.test(text);
+  return !isReserved(text) && text !== "" && text.length <= LONGEST && utf8Length(text) <= LONGEST && !HALF_A_PAIR.test(text);
 }

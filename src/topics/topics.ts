@@ -4,34 +4,22 @@
  * @module
  */
 
-import { SWOOLE_WEBSOCKET_FLAG_FIN, WEBSOCKET_OPCODE_BINARY, WEBSOCKET_OPCODE_TEXT } from "../constants.ts";
 import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_QUEUE_FULL } from "../errors.ts";
 import type { Connection } from "../transport/connection.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Outgoing } from "../websocket/outgoing.ts";
-import { prepareFrame, type Pushable, readPushed } from "../websocket/prepared_message.ts";
-import { describe } from "../values.ts";
+import { prepareFrame } from "../websocket/prepared_message.ts";
 import { BrokerError, type TopicPosition } from "./broker.ts";
 import { Delivery, HeldMessages } from "./delivery.ts";
 import { Follower, type FollowerEvents } from "./following.ts";
 import type { RingEntry } from "./history_ring.ts";
 import type { GapReason, KeptStream } from "./kept_stream.ts";
-import type { Beginning } from "./kept_topics.ts";
+import { type Beginning, systemClock } from "./kept_topics.ts";
+import { Presence, type PresenceBus } from "./presence.ts";
+import type { PresenceChange } from "./presence_table.ts";
 import { PublishRates } from "./publish_rates.ts";
 import { type Excepted, type LocalTopics, TopicBroker } from "./topic_broker.ts";
 import { isTopic, policyFor, type SlowReaderPolicy, type TopicSettings } from "./topic_settings.ts";
-
-/** The options of `publish()` and `broadcast()`. */
-export interface PublishOptions {
-  /** The frame type. Default: binary for bytes, otherwise text. */
-  readonly opcode?: number;
-  /** A sum of `SWOOLE_WEBSOCKET_FLAG_*`. Default: FIN. With COMPRESS the message is compressed where that was negotiated. */
-  readonly flags?: number;
-  /** The connections that are left out: an fd, or a list or `Set` of fds. */
-  readonly except?: number | Iterable<number>;
-  /** The connection that the message comes from: it counts against `max_publish_rate`. */
-  readonly from?: number;
-}
 
 /** What a subscription costs besides the name of its topic, in bytes. */
 const SUBSCRIPTION_COST = 64;
@@ -84,12 +72,20 @@ export interface TopicGap extends TopicPosition {
   readonly reason: GapReason;
 }
 
+/** What has changed in who is in a topic: the second argument of the event `presence`. */
+export interface TopicPresence extends PresenceChange {
+  /** The connections of this server that have subscribed to the topic. */
+  readonly fds: readonly number[];
+}
+
 /** What topics need of their server. */
 export interface TopicsHost {
   /** Called when a reader has become slow, outside of all loops. */
   onSlowReader(session: WebSocketSession, topic: string, policy: SlowReaderPolicy, queuedBytes: number): void;
   /** Called when subscribers of a kept topic have missed messages. */
   onGap(gap: TopicGap): void;
+  /** Called when members of a topic with subscribers here have come, left, or show something else. */
+  onPresence(presence: TopicPresence): void;
   /** Called when messages were sent that this server has not just published. */
   onSent(opcode: number, count: number): void;
   /** Takes an error of the program. */
@@ -115,6 +111,7 @@ export class Topics implements FollowerEvents, LocalTopics {
   /** How much each connection may publish. */
   readonly rates: PublishRates;
 
+  #presence: Presence | undefined = undefined;
   readonly #settings: Required<TopicSettings>;
   readonly #host: TopicsHost;
   readonly #topics: Map<string, Topic> = new Map();
@@ -247,6 +244,7 @@ export class Topics implements FollowerEvents, LocalTopics {
     topic.members.delete(subscriber);
     topic.followers.get(subscriber)?.leave();
     topic.followers.delete(subscriber);
+    this.#presence?.hide(subscriber.fd, topic.name);
     this.subscriptionCount--;
     subscriber.hold(topic.name, -1);
     if (topic.members.size === 0) {
@@ -278,6 +276,43 @@ export class Topics implements FollowerEvents, LocalTopics {
   /** Releases what is kept of a connection that has ended. */
   forget(fd: number): void {
     this.#subscribers.delete(fd);
+  }
+
+  // ---- presence -----------------------------------------------------------------------------------------------------
+
+  /** Who is in which topic. Made when somebody asks first. */
+  get presence(): Presence {
+    return this.#presence ??= this.#makePresence();
+  }
+
+  #makePresence(): Presence {
+    const { broker } = this;
+    const { presence_grace, presence_max } = this.#settings;
+    const make = (bus: PresenceBus | undefined, lease: number) =>
+      new Presence(
+        {
+          id: broker?.id ?? "",
+          grace: presence_grace * 1000,
+          most: presence_max,
+          lease,
+          onChange: (change) => this.#onPresence(change),
+        },
+        bus,
+        broker?.clock ?? systemClock,
+      );
+    return broker === undefined ? make(undefined, 0) : broker.startPresence(make);
+  }
+
+  #onPresence(change: PresenceChange): void {
+    const members = this.#topics.get(change.topic)?.members;
+    if (members !== undefined) this.#host.onPresence({ ...change, fds: Array.from(members, ({ fd }) => fd) });
+  }
+
+  /** Shows a subscriber in its topic. Returns whether it is one. */
+  show(fd: number, name: string, key: string, info: unknown): boolean {
+    const isSubscriber = this.#subscribers.get(fd)?.topics.get(name) !== undefined;
+    if (isSubscriber) this.presence.show(fd, copyOf(name), copyOf(key), info);
+    return isSubscriber;
   }
 
   // ---- publishing ---------------------------------------------------------------------------------------------------
@@ -424,6 +459,7 @@ export class Topics implements FollowerEvents, LocalTopics {
 
   /** Gives up the connection to other servers. */
   async close(): Promise<void> {
+    this.#presence?.close();
     await this.broker?.close();
   }
 }
@@ -431,48 +467,4 @@ export class Topics implements FollowerEvents, LocalTopics {
 /** Returns a copy of a text. A part of a long text, such as a message of a peer, would keep all of it in memory. */
 function copyOf(text: string): string {
   return JSON.parse(JSON.stringify(text));
-}
-
-/** Checks that a topic is a string. */
-export function checkTopic(topic: unknown, work: string): void {
-  if (typeof topic !== "string") throw new TypeError(`Cannot ${work}: a topic is a string, not ${describe(topic)}`);
-}
-
-/** What `publish()` and `broadcast()` are given, checked. */
-export interface Publication {
-  /** The message. */
-  readonly message: Outgoing;
-  /** The connections to leave out. */
-  readonly except: Excepted;
-}
-
-/**
- * Reads the arguments of `publish()` and `broadcast()`.
- *
- * @returns `undefined` if the message cannot be sent: it is no complete text or binary message, or a text that is not UTF-8.
- * @throws {TypeError} If an argument has another type.
- */
-export function readPublication(data: Pushable, options: PublishOptions, work: string): Publication | undefined {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`Cannot ${work}: the options are an object such as { except: fd }, not ${describe(options)}`);
-  }
-  const { opcode, flags, except } = options;
-  const message = readPushed(data, opcode, flags);
-  const excepted = except === undefined ? undefined : exceptedOf(except, work);
-  if (message === undefined || (message.flags & SWOOLE_WEBSOCKET_FLAG_FIN) === 0) return undefined;
-  const isData = message.opcode === WEBSOCKET_OPCODE_TEXT || message.opcode === WEBSOCKET_OPCODE_BINARY;
-  return isData ? { message, except: excepted } : undefined;
-}
-
-function exceptedOf(except: unknown, work: string): Excepted {
-  if (typeof except === "number") return new Set([except]);
-  if (typeof except !== "object" || except === null || !(Symbol.iterator in except)) {
-    throw new TypeError(`Cannot ${work}: except is an fd or a list of fds, not ${describe(except)}`);
-  }
-  const fds = except instanceof Set ? except : new Set(except as Iterable<unknown>);
-  for (const fd of fds) {
-    if (typeof fd === "number" || fd === undefined) continue; // undefined: there is no such connection
-    throw new TypeError(`Cannot ${work}: except is a list of fds, which are numbers, and has ${describe(fd)}`);
-  }
-  return fds;
 }

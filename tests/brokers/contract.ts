@@ -13,7 +13,8 @@ import { encodeEnvelope } from "../../src/topics/brokers/envelope.ts";
 import { RedisKeys } from "../../src/topics/brokers/redis_keys.ts";
 import { APPEND } from "../../src/topics/brokers/redis_scripts.ts";
 import { block, unblock } from "../topics/stage.ts";
-import { checkExactlyOnce } from "./processes.ts";
+import type { WebSocketServer } from "../../mod.ts";
+import { checkExactlyOnce, memberKilled } from "./processes.ts";
 import { type BrokerName, type Cluster, eventually, isFull, Listener, Load, pause, TIMES, withCluster } from "./stage.ts";
 
 /** A test of the contract. */
@@ -132,6 +133,51 @@ async function appendUnsent({ redis }: Cluster, text: string): Promise<void> {
 
 /** The tests. */
 export const CONTRACT: readonly ContractTest[] = [{
+  name:
+    "who is in a topic: all servers know it, who changes servers within the grace has never left, and the broker may go and come",
+  run: (broker) =>
+    withCluster(broker, { servers: 3, settings: { presence_grace: 1 }, broker: { lease: 1.5 } }, async (cluster) => {
+      const { servers, redis } = cluster;
+      const told: string[] = [];
+      servers[0].on("presence", (_server, { joined, updated, left }) => {
+        for (const { key } of joined) told.push(`+${key}`);
+        for (const { key } of updated) told.push(`~${key}`);
+        for (const { key } of left) told.push(`-${key}`);
+      });
+      for (const server of servers) server.members("room");
+      const all = servers.map((server) => new Listener(server));
+      for (const [index, { server, fd }] of all.entries()) {
+        server.subscribe(fd, "room");
+        server.show(fd, "room", `user ${index}`, { index });
+      }
+      const viewOf = (server: WebSocketServer) => server.members("room").members.map(({ key }) => key).join();
+      const agree = (view: string) => eventually(`all see ${view}`, () => servers.every((server) => viewOf(server) === view));
+      await agree("user 0,user 1,user 2");
+      await eventually("all are told", () => told.length === 3); // what is told later may come together
+      all[1].server.show(all[1].fd, "room", "user 1", { index: 7 });
+      await eventually("the update is known", () => JSON.stringify(servers[2].members("room").members[1].info) === '{"index":7}');
+      await eventually("it is told", () => told.includes("~user 1"));
+      // User 2 goes from the last server to the first.
+      const moved = new Listener(servers[0]);
+      servers[2].close(all[2].fd, true);
+      servers[0].subscribe(moved.fd, "room");
+      servers[0].show(moved.fd, "room", "user 2", { index: 2 });
+      if (redis !== undefined) {
+        await redis.kill();
+        await eventually("it is noticed", () => servers.every((server) => server.members("room").isStale));
+        servers[1].hide(all[1].fd, "room");
+        await pause(2000); // longer than servers may be silent
+        await redis.start();
+      } else servers[1].hide(all[1].fd, "room");
+      await agree("user 0,user 2");
+      assertEquals(servers.map((server) => server.members("room").count), [2, 2, 2]);
+      await eventually("it is told", () => told.includes("-user 1"));
+      assertEquals(told.toSorted(), ["+user 0", "+user 1", "+user 2", "-user 1", "~user 1"]);
+    }),
+}, {
+  name: "a server is killed: those that it showed leave once, on all others",
+  run: memberKilled,
+}, {
   name: "three servers, 300 clients, 30 topics: each message exactly once, in the order of each sender",
   run: checkExactlyOnce,
 }, {
@@ -144,7 +190,7 @@ export const CONTRACT: readonly ContractTest[] = [{
 }, {
   name: "frozen: it is noticed, messages are refused in time, what waits is limited, and everything goes on",
   run: (broker) =>
-    withCluster(broker, { broker: { maxPending: 200, kept: { "room*": { size: 10_000 } } } }, async (cluster) => {
+    withCluster(broker, { broker: { ...TIMES, maxPending: 200, kept: { "room*": { size: 10_000 } } } }, async (cluster) => {
       const { servers, redis } = cluster;
       const { all, begun } = await listeners(cluster);
       const load = new Load(servers[0]);
@@ -172,26 +218,30 @@ export const CONTRACT: readonly ContractTest[] = [{
 }, {
   name: "the connection for subscriptions is cut, or falls silent: nothing is missing, and who publishes notices nothing",
   run: (broker) =>
-    withCluster(broker, { isProxied: true, broker: { idleCheck: 0, kept: { "room*": { size: 10_000 } } } }, async (cluster) => {
-      const { servers, proxy } = cluster;
-      const { all, begun } = await listeners(cluster);
-      const load = new Load(servers[0]);
-      for (const how of ["cut", "mute"] as const) {
-        await pause(200);
-        const reconnects = servers[1].stats().broker!.reconnect_count;
-        for (const connection of [...proxy!.connections]) if (connection.isSubscriber) connection[how]();
-        if (how === "mute") await pause(100).then(() => load.stop()); // the last ones are lost on their way, and nothing follows
-        await eventually("the loss is noticed", () => servers[1].stats().broker!.reconnect_count > reconnects, 20);
-        await eventually("all are connected again", () => isUp(cluster));
-      }
-      const { stored } = load.outcomes;
-      assertEquals([stored.length, servers[0].stats().broker!.reconnect_count], [load.count, 0]);
-      for (const [index, listener] of all.entries()) {
-        await eventually("all messages have arrived", async () => (await listener.listen()).texts.length === load.count);
-        assertEquals(checkOutcomes(listener, begun[index], load), Array.from({ length: load.count }, (_, i) => i + 1));
-        assertEquals(listener.gaps, []);
-      }
-    }),
+    withCluster(
+      broker,
+      { isProxied: true, broker: { ...TIMES, timeout: 2, idleCheck: 0, kept: { "room*": { size: 10_000 } } } },
+      async (cluster) => {
+        const { servers, proxy } = cluster;
+        const { all, begun } = await listeners(cluster);
+        const load = new Load(servers[0]);
+        for (const how of ["cut", "mute"] as const) {
+          await pause(200);
+          const reconnects = servers[1].stats().broker!.reconnect_count;
+          for (const connection of [...proxy!.connections]) if (connection.isSubscriber) connection[how]();
+          if (how === "mute") await pause(100).then(() => load.stop()); // the last ones are lost on their way, and nothing follows
+          await eventually("the loss is noticed", () => servers[1].stats().broker!.reconnect_count > reconnects, 20);
+          await eventually("all are connected again", () => isUp(cluster));
+        }
+        const { stored } = load.outcomes;
+        assertEquals([stored.length, servers[0].stats().broker!.reconnect_count], [load.count, 0]);
+        for (const [index, listener] of all.entries()) {
+          await eventually("all messages have arrived", async () => (await listener.listen()).texts.length === load.count);
+          assertEquals(checkOutcomes(listener, begun[index], load), Array.from({ length: load.count }, (_, i) => i + 1));
+          assertEquals(listener.gaps, []);
+        }
+      },
+    ),
 }, {
   name: "the last message is lost on its way: it is found when nothing follows it",
   run: (broker) =>
@@ -334,7 +384,7 @@ export const CONTRACT: readonly ContractTest[] = [{
 }, {
   name: "appended again with the same id, after it was not known what had become of it: delivered once, with the same position",
   run: (broker) =>
-    withCluster(broker, {}, async (cluster) => {
+    withCluster(broker, { broker: { timeout: TIMES.timeout } }, async (cluster) => {
       const { servers, redis } = cluster;
       const { all } = await listeners(cluster);
       if (redis !== undefined) redis.freeze();

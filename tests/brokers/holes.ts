@@ -16,6 +16,7 @@ const NO_CONNECTION = "it has no connections";
 /** The reasons, by the beginning of the name of a test. */
 export const HOLES: Partial<Record<BrokerName, Record<string, string>>> = {
   memory: {
+    "a server is killed": NO_PROCESS,
     "killed under load": NO_PROCESS,
     "frozen": NO_PROCESS,
     "the connection for subscriptions": NO_CONNECTION,
@@ -32,11 +33,6 @@ export function holeOf(broker: BrokerName, name: string): string | undefined {
   return holes.find(([beginning]) => name.startsWith(beginning))?.[1];
 }
 
-/** Promises that no broker is tested for, with the reason. */
-const UNTESTED: readonly (readonly [promise: string, reason: string])[] = [
-  ["who is in a topic, and that one who is killed leaves it once", "there is no presence yet"],
-];
-
 /** Returns the table: each test with each broker. */
 export function contractTable(): string {
   const reasons: string[] = [];
@@ -49,10 +45,6 @@ export function contractTable(): string {
     });
     return `| ${[name, ...cells].join(" | ")} |`;
   });
-  for (const [promise, reason] of UNTESTED) {
-    reasons.push(reason);
-    rows.push(`| ${[promise, ...BROKERS.map(() => `no (${reasons.length})`)].join(" | ")} |`);
-  }
   const head = `| test | ${BROKERS.join(" | ")} |\n| --- | ${BROKERS.map(() => "---").join(" | ")} |`;
   return `${head}\n${rows.join("\n")}\n\n${reasons.map((reason, index) => `${index + 1}. ${reason}`).join("\n")}\n`;
 }

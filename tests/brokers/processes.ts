@@ -45,7 +45,11 @@ class Client {
   }
 }
 
-async function inProcesses(broker: BrokerName, redis: RedisServer, test: (ports: number[]) => Promise<void>): Promise<void> {
+async function inProcesses(
+  broker: BrokerName,
+  redis: RedisServer,
+  test: (ports: number[], programs: Program[]) => Promise<void>,
+): Promise<void> {
   const file = fileURLToPath(new URL("program.ts", import.meta.url));
   const map = fileURLToPath(new URL("../offline/import_map.json", import.meta.url));
   const register = fileURLToPath(new URL("../offline/register.mjs", import.meta.url));
@@ -58,7 +62,7 @@ async function inProcesses(broker: BrokerName, redis: RedisServer, test: (ports:
     new Program([...command, ...flags[name], file], { BROKER: broker, BROKER_URL: redis.url })
   );
   try {
-    await test(await Promise.all(programs.map(async (program) => Number(await program.line()))));
+    await test(await Promise.all(programs.map(async (program) => Number(await program.line()))), programs);
   } finally {
     await Promise.all(programs.map((program) => program.kill()));
   }
@@ -142,4 +146,35 @@ export async function checkExactlyOnce(broker: BrokerName): Promise<void> {
   };
   if (broker === "memory") await inThisProcess(broker, check);
   else await RedisServer.with((redis) => inProcesses(broker, redis, check));
+}
+
+/** Checks that whoever was shown by a server that is killed leaves once, everywhere. */
+export function memberKilled(broker: BrokerName): Promise<void> {
+  return RedisServer.with((redis) =>
+    inProcesses(broker, redis, async (ports, programs) => {
+      const clients = ports.map((port, index) => new Client(index, port));
+      try {
+        await Promise.all(clients.map(({ opened }) => opened));
+        for (const { socket, index } of clients) socket.send(`show|hall|user ${index}`);
+        const views = async (alive: Client[]) => {
+          for (const { heard, socket } of alive) {
+            heard.splice(0, heard.length, ...heard.filter((line) => !line.startsWith("members|")));
+            socket.send("members|hall");
+          }
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          return alive.map(({ heard }) => heard.find((line) => line.startsWith("members|")));
+        };
+        const agree = (alive: Client[], view: string) =>
+          eventually(`all see ${view}`, async () => (await views(alive)).every((seen) => seen === `members|${view}`), 60);
+        await agree(clients, "user 0,user 1,user 2");
+        await programs[1].kill();
+        const alive = [clients[0], clients[2]];
+        await agree(alive, "user 0,user 2");
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        for (const { heard } of alive) assertEquals(heard.filter((line) => line.startsWith("left|")), ["left|user 1"]);
+      } finally {
+        for (const { socket } of clients) socket.close();
+      }
+    })
+  );
 }

@@ -7,7 +7,7 @@ import { BrokerError, BrokerMessage, type BrokerNode, type TopicHistory, type To
 import { KeptTopics } from "../../src/topics/kept_topics.ts";
 import { MovedClock } from "../brokers/moved_clock.ts";
 
-const OPTIONS = { kept: {}, idleCheck: 30, linger: 1, memory: 1 << 20 };
+const OPTIONS = { kept: {}, idleCheck: 30, linger: 1, lease: 15, memory: 1 << 20 };
 
 /** A broker with streams that a test fills, and a list of what it was asked. */
 class FakeNode implements BrokerNode {

@@ -6,7 +6,7 @@
 
 import { checkValue, describe, isRecord, type Kind, suggestion } from "../../values.ts";
 import type { BrokerOptions, KeptOptions } from "../broker.ts";
-import { checkPattern, matching } from "../topic_settings.ts";
+import { checkPattern, isReserved, matching } from "../topic_settings.ts";
 
 const KEPT_DEFAULTS: Required<KeptOptions> = { size: 1000, ttl: 300 };
 
@@ -15,9 +15,20 @@ const KEPT_KINDS: Record<keyof KeptOptions, Kind> = {
   ttl: { from: 1, to: 0x7fffffff },
 };
 
-const DEFAULTS: Required<BrokerOptions> = { kept: {}, idleCheck: 30, linger: 1, memory: 64 * 1024 * 1024 };
+const DEFAULTS: Required<BrokerOptions> = { kept: {}, idleCheck: 30, linger: 1, lease: 15, memory: 64 * 1024 * 1024 };
 
-const KINDS: Record<keyof BrokerOptions, Kind> = { kept: checkKept, idleCheck: "seconds", linger: "seconds", memory: "bytes" };
+const KINDS: Record<keyof BrokerOptions, Kind> = {
+  kept: checkKept,
+  idleCheck: "seconds",
+  linger: "seconds",
+  lease: checkLease,
+  memory: "bytes",
+};
+
+function checkLease(key: string, value: unknown): void {
+  checkValue(key, "seconds", value);
+  if (value as number < 0.1) throw new RangeError(`Cannot set ${key}: ${value} is less than 0.1`);
+}
 
 function checkKept(_key: string, value: unknown): void {
   if (!isRecord(value)) throw new TypeError(`Cannot set kept: an object is needed, not ${describe(value)}`);
@@ -58,6 +69,6 @@ export function readBrokerOptions<Own extends object>(
 
 /** Returns how a topic is kept; `undefined` for a fleeting one. */
 export function keptOptionsOf({ kept }: Pick<Required<BrokerOptions>, "kept">, topic: string): Required<KeptOptions> | undefined {
-  const pattern = matching(kept, topic);
+  const pattern = isReserved(topic) ? undefined : matching(kept, topic);
   return pattern === undefined ? undefined : { ...KEPT_DEFAULTS, ...kept[pattern] };
 }

@@ -256,7 +256,8 @@ export class RedisNode implements BrokerNode {
 
   async read(topic: string, since: number, limit: number): Promise<TopicHistory> {
     const { meta, stream } = this.#keys.of(topic);
-    const reply = await this.#evaluate(READ, [meta, stream], [`${since + 1}-0`, `${limit}`]);
+    const { size } = keptOptionsOf(this.#options, topic)!;
+    const reply = await this.#evaluate(READ, [meta, stream], [`${since}`, `${limit}`, `${size}`]);
     const { offset, epoch } = positionOf(reply);
     const entries: { offset: number; message: BrokerMessage }[] = [];
     for (const [id, fields] of (reply as unknown[])[2] as [unknown, unknown[]][]) {

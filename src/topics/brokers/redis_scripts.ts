@@ -44,7 +44,7 @@ if hasId then
 end
 local offset = redis.call('HINCRBY', KEYS[1], 's', 1)
 redis.call('EXPIRE', KEYS[1], ${30 * 24 * 3600})
-redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[4], string.format('%.0f-0', offset), 'd', ARGV[3])
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], string.format('%.0f-0', offset), 'd', ARGV[3])
 redis.call('EXPIRE', KEYS[2], ARGV[5])
 redis.call('PUBLISH', ARGV[6], string.format('%.0f', offset) .. ':' .. epoch .. ':' .. ARGV[3])
 if hasId then
@@ -65,13 +65,15 @@ return {offset, epoch}
 };
 
 /**
- * Reads the history of a topic. Keys: meta, stream. Values: a fresh epoch, the run, the id of the first message, their number.
- * Replies the offset, the epoch, and the messages as XRANGE does.
+ * Reads the history of a topic. Keys: meta, stream. Values: a fresh epoch, the run, the offset before the first message, how many
+ * to read, the number of messages that are kept: there may be some more, because it is faster to trim many at once. Replies the
+ * offset, the epoch, and the messages as XRANGE does.
  */
 export const READ: RedisScript = {
   keys: 2,
   text: `${EPOCH}
 local epoch, offset = epochOf(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
-return {offset, epoch, redis.call('XRANGE', KEYS[2], ARGV[3], '+', 'COUNT', ARGV[4])}
+local before = math.max(tonumber(ARGV[3]), offset - tonumber(ARGV[5]))
+return {offset, epoch, redis.call('XRANGE', KEYS[2], string.format('%.0f-0', before + 1), '+', 'COUNT', ARGV[4])}
 `,
 };
