@@ -9,25 +9,10 @@ import { type Clock, systemClock } from "./clock.ts";
 import { CLUSTER_FORMAT, limitOf, readWorkerMessage, secondsOf, type WorkerMessage, writeRole } from "./messages.ts";
 import type { MasterHost, MasterOptions } from "./master_interfaces.ts";
 import { Slots } from "./slots.ts";
-import { WorkerProcess } from "./worker_process.ts";
+import { type Post, WorkerProcess } from "./worker_process.ts";
 
 /** Why a worker is replaced: the program or its files have changed, it has done enough, or it was told to stop. */
 type Reason = "reload" | "retire" | "stop";
-
-/** A place for one worker. */
-interface Post {
-  readonly id: number;
-  /** The process that is the worker; `undefined` while it has none. */
-  current: WorkerProcess | undefined;
-  /** Settles when the process has been replaced, or could not be; `undefined` if it is not being replaced. */
-  replacing: Promise<boolean> | undefined;
-  /** Whether a process is being started because there is none. */
-  isFilling: boolean;
-  /** How many of its processes have died young, one after the other. */
-  deaths: number;
-  /** Cancels the start of another process. */
-  cancel: (() => void) | undefined;
-}
 
 /** A process that dies within this time after it was ready, in seconds, has died young. */
 const YOUNG = 1;
@@ -62,6 +47,8 @@ export class Master {
   #idle: (() => void)[] = [];
   #killAt = Infinity;
   #cancelKill: (() => void) | undefined = undefined;
+  #stopBy = Infinity; // when what workers do is cut off
+  #cancelTasks: (() => void) | undefined = undefined;
 
   constructor(control: ProcessControl, options: MasterOptions, host: MasterHost, clock: Clock = systemClock) {
     this.#control = control;
@@ -101,7 +88,7 @@ export class Master {
   // ---- start --------------------------------------------------------------------------------------------------------
 
   /**
-   * Starts the workers: the first one, which binds the ports, then the others.
+   * Starts the task workers and the first worker, which binds the ports, then the others.
    *
    * @returns The numbers of the ports, once all workers accept connections.
    * @throws {Error} If a worker cannot start. All processes have ended by then.
@@ -111,7 +98,7 @@ export class Master {
     try {
       return await new Promise((resolve, reject) => {
         this.#started = { resolve, reject };
-        this.#fill(this.#posts[0]);
+        for (const post of this.#posts) if (post.id === 0 || this.#isTaskWorker(post)) this.#fill(post);
       });
     } catch (error) {
       await this.shutdown(0, 0);
@@ -141,6 +128,8 @@ export class Master {
     }
     post.isFilling = false;
     if (worker === undefined || !await worker.reached("prepared")) return;
+    // Task workers are told the ports when the first worker has bound them.
+    if (this.#state === "starting" && this.#isTaskWorker(post) && !this.#posts[0].current?.isReady) return;
     this.#letListen(worker);
   }
 
@@ -204,7 +193,8 @@ export class Master {
       this.#started = undefined;
     } else if (worker.id === 0) {
       for (const post of this.#posts) {
-        if (post.current === undefined && post.cancel === undefined && !post.isFilling) this.#fill(post);
+        if (post.current?.stage === "prepared") this.#letListen(post.current);
+        else if (post.current === undefined && post.cancel === undefined && !post.isFilling) this.#fill(post);
       }
     }
   }
@@ -249,7 +239,7 @@ export class Master {
       case "shutdown":
         return this.#host.onShutdown(secondsOf(message.wait), secondsOf(message.tell));
       case "stopped":
-        this.wasCutOff ||= message.wasCutOff;
+        this.wasCutOff ||= message.wasCutOff && worker.readyAt > 0; // one that starts has nothing of clients
     }
   }
 
@@ -280,7 +270,7 @@ export class Master {
 
   #onExit(worker: WorkerProcess, exit: ProcessExit): void {
     const { id, pid } = worker;
-    const wasMember = worker.isMember;
+    const wasReady = worker.readyAt > 0;
     this.#processes.delete(worker);
     this.#slots.free(worker.slot);
     worker.advance("gone");
@@ -290,7 +280,7 @@ export class Master {
       const how = exit.signal === 0 ? `with status ${exit.code}` : `by signal ${exit.signal}`;
       this.#host.warn(`Worker ${id} (process ${pid}) was ended ${how}`);
       this.#host.onWorkerError(id, pid, exit);
-    } else if (!isInOrder && wasMember) this.wasCutOff = true;
+    } else if (!isInOrder && wasReady) this.wasCutOff = true;
     this.#checkIdle();
     const post = this.#posts[id];
     if (post.current !== worker) return;
@@ -336,12 +326,31 @@ export class Master {
       post.cancel?.();
       post.cancel = undefined;
     }
-    for (const worker of this.#processes) this.#end(worker, wait, tell);
+    for (const worker of this.#processes) if (!this.#isTaskWorker(worker)) this.#end(worker, wait, tell);
+    this.#stopBy = Math.min(this.#stopBy, this.#clock.now + wait);
+    this.#cancelTasks?.();
+    if (wait !== Infinity) this.#cancelTasks = this.#clock.after(wait, () => this.#endTaskWorkers());
+    this.#endTaskWorkers();
     this.#killIn(Math.max(wait, tell) + this.#options.closeTimeout + GRACE);
     return new Promise((resolve) => {
       this.#idle.push(resolve);
       this.#checkIdle();
     });
+  }
+
+  #isTaskWorker({ id }: { readonly id: number }): boolean {
+    return id >= this.#options.workers;
+  }
+
+  /** Tells task workers to end: when the workers are gone that may give them tasks, or have had their time. */
+  #endTaskWorkers(): void {
+    const { now } = this.#clock;
+    const all = [...this.#processes];
+    if (now < this.#stopBy && !all.every((worker) => this.#isTaskWorker(worker))) return;
+    for (const worker of all) {
+      const isToEnd = this.#isTaskWorker(worker) && (!worker.isAsked || now >= this.#stopBy);
+      if (isToEnd) this.#end(worker, Math.max(0, this.#stopBy - now), 0);
+    }
   }
 
   /** Kills what is left after a time. */
@@ -356,8 +365,10 @@ export class Master {
   }
 
   #checkIdle(): void {
-    if (this.#state !== "stopping" || this.#processes.size > 0 || this.#launching > 0) return;
+    if (this.#state !== "stopping") return;
+    if (this.#processes.size > 0 || this.#launching > 0) return this.#endTaskWorkers();
     this.#cancelKill?.();
+    this.#cancelTasks?.();
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 

@@ -31,6 +31,7 @@ export const SEND = 14;
 export const CLOSE = 15;
 export const BIND = 16;
 export const PUBLISH = 17;
+export const TASK_STATE = 18;
 /** The number of kinds, those included that are still free. */
 export const KINDS = 64;
 

@@ -128,3 +128,18 @@ export class WorkerProcess {
     this.#child.kill(signal);
   }
 }
+
+/** A place for one worker. */
+export interface Post {
+  readonly id: number;
+  /** The process that is the worker; `undefined` while it has none. */
+  current: WorkerProcess | undefined;
+  /** Settles when the process has been replaced, or could not be; `undefined` if it is not being replaced. */
+  replacing: Promise<boolean> | undefined;
+  /** Whether a process is being started because there is none. */
+  isFilling: boolean;
+  /** How many of its processes have died young, one after the other. */
+  deaths: number;
+  /** Cancels the start of another process. */
+  cancel: (() => void) | undefined;
+}

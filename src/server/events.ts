@@ -8,16 +8,16 @@ import type { CloseInfo, ConnectionData } from "../transport/connection_end.ts";
 import type { SlowReader } from "../topics/delivery.ts";
 import type { TopicGap, TopicPresence } from "../topics/topics.ts";
 import type { ReceivedFrame } from "../websocket/frame.ts";
-import type { Task } from "./task.ts";
+import type { Task, TaskResult } from "./task.ts";
 import type { HttpRequest } from "./http/http_request.ts";
 import type { HttpResponse } from "./http/http_response.ts";
 import type { Refusal } from "./refusals.ts";
-import type { Packet, PacketInfo, ServerEvent, StatusInfo } from "./server_event.ts";
+import type { Packet, PacketInfo, PipeMessage, ServerEvent, StatusInfo } from "./server_event.ts";
 
 /** The result of a handler: anything; a promise is awaited where that matters. */
 export type Handled = unknown;
 
-/** The events whose handlers receive a `ServerEvent`, a `Packet` or a `StatusInfo` if `event_object` is set. */
+/** The events whose handlers receive an object, such as a `ServerEvent` or a `Packet`, if `event_object` is set. */
 export interface ObjectEvents<S, Data extends ConnectionData = ConnectionData> {
   /** A connection was accepted. */
   connect(server: S, event: ServerEvent): Handled;
@@ -31,6 +31,10 @@ export interface ObjectEvents<S, Data extends ConnectionData = ConnectionData> {
   disconnect(server: S, event: ServerEvent, info: CloseInfo<Data>): Handled;
   /** A task has arrived; also with `task_object` or `task_enable_coroutine` alone. */
   task(server: S, task: Task): Handled;
+  /** The result of a task has arrived. */
+  finish(server: S, result: TaskResult): Handled;
+  /** A message of another process has arrived. */
+  pipeMessage(server: S, message: PipeMessage): Handled;
   /** A worker has ended that was not told to. */
   workerError(server: S, status: StatusInfo): Handled;
 }

@@ -47,6 +47,24 @@ export class StatusInfo {
   }
 }
 
+/** A message of another process, as `pipeMessage` receives it with the setting `event_object` (Swoole's `Swoole\\Server\\PipeMessage`). */
+export class PipeMessage {
+  /** The number of the worker that has sent it; -1 for the master. */
+  readonly source_worker_id: number;
+  /** When it arrived, in seconds since 1970. */
+  readonly dispatch_time: number;
+  /** A value like the one that was sent. */
+  // deno-lint-ignore no-explicit-any
+  readonly data: any;
+
+  /** Created by the server. */
+  constructor(workerId: number, data: unknown) {
+    this.source_worker_id = workerId;
+    this.dispatch_time = Date.now() / 1000;
+    this.data = data;
+  }
+}
+
 /** The sender of a datagram and the port that received it: the last argument of `packet`. */
 export interface PacketInfo {
   /** The index in `ports` of the port that received the datagram, for `sendto()`. */

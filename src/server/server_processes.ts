@@ -111,7 +111,9 @@ export function workersOf({ config, settings }: ServerContext, runtime: Runtime)
     );
   }
   if (task_worker_num > 0 && config.handler("task") === undefined) {
-    throw new TypeError("Cannot start the server: there is no handler for task, which task_worker_num needs");
+    throw new TypeError(
+      "Cannot start the server: there is no handler for task, which task_worker_num needs; only the event style has one",
+    );
   }
   const workers = worker_num === "auto" ? automaticWorkers(processes.processorCount()) : worker_num;
   checkSum(workers, task_worker_num);

@@ -19,6 +19,9 @@ const EXIT_INTERVAL = 1000;
 /** How often a worker looks whether its link to the master is made again, in milliseconds. */
 const MASTER_INTERVAL = 100;
 
+/** How long a task worker waits for a process whose event loop may be blocked, before it takes no more tasks, in milliseconds. */
+const LEAVE_TIMEOUT = 2000;
+
 /** How long a worker waits until it asks again to be replaced, in milliseconds. */
 const ASK_AGAIN = 10_000;
 
@@ -69,11 +72,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     const { id, slot, token, folder } = this.#role;
     const mesh = this.#mesh = makeMesh(this.#host, slot, id, token, this.workers);
     mesh.watch({ onLeft: ({ peer }) => peer?.slot === 0 && this.#onMasterLost(mesh) });
-    const { tasks } = this.#host.context;
-    if (tasks !== undefined) {
-      tasks.onDone = () => this.onTick();
-      tasks.mayWork = false;
-    }
+    if (this.isTaskWorker) this.#host.context.tasks!.queue.onDone = () => this.onTick();
     await mesh.listen(this.#host.context.runtime!, meshPath(folder, slot));
     await this.#life.start(this.#host.ports.length);
     return this.#ports;
@@ -117,7 +116,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   onTick(): void {
     if (this.#maxRequest === Infinity || this.isLeaving) return;
     const { counters, state, tasks } = this.#host.context;
-    const count = this.isTaskWorker ? tasks!.doneCount : counters.requestCount;
+    const count = this.isTaskWorker ? tasks!.queue.doneCount : counters.requestCount;
     const now = performance.now();
     if (state !== "running" || count < this.#maxRequest || now - this.#askedAt < ASK_AGAIN) return;
     this.#askedAt = now;
@@ -168,6 +167,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     this.#host.onPorts(ports);
     await context.call("workerstart", this.id);
     this.#host.checkStarting();
+    if (this.isTaskWorker) context.tasks!.queue.open();
   }
 
   async listen(
@@ -176,7 +176,6 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     sockets: ReadonlyMap<number, SocketHandle>,
   ): Promise<readonly number[]> {
     const { ports } = this.#host;
-    this.#host.context.tasks?.begin();
     if (this.isTaskWorker) { // it has no connections
       for (const [index, port] of ports.entries()) port.boundPort = numbers[index];
       return this.#ports = numbers;
@@ -225,6 +224,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     const { context } = host;
     if (context.state !== "running") return;
     this.isLeaving = true;
+    if (this.isTaskWorker) return void this.#leaveTasks(Math.max(wait, host.patience)); // it has no connections
     this.#callWorkerExit();
     host.closeListeners();
     const retirement = this.#retirement = new Retirement(context.table!, () => host.stopHere(host.patience));
@@ -232,7 +232,16 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   }
 
   shutdown(wait: number, tell: number): void {
-    this.#host.stopHere(wait, tell);
+    const isFirst = this.isTaskWorker && !this.isLeaving && this.#host.context.state === "running";
+    this.isLeaving ||= isFirst;
+    if (isFirst && wait > 0) this.#leaveTasks(wait);
+    else this.#host.stopHere(wait, tell);
+  }
+
+  /** Stops a task worker when all know that it takes no more tasks, so that none gets lost on its way. */
+  async #leaveTasks(wait: number): Promise<void> {
+    await this.#host.context.tasks!.queue.leave(Math.min(wait * 1000, LEAVE_TIMEOUT));
+    this.#host.stopHere(wait);
   }
 
   exit(status: number): void {

@@ -55,12 +55,13 @@ export abstract class ServerWorkers<Data extends ConnectionData = ConnectionData
    * Gives a task to a task worker, whose `task` handler does it. Its result comes to the `finish` handler of this worker.
    *
    * @param data Any value that can be cloned.
-   * @param workerId The number of the task worker, counted from 0 among the task workers. Default: -1, the one that has the fewest
-   * tasks of this worker.
-   * @param finishCallback Receives the result, instead of the `finish` handler: `(server, taskId, data)`.
+   * @param workerId The number of the task worker, counted from 0 among the task workers. Default: -1, an idle one, or
+   * else the one that has the fewest tasks of this worker.
+   * @param finishCallback Receives the result, instead of the `finish` handler: `(server, taskId, data)`, or with `event_object`
+   * `(server, result)`.
    * @returns The number of the task, from 0. It waits if the task worker is not there at the moment. `false` with 507 without task
-   * workers, 505 if there is no such one, 506 if it has `task_max_pending` tasks of this worker, or as many wait for it. A task that
-   * has no result because its handler has failed, or its task worker has ended, is reported to `error`.
+   * workers, 505 if there is no such one, 506 if it has `task_max_pending` tasks of this worker, or as many wait for it, 1009 if
+   * `worker_buffer_size` bytes are on their way to it, or the data is larger than that. A task that has no result because its handler has failed, or its task worker has ended, is reported to `error`.
    * @throws {Error} If the data cannot be cloned.
    *
    * @example
@@ -138,6 +139,6 @@ export abstract class ServerWorkers<Data extends ConnectionData = ConnectionData
   finish(data: unknown): boolean {
     const context = this.#context;
     if (context.tasks === undefined) return context.failed(SWOOLE_ERROR_OPERATION_NOT_SUPPORT);
-    return context.tasks.finish(data);
+    return context.tasks.queue.finish(data);
   }
 }

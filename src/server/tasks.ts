@@ -7,288 +7,280 @@
 import type { Link } from "../cluster/link.ts";
 import type { Mesh } from "../cluster/mesh.ts";
 import type { RequestError, RequestFailure, Requests } from "../cluster/requests.ts";
-import { BodyReader, BodyWriter } from "../cluster/wire.ts";
-import { EPIPE, ETIMEDOUT, SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_QUEUE_FULL } from "../errors.ts";
+import { BodyWriter, TASK_STATE } from "../cluster/wire.ts";
+import {
+  EPIPE,
+  ETIMEDOUT,
+  SWOOLE_ERROR_INVALID_PARAMS,
+  SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW,
+  SWOOLE_ERROR_QUEUE_FULL,
+} from "../errors.ts";
+import { EMPTY } from "../transport/bytes.ts";
+import { delayOf } from "../transport/deadlines.ts";
 import { EIO } from "../transport/system_codes.ts";
-import { sliceBytes } from "../transport/bytes.ts";
-import { promised } from "./running_handlers.ts";
 import type { ServerContext } from "./server_context.ts";
-import { type FinishHandler, Task, TaskFailure, type TaskMethods } from "./task.ts";
+import {
+  type FinishHandler,
+  IDLE,
+  LEAVE_METHOD,
+  TASK_METHOD,
+  TaskFailure,
+  type TaskMethods,
+  type TaskOptions,
+  TaskResult,
+} from "./task.ts";
+import { TaskQueue } from "./task_queue.ts";
 import type { Serializer } from "./worker_messages.ts";
 
-/** The number of the method of requests. */
-const TASK_METHOD = 16;
-
-/** How tasks are given and done. */
-export interface TaskOptions {
-  /** The number of workers that are not task workers. */
-  readonly workers: number;
-  /** The number of task workers. */
-  readonly taskWorkers: number;
-  /** How many tasks of this process may be pending in one task worker: `task_max_pending`. */
-  readonly mostPending: number;
-  /** Whether a task worker works on several tasks at a time: `task_enable_coroutine`. */
-  readonly isConcurrent: boolean;
-  /** Whether handlers receive a `Task`. */
-  readonly asObject: boolean;
+/** A task worker that takes tasks. */
+interface Taker {
+  readonly link: Link;
+  /** The number of tasks of this process that it has. */
+  pending: number;
+  /** Whether it does nothing, as it has told. */
+  isIdle: boolean;
 }
 
 /** A task that waits for a task worker to be there. */
 interface Held {
+  /** The only one that may have it, counted from 0 among the task workers; -1 for any. */
   readonly workerId: number;
   readonly body: Uint8Array;
-  readonly due: number;
   readonly resolve: (outcome: Outcome | TaskFailure) => void;
 }
 
-/** A task that has arrived. */
-interface Arrived {
-  readonly task: Task;
-  readonly done: (error: unknown, hasFailed: boolean) => void;
+/** A task that was given. */
+interface Given {
+  readonly id: number;
+  readonly outcome: Promise<Outcome | TaskFailure>;
+  /** Takes the task back, if it waits for a task worker to be there. */
+  takeBack(): void;
 }
+
+/** What has come of a task. */
+interface Outcome {
+  /** The number of the task worker. */
+  readonly worker: number;
+  /** Whether there is a result. */
+  readonly hasValue: boolean;
+  readonly value: unknown;
+}
+
+/** What a request needs besides its body, in bytes; generously. */
+const REQUEST_HEADER = 16;
 
 /** The tasks of one process: those that it has given, and those that it does. */
 export class Tasks implements TaskMethods {
-  doneCount = 0;
-  onDone: (() => void) | undefined = undefined;
-  mayWork = true;
+  readonly queue: TaskQueue;
 
   readonly #context: ServerContext;
-  readonly #mesh: Mesh;
   readonly #requests: Requests;
   readonly #serializer: Serializer;
   readonly #options: TaskOptions;
-  readonly #pending: Map<number, number> = new Map(); // number of tasks, by the number of the worker
-  readonly #held: Held[] = []; // for which no task worker is there at the moment
-  readonly #waiting: Arrived[] = [];
-  #current: Task | undefined = undefined; // if there is one at a time
-  #isWorking = false;
+  /** The task workers that take tasks. During a reload, two of them have the same number; the second one is the new one. */
+  readonly #takers: Set<Taker> = new Set();
+  /** The current task workers, by their numbers. */
+  readonly #current: Map<number, Taker> = new Map();
+  #held: Held[] = [];
+  #heldBytes = 0;
+  #pending = 0; // held ones included
   #lastId = -1;
   #turn = 0; // so that workers with as many tasks take turns
 
   /** @param mesh The links to the other processes, none of which has been made yet. */
   constructor(context: ServerContext, mesh: Mesh, requests: Requests, serializer: Serializer, options: TaskOptions) {
     this.#context = context;
-    this.#mesh = mesh;
     this.#requests = requests;
     this.#serializer = serializer;
     this.#options = options;
-    requests.serve(TASK_METHOD, (link, body) => this.#onTask(link, body));
-    mesh.watch({
-      onJoined: () => void (this.#held.length > 0 && queueMicrotask(() => this.#sendHeld())),
-      onTick: (now) => this.#onTick(now),
-    });
+    this.queue = new TaskQueue(context, mesh, requests, serializer, options);
+    mesh.handle(TASK_STATE, (link, bytes, start) => this.#onState(link, bytes[start] === IDLE));
+    requests.serve(LEAVE_METHOD, (link) => this.#onLeft(link));
+    mesh.watch({ onLeft: (link) => void this.#onLeft(link) });
   }
 
-  /** The number of tasks of this process that have no result yet. */
   get pendingCount(): number {
-    let sum = this.#held.length;
-    for (const count of this.#pending.values()) sum += count;
-    return sum;
+    return this.#pending;
+  }
+
+  // ---- task workers -------------------------------------------------------------------------------------------------
+
+  #onState(link: Link, isIdle: boolean): void {
+    for (const taker of this.#takers) {
+      if (taker.link === link) return void (taker.isIdle = isIdle);
+    }
+    const taker: Taker = { link, pending: 0, isIdle };
+    this.#takers.add(taker);
+    this.#current.set(link.peer!.id, taker);
+    this.#sendHeld();
+  }
+
+  /** Called when a task worker takes no more tasks. Its reply comes behind all tasks that it was given. */
+  #onLeft(link: Link): Uint8Array {
+    for (const taker of this.#takers) if (taker.link === link) this.#takers.delete(taker);
+    const { id } = link.peer!;
+    if (this.#current.get(id)?.link !== link) return EMPTY;
+    this.#current.delete(id); // the new one of a reload did not get ready, or nobody is there for a moment
+    for (const taker of this.#takers) if (taker.link.peer!.id === id) this.#current.set(id, taker);
+    return EMPTY;
+  }
+
+  /**
+   * Chooses an idle task worker, or else the one that has the fewest tasks of this process.
+   *
+   * @param workerId The only one that may be chosen, counted from 0 among the task workers; -1 for any.
+   * @returns `undefined` if none is there at the moment; a failure if those that are have as many tasks as they may.
+   */
+  #choose(workerId: number): Taker | TaskFailure | undefined {
+    const { workers, taskWorkers, mostPending } = this.#options;
+    let best: Taker | undefined;
+    let fewest = Infinity;
+    let isThere = false;
+    const count = workerId === -1 ? taskWorkers : 1;
+    for (let i = 0; i < count; i++) {
+      const taker = this.#current.get(workers + (workerId === -1 ? (this.#turn + i) % taskWorkers : workerId));
+      if (taker === undefined) continue;
+      isThere = true;
+      const load = taker.pending + (taker.isIdle ? 0 : 1);
+      if (taker.pending >= mostPending || load >= fewest) continue;
+      fewest = load;
+      best = taker;
+    }
+    this.#turn = (this.#turn + 1) % taskWorkers;
+    return best ??
+      (isThere ? new TaskFailure(SWOOLE_ERROR_QUEUE_FULL, "the task workers have as many tasks as they may") : undefined);
   }
 
   // ---- giving tasks -------------------------------------------------------------------------------------------------
 
-  /**
-   * Gives a task away.
-   *
-   * @param workerId The number of the task worker, counted from 0 among them; -1 for the one that has the fewest.
-   * @param call Receives the result, instead of the handler for `finish`.
-   * @returns The number of the task, or why it could not be given.
-   * @throws {Error} If the data cannot be cloned.
-   */
   give(data: unknown, workerId: number, call?: FinishHandler): number | TaskFailure {
-    const given = this.#give(data, workerId, Infinity);
+    const given = this.#give(data, workerId);
     if (given instanceof TaskFailure) return given;
-    const { id, result } = given;
-    const context = this.#context;
-    result.then((outcome) => {
-      if (outcome instanceof TaskFailure) return context.fault(new Error(`Task ${id} has no result: ${outcome.reason}`));
-      if (!outcome.hasValue) return;
-      if (call === undefined) context.emit("finish", id, outcome.value);
-      else context.run(undefined, "finish", () => call(context.server, id, outcome.value));
+    const { id, outcome } = given;
+    const { running } = this.#context;
+    running.enter(); // a server that stops waits for the result
+    outcome.then((result) => {
+      this.#finish(id, result, call);
+      running.leave();
     });
     return id;
   }
 
-  /**
-   * Gives a task away and waits for its result; `undefined` if it has none.
-   *
-   * @param timeout In milliseconds.
-   */
+  #finish(id: number, outcome: Outcome | TaskFailure, call: FinishHandler | undefined): void {
+    const context = this.#context;
+    if (outcome instanceof TaskFailure) return context.fault(new Error(`Task ${id} has no result: ${outcome.reason}`));
+    if (!outcome.hasValue) return;
+    const { worker, value } = outcome;
+    const args = context.settings.event_object ? [new TaskResult(id, worker, value)] : [id, value];
+    if (call === undefined) context.emit("finish", ...args);
+    else context.run(undefined, "finish", () => (call as (...args: unknown[]) => unknown)(context.server, ...args));
+  }
+
   async wait(data: unknown, workerId: number, timeout: number): Promise<unknown | TaskFailure> {
-    const given = this.#give(data, workerId, timeout);
+    const given = this.#give(data, workerId);
     if (given instanceof TaskFailure) return given;
-    const outcome = await given.result;
+    const outcome = await within(given, timeout);
     return outcome instanceof TaskFailure ? outcome : outcome.value;
   }
 
-  #give(data: unknown, workerId: number, timeout: number): TaskFailure | { id: number; result: Promise<Outcome | TaskFailure> } {
-    const { taskWorkers } = this.#options;
+  #give(data: unknown, workerId: number): Given | TaskFailure {
+    const { taskWorkers, mostPending } = this.#options;
     const bytes = this.#serializer.serialize(data);
     if (!Number.isInteger(workerId) || workerId < -1 || workerId >= taskWorkers) {
       return new TaskFailure(SWOOLE_ERROR_INVALID_PARAMS, `there is no task worker ${workerId}`);
     }
-    const chosen = this.#choose(workerId);
-    if (chosen instanceof TaskFailure) return chosen;
+    const size = REQUEST_HEADER + bytes.length;
+    const taker = this.#choose(workerId);
+    if (taker instanceof TaskFailure) return taker;
+    const { worker_buffer_size } = this.#context.settings;
+    if (taker === undefined ? this.#heldBytes + size > worker_buffer_size : !taker.link.hasRoom(size)) {
+      return new TaskFailure(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW, "there is no room for so many bytes");
+    }
+    if (taker === undefined && this.#held.length >= mostPending) {
+      return new TaskFailure(SWOOLE_ERROR_QUEUE_FULL, "as many tasks as may wait for a task worker");
+    }
     const id = this.#lastId = (this.#lastId + 1) % 0x80000000;
     const body = new BodyWriter().uint32(id).add(bytes).take();
-    if (chosen !== undefined) return { id, result: this.#send(chosen, body, timeout) };
-    if (this.#held.length >= this.#options.mostPending) return new TaskFailure(SWOOLE_ERROR_QUEUE_FULL, "too many tasks wait");
-    const due = this.#mesh.now + timeout;
-    return { id, result: new Promise((resolve) => this.#held.push({ workerId, body, due, resolve })) };
+    this.#pending++;
+    const given = taker === undefined ? this.#hold(id, workerId, body) : { id, outcome: this.#send(taker, body), takeBack() {} };
+    given.outcome.then(() => this.#pending--);
+    return given;
   }
 
-  #send(worker: number, body: Uint8Array, timeout: number): Promise<Outcome | TaskFailure> {
-    const pending = this.#pending;
-    pending.set(worker, (pending.get(worker) ?? 0) + 1);
-    return this.#requests.ask(this.#mesh.linkOfWorker(worker), TASK_METHOD, body, timeout).then(
-      (reply) => this.#outcomeOf(reply),
-      (error: RequestError) => new TaskFailure(CODES[error.failure], `worker ${worker}: ${error.message}`),
-    ).finally(() => pending.set(worker, pending.get(worker)! - 1));
+  #send(taker: Taker, body: Uint8Array): Promise<Outcome | TaskFailure> {
+    const { link } = taker;
+    taker.pending++;
+    const outcome = this.#requests.ask(link, TASK_METHOD, body, Infinity).then(
+      (reply) => this.#read(reply, link),
+      (error: RequestError) => new TaskFailure(CODES[error.failure], `${nameOf(link)}: ${error.message}`),
+    );
+    outcome.then(() => taker.pending--);
+    return outcome;
+  }
+
+  #hold(id: number, workerId: number, body: Uint8Array): Given {
+    let resolve!: Held["resolve"];
+    const outcome = new Promise<Outcome | TaskFailure>((settle) => resolve = settle);
+    const held: Held = { workerId, body, resolve };
+    this.#held.push(held);
+    this.#heldBytes += body.length;
+    return { id, outcome, takeBack: () => this.#takeBack(held) };
   }
 
   /** Sends the tasks that have waited for a task worker to be there. */
   #sendHeld(): void {
-    for (const held of this.#held.splice(0)) {
-      const chosen = this.#choose(held.workerId);
-      if (typeof chosen === "number") this.#send(chosen, held.body, held.due - this.#mesh.now).then(held.resolve);
-      else this.#held.push(held);
-    }
-  }
-
-  /** Gives up the tasks that have waited for too long. */
-  #onTick(now: number): void {
-    if (this.#held.length === 0) return;
-    for (const held of this.#held.splice(0)) {
-      if (held.due > now) this.#held.push(held);
-      else held.resolve(new TaskFailure(ETIMEDOUT, "no task worker was there in time"));
-    }
-  }
-
-  #outcomeOf(reply: Uint8Array): Outcome {
-    return reply.length === 0 ? NOTHING : { hasValue: true, value: this.#serializer.deserialize(reply) };
-  }
-
-  /**
-   * Returns the number of the worker that gets the next task: `undefined` if none is there at the moment, a failure if those that
-   * are have as many tasks as they may.
-   *
-   * @param workerId The only one that may get it, counted from 0 among the task workers; -1 for any.
-   */
-  #choose(workerId: number): number | TaskFailure | undefined {
-    const { workers, taskWorkers, mostPending } = this.#options;
-    const count = workerId === -1 ? taskWorkers : 1;
-    let best: number | undefined;
-    let fewest = mostPending;
-    let isThere = false;
-    for (let i = 0; i < count; i++) {
-      const worker = workers + (workerId === -1 ? (this.#turn + i) % taskWorkers : workerId);
-      if (this.#mesh.linkOfWorker(worker) === undefined) continue;
-      isThere = true;
-      const tasks = this.#pending.get(worker) ?? 0;
-      if (tasks < fewest) fewest = tasks, best = worker;
-    }
-    this.#turn = (this.#turn + 1) % taskWorkers;
-    const isFull = isThere && best === undefined;
-    return isFull ? new TaskFailure(SWOOLE_ERROR_QUEUE_FULL, "the task workers have as many tasks as they may") : best;
-  }
-
-  // ---- doing tasks --------------------------------------------------------------------------------------------------
-
-  #onTask({ peer }: Link, body: Uint8Array): Promise<Uint8Array> {
-    const reader = new BodyReader(body, 0, body.length);
-    const id = reader.uint32();
-    const data = this.#serializer.deserialize(sliceBytes(body, reader.at, body.length));
-    if (this.#context.config.handler("task") === undefined) throw new Error("there is no handler for task");
-    return new Promise((resolve, reject) => {
-      let isSent = false;
-      const finish = (result: unknown): boolean => {
-        if (isSent) return false;
-        const bytes = this.#serializer.serialize(result);
-        isSent = true;
-        resolve(bytes);
-        return true;
-      };
-      const done = (error: unknown, hasFailed: boolean) => {
-        if (isSent) return;
-        isSent = true;
-        if (hasFailed) reject(error);
-        else resolve(new Uint8Array(0));
-      };
-      this.#waiting.push({ task: new Task(id, peer!.id, data, finish), done });
-      this.#context.running.enter();
-      this.#work();
-    });
-  }
-
-  /** Begins to do tasks, which have waited until the worker has started. */
-  begin(): void {
-    this.mayWork = true;
-    this.#work();
-  }
-
-  #work(): void {
-    const { isConcurrent } = this.#options;
-    while (this.mayWork && this.#waiting.length > 0 && (isConcurrent || !this.#isWorking)) {
-      const arrived = this.#waiting.shift()!;
-      this.#isWorking = true;
-      this.#current = isConcurrent ? undefined : arrived.task;
-      this.#do(arrived);
-    }
-  }
-
-  #do(arrived: Arrived): void {
-    const { task } = arrived;
-    const { config, server } = this.#context;
-    const handler = config.handler("task")!;
-    let result: unknown;
-    try {
-      result = this.#options.asObject || this.#options.isConcurrent
-        ? handler(server, task)
-        : handler(server, task.id, task.worker_id, task.data);
-    } catch (error) {
-      return this.#end(arrived, error, true);
-    }
-    const promise = promised(result);
-    if (promise === undefined) this.#end(arrived, result, false);
-    else promise.then((value) => this.#end(arrived, value, false), (error) => this.#end(arrived, error, true));
-  }
-
-  /** @param value The result, or the error. */
-  #end({ task, done }: Arrived, value: unknown, hasFailed: boolean): void {
-    const context = this.#context;
-    if (!hasFailed && value !== undefined && value !== null) {
-      try {
-        task.finish(value);
-      } catch (error) {
-        value = error; // it cannot be cloned
-        hasFailed = true;
+    const all = this.#held;
+    this.#held = [];
+    for (const held of all) {
+      const taker = this.#choose(held.workerId);
+      if (taker === undefined || taker instanceof TaskFailure) {
+        this.#held.push(held);
+        continue;
       }
+      this.#heldBytes -= held.body.length;
+      this.#send(taker, held.body).then(held.resolve);
     }
-    if (hasFailed) context.fault(value, undefined, "task");
-    done(value, hasFailed);
-    context.running.leave();
-    this.doneCount++;
-    this.onDone?.();
-    this.#isWorking = false;
-    this.#current = undefined;
-    queueMicrotask(() => this.#work()); // many tasks that are done at once do not make the stack deep
   }
 
-  /** Sends the result of the task that is being done. Returns `false` if there is none, or it has a result. */
-  finish(result: unknown): boolean {
-    return this.#current?.finish(result) ?? false;
+  #takeBack(held: Held): void {
+    const at = this.#held.indexOf(held);
+    if (at < 0) return;
+    this.#held.splice(at, 1);
+    this.#heldBytes -= held.body.length;
+    held.resolve(LATE);
+  }
+
+  #read(reply: Uint8Array, link: Link): Outcome | TaskFailure {
+    const worker = link.peer!.id;
+    if (reply.length === 0) return { worker, hasValue: false, value: undefined };
+    try {
+      return { worker, hasValue: true, value: this.#serializer.deserialize(reply) };
+    } catch (error) {
+      return new TaskFailure(EIO, `${nameOf(link)}: the result cannot be read: ${(error as Error).message}`);
+    }
   }
 }
 
-/** What has come of a task. */
-interface Outcome {
-  readonly hasValue: boolean;
-  readonly value: unknown;
+function nameOf({ peer }: Link): string {
+  return `task worker ${peer!.id} (process ${peer!.pid})`;
 }
 
-const NOTHING: Outcome = { hasValue: false, value: undefined };
+const LATE = new TaskFailure(ETIMEDOUT, "the time is over");
+
+/** Waits for the outcome of a task, at most so many milliseconds. */
+function within({ outcome, takeBack }: Given, timeout: number): Promise<Outcome | TaskFailure> {
+  if (timeout === Infinity) return outcome;
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      takeBack();
+      resolve(LATE);
+    }, delayOf(timeout / 1000));
+    outcome.then((result) => {
+      clearTimeout(timer);
+      resolve(result);
+    });
+  });
+}
 
 /** The codes for requests without a reply. */
 const CODES: Readonly<Record<RequestFailure, number>> = {

@@ -12,6 +12,7 @@ import { EMPTY, sliceBytes } from "../transport/bytes.ts";
 import type { ProcessControl } from "../transport/processes.ts";
 import { LogThrottle } from "./log.ts";
 import type { ServerContext } from "./server_context.ts";
+import { PipeMessage } from "./server_event.ts";
 
 /** How values become bytes. */
 export type Serializer = Pick<ProcessControl, "serialize" | "deserialize">;
@@ -77,6 +78,7 @@ export class WorkerMessages {
     } catch (error) {
       return this.#context.fault(error);
     }
-    this.#context.emit("pipemessage", id, value);
+    if (this.#context.settings.event_object) this.#context.emit("pipemessage", new PipeMessage(id, value));
+    else this.#context.emit("pipemessage", id, value);
   }
 }

@@ -451,6 +451,67 @@ test("reload: nobody is left behind when there are no more slots", async () => {
   assertEquals(cluster.master.pids.every((pid) => pid > 0), true);
 });
 
+test("start: task workers begin with the first worker, and learn the ports from it", async () => {
+  let go = () => {};
+  const cluster = new Cluster({ workers: 2, taskWorkers: 2 }, (process) => {
+    process.run({ listen: () => process.role.id === 0 ? new Promise((resolve) => go = resolve) : undefined });
+  });
+  const starting = cluster.master.start();
+  await settled();
+  assertEquals(cluster.processes.map(({ role }) => role.id), [0, 2, 3]);
+  assertEquals(cluster.processes.map(({ listening }) => listening.size), [0, 0, 0]);
+  go();
+  assertEquals(await starting, [9501]);
+  assertEquals(cluster.processes.map(({ role }) => role.id), [0, 2, 3, 1]);
+  assertEquals(cluster.processes[1].listening.get(0)!.name, "102:9501");
+  assertEquals(cluster.master.ready.map(({ id }) => id), [0, 1]);
+});
+
+test("start: a task worker that cannot start", async () => {
+  const cluster = new Cluster({ workers: 1, taskWorkers: 1 }, (process) => {
+    process.run({
+      prepare() {
+        if (process.role.id === 1) throw new Error("no database");
+      },
+    });
+  });
+  await assertRejects(() => cluster.master.start(), Error, "no database");
+  assertEquals([cluster.living, cluster.clock.size], [[], 0]);
+});
+
+test("shutdown: task workers are told when the workers are gone, or have had their time", async () => {
+  for (const isQuick of [true, false]) {
+    const cluster = await started({ workers: 1, taskWorkers: 2 }, (process) => process.run({ stays: true }));
+    const orders = () => cluster.processes.map(({ orders }) => orders.join());
+    const over = cluster.master.shutdown(3, 0);
+    await cluster.clock.move(1);
+    assertEquals(orders(), ["shutdown 3 0", "", ""]);
+    if (isQuick) cluster.processes[0].end(0);
+    await cluster.clock.move(1.9);
+    const told = isQuick ? "shutdown 2 0" : "";
+    assertEquals(orders(), ["shutdown 3 0", told, told]);
+    await cluster.clock.move(0.2);
+    assertEquals(orders().slice(1), Array(2).fill(isQuick ? "shutdown 2 0,shutdown 0 0" : "shutdown 0 0"));
+    for (const process of cluster.processes) process.end(0);
+    await over;
+    assertEquals(cluster.clock.size, 0);
+  }
+});
+
+test("shutdown: a worker that has not been ready cuts nothing off, whatever it says", async () => {
+  for (const cutsOff of [true, false]) {
+    const cluster = await started();
+    cluster.control.program = (process) => process.run({ prepare: () => new Promise(() => {}), cutsOff, stays: !cutsOff });
+    cluster.processes[0].end(1);
+    await cluster.clock.move(0.1);
+    const over = cluster.master.shutdown(3, 0);
+    await settled();
+    if (!cutsOff) cluster.processes[2].end(1);
+    await over;
+    assertEquals([cluster.processes.length, cluster.master.wasCutOff], [3, false]);
+  }
+});
+
 // ---- stop and max_request -------------------------------------------------------------------------------------------------
 
 test("stop: a worker is replaced, then ends in order", async () => {

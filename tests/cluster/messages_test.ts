@@ -3,7 +3,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import { deserialize, serialize } from "../../adapters/serializing.ts";
-import type { LogRecord, WebSocketServer } from "../../mod.ts";
+import { type LogRecord, PipeMessage, type WebSocketServer } from "../../mod.ts";
 import { coreOf } from "../../src/server/server_connections.ts";
 import { WorkerMessages } from "../../src/server/worker_messages.ts";
 import { settle } from "../support/activity.ts";
@@ -85,3 +85,15 @@ test("messages without a handler are reported, once a minute, and those that are
   assertEquals([errors.length, String(errors[1])], [2, "Error: of the handler"]);
   await Promise.all(nodes.map(({ mesh }) => mesh.close()));
 });
+
+test("event_object: pipeMessage receives a PipeMessage", () =>
+  messaging(async ([, , one], [, server]) => {
+    const got: PipeMessage[] = [];
+    server.set({ event_object: true });
+    server.on("pipeMessage", (_server, message: unknown) => void got.push(message as PipeMessage));
+    assertEquals(one.send({ a: [1] }, 0), 0);
+    await settle();
+    const [{ source_worker_id, data, dispatch_time }] = got;
+    assertEquals([got[0] instanceof PipeMessage, source_worker_id, data], [true, 1, { a: [1] }]);
+    assertEquals(Math.abs(Date.now() / 1000 - dispatch_time) < 60, true);
+  }));

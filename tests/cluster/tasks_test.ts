@@ -1,16 +1,19 @@
 // Tasks, given by processes and done by task workers, joined in memory.
 
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import { deserialize, serialize } from "../../adapters/serializing.ts";
 import type { WebSocketServer } from "../../mod.ts";
 import { Requests } from "../../src/cluster/requests.ts";
 import { coreOf } from "../../src/server/server_connections.ts";
-import { type Task, TaskFailure } from "../../src/server/task.ts";
-import { type TaskOptions, Tasks } from "../../src/server/tasks.ts";
+import { type Task, TaskFailure, type TaskOptions, TaskResult } from "../../src/server/task.ts";
+import { Tasks } from "../../src/server/tasks.ts";
+import { loadRuntime } from "../../src/transport/current_runtime.ts";
 import { settle, until } from "../support/activity.ts";
 import { quietServer } from "../topics/stage.ts";
 import { joined, MemoryNet, Node } from "./stage.ts";
+
+await loadRuntime(); // its turns are those that settle() waits for
 
 interface Stage {
   readonly tasks: Tasks[];
@@ -39,6 +42,8 @@ async function tasking(
     return new Tasks(coreOf(servers[i]).context, mesh, new Requests(mesh), { serialize, deserialize }, all);
   });
   await joined(new MemoryNet(), nodes);
+  for (const { queue } of tasks.slice(2)) queue.open();
+  await settle();
   try {
     await test({ tasks, servers, nodes, finished, errors });
   } finally {
@@ -54,8 +59,8 @@ test("results come back to the worker that has given the task, by return and by 
     const { tasks, servers } = stages[0];
     if (data.n % 2 === 0) return { id, from, double: data.n * 2 };
     const own = tasks[servers.indexOf(server)];
-    assert(own.finish("odd"));
-    assert(!own.finish("again"));
+    assert(own.queue.finish("odd"));
+    assert(!own.queue.finish("again"));
     return "ignored";
   };
   await tasking(handler, async (stage) => {
@@ -68,7 +73,12 @@ test("results come back to the worker that has given the task, by return and by 
     const called: unknown[] = [];
     zero.give({ n: 6 }, 1, (_server, id, data) => called.push([id, data.double]));
     await settle();
-    assertEquals([called, finished[0].length, zero.pendingCount, zero.finish("nothing to finish")], [[[2, 12]], 2, 0, false]);
+    assertEquals([called, finished[0].length, zero.pendingCount, zero.queue.finish("nothing to finish")], [
+      [[2, 12]],
+      2,
+      0,
+      false,
+    ]);
     assertEquals(await one.wait({ n: 1 }, -1, 5000), "odd");
   });
 });
@@ -125,9 +135,9 @@ test("a handler that throws, rejects, or returns what cannot be cloned is report
     for (const how of ["throw", "reject", "function", "nothing"]) zero.give(how, 0);
     await settle();
     assertEquals(errors.toSorted(), [
-      "0 Task 0 has no result: worker 2: thrown",
-      "0 Task 1 has no result: worker 2: rejected",
-      "0 Task 2 has no result: worker 2: Cannot send to another process: value cannot be cloned",
+      "0 Task 0 has no result: task worker 2 (process 1003): thrown",
+      "0 Task 1 has no result: task worker 2 (process 1003): rejected",
+      "0 Task 2 has no result: task worker 2 (process 1003): Cannot send to another process: value cannot be cloned",
       "2 Cannot send to another process: value cannot be cloned",
       "2 rejected",
       "2 thrown",
@@ -149,7 +159,7 @@ test("a task whose worker ends is reported, and the others go to those that are 
       await nodes[0].until("-3");
       assertEquals(code(await waited), 32);
       await settle();
-      assertEquals(errors, ["0 Task 0 has no result: worker 2: the process has ended"]);
+      assertEquals(errors, ["0 Task 0 has no result: task worker 2 (process 1003): the process has ended"]);
       zero.give("one", -1), zero.give("two", -1);
       await settle();
       assertEquals(finished[0], [[2, "one"], [3, "two"]]);
@@ -166,14 +176,13 @@ test("tasks wait for a task worker to be there, as many as may", async () => {
   const [zero, one] = [server, worker].map((server, i) =>
     new Tasks(coreOf(server).context, nodes[i].mesh, new Requests(nodes[i].mesh), { serialize, deserialize }, options)
   );
-  one.mayWork = false;
   assertEquals([zero.give("a", -1), zero.give("b", 0)], [0, 1]);
   const waited = zero.wait("c", -1, 20_000);
   assertEquals([code(zero.give("d", -1)), zero.pendingCount], [506, 3]);
   await joined(new MemoryNet(), nodes);
   await settle();
   assertEquals([finished, zero.pendingCount], [[], 3]);
-  one.begin();
+  one.queue.open();
   assertEquals(await waited, "c");
   await settle();
   assertEquals([finished, zero.pendingCount], [[[0, "a"], [1, "b"]], 0]);
@@ -219,17 +228,133 @@ test("waiting has an end", () =>
     let outcome: unknown = "none";
     zero.wait("x", -1, 1).then((result) => outcome = code(result));
     await until("it is over", () => outcome !== "none"); // the clock of the links keeps no process alive
-    assertEquals([outcome, zero.pendingCount], [110, 0]);
+    assertEquals([outcome, zero.pendingCount], [110, 1]); // the task goes on, and counts
   }));
 
 test("without a handler for task, the task fails", async () => {
   const nodes = [1, 2].map((slot) => new Node(slot));
   const options = { workers: 1, taskWorkers: 1, mostPending: 10, isConcurrent: false, asObject: false };
-  const [zero] = nodes.map(({ mesh }) =>
+  const [zero, one] = nodes.map(({ mesh }) =>
     new Tasks(coreOf(quietServer()).context, mesh, new Requests(mesh), { serialize, deserialize }, options)
   );
   await joined(new MemoryNet(), nodes);
+  one.queue.open();
   const outcome = await zero.wait("x", -1, 5000) as TaskFailure;
-  assertEquals([outcome.code, outcome.reason], [5, "worker 1: there is no handler for task"]);
+  assertEquals([outcome.code, outcome.reason], [5, "task worker 1 (process 1002): there is no handler for task"]);
   await Promise.all(nodes.map(({ mesh }) => mesh.close()));
+});
+
+test("10,000 tasks of one process are done in order by one task worker", async () => {
+  const done: number[] = [];
+  await tasking((_server: unknown, _id: never, _from: never, n: number) => void done.push(n), async ({ tasks: [zero] }) => {
+    for (let n = 0; n < 10_000; n++) {
+      while (zero.give(n, 1) instanceof TaskFailure) await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    await until("all are done", () => done.length === 10_000);
+    assertEquals(done, Array.from({ length: 10_000 }, (_, n) => n));
+  }, { mostPending: 1000 });
+});
+
+test("idle task workers first, whoever keeps the others busy", async () => {
+  const done: string[] = [];
+  const going: (() => void)[] = [];
+  const handler = (server: WebSocketServer, _id: number, _from: number, data: string) => {
+    done.push(`${data} at ${stage.servers.indexOf(server)}`);
+    return data === "stay" ? new Promise<void>((resolve) => going.push(resolve)) : undefined;
+  };
+  let stage!: Stage;
+  await tasking(handler as never, async (it) => {
+    stage = it;
+    const { tasks: [zero, one] } = it;
+    one.give("stay", 0), one.give("next", 0);
+    await settle();
+    for (let i = 0; i < 3; i++) {
+      zero.give("x", -1);
+      await settle();
+    }
+    assertEquals(done.splice(0), ["stay at 2", "x at 3", "x at 3", "x at 3"]);
+    going[0]();
+    await settle();
+    for (let i = 0; i < 4; i++) {
+      zero.give("y", -1);
+      await settle();
+    }
+    assertEquals(done.toSorted(), ["next at 2", "y at 2", "y at 2", "y at 3", "y at 3"]);
+  });
+});
+
+test("a result does not wait for the next task, even if that blocks the process", async () => {
+  let isHere = false;
+  const log: boolean[] = [];
+  await tasking(() => void log.push(isHere), async ({ tasks: [zero] }) => {
+    zero.wait("first", 0, Infinity).then(() => isHere = true);
+    zero.give("second", 0);
+    await settle();
+    assertEquals(log, [false, true]);
+  });
+});
+
+test("results and data that are too large for a link", () =>
+  tasking(
+    (_server: unknown, _id: never, _from: never, size: number) => new Uint8Array(size),
+    async ({ tasks: [zero], servers, errors }) => {
+      for (const server of servers) server.set({ worker_buffer_size: 100_000 });
+      assertEquals((await zero.wait(99_000, 0, Infinity) as Uint8Array).length, 99_000);
+      assertEquals(code(await zero.wait(100_000, 0, Infinity)), 5);
+      assertMatch(errors[0], /^2 Cannot send the result of a task: it has 1000\d\d bytes, more than worker_buffer_size allows$/);
+      assertEquals(code(zero.give(new Uint8Array(1024 * 1024), 0)), 1009); // the limit of these links
+      assertEquals(zero.pendingCount, 0);
+    },
+  ));
+
+test("tasks that wait for a task worker to be there: as many bytes as may", () => {
+  const server = quietServer();
+  server.set({ worker_buffer_size: 100_000 });
+  const { mesh } = new Node(1);
+  const options = { workers: 1, taskWorkers: 1, mostPending: 3, isConcurrent: false, asObject: false };
+  const tasks = new Tasks(coreOf(server).context, mesh, new Requests(mesh), { serialize, deserialize }, options);
+  const given = [60_000, 60_000, 30_000, 20_000].map((size) => code(tasks.give(new Uint8Array(size), -1)));
+  assertEquals(given, [0, 1009, 1, 1009]);
+});
+
+test("event_object: finish and callbacks receive a TaskResult", () =>
+  tasking((_server: unknown, _id: never, _from: never, n: number) => n + 1, async ({ tasks: [zero], servers: [server] }) => {
+    server.set({ event_object: true });
+    const got: TaskResult[] = [];
+    server.on("finish", (_server, result: unknown) => void got.push(result as TaskResult));
+    zero.give(1, 0);
+    zero.give(2, 1, (_server, result) => got.push(result as unknown as TaskResult));
+    await settle();
+    got.sort((a, b) => a.task_id - b.task_id);
+    assertEquals(got.map(({ task_id, task_worker_id, data }) => [task_id, task_worker_id, data]), [[0, 2, 2], [1, 3, 3]]);
+    assert(got.every((result) => result instanceof TaskResult && Math.abs(Date.now() / 1000 - result.dispatch_time) < 60));
+  }));
+
+test("a server that stops waits for its tasks, and those of others", () =>
+  tasking(() => new Promise((resolve) => setTimeout(resolve, 20, 1)), async ({ tasks: [zero], servers, finished }) => {
+    zero.give("x", 0);
+    const counts = () => [servers[0], servers[2]].map((server) => coreOf(server).context.running.count);
+    await settle();
+    assertEquals(counts(), [1, 1]);
+    await until("it is done", () => finished[0].length === 1);
+    assertEquals(counts(), [0, 0]);
+  }));
+
+test("a task worker that leaves: what is on its way is done, and the others get what comes later", () => {
+  const done: string[] = [];
+  const handler = (_server: unknown, _id: number, _from: number, data: string) => void done.push(data);
+  return tasking(handler as never, async ({ tasks: [zero, one, two], nodes }) => {
+    const held = zero.give("before", 0);
+    const left = two.queue.leave(Infinity);
+    one.give("on its way", 0);
+    await left;
+    assertEquals([held, zero.give("later", 0), zero.pendingCount], [0, 1, 2]);
+    await settle();
+    assertEquals([done.toSorted(), zero.pendingCount], [["before", "on its way"], 1]); // it waits for the next one
+    one.give("to another one", -1);
+    two.queue.open(); // it does not come back
+    await settle();
+    assertEquals([done[2], zero.pendingCount], ["to another one", 1]);
+    await nodes[2].mesh.close();
+  });
 });

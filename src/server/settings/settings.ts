@@ -177,8 +177,8 @@ export interface ServerSettings
   /** The number before the first fd. Default: 0. */
   start_session_id?: number;
   /**
-   * Whether `connect`, `receive`, `close` and `disconnect` receive one `ServerEvent` after the server, and `packet` a `Packet`.
-   * Default: `false`.
+   * Whether `connect`, `receive`, `close` and `disconnect` receive one `ServerEvent` after the server, and other events
+   * an object of their own, such as `Packet` or `Task`. Default: `false`.
    */
   event_object?: boolean;
   /**

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { MOST_REQUESTS } from "../../cluster/requests.ts";
 import { checkValue, describe, type Kind } from "../../values.ts";
 
 /** The settings of workers. A server with one worker has no other process, and most of them have no effect. */
@@ -71,6 +70,9 @@ export const WORKER_DEFAULTS: Readonly<Required<WorkerSettings>> = {
   task_use_object: false,
 };
 
+/** The most tasks of one process that one task worker can have: nearly `MOST_REQUESTS`, of which other requests need some. */
+const MOST_PENDING = 4000;
+
 /** The valid values of the settings. */
 export const WORKER_KINDS: Record<keyof WorkerSettings, Kind> = {
   worker_num: checkWorkers,
@@ -85,7 +87,7 @@ export const WORKER_KINDS: Record<keyof WorkerSettings, Kind> = {
   task_worker_num: checkTaskWorkers,
   task_max_request: "count",
   task_max_request_grace: "count",
-  task_max_pending: { from: 1, to: MOST_REQUESTS },
+  task_max_pending: { from: 1, to: MOST_PENDING },
   task_enable_coroutine: "boolean",
   task_object: "boolean",
   task_use_object: "boolean",
