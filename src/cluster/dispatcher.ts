@@ -46,14 +46,24 @@ export class Dispatcher {
    * @param address The address of the client; empty if it has none.
    */
   async dispatch(port: number, socket: SocketHandle, address: string): Promise<void> {
-    const ready = this.#isClosed ? [] : this.#ready();
+    // The channel of a worker ends before the master is told that the worker has: until then, it is not asked twice.
+    const unreached = new Set<WorkerProcess>();
+    while (!await this.#pass(port, socket, address, unreached));
+  }
+
+  /** Passes a connection to a worker other than these, or keeps or drops it. Returns whether that is done. */
+  async #pass(port: number, socket: SocketHandle, address: string, unreached: Set<WorkerProcess>): Promise<boolean> {
+    const ready = this.#isClosed ? [] : this.#ready().filter((worker) => !unreached.has(worker));
     if (ready.length === 0) {
-      if (this.#isClosed || this.#waiting.length >= this.#limit) return socket.close();
-      return void this.#waiting.push({ port, socket, address });
+      if (this.#isClosed || this.#waiting.length >= this.#limit) socket.close();
+      else this.#waiting.push({ port, socket, address });
+      return true;
     }
     const worker = this.#choose(ready, address);
-    if (await worker.pass(port, socket)) return socket.close();
-    await this.dispatch(port, socket, address); // it has just ended, and is no longer ready
+    const isPassed = await worker.pass(port, socket);
+    if (isPassed) socket.close();
+    else unreached.add(worker);
+    return isPassed;
   }
 
   /** Called when a worker has become ready. */

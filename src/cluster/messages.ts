@@ -21,6 +21,8 @@ export const EXIT_STATUS = {
   failed: 1,
   /** Its master is gone. */
   orphaned: 69,
+  /** It got SIGTERM for the second time, and has ended at once. */
+  killed: 143,
 } as const;
 
 /** What a worker is, from its start on. */

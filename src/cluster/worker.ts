@@ -49,12 +49,17 @@ export interface WorkerHost {
   retire(wait: number, drain: number): void;
   /** Stops the server. */
   shutdown(wait: number, tell: number): void;
+  /** Removes what a master leaves behind that could not do so itself, unless it still runs. */
+  cleanUp(): Promise<void>;
   /** Ends the process. */
   exit(status: number): void;
 }
 
 /** How often a worker tells how many connections it has, in milliseconds. */
 const LOAD_INTERVAL = 100;
+
+/** How long a worker without a master may take to remove what that has left, in milliseconds. */
+const CLEAN_UP_TIMEOUT = 500;
 
 /** A worker. */
 export class WorkerLife {
@@ -130,7 +135,13 @@ export class WorkerLife {
   orphan(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#host.exit(EXIT_STATUS.orphaned);
+    clearInterval(this.#loadTimer);
+    const exit = () => {
+      clearTimeout(timer);
+      this.#host.exit(EXIT_STATUS.orphaned);
+    };
+    const timer = setTimeout(exit, CLEAN_UP_TIMEOUT);
+    this.#host.cleanUp().then(exit, exit);
   }
 
   #onMessage(received: ProcessMessage, socket: SocketHandle | undefined): void {

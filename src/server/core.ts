@@ -174,8 +174,10 @@ export class ServerCore implements ProcessesHost {
     try {
       await starting;
     } catch (error) {
-      if (!this.processes?.isWorker) throw error;
-      if (!this.#isStopping) this.processes.leave(error);
+      const { processes } = this;
+      if (processes !== undefined && !processes.isWorker && this.#isStopping) await this.finished; // the program may exit now
+      if (!processes?.isWorker) throw error;
+      if (!this.#isStopping) processes.leave(error);
     }
     if (this.processes?.isWorker) await new Promise(() => {});
   }
@@ -397,8 +399,7 @@ export class ServerCore implements ProcessesHost {
 
   /** See `Stoppable`. */
   stopSoon(): void {
-    if (this.context.state === "starting") this.#starting?.then(() => this.shutdown()); // workers are being started
-    else this.shutdown();
+    this.shutdown();
   }
 
   /** See `Stoppable`. */

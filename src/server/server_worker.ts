@@ -5,10 +5,11 @@
  */
 
 import type { Mesh } from "../cluster/mesh.ts";
-import { readRole, type WorkerRole } from "../cluster/messages.ts";
+import { EXIT_STATUS, readRole, type WorkerRole } from "../cluster/messages.ts";
 import type { FdBlock } from "../cluster/slots.ts";
 import { type WorkerHost, WorkerLife } from "../cluster/worker.ts";
 import type { SocketHandle, WorkerIdentity } from "../transport/processes.ts";
+import { dropPipe } from "../transport/pipes.ts";
 import type { Listener } from "../transport/runtime.ts";
 import { Retirement } from "./retirement.ts";
 import { addFds, makeFds, makeMesh, meshPath, type ProcessesHost, type ServerProcesses } from "./server_processes.ts";
@@ -21,6 +22,9 @@ const MASTER_INTERVAL = 100;
 
 /** How long a task worker waits for a process whose event loop may be blocked, before it takes no more tasks, in milliseconds. */
 const LEAVE_TIMEOUT = 2000;
+
+/** How often a worker whose channel has ended looks whether its master still listens. */
+const MASTER_ATTEMPTS = 4;
 
 /** How long a worker waits until it asks again to be replaced, in milliseconds. */
 const ASK_AGAIN = 10_000;
@@ -108,8 +112,9 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
 
   /** SIGINT of a terminal reaches all processes; the master decides. SIGTERM replaces the worker; a second one ends it at once. */
   takeSignal(name: string): boolean {
-    if (name === "SIGTERM" && ++this.#signals > 1) return false;
-    if (name === "SIGTERM") this.stopWorker(this.id);
+    if (name !== "SIGTERM") return true;
+    if (++this.#signals === 1) this.stopWorker(this.id);
+    else this.exit(EXIT_STATUS.killed);
     return true;
   }
 
@@ -242,6 +247,23 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   async #leaveTasks(wait: number): Promise<void> {
     await this.#host.context.tasks!.queue.leave(Math.min(wait * 1000, LEAVE_TIMEOUT));
     this.#host.stopHere(wait);
+  }
+
+  async cleanUp(): Promise<void> {
+    const { folder } = this.#role;
+    const runtime = this.#host.context.runtime!;
+    const { signal } = new AbortController();
+    const place = { transport: "unix", hostname: meshPath(folder, 0), port: 0, noDelay: false, signal } as const;
+    try {
+      // The system closes one socket of a process that has ended after the other. A master that still listens after some time
+      // has not ended: the program has closed the channel of the worker.
+      for (let attempt = 0; attempt < MASTER_ATTEMPTS; attempt++) {
+        dropPipe(await runtime.connect(place));
+        await new Promise((resolve) => setTimeout(resolve, MASTER_INTERVAL));
+      }
+    } catch {
+      await runtime.processes!.removeFolder(folder);
+    }
   }
 
   exit(status: number): void {

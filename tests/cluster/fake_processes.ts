@@ -203,6 +203,7 @@ export class FakeProcess {
         this.orders.push(`shutdown ${wait} ${tell}`);
         if (!hooks.stays) life.leave(hooks.cutsOff ?? false);
       },
+      cleanUp: () => Promise.resolve(),
       exit: (status) => this.end(status),
     });
     life.start(hooks.ports ?? 1).catch((error) => life.fail(error));

@@ -638,6 +638,7 @@ test("shutdown: nobody who dies is replaced", async () => {
 test("a worker whose master is gone exits with 69", async () => {
   const cluster = await started();
   cluster.processes[0].parent.disconnect();
+  await settled(); // it cleans up
   assertEquals(cluster.processes[0].status, { code: 69, signal: 0 });
 });
 
@@ -717,4 +718,21 @@ test("dispatch: a worker that dies meanwhile does not take its connection along"
   await dispatcher.dispatch(0, socket, "");
   await settled();
   assertEquals(cluster.processes[1].taken.map(({ name }) => name), ["a"]);
+});
+
+test("dispatch: a worker that cannot be reached is not asked again while the master believes that it runs", async () => {
+  for (const mode of ["address", "round", "least"] as const) {
+    const cluster = await started({ workers: 1, passed: [true] });
+    const { ready } = cluster.master;
+    const dispatcher = new Dispatcher(mode, 1, 1, () => ready);
+    cluster.processes[0].end(0, 9); // nobody is told
+    const sockets = ["a", "b"].map((name) => new FakeSocket(name));
+    for (const socket of sockets) await dispatcher.dispatch(0, socket, "10.0.0.1");
+    assertEquals(sockets.map(({ isClosed }) => isClosed), [false, true]); // one may wait
+    await cluster.clock.move(0.2);
+    ready.splice(0, 1, ...cluster.master.ready);
+    dispatcher.flush();
+    await settled();
+    assertEquals(cluster.processes[1].taken.map(({ name }) => name), ["a"]);
+  }
 });

@@ -274,6 +274,47 @@ test("SIGTERM replaces a worker in order", { skip: !isHere }, async () => {
   assertEquals(it.lines.filter((line) => line.includes("workerError")), []);
 });
 
+test("SIGTERM twice ends a worker at once, and no other one", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events", { websocket_close_timeout: 60 });
+  const other = await it.openAt(0);
+  let silent: RawClient; // a WebSocket that does not answer to a close frame
+  for (;;) {
+    silent = await RawClient.connect(it.port);
+    silent.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    if ((await silent.readAnswer()).body.startsWith("1 ")) break;
+    silent.destroy();
+  }
+  silent.send(
+    "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+  );
+  await silent.readHead();
+  const old = it.pidOf(1);
+  process.kill(old, "SIGTERM");
+  await it.until("worker 1: workerStart");
+  await it.until("worker 1: workerExit"); // it is told to stop
+  assert(isAlive(old));
+  process.kill(old, "SIGTERM");
+  await it.until(`master: workerError [1,${old},143,0]`);
+  const answer = new Promise((resolve) => other.socket.onmessage = ({ data }) => resolve(data));
+  other.socket.send("still here");
+  assertEquals(await answer, "still here");
+  silent.destroy();
+});
+
+test("a signal stops a server whose workers hang in their start", { skip: !isHere }, async () => {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    await using it = new Workers("events", {}, "hang");
+    await it.until("worker 0: runs as");
+    await new Promise((resolve) => setTimeout(resolve, 100)); // it loads
+    process.kill(it.pid, signal);
+    assertEquals(await it.ended(), 3);
+    assert(it.ofMaster.includes("cannot start: Cannot start the server: it was shut down meanwhile"));
+    await untilGone(it.workers);
+    assertEquals(readdirSync(it.folder), []);
+  }
+});
+
 test("SIGINT of a terminal, which reaches all processes, stops the server in order", { skip: !isHere }, async () => {
   await using it = await Workers.start("events");
   for (const pid of [...it.workers, it.pid]) process.kill(pid, "SIGINT");
@@ -299,6 +340,7 @@ test("no worker outlives a master that is killed, also not one whose loop is blo
   process.kill(it.pid, "SIGKILL");
   const soon = await untilGone(it.workers.filter((pid) => pid !== blocked));
   assert(soon < 2000, `${soon} ms`);
+  assertEquals(readdirSync(it.folder), []); // the folder of the master
   await untilGone([blocked]);
 });
 
