@@ -20,6 +20,21 @@ interface Envelope {
   readonly sluice?: ProcessMessage;
   /** Whether the socket that comes along is a listening one. */
   readonly listening?: boolean;
+  /** Asks for a `pong` with the same number. */
+  readonly ping?: number;
+  readonly pong?: number;
+}
+
+/**
+ * Deno loses a socket that arrives together with a message before it, and the channel then stands still. There, a socket is sent
+ * only when the other side has said that it has all messages before.
+ */
+const losesSockets = "Deno" in globalThis;
+
+/** A message that waits, with the function to send it. */
+interface QueuedMessage {
+  readonly hasSocket: boolean;
+  readonly send: () => void;
 }
 
 type Receiver = (message: ProcessMessage, handle: SocketHandle | undefined) => void;
@@ -33,6 +48,11 @@ export class Channel implements ProcessChannel {
   #pending: Set<(isSent: boolean) => void> = new Set();
   #watchers: (() => void)[] = [];
   #hasEnded = false;
+  // In Deno: the messages that wait, and the number of those sent without a socket, and of those that are known to have arrived.
+  readonly #waiting: QueuedMessage[] = [];
+  #sent = 0;
+  #arrived = 0;
+  #isAsking = false;
 
   /** @param isChild Whether this is the end of the child. */
   constructor(end: ChannelEnd, isChild: boolean) {
@@ -49,15 +69,34 @@ export class Channel implements ProcessChannel {
         resolve(isSent);
       };
       this.#pending.add(settle);
-      try {
-        if (!this.#end.connected) return settle(false);
-        const socket = handle as NativeHandle | undefined;
-        const envelope: Envelope = { sluice: message, ...(socket?.isListening && { listening: true }) };
-        this.#end.send(envelope, socket && toSend(socket, this.#isChild), { keepOpen: true }, (error) => settle(!error));
-      } catch {
-        settle(false);
-      }
+      const socket = handle as NativeHandle | undefined;
+      const send = () => this.#send({ sluice: message, ...(socket?.isListening && { listening: true }) }, socket, settle);
+      if (!losesSockets) return send();
+      this.#waiting.push({ hasSocket: socket !== undefined, send });
+      this.#sendWaiting();
     });
+  }
+
+  #send(envelope: Envelope, socket: NativeHandle | undefined, settle: (isSent: boolean) => void): void {
+    if (socket === undefined) this.#sent++;
+    try {
+      if (!this.#end.connected) return settle(false);
+      this.#end.send(envelope, socket && toSend(socket, this.#isChild), { keepOpen: true }, (error) => settle(!error));
+    } catch {
+      settle(false);
+    }
+  }
+
+  /** Sends what waits; a socket only if all messages before have arrived. */
+  #sendWaiting(): void {
+    while (this.#waiting.length > 0) {
+      if (this.#waiting[0].hasSocket && this.#arrived !== this.#sent && this.#end.connected) {
+        if (!this.#isAsking) this.#send({ ping: this.#sent + 1 }, undefined, () => {});
+        this.#isAsking = true;
+        return;
+      }
+      this.#waiting.shift()!.send();
+    }
   }
 
   onMessage(receive: Receiver): void {
@@ -74,7 +113,13 @@ export class Channel implements ProcessChannel {
   onUnwatchedEnd(): void {}
 
   #onMessage(message: unknown, handle: unknown): void {
-    const { sluice, listening = false } = (message ?? {}) as Envelope;
+    const { sluice, listening = false, ping, pong } = (message ?? {}) as Envelope;
+    if (losesSockets && typeof ping === "number") return this.#send({ pong: ping }, undefined, () => {});
+    if (losesSockets && typeof pong === "number") {
+      this.#arrived = pong;
+      this.#isAsking = false;
+      return this.#sendWaiting();
+    }
     if (sluice === undefined) return;
     const socket = received(handle, listening, this.#isChild);
     if (this.#receive === undefined) this.#early.push([sluice, socket]);

@@ -29,7 +29,7 @@ import { type Place, PortCore, portOf, type ProtocolFactory, type ProtocolName, 
 import { RequestQueue, UNLIMITED } from "./running_handlers.ts";
 import { ServerContext } from "./server_context.ts";
 import { ServerMaster } from "./server_master.ts";
-import { type ProcessesHost, type ServerProcesses, workersOf } from "./server_processes.ts";
+import { type ProcessesHost, renewEverywhere, type ServerProcesses, workersOf } from "./server_processes.ts";
 import { ServerWorker } from "./server_worker.ts";
 import { checkSeconds, Shutdown, signalsOf } from "./shutdown.ts";
 import { checkFiles, checkTls } from "./settings/start_checks.ts";
@@ -279,12 +279,18 @@ export class ServerCore implements ProcessesHost {
   /** See `Server.reloadCertificates()`. Resolves to the error if the certificates stay as they are. */
   reloadCertificates(): Promise<Error | undefined> {
     const { context } = this;
-    const renewed = this.#renewing.then(() => renewTls(context.runtime, this.ports)).then(() => undefined, (error: Error) => {
+    const renew = () => this.processes === undefined ? this.renewHere() : renewEverywhere(this, this.processes);
+    const renewed = this.#renewing.then(renew).then(() => undefined, (error: Error) => {
       context.log.warn(`The certificates stay as they are: ${error.message}`);
       return error;
     });
     this.#renewing = renewed;
     return renewed;
+  }
+
+  /** See `ProcessesHost`. */
+  async renewHere(): Promise<void> {
+    if (!this.processes?.isLeaving) await renewTls(this.context.runtime, this.ports);
   }
 
   /** The port of `admin_server`; 0 if there is none. */

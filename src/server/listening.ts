@@ -113,17 +113,22 @@ export function acceptFor(
 }
 
 /**
- * Checks that nobody else listens on a port. With SO_REUSEPORT, which workers use, the system would not tell, and others would get
- * a part of the connections.
+ * Checks that nobody else listens on a port. With SO_REUSEPORT, which workers use, the system would not tell if others use it too,
+ * who would get a part of the connections.
  *
- * @throws {Error} If somebody does; `cause` is the runtime's error.
+ * @throws {Error} If somebody does.
  */
 export async function checkFree(runtime: Runtime, port: PortCore): Promise<void> {
   const { transport, hostname, port: number, reusePort } = port.place!;
   if (transport !== "tcp" || number === 0 || reusePort || port.settings.enable_reuse_port) return;
-  const options: ListenOptions = { transport, hostname, port: number, backlog: 1, noDelay: true, handshakeTimeout: 0 };
-  const listener = await explained(port, () => runtime.listen(options, (pipe) => pipe.abort(), () => {}));
-  await listener.close();
+  const host = hostname === "0.0.0.0" ? "127.0.0.1" : hostname === "::" ? "::1" : hostname;
+  const signal = AbortSignal.timeout(CONNECT_PATIENCE);
+  try {
+    (await runtime.connect({ transport, hostname: host, port: number, noDelay: true, signal })).abort();
+  } catch {
+    return; // nobody does, or a worker will find out
+  }
+  await explained(port, () => Promise.reject(Object.assign(new Error("somebody accepts connections"), { code: "EADDRINUSE" })));
 }
 
 /**

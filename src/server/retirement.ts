@@ -35,6 +35,8 @@ export class Retirement {
   readonly #table: ConnectionTable;
   readonly #done: () => void;
   #isOver = false;
+  #busyAt = 0; // when there was a connection for the last time
+  #draining: ReturnType<typeof setInterval> | undefined = undefined;
   #interval: ReturnType<typeof setInterval> | undefined = undefined;
   #wait: ReturnType<typeof setTimeout> | undefined = undefined;
   #plan: PlannedClose[] = [];
@@ -54,8 +56,8 @@ export class Retirement {
   begin(wait: number, drain: number): void {
     this.#table.endRefused();
     this.#closeIdle();
-    this.#interval = setInterval(() => this.#closeIdle(), INTERVAL);
-    this.#table.whenEmpty().then(() => this.#end());
+    this.#busyAt = performance.now();
+    this.#interval = setInterval(() => this.#tick(), INTERVAL);
     if (wait !== Infinity) this.#wait = setTimeout(() => this.#drain(drain), delayOf(wait));
   }
 
@@ -63,7 +65,16 @@ export class Retirement {
   cancel(): void {
     this.#isOver = true;
     clearInterval(this.#interval);
+    clearInterval(this.#draining);
     clearTimeout(this.#wait);
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    if (this.#table.count > 0) this.#busyAt = now;
+    // Connections that were accepted before may still be on their way, for example shaking hands.
+    if (now - this.#busyAt >= IDLE) this.#end();
+    else this.#closeIdle();
   }
 
   #end(): void {
@@ -88,8 +99,7 @@ export class Retirement {
     const now = performance.now();
     const share = seconds * 1000 / Math.max(1, connections.length);
     this.#plan = connections.map((connection, index) => ({ connection, at: now + (index + Math.random()) * share })).reverse();
-    clearInterval(this.#interval);
-    this.#interval = setInterval(() => this.#closeDue(), STEP);
+    this.#draining = setInterval(() => this.#closeDue(), STEP);
     this.#closeDue();
   }
 

@@ -7,6 +7,8 @@
 import { SWOOLE_PROCESS } from "../constants.ts";
 import { Mesh } from "../cluster/mesh.ts";
 import { Requests } from "../cluster/requests.ts";
+import { EMPTY } from "../transport/bytes.ts";
+import { utf8Decoder, utf8Encoder } from "../values.ts";
 import { FdSequence } from "../transport/fd_sequence.ts";
 import type { FdBlock } from "../cluster/slots.ts";
 import { SLOTS } from "../cluster/slots.ts";
@@ -35,6 +37,8 @@ export interface ProcessesHost {
   listenOn(port: PortCore, shared?: SharedListening): Promise<void>;
   /** Stops listening. */
   closeListeners(): Promise<unknown>;
+  /** Reads the certificates of this process again. */
+  renewHere(): Promise<void>;
   /** Throws if the server was shut down while it starts. */
   checkStarting(): void;
   /** Called when the numbers of the ports are known; 0 for one that is not. */
@@ -163,6 +167,43 @@ export function makeMesh(host: ProcessesHost, slot: number, id: number, token: s
     asObject: task_object || task_use_object || context.settings.event_object,
   });
   return mesh;
+}
+
+/** The method of requests to read the certificates again. */
+const RENEW = 1;
+
+/** Reads certificates again when another process asks for it. The reply has the error, if there is one. */
+export function serveRenewing(host: ProcessesHost): void {
+  host.context.requests!.serve(RENEW, async () => {
+    try {
+      await host.renewHere();
+      return EMPTY;
+    } catch (error) {
+      const { message, code, cause } = error as Error & { code?: unknown };
+      return utf8Encoder.encode(JSON.stringify({ message, code: code ?? (cause as { code?: unknown } | undefined)?.code }));
+    }
+  });
+}
+
+/**
+ * Reads the certificates again in all workers.
+ *
+ * @throws {Error} The first error. Other workers may use the new ones then.
+ */
+export async function renewEverywhere(host: ProcessesHost, processes: ServerProcesses): Promise<void> {
+  const { mesh, requests } = host.context;
+  const isOwn = processes.isWorker && !processes.isTaskWorker;
+  const others = mesh!.links.filter(({ peer }) => peer!.id >= 0 && peer!.id < processes.workers);
+  const replies = await Promise.allSettled([
+    isOwn ? host.renewHere().then(() => EMPTY) : EMPTY,
+    ...others.map((link) => requests!.ask(link, RENEW)),
+  ]);
+  for (const reply of replies) {
+    if (reply.status === "rejected") throw reply.reason;
+    if (reply.value.length === 0) continue;
+    const { message, code } = JSON.parse(utf8Decoder.decode(reply.value)) as { message: string; code?: unknown };
+    throw Object.assign(new Error(message), { code });
+  }
 }
 
 /** The path of the socket on which a process accepts links. */

@@ -12,7 +12,15 @@ import type { SocketHandle, WorkerIdentity } from "../transport/processes.ts";
 import { dropPipe } from "../transport/pipes.ts";
 import type { Listener } from "../transport/runtime.ts";
 import { Retirement } from "./retirement.ts";
-import { addFds, makeFds, makeMesh, meshPath, type ProcessesHost, type ServerProcesses } from "./server_processes.ts";
+import {
+  addFds,
+  makeFds,
+  makeMesh,
+  meshPath,
+  type ProcessesHost,
+  serveRenewing,
+  type ServerProcesses,
+} from "./server_processes.ts";
 
 /** How often a worker that leaves calls `workerExit`, in milliseconds. */
 const EXIT_INTERVAL = 1000;
@@ -75,6 +83,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   async start(): Promise<readonly number[]> {
     const { id, slot, token, folder } = this.#role;
     const mesh = this.#mesh = makeMesh(this.#host, slot, id, token, this.workers);
+    serveRenewing(this.#host);
     mesh.watch({ onLeft: ({ peer }) => peer?.slot === 0 && this.#onMasterLost(mesh) });
     if (this.isTaskWorker) this.#host.context.tasks!.queue.onDone = () => this.onTick();
     await mesh.listen(this.#host.context.runtime!, meshPath(folder, slot));

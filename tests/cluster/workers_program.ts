@@ -1,15 +1,18 @@
 // A server with workers. Its arguments say how; it prints a line for each thing that happens in one of its processes.
 
 import process from "node:process";
-import { SWOOLE_PROCESS, WebSocketServer } from "../../mod.ts";
+import { SWOOLE_PROCESS, SWOOLE_SSL, WebSocketServer } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 
 const [style, settings, ...does] = process.argv.slice(2);
 const host = does.find((one) => one.startsWith("unix:"));
 const port = Number(does.find((one) => one.startsWith("port="))?.slice(5) ?? 0);
-const server = style === "coroutines"
-  ? new CoroutineServer(host ?? "127.0.0.1", port)
-  : new WebSocketServer(host?.slice(5) ?? "127.0.0.1", port, SWOOLE_PROCESS, host === undefined ? 1 : 5);
+const server = style === "coroutines" ? new CoroutineServer(host ?? "127.0.0.1", port) : new WebSocketServer(
+  host?.slice(5) ?? "127.0.0.1",
+  port,
+  SWOOLE_PROCESS,
+  (host === undefined ? 1 : 5) | (does.includes("tls") ? SWOOLE_SSL : 0),
+);
 
 const who = server.worker_id === -1 ? "master" : `worker ${server.worker_id}`;
 const print = (what: string) => console.log(`${who}: ${what}`);
@@ -53,7 +56,11 @@ if (server instanceof WebSocketServer) {
   }
   server.on("open", (server, request) => server.push(request.fd, `fd ${request.fd} ${server.worker_id}`));
   server.on("message", (server, frame) => server.push(frame.fd, frame.data));
-  server.on("request", (request, response) => response.end(obey(request.server.path_info)));
+  server.on("request", async (request, response) => {
+    const { path_info } = request.server;
+    if (path_info === "/certificates") return response.end(`${await server.reloadCertificates()} ${server.getLastError()}`);
+    response.end(obey(path_info));
+  });
 } else {
   server.handle("/ws", async (request, ws) => {
     await ws.upgrade();

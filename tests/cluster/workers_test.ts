@@ -1,12 +1,13 @@
 /** Servers with workers, as programs with real processes. */
 
 import { assert, assertEquals } from "@std/assert";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import process from "node:process";
 import { test } from "node:test";
 import { inThisRuntime, Program } from "../support/program.ts";
 import { RawClient } from "../support/raw_client.ts";
+import { certificate, connectTls, tlsSettings } from "../support/tls_client.ts";
 
 const FILE = new URL("./workers_program.ts", import.meta.url);
 const isHere = process.platform === "linux"; // elsewhere workers are not promised
@@ -427,3 +428,44 @@ test("a unix socket, whose connections the master accepts", { skip: !isHere }, a
     rmSync(folder, { recursive: true, force: true });
   }
 });
+
+for (const dispatch_mode of [2, 1]) {
+  test(`TLS with dispatch_mode ${dispatch_mode}: reloads, and certificates that are renewed in all workers`, {
+    skip: !isHere,
+  }, async () => {
+    const folder = mkdtempSync("/tmp/t-");
+    const [ssl_cert_file, ssl_key_file] = [`${folder}/cert`, `${folder}/key`];
+    const use = (name: "cert" | "self") => {
+      writeFileSync(ssl_cert_file, certificate(name).cert);
+      writeFileSync(ssl_key_file, certificate(name).key);
+    };
+    /** Makes a request, to a worker whose certificate has to be this one. */
+    const ask = async (it: Workers, name: "cert" | "self", path = "/") => {
+      const client = await connectTls(it.port, name === "self" ? { ca: certificate("self").cert } : {});
+      client.send(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+      const { body } = await client.readAnswer();
+      client.destroy();
+      return body;
+    };
+    const askAll = async (it: Workers, name: "cert" | "self") => {
+      const seen = new Set<string>();
+      for (let count = 0; seen.size < 2 || count < 10; count++) seen.add((await ask(it, name)).split(" ")[0]);
+    };
+    try {
+      use("cert");
+      await using it = await Workers.start("events", { ...tlsSettings, ssl_cert_file, ssl_key_file, dispatch_mode }, "tls");
+      await askAll(it, "cert");
+      process.kill(it.pid, "SIGUSR1");
+      await it.until("master: afterReload");
+      await askAll(it, "cert");
+      use("self");
+      assertEquals(await ask(it, "cert", "/certificates"), "true 0");
+      await askAll(it, "self");
+      rmSync(ssl_key_file);
+      assertEquals(await ask(it, "self", "/certificates"), "false 2");
+      await askAll(it, "self");
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+}
