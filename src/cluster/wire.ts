@@ -32,6 +32,7 @@ export const CLOSE = 15;
 export const BIND = 16;
 export const PUBLISH = 17;
 export const TASK_STATE = 18;
+export const STATS = 20;
 /** The number of kinds, those included that are still free. */
 export const KINDS = 64;
 

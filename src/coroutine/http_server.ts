@@ -415,7 +415,7 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
     return masterPid(this.#core);
   }
 
-  /** Returns the counters since the start. */
+  /** Returns the counters since the start; with workers those of all processes, as they told them about a second ago. */
   stats(): ServerStats;
   /**
    * Returns the counters since the start, as text.

@@ -255,6 +255,7 @@ export class ServerCore implements ProcessesHost {
     this.processes = undefined;
     context.fds = undefined;
     context.mesh = undefined;
+    context.workerStats = undefined;
     context.peers = undefined;
   }
 

@@ -6,16 +6,18 @@
 
 import { SWOOLE_LOG_ERROR, SWOOLE_LOG_WARNING } from "../constants.ts";
 import type { Runtime } from "../transport/runtime.ts";
-import { cut, escaped, patiently, printRecord, stackOf, summaryOf } from "./log_output.ts";
+import { cut, escaped, type LogOrigin, patiently, printRecord, stackOf, summaryOf } from "./log_output.ts";
 import { promised } from "./running_handlers.ts";
 import type { LogEvent, LogFields, Logger, LogRecord, LogSettings } from "./settings/log_settings.ts";
 
-/** What the log of a server depends on. Both may change until the server has started. */
+/** What the log of a server depends on. All may change until the server has started. */
 export interface LogContext {
   /** The settings. */
   readonly settings: Required<LogSettings>;
   /** Writes files; without it lines go to the console. */
   readonly runtime: Runtime | undefined;
+  /** Which of the processes of the server this is, if it has several. */
+  readonly member?: LogOrigin | undefined;
 }
 
 /** The log of a server. */
@@ -67,7 +69,9 @@ export class Log {
   }
 
   #record(level: LogRecord["level"], event: LogEvent, message: string, fields: LogFields): LogRecord {
-    return { time: this.#now(), level, event, message, fields };
+    const { member } = this.#context;
+    const all = member === undefined ? fields : { ...fields, worker: member.id, pid: member.pid };
+    return { time: this.#now(), level, event, message, fields: all };
   }
 
   /** @param text The text for people, if it is not the message. */
@@ -79,8 +83,13 @@ export class Log {
   }
 
   #print(record: LogRecord, text?: string): void {
-    const { settings, runtime } = this.#context;
-    const isWritten = printRecord(record, text ?? record.message, settings, runtime, fileOf(record, settings), this.#now);
+    const isWritten = printRecord(
+      record,
+      text ?? record.message,
+      this.#context,
+      fileOf(record, this.#context.settings),
+      this.#now,
+    );
     if (!isWritten) this.#lostLines++;
   }
 

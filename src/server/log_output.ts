@@ -70,10 +70,25 @@ export function timestamp(settings: Required<LogSettings>, now: number): string 
   return log_date_with_microseconds ? time.toISOString().replace(/\d{3}Z$/, `${microseconds}Z`) : time.toISOString();
 }
 
+/** Which of the processes of a server has logged something. */
+export interface LogOrigin {
+  /** The number of the worker; -1 for the master. */
+  readonly id: number;
+  /** The process ID. */
+  readonly pid: number;
+}
+
+/** What a line depends on. */
+interface LineContext {
+  readonly settings: Required<LogSettings>;
+  readonly runtime: Runtime | undefined;
+  readonly member?: LogOrigin | undefined;
+}
+
 /** @param text The text for people. */
-function lineOf({ time, level, event, message, fields }: LogRecord, text: string, settings: Required<LogSettings>): string {
+function lineOf({ time, level, event, message, fields }: LogRecord, text: string, { settings, member }: LineContext): string {
   const at = timestamp(settings, time);
-  if (settings.log_format === "text") return `${at} ${text}`;
+  if (settings.log_format === "text") return member === undefined ? `${at} ${text}` : `${at} #${member.pid}.${member.id} ${text}`;
   const { error, ...others } = fields;
   const thrown = "error" in fields ? { error: errorFields(error) } : {};
   return escaped(JSON.stringify({ time: at, level, event, message, ...others, ...thrown }));
@@ -99,13 +114,13 @@ function errorFields(error: unknown): object {
 export function printRecord(
   record: LogRecord,
   text: string,
-  settings: Required<LogSettings>,
-  runtime: Runtime | undefined,
+  context: LineContext,
   file: string,
   now: () => number,
 ): boolean {
   if (file === "/dev/null") return true;
-  const line = lineOf(record, text, settings);
+  const { settings, runtime, member } = context;
+  const line = lineOf(record, text, context);
   if (file === "" || runtime === undefined) {
     if (record.level === "info") console.log(line);
     else console.error(line);
@@ -114,7 +129,8 @@ export function printRecord(
   return writeLog(runtime, logPath(file, settings, record.time), line + "\n", (count) => {
     const lines = count === 1 ? "1 line was" : `${count} lines were`;
     const message = `${lines} left out here: more was logged than the file could take`;
-    return lineOf({ time: now(), level: "warn", event: "lost", message, fields: {} }, message, settings) + "\n";
+    const fields = member === undefined ? {} : { worker: member.id, pid: member.pid };
+    return lineOf({ time: now(), level: "warn", event: "lost", message, fields }, message, context) + "\n";
   });
 }
 

@@ -404,7 +404,7 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
     return this.#core.context.failed(systemCode(error) ?? systemCode(error.cause) ?? SWOOLE_ERROR_INVALID_PARAMS);
   }
 
-  /** Returns the counters since the start. */
+  /** Returns the counters since the start; with workers those of all processes, as they told them about a second ago. */
   stats(): ServerStats;
   /**
    * Returns the counters since the start, as text.

@@ -11,6 +11,7 @@ import type { Connection } from "../transport/connection.ts";
 import type { ConnectionTable } from "../transport/connection_table.ts";
 import type { FdSequence } from "../transport/fd_sequence.ts";
 import type { Address, Runtime } from "../transport/runtime.ts";
+import type { Member } from "../cluster/link.ts";
 import type { Mesh } from "../cluster/mesh.ts";
 import type { Peers } from "../cluster/peers.ts";
 import type { Requests } from "../cluster/requests.ts";
@@ -25,6 +26,7 @@ import { Endings } from "./endings.ts";
 import { LateHandlers, promised, type RequestQueue, RunningHandlers, StuckHandlers } from "./running_handlers.ts";
 import { Log, type LogContext } from "./log.ts";
 import type { TaskMethods } from "./task.ts";
+import type { WorkerStats } from "./worker_stats.ts";
 import { Refusals } from "./refusals.ts";
 import type { ResolvedSettings } from "./settings/settings.ts";
 
@@ -84,6 +86,8 @@ export class ServerContext implements LogContext {
   sendMessage: ((value: unknown, workerId: number) => number) | undefined = undefined;
   /** Requests to the other processes, if there are any. */
   requests: Requests | undefined = undefined;
+  /** The counters of all processes, if there are others. */
+  workerStats: WorkerStats | undefined = undefined;
   /** The tasks that this process gives and does, if there are task workers. */
   tasks: TaskMethods | undefined = undefined;
   /** The fds to give out, if they are not just numbered. */
@@ -107,6 +111,11 @@ export class ServerContext implements LogContext {
   /** The effective settings of the server. */
   get settings(): ResolvedSettings {
     return this.config.settings;
+  }
+
+  /** Which of the processes of the server this is, if it has several. */
+  get member(): Member | undefined {
+    return this.mesh?.self;
   }
 
   /** Whether ports and settings are fixed: the server is starting, running or stopping, or `accept()` was called. */

@@ -15,8 +15,10 @@ import { SLOTS } from "../cluster/slots.ts";
 import type { ProcessControl, SharedListening } from "../transport/processes.ts";
 import type { Runtime } from "../transport/runtime.ts";
 import { usePeers } from "./own_process.ts";
+import { ownStats } from "./stats.ts";
 import { Tasks } from "./tasks.ts";
 import { useMessages } from "./worker_messages.ts";
+import { WorkerStats } from "./worker_stats.ts";
 import type { PortCore } from "./port_core.ts";
 import type { ServerContext } from "./server_context.ts";
 import { automaticWorkers, checkSum } from "./settings/worker_settings.ts";
@@ -158,6 +160,7 @@ export function makeMesh(host: ProcessesHost, slot: number, id: number, token: s
   const { task_worker_num, task_max_pending, task_enable_coroutine, task_object, task_use_object } = context.settings;
   const control = context.runtime!.processes!;
   useMessages(context, mesh, control, workers + task_worker_num);
+  context.workerStats = new WorkerStats(mesh, () => ownStats(context), workers);
   const requests = context.requests = new Requests(mesh);
   context.tasks = task_worker_num === 0 ? undefined : new Tasks(context, mesh, requests, control, {
     workers,

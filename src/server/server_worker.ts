@@ -150,6 +150,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#exitTimer);
+    this.#host.context.workerStats?.tell(); // the others keep what this process has counted
     await this.#mesh?.close();
   }
 

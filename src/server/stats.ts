@@ -34,7 +34,10 @@ export interface BrokerStats {
   gaps: Record<GapReason, number>;
 }
 
-/** The result of `stats()`. */
+/**
+ * The result of `stats()`. With workers these are sums over all processes, of which some may be a second old, but for what is said to
+ * be of this process.
+ */
 export interface ServerStats {
   /** When the server started, in seconds since 1970; 0 before. */
   start_time: number;
@@ -48,15 +51,15 @@ export interface ServerStats {
   accept_count: number;
   /** Connections closed. */
   close_count: number;
-  /** Workers: always 1. */
+  /** Workers, without task workers. */
   worker_num: number;
   /** Task workers. */
   task_worker_num: number;
-  /** Tasks given by this process that have no result yet. */
+  /** Tasks that have no result yet. */
   tasking_num: number;
   /** Always 0. */
   user_worker_num: number;
-  /** Always 0: the only worker is busy whenever this is read. */
+  /** Workers that have no handler under way. The process that asks is busy, so this is 0 without workers. */
   idle_worker_num: number;
   /** The same as `request_count`: input is handled at once. */
   dispatch_count: number;
@@ -78,13 +81,13 @@ export interface ServerStats {
   min_fd: number;
   /** The highest fd of an open connection; 0 if no connection is open. */
   max_fd: number;
-  /** The same as `request_count`: there is one worker. */
+  /** The `request_count` of this process. */
   worker_request_count: number;
-  /** The same as `response_count`. */
+  /** The `response_count` of this process. */
   worker_response_count: number;
-  /** The same as `dispatch_count`. */
+  /** The `dispatch_count` of this process. */
   worker_dispatch_count: number;
-  /** HTTP requests being handled. */
+  /** HTTP requests that this process handles. */
   worker_concurrency: number;
   /** Connections, handshakes and requests refused by the server. */
   refuse_count: number;
@@ -100,7 +103,7 @@ export interface ServerStats {
   timeouts: Record<string, number>;
   /** Ended WebSockets by close code (see `CloseInfo`); codes from 3000 on are counted as `3000-3999` and `4000-4999`. */
   closes: Record<string, number>;
-  /** Topics that have subscribers. */
+  /** Topics that have subscribers. One that has some in several processes counts in each. */
   topic_num: number;
   /** Subscriptions to topics. */
   subscription_num: number;
@@ -140,8 +143,8 @@ export interface ServerStats {
   log_lost_count: number;
 }
 
-/** Collects the counters of a server. */
-function collectStats(context: ServerContext): ServerStats {
+/** Collects the counters of this process. */
+export function ownStats(context: ServerContext): ServerStats {
   const { table, startTime, counters, refusals, endings, topics } = context;
   const { requestCount: requests, responseCount: responses } = counters;
   const { answering, maxFd, minFd, sendQueueBytes, slow, waitingMessages, webSockets } = surveyOf(table);
@@ -201,6 +204,11 @@ function collectStats(context: ServerContext): ServerStats {
   };
 }
 
+/** Returns the counters of the server, in all its processes. */
+function allStats(context: ServerContext): ServerStats {
+  return context.workerStats?.sum() as ServerStats | undefined ?? ownStats(context);
+}
+
 function brokerStatsOf({ node, counters, kept }: TopicBroker): BrokerStats {
   return {
     is_up: node.isUp,
@@ -216,8 +224,8 @@ function brokerStatsOf({ node, counters, kept }: TopicBroker): BrokerStats {
 
 /** Returns the counters as an object, or as text. */
 export function statsOf(context: ServerContext, format?: "json" | "openmetrics"): ServerStats | string {
-  if (format === undefined) return collectStats(context);
-  if (format === "json") return JSON.stringify(collectStats(context));
+  if (format === undefined) return allStats(context);
+  if (format === "json") return JSON.stringify(allStats(context));
   if (format === "openmetrics") return metricsOf(context, "openmetrics");
   throw new TypeError(`Cannot write stats: ${format} is neither json nor openmetrics`);
 }
@@ -237,7 +245,7 @@ function sumOf(counts: ReadonlyMap<string, number>): number {
 /** Formats counters for `stats_file`: the name determines the format, as in Swoole. */
 function toStatsFile(context: ServerContext, path: string): string {
   if (path.endsWith(".prom")) return metricsOf(context, "openmetrics");
-  const stats = collectStats(context);
+  const stats = allStats(context);
   if (path.endsWith(".json")) return JSON.stringify(stats);
   const textOf = (value: unknown) => typeof value === "object" ? JSON.stringify(value) : value;
   return Object.entries(stats).map(([key, value]) => `${key}: ${textOf(value)}\n`).join("");

@@ -15,6 +15,10 @@ import type { Kind } from "../../values.ts";
 
 /** The details of a log record; those that do not apply are missing. Text from a peer is escaped and truncated. */
 export interface LogFields {
+  /** With workers: the number of the worker that has logged it; -1 for the master. */
+  readonly worker?: number;
+  /** With workers: the process ID. */
+  readonly pid?: number;
   /** The connection. */
   readonly fd?: number;
   /** The peer's IP address. */

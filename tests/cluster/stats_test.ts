@@ -1,0 +1,197 @@
+// stats() over all processes of a server, joined in memory, and as real processes.
+
+import { assert, assertEquals } from "@std/assert";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { WorkerStats } from "../../src/server/worker_stats.ts";
+import { settle, until } from "../support/activity.ts";
+import { inFolder } from "../support/folder.ts";
+import { inThisRuntime, Program } from "../support/program.ts";
+import { RawClient } from "../support/raw_client.ts";
+import { joined, MemoryNet, Node } from "./stage.ts";
+
+// deno-lint-ignore no-explicit-any
+type Numbers = any;
+
+/** A process with numbers that the test sets. */
+interface Process {
+  readonly node: Node;
+  readonly stats: WorkerStats;
+  readonly own: Numbers;
+  /** The sum, as this process sees it. */
+  readonly sum: () => Numbers;
+}
+
+function makeProcess(slot: number): Process {
+  const node = new Node(slot, {}, false);
+  const own: Numbers = {
+    start_time: 100 + slot,
+    worker_num: 1,
+    request_count: 0,
+    worker_request_count: 0,
+    connection_num: 0,
+    refusals: { request: {} },
+    min_fd: 0,
+    max_fd: 0,
+    event_loop_delay: 0,
+    handler_num: 0,
+  };
+  const stats = new WorkerStats(node.mesh, () => ({ ...own, worker_request_count: own.request_count }), 2);
+  return { node, stats, own, sum: () => stats.sum() };
+}
+
+/** The master and two workers. */
+async function processes(test: (all: Process[], net: MemoryNet) => Promise<void>): Promise<void> {
+  const all = [0, 1, 2].map(makeProcess);
+  const net = new MemoryNet();
+  await joined(net, all.map(({ node }) => node));
+  try {
+    await test(all, net);
+  } finally {
+    await Promise.all(all.map(({ node }) => node.mesh.close()));
+  }
+}
+
+async function tellAll(all: readonly Process[]): Promise<void> {
+  for (const { stats } of all) stats.tell();
+  await settle();
+}
+
+test("each process has the sums; what is about a process is its own", () =>
+  processes(async (all) => {
+    const [master, one, two] = all;
+    Object.assign(one.own, { request_count: 3, connection_num: 2, min_fd: 257, max_fd: 513, event_loop_delay: 0.25 });
+    Object.assign(two.own, {
+      request_count: 4,
+      connection_num: 1,
+      min_fd: 258,
+      max_fd: 258,
+      event_loop_delay: 0.1,
+      handler_num: 1,
+    });
+    one.own.refusals = { request: { late: 1 } };
+    two.own.refusals = { request: { late: 2, large: 5 } };
+    await tellAll(all);
+    for (const { sum, own } of all) {
+      const { request_count, connection_num, refusals, worker_num, min_fd, max_fd, event_loop_delay, start_time } = sum();
+      assertEquals([request_count, connection_num, worker_num, start_time], [7, 3, 2, 100]);
+      assertEquals([min_fd, max_fd, event_loop_delay], [257, 513, 0.25]);
+      assertEquals(refusals, { request: { late: 3, large: 5 } });
+      assertEquals(sum().worker_request_count, own.request_count);
+    }
+    assertEquals(all.map(({ sum }) => sum().idle_worker_num), [1, 0, 1]); // two has a handler, and who asks is busy
+    assertEquals(master.own.request_count, 0);
+    one.own.request_count = 10; // seen at once by itself, by the others when it has told
+    assertEquals([one.sum().request_count, two.sum().request_count], [14, 7]);
+    await tellAll([one]);
+    assertEquals(two.sum().request_count, 14);
+  }));
+
+test("a process that changes nothing says nothing, and the clock makes it tell otherwise", () =>
+  processes(async ([master, one]) => {
+    one.own.request_count = 1;
+    await until("the master has heard", () => {
+      one.node.mesh.tick();
+      return master.sum().request_count === 1;
+    });
+    const { sentBytes } = one.node.link(0).connection;
+    one.stats.tell();
+    assertEquals(one.node.link(0).connection.sentBytes, sentBytes);
+  }));
+
+test("counters of a process that has ended are kept, also for one that starts later; its gauges are not", () =>
+  processes(async (all, net) => {
+    const [master, one, two] = all;
+    Object.assign(one.own, { request_count: 3, connection_num: 2 });
+    one.own.refusals = { request: { late: 1 } };
+    two.own.request_count = 4;
+    await tellAll(all);
+    one.own.request_count = 5;
+    one.stats.tell(); // as it does in the end
+    await one.node.mesh.close();
+    await settle();
+    for (const { sum } of [master, two]) assertEquals([sum().request_count, sum().connection_num], [9, 0]);
+    await tellAll([master]); // the master counts it now
+    for (const { sum } of [master, two]) assertEquals([sum().request_count, sum().connection_num], [9, 0]);
+    const late = makeProcess(3);
+    await late.node.mesh.listen(net, "//3");
+    await late.node.mesh.join(net, [{ slot: 0, path: "//0" }, { slot: 2, path: "//2" }]);
+    assertEquals(late.sum().request_count, 9); // before it says anything
+    assertEquals(late.sum().refusals, { request: { late: 1 } });
+    await late.node.mesh.close();
+  }));
+
+test("a link that is made again counts nothing twice", () =>
+  processes(async (all) => {
+    const [master, one, two] = all;
+    one.own.request_count = 3;
+    await tellAll(all);
+    one.node.link(0).fail("a test");
+    await until("the master has lost it", () => master.node.events.includes("-1"));
+    assertEquals(master.sum().request_count, 3);
+    await tellAll([master]);
+    assertEquals(two.sum().request_count, 3);
+    await until("it is joined again", () => master.node.mesh.linkOf(1) !== undefined);
+    await settle();
+    one.own.request_count = 4;
+    await tellAll(all);
+    await tellAll([one]); // of which the others hear only now that the master counts it no more
+    assertEquals(all.map(({ sum }) => sum().request_count), [4, 4, 4]);
+    for (const { node } of all) node.warnings.length = 0;
+  }));
+
+const isHere = process.platform === "linux"; // elsewhere workers are not promised
+
+test(
+  "real processes: sums in all, also behind a worker that is killed, and whole lines of the log from all",
+  { skip: !isHere },
+  () =>
+    inFolder(async (folder) => {
+      const log_file = join(folder, "log");
+      const access_log_file = join(folder, "access");
+      const settings = { log_format: "json", access_log: true, log_file, access_log_file };
+      const program = new Program(inThisRuntime(new URL("./stats_program.ts", import.meta.url), JSON.stringify(settings)));
+      try {
+        const port = Number((await program.line()).split(" ").at(-1));
+        const ask = async (path: string) => {
+          const client = await RawClient.connect(port); // one connection for each, so that all workers get some
+          client.send(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+          const answer = new TextDecoder().decode(await client.readAll());
+          client.destroy();
+          return JSON.parse(answer.slice(answer.indexOf("\r\n\r\n")));
+        };
+        const workers = new Set<number>();
+        let asked = 0;
+        while (workers.size < 3 || asked < 60) {
+          workers.add((await ask("/warn")).worker);
+          asked++;
+        }
+        const stats = async () => {
+          asked++;
+          return await ask("/stats");
+        };
+        let seen: Numbers;
+        do {
+          await new Promise((resolve) => setTimeout(resolve, 1500)); // each has told by then, unless it is busy
+          seen = await stats();
+        } while (seen.request_count < asked);
+        assertEquals([seen.worker_num, seen.task_worker_num], [3, 0]);
+        assert(seen.worker_request_count < seen.request_count && seen.request_count === asked, JSON.stringify([asked, seen]));
+        const before = seen.request_count;
+        await ask("/die").catch(() => {});
+        assertEquals(await program.line(), "replaced");
+        const after = await stats(); // the last one may have been counted by the one that was killed
+        assert(after.request_count >= before - 2, `${after.request_count} < ${before}`);
+        const lines = () => readFileSync(access_log_file, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+        await until("all is logged", () => lines().length >= asked - 1); // the one that was killed may not have written its last one
+        assertEquals(new Set(lines().map(({ worker }) => worker)), new Set([0, 1, 2]));
+        const warnings = readFileSync(log_file, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+        assertEquals(new Set(warnings.filter(({ event }) => event === "error").map(({ worker }) => worker)), new Set([0, 1, 2]));
+      } finally {
+        process.kill(program.process.pid!, "SIGTERM");
+        await program.exited;
+      }
+    }),
+);
