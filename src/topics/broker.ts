@@ -185,8 +185,11 @@ export interface BrokerNode {
    * @param id Names the message among those of its topic; empty for none.
    */
   append(topic: string, message: BrokerMessage, id: string): Promise<Appended>;
-  /** Returns the positions of kept topics, in their order. A topic that has none gets one. */
-  positions(topics: readonly string[]): Promise<readonly TopicPosition[]>;
+  /**
+   * Returns the positions of kept topics, in their order; `undefined` for those that the broker refuses. A topic that has none gets
+   * one.
+   */
+  positions(topics: readonly string[]): Promise<readonly (TopicPosition | undefined)[]>;
   /**
    * Reads the history of a kept topic.
    *

@@ -76,7 +76,17 @@ export class Follower {
 
   /** Leaves out a message: who published it does not want this WebSocket to have it. */
   skip(offset: number): void {
-    (this.#skipped ??= new Set()).add(offset);
+    const skipped = this.#skipped ??= new Set();
+    for (const old of skipped) { // lowest first
+      if (old > this.stream.ring.base) break;
+      skipped.delete(old);
+    }
+    skipped.add(offset);
+  }
+
+  /** Notes that the stream has begun anew, so that offsets mean other messages. */
+  forgetSkipped(): void {
+    this.#skipped = undefined;
   }
 
   /** Sends what there is room for. */

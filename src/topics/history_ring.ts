@@ -24,6 +24,10 @@ export class RingMemory {
   readonly limit: number;
   /** The number of bytes held. */
   bytes = 0;
+  /** The number of bytes that wait in streams while the broker is asked: as many may be held besides. */
+  waiting = 0;
+  /** The number of bytes that are read to be held: as many, too. */
+  reading = 0;
 
   readonly #rings: Set<HistoryRing> = new Set(); // the one that has got a message last comes last
 
@@ -85,9 +89,11 @@ export class HistoryRing {
    *
    * @param base The offset of the last message before them.
    * @param entries The messages; those that are here already are ignored.
+   * @param isCut Whether there were others before them, for which there was no memory.
    */
-  prepend(base: number, entries: readonly RingEntry[]): void {
+  prepend(base: number, entries: readonly RingEntry[], isCut: boolean = false): void {
     this.isComplete = true;
+    this.isCut ||= isCut;
     const older = entries.filter(({ offset }) => offset <= this.base);
     if (base >= this.base) return;
     const excess = Math.max(0, older.length + this.size - this.#limit);
@@ -137,6 +143,7 @@ export class HistoryRing {
   }
 }
 
-function costOf({ frame }: RingEntry): number {
+/** Returns the number of bytes counted for a message. */
+export function costOf({ frame }: RingEntry): number {
   return frame.end + ENTRY_COST;
 }

@@ -65,10 +65,13 @@ export class KeptStream {
   epoch = "";
   /** The offset of the last message that was delivered. */
   offset = 0;
+  /** How often the broker was asked for the position. */
+  asked = 0;
   /** Whether a message has arrived since the last idle check. */
   isActive = false;
 
   readonly #events: StreamEvents;
+  readonly #memory: RingMemory;
   #isSettled = false; // messages that arrive are delivered at once
   #isAsking = false; // the broker was asked
   #again = false; // the reply that is awaited is not enough
@@ -79,6 +82,7 @@ export class KeptStream {
   constructor(topic: string, size: number, memory: RingMemory, events: StreamEvents) {
     this.topic = topic;
     this.ring = new HistoryRing(memory, size);
+    this.#memory = memory;
     this.#events = events;
   }
 
@@ -100,6 +104,7 @@ export class KeptStream {
   }
 
   #ask(): void {
+    this.asked++;
     this.#isAsking = true;
     this.#again = false;
     this.#events.askPosition(this);
@@ -124,8 +129,11 @@ export class KeptStream {
 
   #wait(message: WaitingMessage): void {
     this.#waiting.push(message);
-    this.#waitingBytes += message.entry.message.payload.length;
-    if (this.#waiting.length <= WAITING_LIMIT && this.#waitingBytes <= WAITING_BYTES) return;
+    const { length } = message.entry.message.payload;
+    this.#waitingBytes += length;
+    this.#memory.waiting += length;
+    const isFull = this.#waiting.length > WAITING_LIMIT || this.#waitingBytes > WAITING_BYTES;
+    if (!isFull && this.#memory.waiting <= this.#memory.limit) return;
     this.#dropWaiting(); // they are read again
     this.#again = true;
   }
@@ -133,8 +141,15 @@ export class KeptStream {
   #dropWaiting(): WaitingMessage[] {
     const waiting = this.#waiting;
     this.#waiting = [];
+    this.#memory.waiting -= this.#waitingBytes;
     this.#waitingBytes = 0;
     return waiting;
+  }
+
+  /** Gives up what is held. The stream is used no more. */
+  close(): void {
+    this.ring.clear(this.offset);
+    this.#dropWaiting();
   }
 
   #deliver(message: KeptMessage): void {

@@ -6,8 +6,9 @@
  */
 
 import { BrokerError, type BrokerNode, type BrokerOptions, type KeptMessage, type TopicPosition } from "./broker.ts";
-import { type RingEntry, RingMemory } from "./history_ring.ts";
+import { costOf, type RingEntry, RingMemory } from "./history_ring.ts";
 import { type GapReason, KeptStream, type StreamEvents } from "./kept_stream.ts";
+import { Window } from "./window.ts";
 
 /** The clock of a broker: a test moves it. */
 export interface BrokerClock {
@@ -106,7 +107,7 @@ export class KeptTopics implements StreamEvents {
   release(topic: string): void {
     const stream = this.#streams.get(topic);
     if (stream === undefined) return;
-    stream.ring.clear(stream.offset);
+    stream.close();
     this.#streams.delete(topic);
     this.#toAsk.delete(stream);
     this.#failed.delete(stream);
@@ -166,7 +167,11 @@ export class KeptTopics implements StreamEvents {
       for (const stream of batch) this.#toAsk.delete(stream);
       try {
         const positions = await this.#node.positions(batch.map(({ topic }) => topic));
-        for (const [index, stream] of batch.entries()) if (this.#isOpen(stream)) stream.onPosition(positions[index]);
+        for (const [index, stream] of batch.entries()) {
+          const position = positions[index];
+          if (position === undefined) this.#onFailed(stream);
+          else if (this.#isOpen(stream)) stream.onPosition(position);
+        }
       } catch {
         for (const stream of batch) this.#onFailed(stream);
       }
@@ -243,18 +248,18 @@ export class KeptTopics implements StreamEvents {
    */
   async begin(stream: KeptStream, since: TopicPosition | undefined): Promise<Beginning> {
     const deadline = this.#clock.now() + PATIENCE;
+    const { asked } = stream;
     await this.#whenSettled(stream, deadline);
     if (since === undefined) return stream.position;
-    for (let isSure = false;;) {
+    while (true) {
       const recovery = stream.recovery(since);
       if (recovery === "here") {
         this.counters.recovered++;
         return since;
       }
       if (recovery === "history") await this.#backfill(stream);
-      else if (recovery === "ahead" && !isSure) {
+      else if (recovery === "ahead" && stream.asked === asked) {
         stream.resync(); // what this server has not seen yet exists, or the broker has lost it
-        isSure = true;
       } else {
         const gap = recovery === "ahead" ? "epoch" : recovery;
         this.counters.gaps[gap]++;
@@ -294,24 +299,42 @@ export class KeptTopics implements StreamEvents {
   }
 
   async #readBack(stream: KeptStream): Promise<void> {
-    const entries: RingEntry[] = [];
-    let base: number | undefined;
-    let since = 0;
-    while (since < stream.ring.base) {
-      this.counters.historyReads++;
-      const history = await this.#node.read(stream.topic, since, PAGE);
-      if (history.epoch !== stream.epoch || !this.#isOpen(stream)) return;
-      base ??= history.base;
-      if (history.base > since && entries.length > 0) { // meanwhile, the oldest have gone
-        entries.length = 0;
-        base = history.base;
+    const memory = this.#memory;
+    const entries = new Window<RingEntry>();
+    let bytes = 0;
+    const shift = () => {
+      const entry = entries.shift();
+      bytes -= costOf(entry);
+      memory.reading -= costOf(entry);
+      return entry.offset;
+    };
+    try {
+      let base: number | undefined;
+      let isCut = false;
+      let since = 0;
+      while (since < stream.ring.base) {
+        this.counters.historyReads++;
+        const history = await this.#node.read(stream.topic, since, PAGE);
+        if (!this.#isOpen(stream)) return;
+        if (history.epoch !== stream.epoch || history.offset < stream.ring.base) return stream.resync(); // it has begun anew
+        base ??= history.base;
+        if (history.base > since && entries.size > 0) { // meanwhile, the oldest have gone
+          while (entries.size > 0) shift();
+          base = history.base;
+        }
+        for (const entry of history.entries) {
+          const framed = this.#host.frame(stream, entry);
+          if (framed === undefined) continue;
+          entries.push(framed);
+          bytes += costOf(framed);
+          memory.reading += costOf(framed);
+        }
+        for (; memory.reading > memory.limit && entries.size > 0; isCut = true) base = shift();
+        since = history.entries.at(-1)?.offset ?? history.offset;
       }
-      for (const entry of history.entries) {
-        const framed = this.#host.frame(stream, entry);
-        if (framed !== undefined) entries.push(framed);
-      }
-      since = history.entries.at(-1)?.offset ?? history.offset;
+      stream.ring.prepend(base ?? stream.ring.base, entries.slice(0, entries.size), isCut);
+    } finally {
+      memory.reading -= bytes;
     }
-    stream.ring.prepend(base ?? stream.ring.base, entries);
   }
 }

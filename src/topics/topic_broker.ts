@@ -184,7 +184,7 @@ export class TopicBroker implements BrokerHost {
   async append(topic: string, frame: Outgoing, except: Excepted, id: string): Promise<Appended> {
     const sequence = ++this.#sequence;
     if (except !== undefined) {
-      this.#excepted.set(sequence, except);
+      this.#excepted.set(sequence, new Set(except)); // the program may use its own for something else meanwhile
       const [oldest] = this.#excepted.keys();
       if (this.#excepted.size > EXCEPTIONS) this.#excepted.delete(oldest);
     }

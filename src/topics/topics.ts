@@ -418,7 +418,10 @@ export class Topics implements FollowerEvents, LocalTopics {
     const fds: number[] = [];
     for (const subscriber of topic.members) {
       const follower = topic.followers.get(subscriber);
-      if (follower !== undefined && follower.offset < 0) continue; // it is not told yet where it begins
+      if (follower !== undefined && follower.offset < 0) { // it is not told yet where it begins
+        follower.forgetSkipped();
+        continue;
+      }
       follower?.leave();
       topic.followers.delete(subscriber);
       fds.push(subscriber.fd);

@@ -3,6 +3,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { createCluster, createSentinel } from "redis";
+import { Cluster } from "ioredis";
 import { redisBroker } from "../../adapters/redis.ts";
 import { BrokerError, BrokerMessage } from "../../mod.ts";
 import { decodeEnvelope, decodeKept, encodeEnvelope } from "../../src/topics/brokers/envelope.ts";
@@ -70,7 +72,20 @@ test("bytes that are no message are none, whatever they are", () => {
   }
   assert(decodeEnvelope(Uint8Array.from(good.slice(0, 14))) !== undefined);
   for (
-    const head of ["", ":", "1", "1:", "0:e:", "x:e:", ":e:", "1e3:e:", "-1:e:", `1:${"e".repeat(100)}:`, "12345678901234567:e:"]
+    const head of [
+      "",
+      ":",
+      "1",
+      "1:",
+      "1::",
+      "0:e:",
+      "x:e:",
+      ":e:",
+      "1e3:e:",
+      "-1:e:",
+      `1:${"e".repeat(100)}:`,
+      "12345678901234567:e:",
+    ]
   ) {
     assertEquals(decodeKept(Uint8Array.from([...new TextEncoder().encode(head), ...good])), undefined, head);
   }
@@ -88,6 +103,20 @@ test("what is no client, and options that are none", () => {
       "a client of the package redis (version 6 or later) or ioredis is needed",
     );
   }
+  const cluster = { rootNodes: [{ url: "redis://127.0.0.1:1" }] };
+  const sentinel = { name: "a", sentinelRootNodes: [{ host: "127.0.0.1", port: 1 }] };
+  const others = [
+    createCluster(cluster),
+    createSentinel(sentinel),
+    new Cluster([{ host: "127.0.0.1", port: 1 }], { lazyConnect: true }),
+  ];
+  for (const client of others) {
+    assertThrows(
+      () => redisBroker(client as never),
+      TypeError,
+      "a client of one Redis server is needed, not of a cluster or Sentinel",
+    );
+  }
   const client = { callBuffer() {}, duplicate() {}, disconnect() {} } as never;
   const wrong: [object, new () => Error, string][] = [
     [{ prefix: "" }, RangeError, "Cannot set prefix"],
@@ -97,6 +126,7 @@ test("what is no client, and options that are none", () => {
     [{ timeout: "1" }, TypeError, "Cannot set timeout: a number is needed"],
     [{ probeInterval: 3601 }, RangeError, "Cannot set probeInterval"],
     [{ maxPending: 0 }, RangeError, "Cannot set maxPending"],
+    [{ maxPendingBytes: 0 }, RangeError, "Cannot set maxPendingBytes"],
     [{ durable: 1 }, TypeError, "Cannot set durable"],
     [{ dedupe: 1 }, TypeError, "there is no such option"],
   ];
@@ -106,6 +136,7 @@ test("what is no client, and options that are none", () => {
     timeout: 0.001,
     probeInterval: 3600,
     maxPending: 1,
+    maxPendingBytes: 1,
     durable: true,
     dedupeWindow: 0,
   });
@@ -157,6 +188,7 @@ function makeLink(options: Partial<LinkOptions> = {}) {
     {
       timeout: 1000,
       maxPending: 3,
+      maxPendingBytes: 1000,
       setUp: () => Promise.resolve(),
       onReady: () => told.push("ready"),
       onLost: (reason, wasReady) => wasReady && told.push(reason),
@@ -177,10 +209,48 @@ test("a link takes commands once it is ready, and no more than the limit", async
   await turn();
   const commands = ["A", "B", "C"].map((name) => link.command([name]));
   const error = await link.command(["D"]).then(() => undefined, (error) => error);
-  assertEquals([error.code, error.message], ["BROKER_BUSY", "3 commands wait for Redis: that is the limit maxPending"]);
+  assertEquals([error.code, error.message], ["BROKER_BUSY", "3 commands wait for Redis: the limit is maxPending"]);
   for (const [index, [resolve]] of connection.replies.entries()) resolve(index);
   assertEquals(await Promise.all(commands), [0, 1, 2]);
   assertEquals([link.refusal, told], [undefined, ["ready"]]);
+  link.close();
+});
+
+test("a link takes no more bytes than the limit, and one message of any size; what the library itself asks for is taken", async () => {
+  const { connections: [connection], link } = makeLink();
+  connection.open();
+  await turn();
+  const first = link.command(["A", new Uint8Array(998)]);
+  const second = link.command(["B", new Uint8Array(100_000)]);
+  const error = await link.command(["C"]).then(() => undefined, (error) => error);
+  assertEquals([error.code, error.message], ["BROKER_BUSY", "101000 bytes wait for Redis: the limit is maxPendingBytes"]);
+  const own = ["D", "E", "F"].map((name) => link.ask([name]));
+  for (const [index, [resolve]] of connection.replies.entries()) resolve(index);
+  assertEquals(await Promise.all([first, second, ...own]), [0, 1, 2, 3, 4]);
+  assertEquals(link.refusal, undefined);
+  const lost = link.command(["A", new Uint8Array(2000)]).catch(({ code }) => code);
+  link.lose("a test");
+  assertEquals(await lost, "BROKER_UNKNOWN");
+  await assertRejects(() => link.ask(["A"]), BrokerError, "There is no connection to Redis");
+  link.close();
+});
+
+test("a connection that is lost again and again soon after it was made is not made again in a hurry", async () => {
+  const { clock, connections, link } = makeLink();
+  let waited = 0;
+  for (let i = 0; i < 40; i++) {
+    connections[i].open();
+    await turn();
+    link.lose("a test");
+    for (const { length } = connections; connections.length === length; waited += 10) clock.move(10);
+  }
+  assert(waited > 15_000, `${waited} ms`); // 33 pauses of up to 5 s; 40 of up to 50 ms if it hurried
+  connections[40].open();
+  await turn();
+  clock.move(5000);
+  link.lose("a test");
+  clock.move(50);
+  assertEquals(connections.length, 42);
   link.close();
 });
 

@@ -55,6 +55,28 @@ function history(base: number, to: number, top = to, epoch = "a"): TopicHistory 
   return { base, offset: top, epoch, entries };
 }
 
+test("streams share the memory for what waits: when it is full, the messages are read again", () => {
+  const memory = new RingMemory(10);
+  const stages = [new Stage(100, memory), new Stage(100, memory)];
+  for (const { stream } of stages) stream.resync();
+  const live = ({ stream }: Stage, offset: number) => stream.onLive("a", { offset, message: messageOf("12345") });
+  live(stages[0], 1);
+  live(stages[1], 1);
+  assertEquals(memory.waiting, 10);
+  live(stages[1], 2); // too many: those of this stream are given up
+  assertEquals(memory.waiting, 5);
+  for (const stage of stages) stage.take(), stage.stream.onPosition({ epoch: "a", offset: 0 });
+  assertEquals(stages.map((stage) => stage.take()), [["1", "settled"], ["position?"]]);
+  stages[1].stream.onPosition({ epoch: "a", offset: 2 });
+  stages[1].stream.onHistory(history(0, 2));
+  assertEquals(stages[1].take(), ["history 0?", "1", "2", "settled"]);
+  assertEquals(memory.waiting, 0);
+  stages[0].stream.resync();
+  live(stages[0], 2);
+  stages[0].stream.close();
+  assertEquals([memory.waiting, memory.bytes], [0, 0]);
+});
+
 test("a stream begins at the position of the broker, with what has arrived meanwhile", () => {
   const stage = new Stage();
   stage.stream.resync();

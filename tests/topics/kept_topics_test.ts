@@ -13,6 +13,8 @@ const OPTIONS = { kept: {}, idleCheck: 30, linger: 1, lease: 15, memory: 1 << 20
 class FakeNode implements BrokerNode {
   isUp = true;
   isSilent = false;
+  /** Topics whose position is refused. */
+  readonly refused: Set<string> = new Set();
   readonly state = { lag: 0, reconnects: 0, malformed: 0 };
   readonly asked: string[] = [];
   readonly topics: Map<string, { epoch: string; top: number; kept: number }> = new Map();
@@ -36,12 +38,12 @@ class FakeNode implements BrokerNode {
     return this.isSilent ? Promise.reject(new BrokerError("BROKER_UNKNOWN", "")) : Promise.resolve(make());
   }
 
-  positions(names: readonly string[]): Promise<TopicPosition[]> {
+  positions(names: readonly string[]): Promise<(TopicPosition | undefined)[]> {
     this.asked.push(`positions ${names.length}`);
     return this.#reply(() =>
       names.map((name) => {
         const { epoch, top } = this.topic(name);
-        return { epoch, offset: top };
+        return this.refused.has(name) ? undefined : { epoch, offset: top };
       })
     );
   }
@@ -178,6 +180,62 @@ test("many who recover cost one read; it is read in pages of 1,000", async () =>
   assertEquals(node.asked, ["positions 1", "read a 0", "read a 1200", "read a 2200"]);
   assertEquals((await topics.begin(stream, { offset: 199, epoch: "a" })).gap, "too old");
   assertEquals([node.asked.length, topics.counters.recovered], [4, 1000]);
+  topics.close();
+});
+
+test("a topic that the broker refuses is no concern of others, and is asked for again", async () => {
+  const { node, clock, topics, open } = makeTopics({ idleCheck: 0 });
+  node.refused.add("bad");
+  const [bad, good] = open("bad", "good");
+  await turns();
+  assertEquals([bad.isSettled, good.isSettled], [false, true]);
+  node.refused.clear();
+  clock.move(500);
+  await turns();
+  assertEquals([bad.isSettled, node.asked], [true, ["positions 2", "positions 1"]]);
+  topics.close();
+});
+
+for (
+  const [what, change] of [["has another epoch", { epoch: "b", top: 1 }], ["has become shorter", { epoch: "a", top: 1 }]] as const
+) {
+  test(`a history that ${what} is not read for ever`, async () => {
+    const { node, topics, open } = makeTopics({ idleCheck: 0 });
+    node.topic("a").top = 5;
+    const [stream] = open("a");
+    await turns();
+    node.asked.length = 0;
+    Object.assign(node.topic("a"), change);
+    const { gap, offset } = await topics.begin(stream, { offset: 2, epoch: "a" });
+    assertEquals([offset, gap], [1, "epoch"]);
+    assert(node.asked.length <= 4, node.asked.join());
+    topics.close();
+  });
+}
+
+test("many subscribers that have seen more than the broker has cost one question", async () => {
+  const { node, topics, open } = makeTopics({ idleCheck: 0 });
+  const [stream] = open("a");
+  await turns();
+  node.asked.length = 0;
+  const beginnings = await Promise.all(Array.from({ length: 100 }, () => topics.begin(stream, { offset: 7, epoch: "a" })));
+  assert(beginnings.every(({ gap }) => gap === "epoch"));
+  assertEquals(node.asked, ["positions 1"]);
+  topics.close();
+});
+
+test("what is read back takes no more memory than the limit: the rest is a gap", async () => {
+  const { node, topics, open } = makeTopics({ idleCheck: 0, memory: 258 * 100 });
+  node.topic("a").top = 1000;
+  node.topic("b").top = 1000;
+  const [a, b] = open("a", "b");
+  await turns();
+  const since = { offset: 500, epoch: "a" };
+  for (const { gap } of await Promise.all([topics.begin(a, since), topics.begin(b, since)])) assertEquals(gap, "limit");
+  const held = a.ring.size + b.ring.size;
+  assert(held > 0 && held <= 100, `${held} messages`);
+  const last = b.ring.size > 0 ? b : a;
+  assertEquals(await topics.begin(last, { ...since, offset: last.ring.base }), { ...since, offset: last.ring.base });
   topics.close();
 });
 

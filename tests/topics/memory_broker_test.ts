@@ -435,3 +435,34 @@ test("the memory of the broker is limited: topics that have been silent give up 
     assertEquals(begun(await server.subscribe(fd, "room 2", { since })), since);
   });
 });
+
+test("ids and topics may have any characters: two that look alike together are not the same", async () => {
+  const { server } = keptServer({ kept: { "*": {} } });
+  await staging(server, async () => {
+    joinTopic(server, 1);
+    const appends: [string, string][] = [["a", "b\nc"], ["a\nb", "c"], ["1:a", "b"], ["1", ":ab"]];
+    for (const [topic, id] of appends) {
+      const result = await server.append(topic, topic, { id });
+      assertEquals(result.status === "stored" && result.offset, 1);
+      assertEquals(await server.append(topic, topic, { id }), result);
+      const next = await server.append(topic, topic);
+      assertEquals(next.status === "stored" && next.offset, 2);
+    }
+  });
+});
+
+test("who is left out is decided when something is published, whatever becomes of the set", async () => {
+  const { server } = keptServer();
+  await staging(server, async () => {
+    const [first, second] = joinTopic(server, 2);
+    await settle();
+    const except = new Set([first.fd]);
+    server.publish("room", "a", { except });
+    except.clear();
+    except.add(second.fd);
+    server.publish("room", "b", { except });
+    except.clear();
+    await settle();
+    assertEquals([await heard(first), await heard(second)], [["2:b"], ["1:a"]]);
+  });
+});

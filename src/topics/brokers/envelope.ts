@@ -47,7 +47,7 @@ export function decodeEnvelope(bytes: Uint8Array): BrokerMessage | undefined {
 export function decodeKept(bytes: Uint8Array): { offset: number; epoch: string; message: BrokerMessage } | undefined {
   const first = bytes.indexOf(COLON);
   const second = bytes.indexOf(COLON, first + 1);
-  if (first < 1 || second < 0 || second > LONGEST_HEAD) return undefined;
+  if (first < 1 || second < first + 2 || second > LONGEST_HEAD) return undefined;
   const [offset, epoch] = String.fromCharCode(...bytes.subarray(0, second)).split(":");
   const message = decodeEnvelope(bytes.subarray(second + 1));
   return message === undefined || !/^[1-9]\d{0,15}$/.test(offset) ? undefined : { offset: Number(offset), epoch, message };

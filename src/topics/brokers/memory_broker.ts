@@ -93,6 +93,11 @@ function costOf({ payload }: BrokerMessage): number {
   return payload.length + 256;
 }
 
+/** Returns the key of an id. Both texts may have any characters. */
+function keyOf(topic: string, id: string): string {
+  return `${topic.length}:${topic}${id}`;
+}
+
 /** How many ids are remembered at most, and how many topics are known. */
 const IDS = 100_000;
 const TOPICS = 100_000;
@@ -145,7 +150,7 @@ class MemoryBroker implements Broker {
     this.#topics.set(topic, kept);
     this.#makeRoom();
     const position = { offset: kept.offset, epoch: kept.epoch };
-    if (id !== "") this.#ids.set(`${topic}\n${id}`, { ...position, until: now + this.options.dedupeWindow * 1000 });
+    if (id !== "") this.#ids.set(keyOf(topic, id), { ...position, until: now + this.options.dedupeWindow * 1000 });
     this.deliver(() => {
       for (const node of this.nodes) node.deliverKept(topic, kept.epoch, entry);
     });
@@ -157,7 +162,7 @@ class MemoryBroker implements Broker {
       if (until > now && this.#ids.size < IDS) break;
       this.#ids.delete(key);
     }
-    return this.#ids.get(`${topic}\n${id}`);
+    return this.#ids.get(keyOf(topic, id));
   }
 
   /** Gives up the oldest messages of the topics that have been silent for the longest time. */

@@ -101,6 +101,10 @@ export function clientOptions(): RedisClientOptions {
 export function openerOf(client: RedisClient, bytes: ClientBytes): RedisOpener {
   const has = (...names: string[]) =>
     names.every((name) => typeof (client as unknown as Record<string, unknown>)?.[name] === "function");
+  const isCluster = has("nodeClient") || has("getMasterNode") || (client as { isCluster?: unknown })?.isCluster === true;
+  if (isCluster) {
+    throw new TypeError("Cannot make a broker: a client of one Redis server is needed, not of a cluster or Sentinel");
+  }
   if (has("callBuffer", "duplicate", "disconnect")) {
     return (events) => new IoRedisConnection(client as IoRedisClient, bytes, events);
   }

@@ -40,6 +40,8 @@ export interface LinkOptions {
   readonly timeout: number;
   /** The number of commands that may wait for a reply. */
   readonly maxPending: number;
+  /** The number of their bytes. */
+  readonly maxPendingBytes: number;
   /** Makes the connection ready for use. The link is not ready before. */
   setUp(link: RedisLink): Promise<void>;
   /** Called when it is ready. */
@@ -60,6 +62,7 @@ const LONGEST_PAUSE = 5000;
 /** A command that waits for its reply. */
 interface PendingCommand {
   readonly since: number;
+  readonly bytes: number;
   fail(error: BrokerError): void;
 }
 
@@ -72,8 +75,10 @@ export class RedisLink {
   readonly #clock: BrokerClock;
   readonly #options: LinkOptions;
   readonly #pending: Set<PendingCommand> = new Set(); // oldest first
+  #pendingBytes = 0;
   #connection: RedisConnection | undefined;
   #attempts = 0;
+  #readySince = 0;
   #cancelTimer: (() => void) | undefined; // of the oldest command
   #cancelRetry: (() => void) | undefined;
   #isClosed = false;
@@ -98,7 +103,7 @@ export class RedisLink {
       this.#wait(opening.opened).then(() => this.#options.setUp(this)).then(() => {
         if (!isCurrent()) return;
         this.isReady = true;
-        this.#attempts = 0;
+        this.#readySince = this.#clock.now();
         this.#options.onReady();
       }).catch((error) => isCurrent() && this.lose(describe(error)));
     } catch (error) {
@@ -114,6 +119,9 @@ export class RedisLink {
     this.isReady = false;
     for (const pending of [...this.#pending]) pending.fail(new BrokerError("BROKER_UNKNOWN", `Redis has not replied: ${reason}`));
     this.#pending.clear();
+    this.#pendingBytes = 0;
+    // One that is lost soon after it was made is no reason to hurry.
+    if (wasReady && this.#clock.now() - this.#readySince >= LONGEST_PAUSE) this.#attempts = 0;
     destroy(connection);
     if (this.#isClosed) return;
     const pause = Math.random() * Math.min(LONGEST_PAUSE, 50 * 2 ** Math.min(this.#attempts++, 10));
@@ -125,34 +133,49 @@ export class RedisLink {
   /** The error for what cannot be sent now; `undefined` if it can. */
   get refusal(): BrokerError | undefined {
     if (!this.isReady) return new BrokerError("BROKER_DOWN", "There is no connection to Redis");
-    if (this.#pending.size < this.#options.maxPending) return undefined;
-    return new BrokerError("BROKER_BUSY", `${this.#pending.size} commands wait for Redis: that is the limit maxPending`);
+    const { maxPending, maxPendingBytes } = this.#options;
+    const [size, bytes] = [this.#pending.size, this.#pendingBytes];
+    if (size >= maxPending) return new BrokerError("BROKER_BUSY", `${size} commands wait for Redis: the limit is maxPending`);
+    if (bytes < maxPendingBytes) return undefined;
+    return new BrokerError("BROKER_BUSY", `${bytes} bytes wait for Redis: the limit is maxPendingBytes`);
   }
 
-  /** Sends a command once the link is ready. Rejects with a `BrokerError`. */
+  /** Sends a command of the program, if the link is ready and not too many wait. Rejects with a `BrokerError`. */
   command(command: RedisCommand): Promise<unknown> {
     const { refusal } = this;
-    return refusal === undefined ? this.run((connection) => connection.command(command)) : Promise.reject(refusal);
+    return refusal === undefined ? this.#send(command) : Promise.reject(refusal);
+  }
+
+  /** Sends a command of this library, which has few of them: they are not held up by those of the program. */
+  ask(command: RedisCommand): Promise<unknown> {
+    return this.isReady ? this.#send(command) : Promise.reject(this.refusal);
+  }
+
+  #send(command: RedisCommand): Promise<unknown> {
+    let bytes = 0;
+    for (const part of command) bytes += part.length;
+    return this.run((connection) => connection.command(command), bytes);
   }
 
   /** Does something with the connection, also while it is set up. Rejects with a `BrokerError`. */
-  run(work: (connection: RedisConnection) => Promise<unknown>): Promise<unknown> {
+  run(work: (connection: RedisConnection) => Promise<unknown>, bytes: number = 0): Promise<unknown> {
     const connection = this.#connection;
     if (connection === undefined) return Promise.reject(new BrokerError("BROKER_DOWN", "There is no connection to Redis"));
-    return this.#wait(attempt(() => work(connection)));
+    return this.#wait(attempt(() => work(connection)), bytes);
   }
 
   /** Waits for a reply, for a limited time. */
-  #wait(reply: Promise<unknown>): Promise<unknown> {
+  #wait(reply: Promise<unknown>, bytes = 0): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const pending: PendingCommand = { since: this.#clock.now(), fail: reject };
+      const pending: PendingCommand = { since: this.#clock.now(), bytes, fail: reject };
       this.#pending.add(pending);
+      this.#pendingBytes += bytes;
       this.#cancelTimer ??= this.#clock.after(this.#options.timeout, () => this.#onTimer());
       reply.then((value) => {
-        this.#pending.delete(pending);
+        this.#settle(pending);
         resolve(value);
       }, (error) => {
-        if (!this.#pending.delete(pending)) return;
+        if (!this.#settle(pending)) return;
         const text = describe(error);
         if (!isReply(text)) {
           reject(new BrokerError("BROKER_UNKNOWN", `Redis has not replied: ${text}`, error));
@@ -162,6 +185,13 @@ export class RedisLink {
         if (/^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN) /.test(text)) this.lose(text); // another one may be better
       });
     });
+  }
+
+  /** Notes that there was a reply. Returns whether somebody still waits for it. */
+  #settle(pending: PendingCommand): boolean {
+    if (!this.#pending.delete(pending)) return false;
+    this.#pendingBytes -= pending.bytes;
+    return true;
   }
 
   #onTimer(): void {

@@ -19,6 +19,9 @@ import { APPEND, POSITION, READ, type RedisScript } from "./redis_scripts.ts";
 /** The number of channels that are subscribed to at once. */
 const BATCH = 512;
 
+/** The time after which Redis is asked again for a channel that it has refused, in milliseconds. */
+const REFUSED_PAUSE = 1000;
+
 /** One server at Redis. */
 export class RedisNode implements BrokerNode {
   readonly state: { lag: number; reconnects: number; malformed: number } = { lag: 0, reconnects: 0, malformed: 0 };
@@ -37,6 +40,7 @@ export class RedisNode implements BrokerNode {
   readonly #effective: Set<string> = new Set();
   readonly #changed: Set<string> = new Set(); // topics for which the two may differ
   #isChanging = false;
+  #cancelRefused: (() => void) | undefined;
 
   readonly #probeChannel: string;
   #probes = 0; // sent
@@ -50,7 +54,7 @@ export class RedisNode implements BrokerNode {
     this.#clock = clock;
     this.#keys = new RedisKeys(options.prefix);
     this.#probeChannel = this.#keys.probe(host.id);
-    const shared = { timeout: options.timeout * 1000, maxPending: options.maxPending };
+    const shared = { timeout: options.timeout * 1000, maxPending: options.maxPending, maxPendingBytes: options.maxPendingBytes };
     this.#commands = new RedisLink(open, clock, {
       ...shared,
       setUp: () => this.#setUpCommands(),
@@ -76,6 +80,7 @@ export class RedisNode implements BrokerNode {
 
   close(): Promise<void> {
     this.#cancelProbe?.();
+    this.#cancelRefused?.();
     this.#commands.close();
     this.#subscriber.close();
     return Promise.resolve();
@@ -85,8 +90,11 @@ export class RedisNode implements BrokerNode {
 
   async #setUpCommands(): Promise<void> {
     const run = (command: RedisCommand) => this.#commands.run((connection) => connection.command(command));
-    await run(["SET", this.#keys.format, FORMAT, "NX"]);
-    const format = textOf(await run(["GET", this.#keys.format]));
+    let format = textOf(await run(["GET", this.#keys.format]));
+    if (format === "") { // else nothing is written: Redis may have no memory left, and still send messages
+      await run(["SET", this.#keys.format, FORMAT, "NX"]);
+      format = textOf(await run(["GET", this.#keys.format]));
+    }
     if (format !== FORMAT) {
       const text = `Redis has topics in the format ${format}, of another version of Sluice; this one knows ${FORMAT}`;
       this.#host.warn("broker format", text);
@@ -144,13 +152,14 @@ export class RedisNode implements BrokerNode {
       return this.#subscriber.lose("what this server sends to itself does not arrive");
     }
     const probe = ++this.#probes;
-    this.#commands.command(["PUBLISH", this.#probeChannel, `${probe}:${now}`]).then(() => {
+    this.#commands.ask(["PUBLISH", this.#probeChannel, `${probe}:${now}`]).then(() => {
       if (this.#heard < probe && this.#silentSince === 0) this.#silentSince = now;
     }, () => {}); // the other connection is lost
   }
 
   #onProbe(text: string): void {
     const [probe, sent] = text.split(":").map(Number);
+    if (!(probe > this.#heard && probe <= this.#probes && sent >= 0)) return void this.state.malformed++;
     this.#heard = probe;
     this.#silentSince = 0;
     this.state.lag = Math.max(0, this.#clock.now() - sent) / 1000;
@@ -207,9 +216,28 @@ export class RedisNode implements BrokerNode {
       await this.#subscriber.run((connection) => connection.unsubscribe(channelsOf(fewer)));
     }
     if (more.length === 0) return;
-    await this.#subscriber.run((connection) => connection.subscribe(channelsOf(more)));
-    for (const topic of more) this.#effective.add(topic);
-    this.#host.subscribed(more);
+    const taken = await this.#subscribeTo(more);
+    for (const topic of taken) this.#effective.add(topic);
+    if (taken.length > 0) this.#host.subscribed(taken);
+  }
+
+  /** Subscribes. If Redis refuses, it may do so for some of the topics only. Returns those that it has taken. */
+  async #subscribeTo(topics: string[]): Promise<string[]> {
+    const channels = topics.map((topic) => this.#keys.of(topic).channel);
+    try {
+      await this.#subscriber.run((connection) => connection.subscribe(channels));
+      return topics;
+    } catch (error) {
+      if (!(error instanceof BrokerError) || error.code !== "BROKER_REFUSED") throw error;
+      if (topics.length > 1) return (await Promise.all(topics.map((topic) => this.#subscribeTo([topic])))).flat();
+      this.#host.warn("broker channels", `Redis does not let this server subscribe to ${channels[0]}: ${error.message}`);
+      this.#cancelRefused ??= this.#clock.after(REFUSED_PAUSE, () => {
+        this.#cancelRefused = undefined;
+        for (const topic of this.#wanted) if (!this.#effective.has(topic)) this.#changed.add(topic);
+        this.#change();
+      });
+      return [];
+    }
   }
 
   #onMessage(channel: string, bytes: Uint8Array): void {
@@ -218,12 +246,20 @@ export class RedisNode implements BrokerNode {
     if (topic === undefined) return;
     if (keptOptionsOf(this.#options, topic) !== undefined) {
       const kept = decodeKept(bytes);
-      if (kept === undefined) return void this.state.malformed++;
+      if (kept === undefined) return this.#onMalformed(channel);
       return this.#host.deliverKept(topic, kept.epoch, kept);
     }
     const message = decodeEnvelope(bytes);
-    if (message === undefined) this.state.malformed++;
+    if (message === undefined) this.#onMalformed(channel);
     else this.#host.deliver(topic, message);
+  }
+
+  #onMalformed(name: string): void {
+    this.state.malformed++;
+    this.#host.warn(
+      "broker messages",
+      `Not understood: a message in ${name}. Do all servers have the same options of the broker?`,
+    );
   }
 
   // ---- commands -----------------------------------------------------------------------------------------------------
@@ -237,20 +273,22 @@ export class RedisNode implements BrokerNode {
   async append(topic: string, message: BrokerMessage, id: string): Promise<Appended> {
     const { meta, stream, channel, id: keyOf } = this.#keys.of(topic);
     const { size, ttl } = keptOptionsOf(this.#options, topic)!;
+    const send = (command: RedisCommand) => this.#commands.command(command);
     const reply = await this.#evaluate(APPEND, [meta, stream, id === "" ? meta : keyOf(id)], [
       encodeEnvelope(message),
       `${size}`,
       `${ttl}`,
       channel,
       `${Math.max(1, Math.ceil(this.#options.dedupeWindow))}`,
-    ]);
+    ], send);
     return { ...positionOf(reply), isRepeated: Number((reply as unknown[])[2]) === 1 };
   }
 
-  positions(topics: readonly string[]): Promise<TopicPosition[]> {
+  positions(topics: readonly string[]): Promise<(TopicPosition | undefined)[]> {
     return Promise.all(topics.map(async (topic) => {
       const { meta, stream } = this.#keys.of(topic);
-      return positionOf(await this.#evaluate(POSITION, [meta, stream], []));
+      const reply = await orRefused(this.#evaluate(POSITION, [meta, stream], []));
+      return reply === undefined ? undefined : positionOf(reply);
     }));
   }
 
@@ -262,14 +300,24 @@ export class RedisNode implements BrokerNode {
     const entries: { offset: number; message: BrokerMessage }[] = [];
     for (const [id, fields] of (reply as unknown[])[2] as [unknown, unknown[]][]) {
       const message = decodeEnvelope(fields[1] as Uint8Array);
-      if (message === undefined) this.state.malformed++;
-      else entries.push({ offset: parseInt(textOf(id)), message });
+      const number = parseInt(textOf(id));
+      if (message !== undefined && number <= offset) {
+        entries.push({ offset: number, message });
+        continue;
+      }
+      this.#onMalformed(stream);
+      if (entries.length > 0) break; // the next part begins behind it, so that it is a gap
     }
     return { offset, epoch, entries, base: entries.length > 0 ? entries[0].offset - 1 : Math.max(since, offset) };
   }
 
   /** Runs a script. Redis forgets scripts when it starts anew; it is sent the text then. */
-  async #evaluate(script: RedisScript, keys: string[], values: RedisCommand): Promise<unknown> {
+  async #evaluate(
+    script: RedisScript,
+    keys: string[],
+    values: RedisCommand,
+    send: (command: RedisCommand) => Promise<unknown> = (command) => this.#commands.ask(command),
+  ): Promise<unknown> {
     const args: RedisCommand = [
       `${script.keys}`,
       ...keys,
@@ -278,10 +326,10 @@ export class RedisNode implements BrokerNode {
       ...values,
     ];
     try {
-      return await this.#commands.command(["EVALSHA", this.#hashes.get(script) ?? "", ...args]);
+      return await send(["EVALSHA", this.#hashes.get(script) ?? "", ...args]);
     } catch (error) {
       if (!(error instanceof BrokerError && error.code === "BROKER_REFUSED" && error.message.includes("NOSCRIPT"))) throw error;
-      return await this.#commands.command(["EVAL", script.text, ...args]);
+      return await send(["EVAL", script.text, ...args]);
     }
   }
 }

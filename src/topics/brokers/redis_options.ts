@@ -20,6 +20,8 @@ export interface RedisBrokerOptions extends BrokerOptions {
   readonly dedupeWindow?: number;
   /** The number of commands that may wait for a reply; above it messages are refused. Default: 10000. */
   readonly maxPending?: number;
+  /** The bytes of commands that may wait for a reply; above it messages are refused. Default: 32 MiB. */
+  readonly maxPendingBytes?: number;
   /**
    * Whether Redis never loses what it has stored, because it has `appendfsync always`. If not, the streams of all topics begin anew
    * when it has been started again. Default: `false`.
@@ -36,6 +38,7 @@ const DEFAULTS: OwnRedisOptions = {
   probeInterval: 5,
   dedupeWindow: 120,
   maxPending: 10_000,
+  maxPendingBytes: 32 * 1024 * 1024,
   durable: false,
 };
 
@@ -45,6 +48,7 @@ const KINDS: Record<keyof OwnRedisOptions, Kind> = {
   probeInterval: checkPositive,
   dedupeWindow: "seconds",
   maxPending: { from: 1, to: 1_000_000 },
+  maxPendingBytes: { from: 1, to: Number.MAX_SAFE_INTEGER },
   durable: "boolean",
 };
 
