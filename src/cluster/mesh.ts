@@ -81,6 +81,8 @@ interface Destination extends MeshPlace {
 export class Mesh {
   /** This process. */
   readonly self: Member;
+  /** Returns the process ID of the worker with a number that serves; 0 or `undefined` if there is none, or it is not known. */
+  pidOf: (id: number) => number | undefined = () => undefined;
 
   readonly #options: MeshOptions;
   readonly #table: ConnectionTable;
@@ -158,9 +160,15 @@ export class Mesh {
     return this.#links[slot];
   }
 
-  /** Returns the link to the worker with a number; while one replaces another, to the one that was joined last. */
+  /**
+   * Returns the link to the worker with a number. While one process replaces another, that is the one that serves, see `pidOf`; if
+   * that is not known, the one that was joined last.
+   */
   linkOfWorker(id: number): Link | undefined {
-    return this.#workers.get(id);
+    const last = this.#workers.get(id);
+    const pid = this.pidOf(id);
+    if (last === undefined || pid === undefined || pid === 0 || last.peer!.pid === pid) return last;
+    return this.links.find(({ peer }) => peer!.id === id && peer!.pid === pid) ?? last;
   }
 
   /** Adds somebody who is told of links from now on. */

@@ -82,6 +82,7 @@ export class ServerMaster implements ServerProcesses {
     const token = makeToken();
     this.#folder = await this.#control.makeFolder();
     const mesh = this.#mesh = makeMesh(host, 0, -1, token, this.workers);
+    mesh.pidOf = (id) => this.pids[id];
     await mesh.listen(context.runtime!, meshPath(this.#folder, 0));
     host.checkStarting();
     const passed = ports.map((port) => this.#isPassed(port));

@@ -84,6 +84,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     const { id, slot, token, folder } = this.#role;
     const mesh = this.#mesh = makeMesh(this.#host, slot, id, token, this.workers);
     serveRenewing(this.#host);
+    mesh.pidOf = (id) => this.pids[id];
     mesh.watch({ onLeft: ({ peer }) => peer?.slot === 0 && this.#onMasterLost(mesh) });
     if (this.isTaskWorker) this.#host.context.tasks!.queue.onDone = () => this.onTick();
     await mesh.listen(this.#host.context.runtime!, meshPath(folder, slot));

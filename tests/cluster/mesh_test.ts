@@ -96,12 +96,18 @@ test("a second link of a process replaces the first", async () => {
   await node.mesh.close();
 });
 
-test("while a worker replaces another, messages for its number go to the newer one", async () => {
+test("while a worker replaces another, messages for its number go to the one that serves, or to the newer one", async () => {
   const net = new MemoryNet();
   const nodes = [0, 1, 2].map((slot) => new Node(slot, slot === 0 ? {} : { self: { slot, id: 5, pid: slot } }));
   await joined(net, nodes);
   const [master, old, young] = nodes;
   assertEquals(master.mesh.linkOfWorker(5), master.link(2));
+  let serving: number | undefined = 1;
+  master.mesh.pidOf = (id) => id === 5 ? serving : undefined;
+  assertEquals(master.mesh.linkOfWorker(5), master.link(1));
+  serving = 2;
+  assertEquals(master.mesh.linkOfWorker(5), master.link(2));
+  for (serving of [undefined, 0, 99]) assertEquals(master.mesh.linkOfWorker(5), master.link(2)); // not known, or not joined
   await young.mesh.close();
   await master.until("-2");
   assertEquals(master.mesh.linkOfWorker(5), master.link(1));
