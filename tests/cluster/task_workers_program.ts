@@ -11,6 +11,7 @@ const who = () => server.worker_id === -1 ? "master" : server.taskworker ? `task
 const print = (what: string) => console.log(`${who()}: ${what}`);
 
 let began = () => {};
+let release = () => {};
 let isPrepared = false;
 server.on("workerStart", async () => {
   await later(20);
@@ -22,10 +23,11 @@ server.on("workerStop", () => print("workerStop"));
 server.on("workerError", (_server, ...rest) => void (typeof rest[0] === "number" && print(`workerError ${rest[0]}`)));
 server.on("afterReload", () => print("afterReload"));
 server.on("error", (_server, error) => print(`error ${(error as Error).message.replace(/process \d+/, "process")}`));
-server.on(
-  "pipeMessage",
-  (server, from) => server.worker_id === -1 ? void server.task({ what: "block" }, 0) : from > 0 && began(),
-);
+server.on("pipeMessage", (server) => {
+  if (server.worker_id === -1) server.task({ what: "block" }, 0);
+  else if (server.taskworker) release();
+  else began();
+});
 server.on("finish", (_server, ...rest: unknown[]) => {
   const [first, second] = rest;
   print(
@@ -47,8 +49,7 @@ server.on("task", async (server, ...rest: unknown[]) => {
   if (what === "wait") await later(ms);
   if (what === "block") {
     server.sendMessage("began", 0);
-    await later(20);
-    for (const end = Date.now() + 500; Date.now() < end;);
+    await new Promise<void>((resolve) => release = resolve);
   }
   return `${what} ${n}`;
 });
@@ -116,6 +117,7 @@ async function respondTo(what: string): Promise<unknown> {
       await isBlocked;
       const all = [];
       for (let i = 0; i < 5; i++) all.push(await server.taskwait({ what: "who" }, 20));
+      server.sendMessage("go on", 1);
       return all;
     }
     case "flow": { // tasks all the time, while task workers are replaced

@@ -30,6 +30,11 @@ class Tasking {
     return await (await fetch(`http://127.0.0.1:${this.port}/${encodeURIComponent(what)}`)).json();
   }
 
+  /** What it has printed, for messages. */
+  get all(): string {
+    return [...this.lines, this.program.errors].join("\n");
+  }
+
   /** Stops the program. Returns its exit status. */
   async stop(): Promise<number | null> {
     process.kill(this.program.process.pid!, "SIGTERM");
@@ -73,7 +78,9 @@ test(
         await it.until(/^worker 0: error/),
         /error Task \d+ has no result: task worker 1 \(process\): the process has ended$/,
       );
-      assertEquals(await it.stop(), 0);
+      assertEquals(await it.until(/workerError/), "master: workerError 1"); // the end is in order only behind it
+      const status = await it.stop();
+      assertEquals(status, 0, it.all);
     }),
 );
 
@@ -92,7 +99,8 @@ test(
       assert(started() >= 3, it.lines.join("\n"));
       assertEquals(it.lines.filter((line) => line.startsWith("worker 0: workerStop")), []);
       const id = await it.ask("give"); // its result is waited for
-      assertEquals(await it.stop(), 0);
+      const status = await it.stop();
+      assertEquals(status, 0, it.all);
       const result = it.lines.findIndex((line) => new RegExp(`^worker 0: result ${id} of [12]: wait 1$`).test(line));
       const worker = it.lines.indexOf("worker 0: workerStop");
       const tasks = it.lines.findLastIndex((line) => /^task worker [12]: workerStop$/.test(line));
