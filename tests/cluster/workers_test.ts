@@ -346,7 +346,7 @@ test("no worker outlives a master that is killed, also not one whose loop is blo
 });
 
 test("start() fails if a worker cannot start, and leaves nothing behind", { skip: !isHere }, async () => {
-  const taken = net.createServer((socket) => void socket.on("error", () => {})).listen(0, "127.0.0.1")
+  const taken = net.createServer((socket) => void socket.on("error", () => {})).listen(0, "127.0.0.1");
   await new Promise((resolve) => taken.once("listening", resolve));
   const { port } = taken.address() as net.AddressInfo;
   await using it = new Workers("events", {}, `port=${port}`);
