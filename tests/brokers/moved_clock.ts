@@ -26,6 +26,12 @@ export class MovedClock implements BrokerClock {
     return this.#timers.size;
   }
 
+  /** Moves the clock as if the program were busy meanwhile: what is due is called at the end. */
+  block(milliseconds: number): void {
+    this.#now += milliseconds;
+    this.move(0);
+  }
+
   /** Moves the clock, and calls whatever is due on the way. */
   move(milliseconds: number): void {
     const end = this.#now + milliseconds;

@@ -308,6 +308,20 @@ test("a connection that does not reply, or does not open, is given up in time; p
   assertEquals(connections.length, 31);
 });
 
+test("a program that was busy for longer than Redis may take reads the replies first", async () => {
+  const { clock, connections: [connection], link } = makeLink();
+  connection.open();
+  await turn();
+  const late = [link.command(["A"]), link.command(["B"])].map((command) => command.catch(({ code }) => code));
+  clock.block(5000);
+  assert(link.isReady);
+  connection.replies[0][0]("A");
+  assertEquals(await late[0], "A");
+  clock.move(100);
+  assertEquals([await late[1], link.isReady], ["BROKER_UNKNOWN", false]);
+  link.close();
+});
+
 test("a set-up that fails is tried again, with another connection", async () => {
   let attempts = 0;
   const { clock, connections, told, link } = makeLink({

@@ -59,6 +59,9 @@ export interface LinkOptions {
 /** The longest time between two attempts to connect, in milliseconds. */
 const LONGEST_PAUSE = 5000;
 
+/** How late a timer is because the program was busy, in milliseconds, so that replies may have come that nobody has read. */
+const BUSY = 100;
+
 /** A command that waits for its reply. */
 interface PendingCommand {
   readonly since: number;
@@ -80,6 +83,8 @@ export class RedisLink {
   #attempts = 0;
   #readySince = 0;
   #cancelTimer: (() => void) | undefined; // of the oldest command
+  #due = 0; // when it fires
+  #isLate = false; // it was, and replies are read first
   #cancelRetry: (() => void) | undefined;
   #isClosed = false;
 
@@ -170,7 +175,7 @@ export class RedisLink {
       const pending: PendingCommand = { since: this.#clock.now(), bytes, fail: reject };
       this.#pending.add(pending);
       this.#pendingBytes += bytes;
-      this.#cancelTimer ??= this.#clock.after(this.#options.timeout, () => this.#onTimer());
+      if (this.#cancelTimer === undefined) this.#setTimer(this.#options.timeout);
       reply.then((value) => {
         this.#settle(pending);
         resolve(value);
@@ -198,9 +203,17 @@ export class RedisLink {
     this.#cancelTimer = undefined;
     const [oldest] = this.#pending;
     if (oldest === undefined) return;
-    const remaining = oldest.since + this.#options.timeout - this.#clock.now();
+    const now = this.#clock.now();
+    this.#isLate = !this.#isLate && now - this.#due > BUSY;
+    if (this.#isLate) return this.#setTimer(BUSY);
+    const remaining = oldest.since + this.#options.timeout - now;
     if (remaining <= 0) return this.lose(`no reply within ${this.#options.timeout / 1000} s`);
-    this.#cancelTimer = this.#clock.after(remaining, () => this.#onTimer());
+    this.#setTimer(remaining);
+  }
+
+  #setTimer(milliseconds: number): void {
+    this.#due = this.#clock.now() + milliseconds;
+    this.#cancelTimer = this.#clock.after(milliseconds, () => this.#onTimer());
   }
 
   /** Gives up for good. */
