@@ -67,7 +67,7 @@ class Light extends hollow(Response) {
   #platform: Response | undefined = undefined; // once there is one, it is the one that counts
   #isUsed = false;
 
-  constructor(body?: BodyInit | null, init?: ResponseInit) {
+  constructor(body?: ConstructorParameters<typeof Response>[0], init?: ResponseInit) {
     super();
     this.#parts = partsOf(body ?? null, init ?? NO_INIT);
     if (this.#parts === undefined) this.#platform = new Response(body, init);
@@ -93,7 +93,7 @@ class Light extends hollow(Response) {
     const { body, headers, status } = this.#parts!;
     const copy = new Headers();
     headers.forEach((value, name) => copy.append(name, value));
-    const platform = this.#platform = new Response(body as BodyInit | null, { headers: copy, status });
+    const platform = this.#platform = new Response(body as ConstructorParameters<typeof Response>[0], { headers: copy, status });
     if (this.#isUsed) platform.text().catch(() => {});
     return platform;
   }
@@ -133,7 +133,7 @@ export interface LightResponseConstructor {
    * @throws {TypeError} As `Response` does.
    * @throws {RangeError} As `Response` does.
    */
-  new (body?: BodyInit | null, init?: ResponseInit): Response;
+  new (body?: ConstructorParameters<typeof Response>[0], init?: ResponseInit): Response;
   /** Creates a response with a value as JSON, as `Response.json()` does. */
   json(data: unknown, init?: ResponseInit): Response;
 }
