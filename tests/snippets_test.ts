@@ -39,6 +39,9 @@ after(() => rmSync(project, { recursive: true, force: true }));
 
 // ---- programs -------------------------------------------------------------------------------------------------------
 
+/** The line of a program after which a signal ends it in order. */
+const STARTED = "\nawait server.start();";
+
 /** Resolves when somebody listens at a port. */
 async function listening(port: number): Promise<void> {
   while (true) {
@@ -62,7 +65,7 @@ async function run(
 ): Promise<void> {
   const port = await lastingPort();
   const file = join(project, `${place.replaceAll(/\W+/g, "_")}.${language === "js" ? "mjs" : "ts"}`);
-  writeFileSync(file, adapted(code, port));
+  writeFileSync(file, adapted(code, port).replace(STARTED, `${STARTED} console.log("started");`));
   const work = async () => {
     const program = new Program(commandOf(file, permissions), {}, false, project);
     try {
@@ -70,6 +73,8 @@ async function run(
         const isUp = await Promise.race([listening(port).then(() => true), program.exited.then(() => false)]);
         assert(isUp, program.errors);
         await visit(port);
+        // With workers, they accept connections before start() resolves in the master.
+        if (code.includes(STARTED)) { while (await program.line() !== "started") continue; }
         process.kill(program.process.pid!, "SIGINT"); // by its number, see tests/browser/start_example.ts
       }
       const code0 = await program.exited;

@@ -8,7 +8,6 @@
  * @module
  */
 
-import { WebSocketServer } from "../../mod.ts";
 import type { Result } from "./replay.ts";
 
 /** A result that differs: the decision, and the parts that are not as recorded. */
@@ -153,6 +152,8 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   "pmd-recv-empty": { reason: SPELLED, server: [compressing(), ""] },
   "hs-no-upgrade": { reason: FRAMED, server: [PAGE] },
   "http-400-disc": { reason: FRAMED, server: [PAGE] },
+  "pm-400": { reason: FRAMED, server: [PAGE] },
+  "pm-same-segment": { reason: ORDER, server: [OPENED + frame(1, "early"), frame(1, "late")] },
   "hs-same-segment-ping": { reason: ORDER, server: [OPENED + frame(10, "early"), frame(1, "late")] },
   "hs-subproto-option-no-offer": {
     reason: "a subprotocol is answered only when the client offered it (RFC 6455 section 4.2.2)",
@@ -385,18 +386,5 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
 
 // ---- what has to wait -----------------------------------------------------------------------------------------------
 
-const workers: Later = { reason: "there is one worker, worker_num is not there", missing: () => unknownSetting("worker_num", 2) };
-
 /** The recordings that are not replayed, and why. */
-export const LATER: Readonly<Record<string, Later>> = {
-  "pm-same-segment": workers,
-  "pm-400": workers,
-};
-
-function unknownSetting(key: string, value: unknown): boolean {
-  try {
-    return !new WebSocketServer("127.0.0.1", 0).set({ [key]: value });
-  } catch {
-    return true;
-  }
-}
+export const LATER: Readonly<Record<string, Later>> = {};

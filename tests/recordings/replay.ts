@@ -88,7 +88,8 @@ export async function replay(recording: Recording, handlers: (stage: Stage) => H
   };
 
   const server = new WebSocketServer("127.0.0.1", 0, recording.mode === "process" ? SWOOLE_PROCESS : SWOOLE_BASE);
-  server.set(recording.server_options as ServerSettings);
+  const { worker_num: _, ...options } = recording.server_options as ServerSettings; // each has one connection, and so one worker
+  server.set(options);
   const stage: Stage = {
     server,
     log: (text) => {

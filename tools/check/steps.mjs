@@ -67,15 +67,18 @@ const inNode20 = (files) => [
 ];
 const testsInNode20 = ["adapters", "client", "coroutine", "http", "runtime", "server", "tls", "transport", "websocket"];
 
+/** Whether a test is about processes that it starts. */
+const startsWorkers = (name) => /^tests\/cluster\/(reach|task_workers|workers)_test/.test(name);
+
 /**
  * The tests whose branch coverage of src/ is measured. It costs a fifth of their time: those that take long, or whose programs are
  * others, are left out.
  */
 const isMeasured = (name) =>
-  ["client", "coroutine", "http", "pages", "server", "transport", "websocket"].some((room) =>
+  ["client", "cluster", "coroutine", "http", "pages", "server", "topics", "transport", "websocket"].some((room) =>
     name.startsWith(`tests/${room}/`)
   ) &&
-  !isLong(name);
+  !isLong(name) && !startsWorkers(name);
 const coverage = [
   "--experimental-test-coverage",
   "--test-coverage-include=src/**",
