@@ -66,6 +66,16 @@ function checkOutcomes(listener: Listener, begun: { offset: number; epoch: strin
   return heard;
 }
 
+/** Appends one more, until it is stored: on a busy machine, the connection may be lost once more. */
+async function appendLast(server: WebSocketServer, load: Load): Promise<void> {
+  await eventually("the last message is stored", async () => {
+    const number = ++load.count;
+    const { status } = await server.append("room", `${number}`);
+    load.outcomes[status].push(number);
+    return status === "stored";
+  });
+}
+
 async function killed(broker: BrokerName, isDurable: boolean): Promise<void> {
   const redis = isDurable ? ["--appendonly", "yes", "--appendfsync", "always"] : [];
   await withCluster(broker, { redis, broker: { durable: isDurable, kept: { "room*": { size: 10_000 } } } }, async (cluster) => {
@@ -80,9 +90,9 @@ async function killed(broker: BrokerName, isDurable: boolean): Promise<void> {
     await eventually("all are connected again", () => isUp(cluster));
     await pause(300);
     const { stored, refused } = await load.stop();
+    const published = load.count;
     assert(during > before && refused.length > 0, "there were messages while it was down");
-    const last = await cluster.servers[0].append("room", `${++load.count}`);
-    assertEquals(last.status, "stored");
+    await appendLast(cluster.servers[0], load);
     for (const [index, listener] of all.entries()) {
       await eventually("the last message has arrived", async () => (await listener.listen()).texts.includes(`${load.count}`));
       const heard = new Set(checkOutcomes(listener, begun[index], load));
@@ -102,7 +112,7 @@ async function killed(broker: BrokerName, isDurable: boolean): Promise<void> {
       }
     }
     const here = numbers(all[0].fleeting).filter((number) => number > 0);
-    assertEquals(here, Array.from({ length: load.count - 1 }, (_, i) => i + 1), "subscribers here get all fleeting messages");
+    assertEquals(here, Array.from({ length: published }, (_, i) => i + 1), "subscribers here get all fleeting messages");
     assert(numbers(all[1].fleeting).length < here.length);
   });
 }
@@ -205,9 +215,10 @@ export const CONTRACT: readonly ContractTest[] = [{
       await pause(300);
       const { refused, unknown, longest } = await load.stop();
       assert(unknown.length > 0 && refused.length > 0);
-      assert(unknown.length <= 200 + 1, `${unknown.length} messages waited`);
-      assert(longest < TIMES.timeout * 1000 + 1500, `one message took ${longest} ms`);
-      assertEquals((await servers[0].append("room", `${++load.count}`)).status, "stored");
+      const losses = servers[0].stats().broker!.reconnect_count;
+      assert(unknown.length <= 200 * losses, `${unknown.length} messages waited`);
+      assert(longest < TIMES.timeout * 1000 + 5000, `one message took ${longest} ms`);
+      await appendLast(servers[0], load);
       for (const [index, listener] of all.entries()) {
         await eventually("the last message has arrived", async () => (await listener.listen()).texts.includes(`${load.count}`));
         const heard = new Set(checkOutcomes(listener, begun[index], load));

@@ -113,7 +113,13 @@ export class RedisNode implements BrokerNode {
 
   async #checkEviction(run: (command: RedisCommand) => Promise<unknown>): Promise<void> {
     const reply = await orRefused(run(["CONFIG", "GET", "maxmemory-policy"]));
-    const policy = Array.isArray(reply) ? textOf(reply[1]) : "";
+    // A list in RESP2; in RESP3 a map, which clients make an object of.
+    const values = Array.isArray(reply)
+      ? reply.slice(1)
+      : reply instanceof Map
+      ? [...reply.values()]
+      : Object.values(reply ?? {});
+    const policy = textOf(values[0]);
     if (!policy.startsWith("allkeys-")) return;
     this.#host.warn("broker eviction", `Redis may drop kept topics: its maxmemory-policy is ${policy}, not noeviction`);
   }
