@@ -12,9 +12,9 @@ const offline = ["--import-map", "tests/offline/import_map.json"];
 
 /** All files below a folder whose names end in a certain way. */
 function filesOf(folder, ending) {
-  return readdirSync(root + folder, { recursive: true }).map((name) => name.replaceAll("\\", "/")).filter((name) =>
-    name.endsWith(ending)
-  ).map((name) => `${folder}/${name}`)
+  return readdirSync(root + folder, { recursive: true }).map((name) =>
+    name.replaceAll("\\", "/")
+  ).filter((name) => name.endsWith(ending)).map((name) => `${folder}/${name}`)
     .sort();
 }
 
@@ -25,7 +25,8 @@ const adversary = all.filter(isAdversary);
 
 /** Tests that take long and do the same in every version of Node: one version runs them. */
 const isLong = (name) =>
-  ["tests/conformance/", "tests/interop/", "tests/server/large_bodies_test.ts"].some((path) => name.startsWith(path));
+  ["tests/conformance/", "tests/interop/", "tests/server/large_bodies_test.ts"]
+    .some((path) => name.startsWith(path));
 const shortTests = tests.filter((name) => !isLong(name));
 const browserTests = filesOf("tests/browser", "_in_browser.ts");
 const sources = [
@@ -39,7 +40,9 @@ const sources = [
 ];
 
 /** Everything in src/ but the entry point that chooses an adapter. */
-const runtimeFree = filesOf("src", ".ts").filter((name) => name !== "src/coroutine/mod.ts");
+const runtimeFree = filesOf("src", ".ts").filter((name) =>
+  name !== "src/coroutine/mod.ts"
+);
 
 const inDeno = (files) => [deno, "test", "-A", ...offline, ...files];
 const inBun = (
@@ -51,7 +54,9 @@ const inNode = (version, files, ...flags) => [
   "./tests/offline/register.mjs",
   "--test",
   // All files in one process, as in Deno and Bun: to start one for each takes a minute or two.
-  version === "22" ? "--experimental-test-isolation=none" : "--test-isolation=none",
+  version === "22"
+    ? "--experimental-test-isolation=none"
+    : "--test-isolation=none",
   ...flags,
   ...files,
 ];
@@ -65,19 +70,41 @@ const inNode20 = (files) => [
   "tests/offline/run_all.mjs",
   ...files,
 ];
-const testsInNode20 = ["adapters", "client", "coroutine", "http", "runtime", "server", "tls", "transport", "websocket"];
+const rooms = [
+  "adapters",
+  "client",
+  "coroutine",
+  "http",
+  "runtime",
+  "server",
+  "tls",
+  "transport",
+  "websocket",
+];
+const testsOfRooms = shortTests.filter((name) =>
+  rooms.some((room) => name.startsWith(`tests/${room}/`))
+);
 
 /** Whether a test is about processes that it starts. */
-const startsWorkers = (name) => /^tests\/cluster\/(reach|task_workers|workers)_test/.test(name);
+const startsWorkers = (name) =>
+  /^tests\/cluster\/(reach|task_workers|workers)_test/.test(name);
 
 /**
  * The tests whose branch coverage of src/ is measured. It costs a fifth of their time: those that take long, or whose programs are
  * others, are left out.
  */
 const isMeasured = (name) =>
-  ["client", "cluster", "coroutine", "http", "pages", "server", "topics", "transport", "websocket"].some((room) =>
-    name.startsWith(`tests/${room}/`)
-  ) &&
+  [
+    "client",
+    "cluster",
+    "coroutine",
+    "http",
+    "pages",
+    "server",
+    "topics",
+    "transport",
+    "websocket",
+  ].some((room) => name.startsWith(`tests/${room}/`)) &&
   !isLong(name) && !startsWorkers(name);
 const coverage = [
   "--experimental-test-coverage",
@@ -111,7 +138,14 @@ export const steps = [
   },
   {
     name: "types of the programs in the documents",
-    command: [deno, "check", ...offline, "--doc-only", "README.md", ...filesOf("docs", ".md")],
+    command: [
+      deno,
+      "check",
+      ...offline,
+      "--doc-only",
+      "README.md",
+      ...filesOf("docs", ".md"),
+    ],
   },
   {
     name: "types of src without a runtime",
@@ -125,7 +159,10 @@ export const steps = [
   },
   {
     name: "what compilers and editors say",
-    command: inNode("24", ["tests/types/messages.ts", "tests/types/completions.ts"]),
+    command: inNode("24", [
+      "tests/types/messages.ts",
+      "tests/types/completions.ts",
+    ]),
   },
   { name: "house rules", command: [process.execPath, "tools/house_rules.mjs"] },
   { name: "documentation", command: [deno, "doc", "--lint", ...sources] },
@@ -144,7 +181,10 @@ export const steps = [
     ],
   },
   { name: "package", command: [deno, "publish", "--dry-run", "--allow-dirty"] },
-  { name: "installation in empty projects", command: inNode("24", ["tests/package/installed_package.ts"]) },
+  {
+    name: "installation in empty projects",
+    command: inNode("24", ["tests/package/installed_package.ts"]),
+  },
   {
     name: "long lives",
     beside: true,
@@ -155,7 +195,11 @@ export const steps = [
     beside: true,
     command: [process.execPath, "tools/soak.mjs", "0.5", "--small"],
   },
-  { name: "workers under load", beside: true, command: [process.execPath, "tools/workers.mjs", "--short"] },
+  {
+    name: "workers under load",
+    beside: true,
+    command: [process.execPath, "tools/workers.mjs", "--short"],
+  },
   { name: "tests in Deno", command: inDeno(tests) },
   { name: "tests in Bun", command: inBun(tests) },
   {
@@ -170,29 +214,61 @@ export const steps = [
       ...browserTests,
     ],
   },
-  { name: "tests in Node 24, with branch coverage", command: inNode("24", tests.filter(isMeasured), ...coverage) },
-  { name: "tests in Node 24, the others", command: inNode("24", tests.filter((name) => !isMeasured(name))) },
-  ...["22", "26"].map((version) => ({
-    name: `tests in Node ${version}, but for conformance, interop, adversary and bodies of 1 GiB`,
-    command: inNode(version, shortTests),
-  })),
+  {
+    name: "tests in Node 24, with branch coverage",
+    command: inNode("24", tests.filter(isMeasured), ...coverage),
+  },
+  {
+    name: "tests in Node 24, the others",
+    command: inNode("24", tests.filter((name) => !isMeasured(name))),
+  },
+  {
+    name: "tests in Node 22, of all rooms and adapters",
+    command: inNode("22", testsOfRooms),
+  },
+  {
+    name:
+      "tests in Node 26, but for workers, brokers, conformance, interop, adversary and bodies of 1 GiB",
+    command: inNode(
+      "26",
+      shortTests.filter((name) =>
+        !startsWorkers(name) && !name.startsWith("tests/brokers/")
+      ),
+    ),
+  },
   {
     name: "tests in Node 20, of all rooms and adapters",
-    command: inNode20(shortTests.filter((name) => testsInNode20.some((room) => name.startsWith(`tests/${room}/`)))),
+    command: inNode20(testsOfRooms),
     // Programs that tests start are TypeScript, too.
-    env: { NODE_OPTIONS: `--import=${new URL("tests/offline/register.mjs", pathToFileURL(root))}` },
+    env: {
+      NODE_OPTIONS: `--import=${new URL(
+        "tests/offline/register.mjs",
+        pathToFileURL(root),
+      )}`,
+    },
   },
-  ...(adversary.length === 0 ? [] : [{ name: "adversary in Deno, each test on one lane", command: inDeno(adversary) }, {
+  ...(adversary.length === 0 ? [] : [{
+    name: "adversary in Deno, each test on one lane",
+    command: inDeno(adversary),
+  }, {
     name: "adversary in Bun, each test on one lane",
     command: inBun(adversary),
-  }, { name: "adversary in Node 24, each test on one lane", command: inNode("24", adversary) }]),
+  }, {
+    name: "adversary in Node 24, each test on one lane",
+    command: inNode("24", adversary),
+  }]),
 ];
 
-const quickly = (...folders) => tests.filter((name) => folders.some((folder) => name.startsWith(`tests/${folder}/`)));
+const quickly = (...folders) =>
+  tests.filter((name) =>
+    folders.some((folder) => name.startsWith(`tests/${folder}/`))
+  );
 
 /** A minute's worth of them, for those who work on the code: one runtime, no browser, few sockets. */
 export const quickSteps = [
-  ...steps.filter(({ name }) => ["format", "lint", "house rules"].includes(name)),
+  ...steps.filter(({ name }) =>
+    ["format", "lint", "house rules"].includes(name)
+  ),
   {
     name: "protocols in Node",
     command: inNode("24", quickly("websocket", "pages", "recordings")),
