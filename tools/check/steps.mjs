@@ -12,9 +12,9 @@ const offline = ["--import-map", "tests/offline/import_map.json"];
 
 /** All files below a folder whose names end in a certain way. */
 function filesOf(folder, ending) {
-  return readdirSync(root + folder, { recursive: true }).map((name) =>
-    name.replaceAll("\\", "/")
-  ).filter((name) => name.endsWith(ending)).map((name) => `${folder}/${name}`)
+  return readdirSync(root + folder, { recursive: true }).map((name) => name.replaceAll("\\", "/")).filter((name) =>
+    name.endsWith(ending)
+  ).map((name) => `${folder}/${name}`)
     .sort();
 }
 
@@ -40,9 +40,7 @@ const sources = [
 ];
 
 /** Everything in src/ but the entry point that chooses an adapter. */
-const runtimeFree = filesOf("src", ".ts").filter((name) =>
-  name !== "src/coroutine/mod.ts"
-);
+const runtimeFree = filesOf("src", ".ts").filter((name) => name !== "src/coroutine/mod.ts");
 
 const inDeno = (files) => [deno, "test", "-A", ...offline, ...files];
 const inBun = (
@@ -54,9 +52,7 @@ const inNode = (version, files, ...flags) => [
   "./tests/offline/register.mjs",
   "--test",
   // All files in one process, as in Deno and Bun: to start one for each takes a minute or two.
-  version === "22"
-    ? "--experimental-test-isolation=none"
-    : "--test-isolation=none",
+  version === "22" ? "--experimental-test-isolation=none" : "--test-isolation=none",
   ...flags,
   ...files,
 ];
@@ -81,13 +77,10 @@ const rooms = [
   "transport",
   "websocket",
 ];
-const testsOfRooms = shortTests.filter((name) =>
-  rooms.some((room) => name.startsWith(`tests/${room}/`))
-);
+const testsOfRooms = shortTests.filter((name) => rooms.some((room) => name.startsWith(`tests/${room}/`)));
 
 /** Whether a test is about processes that it starts. */
-const startsWorkers = (name) =>
-  /^tests\/cluster\/(reach|task_workers|workers)_test/.test(name);
+const startsWorkers = (name) => /^tests\/cluster\/(reach|task_workers|workers)_test/.test(name);
 
 /**
  * The tests whose branch coverage of src/ is measured. It costs a fifth of their time: those that take long, or whose programs are
@@ -227,13 +220,10 @@ export const steps = [
     command: inNode("22", testsOfRooms),
   },
   {
-    name:
-      "tests in Node 26, but for workers, brokers, conformance, interop, adversary and bodies of 1 GiB",
+    name: "tests in Node 26, but for workers, brokers, conformance, interop, adversary and bodies of 1 GiB",
     command: inNode(
       "26",
-      shortTests.filter((name) =>
-        !startsWorkers(name) && !name.startsWith("tests/brokers/")
-      ),
+      shortTests.filter((name) => !startsWorkers(name) && !name.startsWith("tests/brokers/")),
     ),
   },
   {
@@ -259,16 +249,11 @@ export const steps = [
   }]),
 ];
 
-const quickly = (...folders) =>
-  tests.filter((name) =>
-    folders.some((folder) => name.startsWith(`tests/${folder}/`))
-  );
+const quickly = (...folders) => tests.filter((name) => folders.some((folder) => name.startsWith(`tests/${folder}/`)));
 
 /** A minute's worth of them, for those who work on the code: one runtime, no browser, few sockets. */
 export const quickSteps = [
-  ...steps.filter(({ name }) =>
-    ["format", "lint", "house rules"].includes(name)
-  ),
+  ...steps.filter(({ name }) => ["format", "lint", "house rules"].includes(name)),
   {
     name: "protocols in Node",
     command: inNode("24", quickly("websocket", "pages", "recordings")),
