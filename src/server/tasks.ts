@@ -141,7 +141,7 @@ export class Tasks implements TaskMethods {
       const taker = this.#current.get(workers + (workerId === -1 ? (this.#turn + i) % taskWorkers : workerId));
       if (taker === undefined) continue;
       isThere = true;
-      const load = taker.pending + (taker.isIdle ? 0 : 1);
+      const load = Math.max(taker.pending, taker.isIdle ? 0 : 1); // what keeps it busy may be the task of this process
       if (taker.pending >= mostPending || load >= fewest) continue;
       fewest = load;
       best = taker;
