@@ -18,11 +18,18 @@ class Visitor {
     this.worker = worker;
   }
 
-  /** Opens a WebSocket, and hears that it has come. */
-  static async enter(port: number): Promise<Visitor> {
+  /** Opens a WebSocket, and hears that it has come, perhaps behind others that have come before. */
+  static async enter(port: number, name: string): Promise<Visitor> {
     const client = await RawClient.open(port);
-    const [, fd, worker] = /^(\d+) comes to worker (\d+)$/.exec(await heard(client))!;
-    return new Visitor(client, Number(fd), Number(worker));
+    client.send(frame({ opcode: 1, payload: `I am ${name}` }));
+    const workers = new Map<string, number>();
+    for (;;) {
+      const text = await heard(client);
+      const [, newcomer, worker] = /^(\d+) comes to worker (\d+)$/.exec(text) ?? [];
+      if (newcomer !== undefined) workers.set(newcomer, Number(worker));
+      const [, fd] = new RegExp(`^(\\d+) says I am ${name}$`).exec(text) ?? [];
+      if (fd !== undefined) return new Visitor(client, Number(fd), workers.get(fd)!);
+    }
   }
 
   say(text: string): void {
@@ -58,7 +65,7 @@ test("a chat with three workers: one is killed, and only its visitors are droppe
     const { port } = example;
     const visitors: Visitor[] = [];
     while (new Set(visitors.map(({ worker }) => worker)).size < 3 || visitors.length < 9) {
-      visitors.push(await Visitor.enter(port));
+      visitors.push(await Visitor.enter(port, `visitor ${visitors.length}`));
     }
     for (const speaker of visitors) {
       speaker.say("hello");
