@@ -53,25 +53,25 @@ let pooled = 0; // in the pool or in use
  * on a busy machine some of them never have their turn.
  */
 const WRITES_PER_TURN = 100;
-let writesLeft = WRITES_PER_TURN;
+let remainingWrites = WRITES_PER_TURN;
 
-/** Those who wait for a turn to write: resolves their promises. The first one is at `firstWaiting`. */
-let waiting: (() => void)[] = [];
+/** Resolve the promises of lanes that wait for a turn to write, in order; those before `firstWaiting` have been called. */
+const waiting: (() => void)[] = [];
 let firstWaiting = 0;
 
 /** Takes a write of this turn, or else resolves in the turn in which there is one. */
 function turnToWrite(): Promise<void> | undefined {
-  if (writesLeft === 0) return new Promise((resolve) => waiting.push(resolve));
-  if (--writesLeft === 0) nextTurn().then(nextWrites);
+  if (remainingWrites === 0) return new Promise((resolve) => waiting.push(resolve));
+  if (--remainingWrites === 0) nextTurn().then(nextWrites);
 }
 
 function nextWrites(): void {
   const end = Math.min(firstWaiting + WRITES_PER_TURN, waiting.length);
-  writesLeft = WRITES_PER_TURN - (end - firstWaiting);
+  remainingWrites = WRITES_PER_TURN - (end - firstWaiting);
   while (firstWaiting < end) waiting[firstWaiting++]();
-  if (writesLeft === 0) nextTurn().then(nextWrites);
-  if (firstWaiting < waiting.length) return;
-  waiting = [];
+  if (remainingWrites === 0) nextTurn().then(nextWrites);
+  if (firstWaiting * 2 < waiting.length) return; // so that each is moved once or twice, however many wait
+  waiting.splice(0, firstWaiting);
   firstWaiting = 0;
 }
 
