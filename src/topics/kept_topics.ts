@@ -1,6 +1,6 @@
 /**
- * The streams of the kept topics that a server has subscribed to: what is asked of the broker, together and not more often than
- * needed, and where subscribers begin.
+ * The streams of the kept topics that a server has subscribed to. They ask the broker together, and not more often than needed, and
+ * find the positions where subscribers begin.
  *
  * @module
  */
@@ -43,7 +43,7 @@ const RETRY = 500;
 /** The time that a subscriber waits for the broker, in milliseconds. */
 const PATIENCE = 5000;
 
-/** What becomes of a stream, apart from its questions. */
+/** The events of a stream, apart from its questions. */
 export type StreamHost = Pick<StreamEvents, "frame" | "deliver" | "gap">;
 
 /** Where a subscription begins. */
@@ -52,7 +52,7 @@ export interface Beginning extends TopicPosition {
   readonly gap?: GapReason;
 }
 
-/** What is counted of kept topics. */
+/** Counters of kept topics. */
 export interface KeptCounters {
   /** How often the history of a topic was read. */
   historyReads: number;
@@ -73,7 +73,7 @@ export class KeptTopics implements StreamEvents {
   readonly #streams: Map<string, KeptStream> = new Map();
   readonly #toAsk: Set<KeptStream> = new Set();
   #isAsking = false;
-  readonly #toRead: [stream: KeptStream, since: number][] = [];
+  readonly #toRead: Window<[stream: KeptStream, since: number]> = new Window();
   #reading = 0;
   readonly #failed: Set<KeptStream> = new Set();
   readonly #waiters: Map<KeptStream, Set<() => void>> = new Map();
@@ -125,7 +125,7 @@ export class KeptTopics implements StreamEvents {
     return this.#streams.get(stream.topic) === stream;
   }
 
-  // ---- what streams ask for -----------------------------------------------------------------------------------------
+  // ---- questions of streams -----------------------------------------------------------------------------------------
 
   frame(stream: KeptStream, entry: KeptMessage): RingEntry | undefined {
     return this.#host.frame(stream, entry);
@@ -185,8 +185,8 @@ export class KeptTopics implements StreamEvents {
   }
 
   #readNext(): void {
-    while (this.#reading < READERS && this.#toRead.length > 0) {
-      const [stream, since] = this.#toRead.shift()!;
+    while (this.#reading < READERS && this.#toRead.size > 0) {
+      const [stream, since] = this.#toRead.shift();
       if (!this.#isOpen(stream)) continue;
       this.#reading++;
       this.counters.historyReads++;
@@ -241,7 +241,7 @@ export class KeptTopics implements StreamEvents {
   // ---- where subscribers begin --------------------------------------------------------------------------------------
 
   /**
-   * Finds out where a subscription begins.
+   * Finds the position where a subscription begins.
    *
    * @param since The position that the subscriber has seen; without one it begins now.
    * @throws {BrokerError} If the broker does not reply in time.
@@ -269,9 +269,9 @@ export class KeptTopics implements StreamEvents {
     }
   }
 
-  /** Resolves when the position of a stream is known. */
+  /** Resolves when the position of a stream is known; rejects when the stream was given up. */
   async #whenSettled(stream: KeptStream, deadline: number): Promise<void> {
-    while (!stream.isSettled) {
+    while (!stream.isSettled || !this.#isOpen(stream)) {
       const remaining = deadline - this.#clock.now();
       if (remaining <= 0 || !this.#isOpen(stream)) {
         throw new BrokerError("BROKER_DOWN", "The broker does not say where the topic is");

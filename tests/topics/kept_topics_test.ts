@@ -169,6 +169,24 @@ test("a subscriber waits 5 s for the broker, and is told then", async () => {
   topics.close();
 });
 
+test("a topic that is given up while its history is read is read no further, and who waits for it is told", async () => {
+  const { node, topics, open } = makeTopics({ idleCheck: 0 });
+  node.topic("a").top = 2500;
+  const [stream] = open("a");
+  await turns();
+  node.asked.length = 0;
+  const reading = node.read.bind(node);
+  let reads = 0;
+  node.read = (...asked) => {
+    assert(++reads <= 2, "it is read again and again");
+    topics.release("a");
+    return reading(...asked);
+  };
+  await assertRejects(() => topics.begin(stream, { offset: 1600, epoch: "a" }), BrokerError);
+  assertEquals(node.asked, ["read a 0"]);
+  topics.close();
+});
+
 test("many who recover cost one read; it is read in pages of 1,000", async () => {
   const { node, topics, open } = makeTopics();
   node.topic("a").top = 2500;
