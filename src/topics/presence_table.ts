@@ -1,5 +1,5 @@
 /**
- * Who is in which topic: members by their keys, each with the connections of all servers that show it.
+ * The members of topics by their keys, each with the connections of all servers that show it.
  *
  * This is computation: the time is an argument.
  *
@@ -16,15 +16,15 @@ export interface TopicMember {
   readonly connections: number;
 }
 
-/** What has changed in a topic. */
+/** The changes of the members of a topic. */
 export interface PresenceChange {
   /** The topic. */
   readonly topic: string;
-  /** Who has come. Empty if there are more members than `presence_max`. */
+  /** The members that have come. Empty if there are more members than `presence_max`. */
   readonly joined: readonly TopicMember[];
-  /** Who shows something else. Empty if there are more members than `presence_max`. */
+  /** The members that show something else. Empty if there are more members than `presence_max`. */
   readonly updated: readonly TopicMember[];
-  /** Who has left. Empty if there are more members than `presence_max`. */
+  /** The members that have left. Empty if there are more members than `presence_max`. */
   readonly left: readonly TopicMember[];
   /** The number of members now. */
   readonly count: number;
@@ -40,7 +40,7 @@ export interface Shown {
   readonly at: number;
 }
 
-/** A member, with what is needed to decide who it is. */
+/** A member, with its connections and the source of its info. */
 class MemberState {
   readonly key: string;
   info: unknown;
@@ -63,7 +63,7 @@ class MemberState {
   }
 }
 
-/** The members of one topic, and those that have changed since this was told last. */
+/** The members of one topic, and those that have changed since the last `changes()`. */
 class TopicMembers {
   readonly members: Map<string, MemberState> = new Map();
   readonly joined: Set<string> = new Set();
@@ -76,7 +76,7 @@ export class PresenceTable {
   readonly #grace: number; // milliseconds
   readonly #topics: Map<string, TopicMembers> = new Map();
   readonly #nodes: Map<string, Map<string, Shown>> = new Map(); // by node, then by fd and topic
-  readonly #leaving: Map<string, [topic: string, key: string]> = new Map(); // in the order in which they leave
+  readonly #leaving: Map<MemberState, string> = new Map(); // with their topics, in the order in which they leave
   readonly #changed: Set<string> = new Set();
 
   /** @param grace How long a member without connections stays, in milliseconds. */
@@ -133,11 +133,11 @@ export class PresenceTable {
     let member = members.members.get(key);
     if (member === undefined) {
       members.members.set(key, member = new MemberState(key, info, at, node));
-      if (members.left.delete(key)) members.updated.add(key); // nobody was told that it had left
+      if (members.left.delete(key)) members.updated.add(key); // its leave was not told yet
       else members.joined.add(key);
       this.#changed.add(topic);
     } else {
-      if (member.leavesAt !== 0) this.#leaving.delete(`${topic}\n${key}`);
+      if (member.leavesAt !== 0) this.#leaving.delete(member);
       member.leavesAt = 0;
       if (at > member.at || (at === member.at && node >= member.node)) {
         const isSame = JSON.stringify(member.info) === JSON.stringify(info);
@@ -168,7 +168,7 @@ export class PresenceTable {
     member.connections.delete(`${node} ${fd}`);
     if (member.connections.size > 0) return;
     member.leavesAt = now + this.#grace;
-    this.#leaving.set(`${topic}\n${key}`, [topic, key]);
+    this.#leaving.set(member, topic);
     if (this.#grace === 0) this.expire(now);
   }
 
@@ -179,16 +179,16 @@ export class PresenceTable {
     for (const { fd, topic } of this.shownBy(node)) if (!places.has(`${fd} ${topic}`)) this.hide(node, fd, topic, now);
   }
 
-  /** Lets those leave whose time is over. */
+  /** Removes the members whose time is over. */
   expire(now: number): void {
-    for (const [place, [topic, key]] of this.#leaving) {
-      const members = this.#topics.get(topic)!;
-      const member = members.members.get(key)!;
+    for (const [member, topic] of this.#leaving) {
       if (member.leavesAt > now) return;
-      this.#leaving.delete(place);
+      const members = this.#topics.get(topic)!;
+      const { key } = member;
+      this.#leaving.delete(member);
       members.members.delete(key);
       members.updated.delete(key);
-      if (!members.joined.delete(key)) members.left.set(key, member.view); // else nobody was told that it had come
+      if (!members.joined.delete(key)) members.left.set(key, member.view); // else its arrival was not told yet
       this.#changed.add(topic);
     }
   }

@@ -91,6 +91,18 @@ test("a topic with more members than that tells only how many", () => {
   assertEquals([keys(table.members("t", 1, "")), keys(table.members("t", 5, "1"))], [["1"], ["2"]]);
 });
 
+test("topics and keys may have any characters: each member leaves at its own time", () => {
+  const table = new PresenceTable(1000);
+  const places = [["a\nb", "c"], ["a", "b\nc"]] as const;
+  for (const [fd, [topic, key]] of places.entries()) table.show("n", { fd, topic, key, info: null, at: 1 }, 0);
+  for (const [fd, [topic]] of places.entries()) table.hide("n", fd, topic, 100 * fd);
+  const counts = () => places.map(([topic]) => table.count(topic));
+  table.expire(1000);
+  assertEquals(counts(), [0, 1]);
+  table.expire(1100);
+  assertEquals([...counts(), table.hasLeaving], [0, 0, false]);
+});
+
 /** Servers that hear each other, unless a test says otherwise. */
 class Network {
   readonly clock = new MovedClock();
