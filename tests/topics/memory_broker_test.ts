@@ -12,6 +12,7 @@ import {
   type WebSocketServer,
 } from "../../mod.ts";
 import { HttpServer } from "../../src/coroutine/mod.ts";
+import { keptOptionsOf } from "../../src/topics/brokers/broker_options.ts";
 import { settle } from "../support/activity.ts";
 import { block, heard as heardNow, join, joinTopic, type Member, quietServer, staging, unblock } from "./stage.ts";
 
@@ -407,7 +408,16 @@ test("the options are checked", () => {
   ];
   for (const [options, kind, text] of wrong) assertThrows(() => memoryBroker(options), kind, text);
   assertThrows(() => memoryBroker(1 as never), TypeError, "an object is needed");
-  memoryBroker({ kept: { a: { size: 1_000_000, ttl: 1 }, "*": { size: undefined } }, linger: 0, idleCheck: 0, memory: 0 });
+  const { options } = memoryBroker({
+    kept: { a: { size: 1_000_000, ttl: 1 }, "*": { size: undefined } },
+    linger: 0,
+    idleCheck: 0,
+    memory: 0,
+  });
+  assertEquals([keptOptionsOf(options, "a"), keptOptionsOf(options, "b")], [{ size: 1_000_000, ttl: 1 }, {
+    size: 1000,
+    ttl: 300,
+  }]);
   for (const broker of [1, {}, "redis", []]) {
     assertThrows(() => quietServer({ broker: broker as never }), TypeError, "Cannot set broker: a broker is needed");
   }

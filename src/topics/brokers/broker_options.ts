@@ -8,7 +8,8 @@ import { checkValue, describe, isRecord, type Kind, suggestion } from "../../val
 import type { BrokerOptions, KeptOptions } from "../broker.ts";
 import { checkPattern, isReserved, matching } from "../topic_settings.ts";
 
-const KEPT_DEFAULTS: Required<KeptOptions> = { size: 1000, ttl: 300 };
+const DEFAULT_SIZE = 1000;
+const DEFAULT_TTL = 300;
 
 const KEPT_KINDS: Record<keyof KeptOptions, Kind> = {
   size: { from: 1, to: 1_000_000 },
@@ -70,5 +71,7 @@ export function readBrokerOptions<Own extends object>(
 /** Returns how a topic is kept; `undefined` for a fleeting one. */
 export function keptOptionsOf({ kept }: Pick<Required<BrokerOptions>, "kept">, topic: string): Required<KeptOptions> | undefined {
   const pattern = isReserved(topic) ? undefined : matching(kept, topic);
-  return pattern === undefined ? undefined : { ...KEPT_DEFAULTS, ...kept[pattern] };
+  if (pattern === undefined) return undefined;
+  const { size = DEFAULT_SIZE, ttl = DEFAULT_TTL } = kept[pattern];
+  return { size, ttl };
 }
