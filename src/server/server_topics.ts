@@ -20,7 +20,6 @@ import { isTopic, type SlowReaderPolicy } from "../topics/topic_settings.ts";
 import { checkTopic, type Publication, type PublishOptions, readPublication } from "../topics/publication.ts";
 import { type TopicGap, type TopicPresence, Topics } from "../topics/topics.ts";
 import type { TopicMember } from "../topics/presence_table.ts";
-import { prepareFrame } from "../websocket/prepared_message.ts";
 import { describe, isRecord } from "../values.ts";
 import type { Excepted } from "../topics/topic_broker.ts";
 import type { Connection } from "../transport/connection.ts";
@@ -111,7 +110,8 @@ export class ServerTopics {
     context.deliver = (topic, message, except) => this.#deliver(topic, message, except);
     context.openTopics = () => {
       const isTold = context.config.handler("presence") !== undefined;
-      if (context.settings.broker !== null || isTold) isTold ? this.#topics.presence : this.#topics;
+      if (isTold) void this.#topics.presence;
+      else if (context.settings.broker !== null) void this.#topics;
     };
   }
 
@@ -213,9 +213,7 @@ export class ServerTopics {
     const code = this.#take(options.from, "publish");
     if (code !== 0) return this.#context.failed(code);
     const { message: frame, except } = publication;
-    const isKept = this.#topics.keeps(topic);
     const count = this.#topics.publish(topic, frame, except);
-    if (!isKept) this.#counted(frame.opcode, count);
     if (peers === undefined) return count;
     // A broker connects the processes of this server like any other servers.
     return count + (this.#topics.broker === undefined ? peers.publish(topic, frame, except) : peers.subscriberCount(topic));
@@ -225,7 +223,7 @@ export class ServerTopics {
   #deliver(topic: string, message: Publication["message"], except: Excepted): void {
     const { table } = this.#context;
     if (table === undefined) return;
-    if (topic !== "") return this.#topics.deliver(topic, message, except);
+    if (topic !== "") return void this.#topics.deliver(topic, message, except);
     this.#counted(message.opcode, this.#topics.deliverToAll(table.connections(), message, except));
   }
 
@@ -263,8 +261,7 @@ export class ServerTopics {
     const { message: frame, except } = publication!;
     this.#topics.publishCount++;
     try {
-      const shared = frame.prepared === undefined ? prepareFrame(frame) : frame;
-      const { offset, epoch } = await broker.append(topic, shared, except, id);
+      const { offset, epoch } = await broker.append(topic, frame, except, id);
       return { status: "stored", offset, epoch };
     } catch (error) {
       return { status: (error as BrokerError).code === "BROKER_UNKNOWN" ? "unknown" : "refused", error: error as BrokerError };

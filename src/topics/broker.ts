@@ -1,22 +1,21 @@
 /**
- * What a broker is: it connects the topics of several servers, in one program or on many machines, and keeps the messages of some
- * of them.
+ * Brokers connect the topics of several servers, in one program or on many machines, and keep the messages of some of them.
  *
  * **The contract**, the same for every broker. Each topic is of one of two levels, which its name decides (`kept` of the options):
  *
  * - **Fleeting**: a message reaches each subscriber at most once, and never twice. The messages of one server to one topic arrive
  *   in the order in which it published them. Subscribers of the same server get them even while the broker is down; what is lost
  *   for the others, between the loss of a connection and the next `subscribed()`, is lost without a sign.
- * - **Kept**: the broker gives each message the next `offset` of its topic and stores it, then says so. Everybody sees the stream
- *   in the order of the offsets, the server that has appended included: without gap, duplicate or reordering from the position on
- *   at which they began, or they are told of a gap and its reason. Appending the same `id` again within the time that the broker
+ * - **Kept**: the broker gives each message the next `offset` of its topic and stores it, then says so. All subscribers see the
+ *   stream in the order of the offsets, those of the server that has appended included: without gap, duplicate or reordering from
+ *   the position on at which they began, or they are told of a gap and its reason. Appending the same `id` again within the time that the broker
  *   remembers it stores nothing, and gives the first position. An `epoch` names one life of a stream: offsets of two epochs have
  *   nothing to do with each other. The broker starts a new one whenever it cannot rule out that messages were lost.
  *
  * Not promised: that messages outlive what the broker itself loses, and that a program handles each message exactly once.
  *
- * A server is a node of its broker. It sees to the rest itself, see `kept_stream.ts`: what it has missed, who recovers from where,
- * and that a topic is subscribed to once however many connections have subscribed.
+ * A server is a node of its broker. It does the rest itself, see `kept_stream.ts`: it finds out what it has missed, lets clients
+ * recover, and subscribes once to each topic however many connections have subscribed.
  *
  * @module
  */
@@ -95,7 +94,7 @@ export class BrokerMessage {
 
   /** Makes a message of a frame; for this library, as `BrokerMessage["of"](frame, …)`. */
   private static of(frame: Outgoing, origin: string, sequence: number): BrokerMessage {
-    const framed = frame.prepared === undefined ? prepareFrame(frame) : frame;
+    const framed = prepareFrame(frame);
     const isCompressed = (frame.flags & SWOOLE_WEBSOCKET_FLAG_COMPRESS) !== 0;
     const message = new BrokerMessage(frame.opcode, framed.payload as Uint8Array, isCompressed, origin, sequence);
     message.#frame = framed;
@@ -128,13 +127,13 @@ export interface TopicHistory extends TopicPosition {
   readonly base: number;
 }
 
-/** What has become of a message for a kept topic. */
+/** The result of appending a message to a kept topic. */
 export type Appended = TopicPosition & {
   /** Whether the broker had that id already, so that nothing was stored. */
   readonly isRepeated: boolean;
 };
 
-/** Why a broker does not do something. */
+/** Why a broker has not done something. */
 export type BrokerErrorCode =
   /** There is no connection to it: nothing was stored. */
   | "BROKER_DOWN"
@@ -145,7 +144,7 @@ export type BrokerErrorCode =
   /** It refused: nothing was stored. */
   | "BROKER_REFUSED";
 
-/** What a broker could not do. */
+/** An error of a broker. */
 export class BrokerError extends Error {
   /** Why. */
   readonly code: BrokerErrorCode;

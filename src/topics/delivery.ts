@@ -1,5 +1,5 @@
 /**
- * One published message on its way to its subscribers, and what waits for those that cannot take it now.
+ * One published message on its way to its subscribers, and the messages that wait for those that cannot take them now.
  *
  * @module
  */
@@ -24,11 +24,11 @@ export interface SlowReader {
   readonly address: string;
 }
 
-/** What all deliveries of a server share. */
+/** The context that all deliveries of a server share. */
 export interface DeliveryContext {
   /** The number of queued bytes above which a reader is slow, if the limit of its port is not lower. */
   readonly bufferLimit: number;
-  /** What happened to slow readers: WebSockets closed, messages left out, messages replaced by newer ones, gaps told. */
+  /** Counters of slow readers: WebSockets closed, messages left out, messages replaced by newer ones, gaps told. */
   readonly slowReaders: Record<SlowReaderPolicy, number>;
   /** Called when a reader has become slow, outside of all loops. */
   onSlowReader(session: WebSocketSession, topic: string, policy: SlowReaderPolicy, queuedBytes: number): void;
@@ -66,7 +66,7 @@ export class Delivery {
     this.#context = context;
     this.#topic = topic;
     this.#policy = policy;
-    this.#message = isForMany ? shared(message) : message;
+    this.#message = isForMany ? prepareFrame(message) : message;
     this.#size = message.end - message.start;
     this.#limit = limitOf(policy, context.bufferLimit);
   }
@@ -92,7 +92,7 @@ export class Delivery {
     const held = heldBy(session);
     const isOld = this.#policy === "latest" && held?.has(this.#topic);
     if (isOld || session.endpoint.isFragmenting) return void this.#hold(session);
-    const frame = shared(this.#message); // a copy, if it is not one already
+    const frame = prepareFrame(this.#message); // a copy, if it is not one already
     const waits = session.consumer.sendBehind?.(frame, (sent) => {
       if (!sent && session.endpoint.canSend) this.#hold(session); // it came between fragments
     });
@@ -102,7 +102,7 @@ export class Delivery {
   /** Keeps the message until it can be sent. Returns whether another one is missed for it. */
   #hold(session: WebSocketSession): boolean {
     const held = HeldMessages.of(session, this.#context.bufferLimit);
-    const frame = shared(this.#message);
+    const frame = prepareFrame(this.#message);
     if (this.#policy !== "latest") return held.append(frame);
     if (!held.replace(this.#topic, frame)) return false;
     this.#context.slowReaders.latest++;
@@ -132,11 +132,6 @@ export class Delivery {
       session.connection.gather(() => session.endpoint.fail(1013, TOO_SLOW));
     }
   }
-}
-
-/** Returns a message that is framed once for all receivers. */
-function shared(message: Outgoing): Outgoing {
-  return message.prepared === undefined ? prepareFrame(message) : message;
 }
 
 /** Returns the number of queued bytes above which a reader is slow. */

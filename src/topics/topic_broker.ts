@@ -1,6 +1,6 @@
 /**
- * What stands between the topics of a server and its broker: it subscribes once to each topic, however many connections do, sends
- * out what is published, and takes what others have published.
+ * The part of a server between its topics and its broker: it subscribes once to each topic, however many connections do, sends
+ * published messages out, and takes those of other servers.
  *
  * @module
  */
@@ -49,7 +49,7 @@ export interface LocalTopics {
   warn(kind: string, text: string): void;
 }
 
-/** What is counted of a broker. */
+/** Counters of a broker. */
 export interface BrokerCounters {
   /** Messages for other servers or for the history that were not taken, by reason. */
   readonly failed: Record<BrokerErrorCode, number>;
@@ -61,7 +61,7 @@ const PRESENCE = "\0sluice presence";
 /** How many messages with exceptions may be under way. */
 const EXCEPTIONS = 4096;
 
-/** What waits for a topic to be given up. */
+/** A topic that this server has subscribed to at the broker. */
 interface Wanted {
   /** When the last subscriber has left, in milliseconds; 0 while there are any. */
   idleSince: number;
@@ -268,7 +268,7 @@ export class TopicBroker implements BrokerHost {
     if (frame === undefined || !isData || (frame.flags & SWOOLE_WEBSOCKET_FLAG_FIN) === 0) {
       throw new TypeError("Cannot send what topic_envelope returns: a whole text or binary message is needed");
     }
-    return frame.prepared === undefined ? prepareFrame(frame) : frame;
+    return prepareFrame(frame);
   }
 
   /** Gives up everything. */

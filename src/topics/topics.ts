@@ -1,5 +1,5 @@
 /**
- * Topics of one program: who has subscribed to which, and what is published.
+ * Topics of one program: their subscribers, and the messages that are published.
  *
  * @module
  */
@@ -62,17 +62,17 @@ class Topic {
   }
 }
 
-/** What subscribers of a kept topic are told who have missed messages: the second argument of the event `topicGap`. */
+/** Messages of a kept topic that subscribers have missed: the second argument of the event `topicGap`. */
 export interface TopicGap extends TopicPosition {
   /** The topic. */
   readonly topic: string;
-  /** The connections that are told. */
+  /** The connections of these subscribers. */
   readonly fds: readonly number[];
   /** Why. */
   readonly reason: GapReason;
 }
 
-/** What has changed in who is in a topic: the second argument of the event `presence`. */
+/** Changes of the members of a topic: the second argument of the event `presence`. */
 export interface TopicPresence extends PresenceChange {
   /** The connections of this server that have subscribed to the topic. */
   readonly fds: readonly number[];
@@ -86,7 +86,7 @@ export interface TopicsHost {
   onGap(gap: TopicGap): void;
   /** Called when members of a topic with subscribers here have come, left, or show something else. */
   onPresence(presence: TopicPresence): void;
-  /** Called when messages were sent that this server has not just published. */
+  /** Called when a message of a topic was sent to so many WebSockets. */
   onSent(opcode: number, count: number): void;
   /** Takes an error of the program. */
   report(error: unknown): void;
@@ -103,7 +103,7 @@ export class Topics implements FollowerEvents, LocalTopics {
 
   readonly slowReaders: Record<SlowReaderPolicy, number> = { close: 0, drop: 0, latest: 0, gap: 0 };
   readonly bufferLimit: number;
-  /** Called when the number of subscribers of a topic has changed, if somebody wants to know. */
+  /** Called when the number of subscribers of a topic has changed, if it is set. */
   onSubscribers: ((topic: string) => void) | undefined = undefined;
   /** What connects them to those of other servers, if there is a broker. */
   readonly broker: TopicBroker | undefined;
@@ -280,7 +280,7 @@ export class Topics implements FollowerEvents, LocalTopics {
 
   // ---- presence -----------------------------------------------------------------------------------------------------
 
-  /** Who is in which topic. Made when somebody asks first. */
+  /** The members of topics. Made when first used. */
   get presence(): Presence {
     return this.#presence ??= this.#makePresence();
   }
@@ -325,20 +325,15 @@ export class Topics implements FollowerEvents, LocalTopics {
   publish(name: string, message: Outgoing, except: Excepted): number {
     this.publishCount++;
     const { broker } = this;
-    if (broker === undefined) return this.#deliver(name, message, except);
-    const frame = message.prepared === undefined ? prepareFrame(message) : message;
+    if (broker === undefined) return this.deliver(name, message, except);
+    const frame = prepareFrame(message);
     if (broker.keptOptions(name) !== undefined) {
       broker.append(name, frame, except, "").catch(() => {}); // it is counted
       return this.#countOf(name, except);
     }
-    const count = this.#deliver(name, frame, except);
+    const count = this.deliver(name, frame, except);
     broker.publish(name, frame);
     return count;
-  }
-
-  /** Reports whether a topic is kept. */
-  keeps(name: string): boolean {
-    return this.broker?.keptOptions(name) !== undefined;
   }
 
   /** Returns the number of subscribers without those that are left out. */
@@ -349,6 +344,13 @@ export class Topics implements FollowerEvents, LocalTopics {
       const subscriber = this.#subscribers.get(fd);
       if (subscriber !== undefined && members?.has(subscriber)) count--;
     }
+    return count;
+  }
+
+  /** Sends a message to the subscribers of a topic here. Returns the number of WebSockets to which it was sent. */
+  deliver(name: string, message: Outgoing, except: Excepted): number {
+    const count = this.#deliver(name, message, except);
+    this.#host.onSent(message.opcode, count);
     return count;
   }
 
@@ -382,10 +384,6 @@ export class Topics implements FollowerEvents, LocalTopics {
   }
 
   // ---- what comes from the broker -----------------------------------------------------------------------------------
-
-  deliver(name: string, frame: Outgoing, except: Excepted): void {
-    this.#host.onSent(frame.opcode, this.#deliver(name, frame, except));
-  }
 
   deliverEntry({ topic: name }: KeptStream, { offset, frame }: RingEntry, except: Excepted): void {
     const topic = this.#topics.get(name);

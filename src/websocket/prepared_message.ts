@@ -83,8 +83,10 @@ export class PreparedMessage {
   }
 }
 
-/** Frames a whole message for many connections. Its payload is copied. */
-export function prepareFrame({ opcode, flags, payload, start, end }: Outgoing): Outgoing {
+/** Frames a whole message for many connections, unless it is framed already. Its payload is copied. */
+export function prepareFrame(message: Outgoing): Outgoing {
+  if (message.prepared !== undefined) return message;
+  const { opcode, flags, payload, start, end } = message;
   const first = 0x80 | opcode;
   const frame = typeof payload === "string" ? textFrameBytes(first, payload) : frameBytes(first, payload, start, end);
   const bytes = payloadOf(frame);
