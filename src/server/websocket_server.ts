@@ -121,12 +121,7 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
   ): boolean {
     const session = this.#session(fd);
     if (session === undefined) return this.#context.peers !== undefined && this.#pushElsewhere(fd, data, opcode, flags);
-    if (
-      typeof data === "string" && (opcode ?? WEBSOCKET_OPCODE_TEXT) === WEBSOCKET_OPCODE_TEXT &&
-      flags === SWOOLE_WEBSOCKET_FLAG_FIN
-    ) {
-      return this.#pushText(session, data);
-    }
+    if (isPlainText(data, opcode, flags)) return this.#pushText(session, data);
     const frame = readPushed(data, opcode, flags);
     if (frame === undefined) return this.#context.failed(SWOOLE_ERROR_WEBSOCKET_PACK_FAILED);
     const isClose = frame.opcode === WEBSOCKET_OPCODE_CLOSE;
@@ -151,8 +146,7 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
     const context = this.#context;
     if (context.connection(fd) !== undefined) return false; // it is one of this process, and cannot be pushed to
     const peers = context.peers!;
-    const isText = typeof data === "string" && (opcode ?? WEBSOCKET_OPCODE_TEXT) === WEBSOCKET_OPCODE_TEXT &&
-      flags === SWOOLE_WEBSOCKET_FLAG_FIN;
+    const isText = isPlainText(data, opcode, flags);
     let code = isText ? peers.pushText(Number(fd), data) : peers.codeOf(Number(fd));
     if (!isText && code === 0) {
       const frame = readPushed(data, opcode, flags);
@@ -286,8 +280,8 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
    * and `flags` are ignored.
    * @param options The frame type and the flags, as for `push()`, and connections to leave out.
    * @returns The number of WebSockets of this program to which it was sent, or for which it waits; 0 if there are none. What
-   * happens to readers that are too slow is up to `topic_slow_readers`. `false` with 505 if it is not a topic, 506 above `max_publish_rate`, 8505 if such a
-   * message is not allowed, for example a ping, a fragment, or bytes as text that are not UTF-8.
+   * happens to readers that are too slow is up to `topic_slow_readers`. `false` with 505 if it is not a topic, 506 above
+   * `max_publish_rate`, 8505 if such a message is not allowed: a ping, a fragment, or bytes as text that are not UTF-8.
    * @throws {TypeError} If an argument has another type.
    */
   publish(topic: string, message: Pushable, options: PublishOptions = {}): number | false {
@@ -335,8 +329,8 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
   // ---- presence -----------------------------------------------------------------------------------------------------
 
   /**
-   * Shows a subscriber of a topic to everybody, until it unsubscribes or ends. Called again, it shows something else. Connections with
-   * the same key are one member, for example the tabs of a user, on whatever server they are; see the setting `broker`.
+   * Shows a subscriber of a topic to everybody, until it unsubscribes or ends. Called again, it shows something else. Connections
+   * with the same key are one member, for example the tabs of a user, also on different servers; see the setting `broker`.
    *
    * @param fd The connection, which has subscribed to the topic.
    * @param topic The topic.
@@ -497,4 +491,10 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
     }
     return undefined;
   }
+}
+
+/** Reports whether what is pushed is a whole text without flags of its own, which needs no frame. */
+function isPlainText(data: Pushable, opcode: number | undefined, flags: number | boolean): data is string {
+  return typeof data === "string" && (opcode ?? WEBSOCKET_OPCODE_TEXT) === WEBSOCKET_OPCODE_TEXT &&
+    flags === SWOOLE_WEBSOCKET_FLAG_FIN;
 }

@@ -272,8 +272,12 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
     if (isDue || (mayProbe && now >= this.#probed + pingInterval)) {
       this.#pongsDue++;
       this.endpoint.sendControl(WEBSOCKET_OPCODE_PING, EMPTY); // section 5.5.2: a ping can serve as a keepalive
-      if (isDue) this.#pingSent = now, this.#pingAt = performance.now();
-      else this.#probed = now;
+      if (isDue) {
+        this.#pingSent = now;
+        this.#pingAt = performance.now();
+      } else {
+        this.#probed = now;
+      }
     }
     connection.deadline = this.#nextDeadline(this.#lastHeard);
   }
