@@ -11,7 +11,6 @@ import {
   type Broker,
   type BrokerHost,
   type BrokerNode,
-  type BrokerOptions,
   memoryBroker,
   type ServerSettings,
   type SubscribeResult,
@@ -24,7 +23,7 @@ import { RedisProxy, RedisServer } from "../support/redis_server.ts";
 import { framesOf, join, type Member, quietServer } from "../topics/stage.ts";
 
 /** The brokers that the contract is tested with. */
-export type BrokerName = "memory" | "workers" | "redis" | "ioredis" | "nats";
+export type BrokerName = "memory" | "redis" | "ioredis";
 
 /** Whether the tests take the times that are the defaults; else they are short. */
 export const isFull: boolean = process.env.SLUICE_BROKERS === "full";
@@ -52,9 +51,8 @@ export function pause(milliseconds: number): Promise<void> {
 export function makeBroker(name: BrokerName, url: string, options: RedisBrokerOptions): Broker {
   if (name === "redis") return redisBroker(createClient({ url, ...redisBroker.options }), options);
   if (name === "ioredis") return redisBroker(new Redis(url, redisBroker.options), options);
-  const { kept, idleCheck, linger, memory } = options;
-  const own: BrokerOptions = { kept, idleCheck, linger, memory };
-  return memoryBroker(own);
+  const { kept, idleCheck, linger, lease, memory } = options; // those that all brokers have
+  return memoryBroker({ kept, idleCheck, linger, lease, memory });
 }
 
 /** A broker that counts what servers ask it for. */

@@ -301,24 +301,9 @@ test("exist(), isEstablished(), getClientInfo() and bind()", () =>
     const info = one.getClientInfo(fd);
     const own = two.getClientInfo(fd);
     assert(info !== false && own !== false);
-    const { connect_time, ...rest } = info;
-    assertEquals(connect_time, own.connect_time);
-    assertEquals(rest, {
-      server_port: 0,
-      socket_type: 1,
-      remote_port: 2,
-      remote_ip: "127.0.0.1",
-      reactor_id: 0,
-      worker_id: 1,
-      last_time: 0,
-      last_recv_time: 0,
-      last_send_time: 0,
-      last_dispatch_time: 0,
-      close_errno: 0,
-      recv_queued_bytes: 0,
-      send_queued_bytes: 0,
-      websocket_status: 3,
-    });
+    const nothing = Object.fromEntries(Object.keys(own).map((key) => [key, 0])); // more is known only in its own process
+    const told = { connect_time: own.connect_time, socket_type: 1, remote_port: 2, remote_ip: "127.0.0.1", worker_id: 1 };
+    assertEquals(info as object, { ...nothing, ...told, websocket_status: 3 });
     assertEquals([(one.getClientInfo(plain) as { websocket_status: number }).websocket_status, one.connection_info(3)], [
       0,
       false,
