@@ -7,31 +7,13 @@
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
+import { inBun, inDeno, inNode, root } from "./check/test_commands.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const tool = (name) => `${root}tools/node_modules/${name}`;
 const files = readdirSync(`${root}tests/adversary`).filter((name) => name.endsWith("_test.ts")).sort().map((name) =>
-  `./tests/adversary/${name}`
+  `tests/adversary/${name}`
 );
 
-const commands = {
-  deno: [
-    tool(".bin/deno"),
-    "test",
-    "-A",
-    "--import-map",
-    "tests/offline/import_map.json",
-  ],
-  bun: [tool(".bin/bun"), "test", "--timeout", "600000"],
-  node: [
-    tool("n24/bin/node"),
-    "--import",
-    "./tests/offline/register.mjs",
-    "--test",
-    "--test-isolation=none",
-  ],
-};
+const commands = { deno: inDeno(files), bun: inBun(files, 600), node: inNode("24", files) };
 
 const env = {
   ...process.env,
@@ -48,7 +30,7 @@ for (const name of chosen) {
   console.log(`=== ${name}`);
   const [program, ...args] = commands[name];
   const status = await new Promise((resolve) =>
-    spawn(program, [...args, ...files], { cwd: root, env, stdio: "inherit" })
+    spawn(program, args, { cwd: root, env, stdio: "inherit" })
       .on("close", resolve)
   );
   if (status !== 0) process.exitCode = 1;

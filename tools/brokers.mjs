@@ -4,26 +4,16 @@
 
 import { spawnSync } from "node:child_process";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { find, howToBring } from "./prerequisites.mjs";
 import { installation, isInstalled } from "./check/install.mjs";
+import { inBun, inDeno, inNode, root } from "./check/test_commands.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const tool = (name) => `${root}tools/node_modules/${name}`;
 const files = ["tests/brokers/contract_test.ts", "tests/brokers/table_test.ts"];
 
 const commands = {
-  node: [
-    tool("n24/bin/node"),
-    "--import",
-    "./tests/offline/register.mjs",
-    "--test",
-    "--test-isolation=none",
-    "--test-reporter=spec",
-    ...files,
-  ],
-  deno: [tool(".bin/deno"), "test", "-A", "--no-check", "--import-map", "tests/offline/import_map.json", ...files],
-  bun: [tool(".bin/bun"), "test", "--timeout", "600000", ...files.map((name) => `./${name}`)],
+  node: inNode("24", files, "--test-reporter=spec"),
+  deno: inDeno(files, "--no-check"),
+  bun: inBun(files, 600),
 };
 
 if (find("redis") === undefined) {

@@ -1,14 +1,13 @@
 // What the checks consist of.
 
 import { readdirSync } from "node:fs";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { find } from "../prerequisites.mjs";
+import { bin, inBun, inDeno, inNode, offline, root } from "./test_commands.mjs";
 
-export const root = fileURLToPath(new URL("../..", import.meta.url));
-const bin = (name) => `${root}tools/node_modules/${name}`;
+export { root };
+
 const deno = bin(".bin/deno");
-const bun = bin(".bin/bun");
-const offline = ["--import-map", "tests/offline/import_map.json"];
 
 /** All files below a folder whose names end in a certain way. */
 function filesOf(folder, ending) {
@@ -41,21 +40,6 @@ const sources = [
 
 /** Everything in src/ but the entry point that chooses an adapter. */
 const runtimeFree = filesOf("src", ".ts").filter((name) => name !== "src/coroutine/mod.ts");
-
-const inDeno = (files) => [deno, "test", "-A", ...offline, ...files];
-const inBun = (
-  files,
-) => [bun, "test", "--timeout", "120000", ...files.map((name) => `./${name}`)];
-const inNode = (version, files, ...flags) => [
-  bin(`n${version}/bin/node`),
-  "--import",
-  "./tests/offline/register.mjs",
-  "--test",
-  // All files in one process, as in Deno and Bun: to start one for each takes a minute or two.
-  version === "22" ? "--experimental-test-isolation=none" : "--test-isolation=none",
-  ...flags,
-  ...files,
-];
 
 /** The oldest version that the package for npm supports. It runs no TypeScript itself: hooks remove the types. */
 const inNode20 = (files) => [
