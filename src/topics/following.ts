@@ -18,7 +18,7 @@ const CHUNK = 64 * 1024;
 /** The time after which to look again at one that waits for something else than its socket, in milliseconds. */
 const LATER = 50;
 
-/** What becomes of a follower. */
+/** The events of a follower. */
 export interface FollowerEvents extends DeliveryContext {
   /** Called when it has had all messages. */
   onCaughtUp(follower: Follower): void;
@@ -36,7 +36,7 @@ export class Follower {
   readonly stream: KeptStream;
   /** The offset of the last message that it has had; -1 while that is not known. */
   offset = -1;
-  /** Whether it is one no more. */
+  /** Whether it has ended. */
   isOver = false;
 
   readonly #policy: SlowReaderPolicy;
@@ -74,7 +74,7 @@ export class Follower {
     this.isOver = true;
   }
 
-  /** Leaves out a message: who published it does not want this WebSocket to have it. */
+  /** Leaves out a message: its publisher has excepted this WebSocket. */
   skip(offset: number): void {
     const skipped = this.#skipped ??= new Set();
     for (const old of skipped) { // lowest first

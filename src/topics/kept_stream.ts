@@ -1,6 +1,6 @@
 /**
- * The stream of a kept topic as one server sees it: its position, what it has missed, and who is told of a gap. The position is that
- * of the server, not of each of its connections: a gap costs one read of the history, whoever has subscribed.
+ * The stream of a kept topic as one server sees it: its position, and the messages that it has missed. The position is that of the
+ * server, not of each of its connections: a gap costs one read of the history, however many have subscribed.
  *
  * This is computation: no timer, no promise. What the broker sends comes in by `onLive()`, what it replies by `onPosition()` and
  * `onHistory()`.
@@ -24,7 +24,7 @@ export interface StreamEvents {
   frame(stream: KeptStream, entry: KeptMessage): RingEntry | undefined;
   /** Delivers a message to those that have had all before it. */
   deliver(stream: KeptStream, entry: RingEntry, message: KeptMessage["message"]): void;
-  /** Tells all subscribers of a gap: they go on at the position of the stream. */
+  /** Called when messages are missing for all subscribers: they go on at the position of the stream. */
   gap(stream: KeptStream, reason: GapReason): void;
   /** Asks the broker for the position of the topic. */
   askPosition(stream: KeptStream): void;

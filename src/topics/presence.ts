@@ -1,10 +1,10 @@
 /**
- * Who is in which topic, over all servers that share a broker. Each server tells the others what its own connections show, and knows
- * everything that they have told: no server has to ask when a program wants to know who is there.
+ * The members of topics, over all servers that share a broker. Each server tells the others what its own connections show, and keeps
+ * everything that the others have told: a program that lists members asks no other server.
  *
- * What a server tells is numbered. Whoever has missed a number, or hears of a server for the first time, asks it for all that it shows.
- * Each server says now and then that it is there, with its last number; one that has been silent for too long has died, and what it
- * showed is gone. While the broker is down nobody can be heard, and everything stays as it was.
+ * What a server tells is numbered. A server that has missed a number of another, or receives its first message, asks it for all that
+ * it shows. Each server says now and then that it is there, with its last number. One that has been silent for too long has died, and
+ * what it showed is gone. While the broker is down, no server is heard, and everything stays as it was.
  *
  * @module
  */
@@ -183,7 +183,7 @@ export class Presence {
       this.#say({ k: "beat", v: this.#version });
       for (const [node, { heard }] of this.#others) if (now - heard >= this.#options.lease) this.#lose(node);
     } else {
-      for (const other of this.#others.values()) other.heard = now; // nobody can be heard
+      for (const other of this.#others.values()) other.heard = now; // no server can be heard
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * What `publish()`, `broadcast()` and `append()` are given, checked.
+ * The arguments of `publish()`, `broadcast()` and `append()`, checked.
  *
  * @module
  */
@@ -27,7 +27,7 @@ export function checkTopic(topic: unknown, work: string): void {
   if (typeof topic !== "string") throw new TypeError(`Cannot ${work}: a topic is a string, not ${describe(topic)}`);
 }
 
-/** What `publish()` and `broadcast()` are given, checked. */
+/** The arguments of `publish()` and `broadcast()`, checked. */
 export interface Publication {
   /** The message. */
   readonly message: Outgoing;

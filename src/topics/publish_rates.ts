@@ -4,15 +4,15 @@
  * @module
  */
 
-/** What a connection has left. */
+/** What remains of the rate of a connection. */
 interface Allowance {
   /** The number of messages that it may publish now. */
-  left: number;
+  remaining: number;
   /** When that was so, in milliseconds. */
   at: number;
 }
 
-/** The allowances of connections: what they have not used within the last second does not add up. */
+/** The allowances of connections. What a connection has not used adds up for one second at most. */
 export class PublishRates {
   /** The number of messages that were refused. */
   refused = 0;
@@ -30,14 +30,14 @@ export class PublishRates {
     const rate = this.#rate;
     if (rate === 0) return true;
     let allowance = this.#allowances.get(fd);
-    if (allowance === undefined) this.#allowances.set(fd, allowance = { left: rate, at: now });
-    allowance.left = Math.min(rate, allowance.left + (now - allowance.at) * rate / 1000);
+    if (allowance === undefined) this.#allowances.set(fd, allowance = { remaining: rate, at: now });
+    allowance.remaining = Math.min(rate, allowance.remaining + (now - allowance.at) * rate / 1000);
     allowance.at = now;
-    if (allowance.left < 1) {
+    if (allowance.remaining < 1) {
       this.refused++;
       return false;
     }
-    allowance.left--;
+    allowance.remaining--;
     return true;
   }
 

@@ -57,8 +57,8 @@ export interface TopicSettings {
    */
   topic_slow_readers?: SlowReaderPolicy | Readonly<Record<string, SlowReaderPolicy>>;
   /**
-   * How long a member without connections is still shown in a topic, in seconds: whoever comes back meanwhile has never left.
-   * Default: 2.
+   * How long a member without connections is still shown in a topic, in seconds: one that comes back within this time has never
+   * left. Default: 2.
    */
   presence_grace?: number;
   /** The number of members of a topic above which `presence` tells only how many there are. Default: 1000. */

@@ -78,7 +78,7 @@ function isUntouched({ isOpen, writer }: Exchange): boolean {
 function refuse(exchange: Exchange, answer: unknown): void {
   const { connection, context, head, session, writer } = exchange;
   if (exchange.isSwitched) throw mistake("has to return true, and not to open the WebSocket");
-  if (exchange.isOver ? !exchange.isComplete || exchange.isExpired : !connection.isOpen) return; // nobody is refused any more
+  if (exchange.isOver ? !exchange.isComplete || exchange.isExpired : !connection.isOpen) return; // there is no request to refuse any more
   const isMade = exchange.isOver || writer.hasBegun || writer.isOccupied;
   if (!isMade && typeof answer !== "boolean") throw mistake(`has to return true or false, not ${describe(answer)}`);
   if (!isMade && writer.statusCode < 300) writer.status(FORBIDDEN);

@@ -104,8 +104,8 @@ const CUT_OFF = 3;
 
 /**
  * One request with its response: the bytes from the client, the response being made, the callbacks, and the deadline. It begins
- * with the head of the request and ends once: complete, switched to another protocol, or aborted. A response used later reaches
- * nobody, least of all the next exchange of the connection.
+ * with the head of the request and ends once: complete, switched to another protocol, or aborted. A response used later is
+ * not sent, least of all as that of the next exchange of the connection.
  */
 export class Exchange implements ResponseTarget, BodySupply, HttpRequestSource {
   /** The HTTP session of the connection. */

@@ -48,7 +48,7 @@ export function fromFetch(application: FetchApplication): (request: HttpRequest,
     throw new TypeError("Cannot mount the application: it is neither a function nor an object with a method fetch");
   }
   const answer: FetchFunction = typeof application === "function" ? application : (request) => application.fetch(request);
-  // Not an async function: most responses are sent within the call, and then nobody has to wait for a promise.
+  // Not an async function: most responses are sent within the call, and then there is no promise to wait for.
   return (request, response) => {
     const exchange = exchangeOf(response);
     const webRequest = toRequest(request, exchange);

@@ -151,8 +151,8 @@ export interface LightResponseConstructor {
  * const server = new HttpServer("127.0.0.1", 0);
  * server.on("request", fromFetch(() => new LightResponse("Hello", { headers: { "Content-Type": "text/plain" } })));
  * await server.start();
- * const answer = await fetch(`http://127.0.0.1:${server.port}/`);
- * console.assert(await answer.text() === "Hello");
+ * const response = await fetch(`http://127.0.0.1:${server.port}/`);
+ * console.assert(await response.text() === "Hello");
  * server.shutdown();
  * ```
  */

@@ -80,7 +80,7 @@ export class RequestBody {
     this.#notify();
   }
 
-  /** Drops the bytes received and those to come, because nobody reads them. */
+  /** Drops the bytes received and those to come, because they are not read. */
   discard(): void {
     this.#discarded = true;
     this.#pending = new GrowingBuffer();
@@ -102,7 +102,7 @@ export class RequestBody {
 
   /** Reads the whole body, up to a limit. */
   async collect(limit: number): Promise<Uint8Array> {
-    const reader = this.stream.getReader(); // so that nobody else reads it
+    const reader = this.stream.getReader(); // so that the program cannot read it
     this.#highWater = limit + 1;
     this.#readOn();
     try {

@@ -143,7 +143,7 @@ export class WebRequestParts {
     return request;
   }
 
-  /** Called when the signal aborts, even if nobody has asked for it. */
+  /** Called when the signal aborts, even if the program has not read it. */
   abort(reason: unknown): void {
     if (this.#platform instanceof ServedRequest) this.#platform.abort(reason);
   }
@@ -263,7 +263,7 @@ function lightRequests(Base: new (url: string) => object): MakeRequest {
   return (parts) => new LightRequest(parts) as unknown as Request;
 }
 
-/** Parts of a request of nobody, for trials. */
+/** Parts of an empty request, for trials. */
 function trialParts(method: string): WebRequestParts {
   const request = HttpRequest.create() as HttpRequest;
   request.parse("PUT / HTTP/1.1\r\nHost: a\r\nX-Trial: yes\r\nContent-Length: 3\r\n\r\nabc");

@@ -91,7 +91,7 @@ async function sendBody(body: ReadableStream<Uint8Array>, exchange: Exchange, le
       reading.then((part) => second = part, nothing);
       for (let round = 0; round < SHORT_WAIT && second === undefined; round++) await null;
     }
-    if (exchange.isOver) { /* nobody waits for it any more */ }
+    if (exchange.isOver) { /* it is too late for a response */ }
     else if (first.done) endBody(exchange, length, "");
     else if (second?.done) endBody(exchange, length, first.value);
     else await sendParts(reader, first.value, reading!, exchange, length);

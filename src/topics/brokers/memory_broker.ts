@@ -38,7 +38,7 @@ type OwnOptions = Required<Omit<MemoryBrokerOptions, keyof BrokerOptions>>;
  * @throws {TypeError} If an option is unknown, or has the wrong type.
  * @throws {RangeError} If an option is out of range.
  *
- * @example A room whose last 100 messages are sent to whoever missed them
+ * @example A room that sends the last 100 messages to clients that missed them
  * ```ts
  * import { memoryBroker, WebSocketServer } from "@sluice/server";
  *

@@ -8,7 +8,7 @@
 import { describe, utf8Decoder } from "../../values.ts";
 import type { RedisCommand, RedisConnection, RedisEvents, RedisOpener } from "./redis_link.ts";
 
-/** What the broker needs of a client of the package `redis`, version 6 or later. */
+/** The members that the broker needs of a client of the package `redis`, version 6 or later. */
 export interface NodeRedisClient {
   /** Makes a client with the same options and others. */
   duplicate(overrides?: object): NodeRedisClient;
@@ -26,7 +26,7 @@ export interface NodeRedisClient {
   /** Adds a listener. */ on(event: string, listener: (...args: any[]) => void): unknown;
 }
 
-/** What the broker needs of a client of the package `ioredis`, version 5.4 or later, or of one with its interface. */
+/** The members that the broker needs of a client of the package `ioredis`, version 5.4 or later, or of one with its interface. */
 export interface IoRedisClient {
   /** Makes a client with the same options and others. */
   duplicate(overrides?: object): IoRedisClient;
@@ -93,7 +93,7 @@ export function clientOptions(): RedisClientOptions {
 }
 
 /**
- * Returns what makes connections of a client.
+ * Returns a function that makes connections of a client.
  *
  * @param bytes The class of bytes that it takes.
  * @throws {TypeError} If it is no client that is known.

@@ -76,7 +76,7 @@ export class RedisKeys {
     };
   }
 
-  /** Returns the channel on which a server hears itself. */
+  /** Returns the channel on which a server sends messages to itself. */
   probe(node: string): string {
     return `${this.#prefix}probe:${node}`;
   }

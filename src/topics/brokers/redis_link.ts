@@ -23,7 +23,7 @@ export interface RedisConnection {
   destroy(): void;
 }
 
-/** What a connection tells. */
+/** The events of a connection. */
 export interface RedisEvents {
   /** A message has arrived on a channel. */
   onMessage(channel: string, message: Uint8Array): void;
@@ -59,7 +59,7 @@ export interface LinkOptions {
 /** The longest time between two attempts to connect, in milliseconds. */
 const LONGEST_PAUSE = 5000;
 
-/** How late a timer is because the program was busy, in milliseconds, so that replies may have come that nobody has read. */
+/** How late a timer is because the program was busy, in milliseconds: replies may have arrived that are not read yet. */
 const BUSY = 100;
 
 /** A command that waits for its reply. */
@@ -192,7 +192,7 @@ export class RedisLink {
     });
   }
 
-  /** Notes that there was a reply. Returns whether somebody still waits for it. */
+  /** Notes that there was a reply. Returns whether it is still waited for. */
   #settle(pending: PendingCommand): boolean {
     if (!this.#pending.delete(pending)) return false;
     this.#pendingBytes -= pending.bytes;

@@ -1,6 +1,6 @@
 /**
  * A server as a node of Redis: two connections, one for commands and one for subscriptions. Each is watched, and made again when it is
- * lost; whatever was missed meanwhile is found out then, because no client tells.
+ * lost. The server then asks for all that it may have missed, because no client tells.
  *
  * @module
  */
@@ -129,7 +129,7 @@ export class RedisNode implements BrokerNode {
     this.#host.warn(`broker ${what}`, `The connection to Redis for ${what} ${wasReady ? "is lost" : "was not made"}: ${reason}`);
   }
 
-  /** Whatever could not be asked meanwhile is asked now. */
+  /** Asks for the positions that could not be asked for while there was no connection. */
   #onReady(): void {
     if (this.#effective.size > 0) this.#host.subscribed([...this.#effective]);
   }

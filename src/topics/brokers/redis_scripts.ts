@@ -1,5 +1,5 @@
 /**
- * The scripts that run in Redis. Each is one step: nobody sees a topic between two of its commands.
+ * The scripts that run in Redis. Each is one step: no other command runs between two of its commands.
  *
  * @module
  */
