@@ -4,15 +4,8 @@
  * @module
  */
 
+import { slotOf } from "./slots.ts";
 import { type BodyReader, type BodyWriter, MalformedFrame } from "./wire.ts";
-
-/** The number by which fds of one process differ: each process has a slot below it, and its fds are numbers times this, plus the slot. */
-export const FD_STEP = 256;
-
-/** Returns the slot of the process that an fd belongs to. */
-export function slotOf(fd: number): number {
-  return fd % FD_STEP;
-}
 
 /** A connection, as other processes know it. */
 export interface KnownConnection {

@@ -37,7 +37,7 @@ export type FrameHandler = (link: Link, bytes: Uint8Array, start: number, end: n
 export interface LinkContext {
   /** This process. */
   readonly self: Member;
-  /** What the processes of one server know. */
+  /** The secret of the processes of one server. */
   readonly token: string;
   /** The number of bytes that may wait to be sent over one link, and so the size of the largest frame. */
   readonly bufferSize: number;
@@ -45,7 +45,7 @@ export interface LinkContext {
   readonly now: number;
   /** Called before each frame that is not news itself, to send the news that are pending. */
   settle: (() => void) | undefined;
-  /** Returns who receives frames of a kind. */
+  /** Returns the receiver of the frames of a kind. */
   handlerOf(kind: number): FrameHandler | undefined;
   /** Called when the peer is known. */
   onEstablished(link: Link): void;
@@ -53,16 +53,12 @@ export interface LinkContext {
   onEnded(link: Link): void;
   /** Called when the peer has sent nothing for long, once for each such time. */
   onSilent(link: Link): void;
-  /** Called when a frame was not taken because so many bytes wait. `onRoom()` follows when half of them have left. */
-  onFull(link: Link): void;
-  /** See `onFull()`. */
-  onRoom(link: Link): void;
 }
 
 /** The size of the largest frame of a peer that is not known yet. */
 const MOST_UNKNOWN = 600;
 
-/** How long the peer may take to say who it is, in milliseconds. */
+/** How long the peer may take to introduce itself, in milliseconds. */
 const HELLO_TIMEOUT = 10_000;
 
 /** A peer that has nothing to say sends a ping this often, in milliseconds. */
@@ -93,8 +89,6 @@ export class Link implements Protocol {
   isReady = false;
   /** Why the link has ended, once it has. */
   reason = "";
-  /** Whether frames were not taken, and less than half of the bytes that waited then have left. */
-  isFull = false;
 
   readonly #context: LinkContext;
   readonly #expected: number | undefined; // slot of the peer, if this side has connected
@@ -132,24 +126,11 @@ export class Link implements Protocol {
 
   // ---- sending ------------------------------------------------------------------------------------------------------
 
-  /** Reports whether a body of so many bytes can be sent now. If not, that is reported to the context. */
+  /** Reports whether a body of so many bytes can be sent now. */
   hasRoom(size: number): boolean {
     const { settle } = this.#context;
     if (settle !== undefined) settle();
-    if (!this.isOpen) return false;
-    if (this.connection.queuedBytes + FRAME_HEADER + size <= this.#mostSent) return true;
-    this.#refuse();
-    return false;
-  }
-
-  #refuse(): void {
-    if (this.isFull) return;
-    this.isFull = true;
-    this.#context.onFull(this);
-    this.connection.whenTaken(this.#mostSent / 2).then((isTaken) => {
-      this.isFull = false;
-      if (isTaken && this.isOpen) this.#context.onRoom(this);
-    });
+    return this.isOpen && this.connection.queuedBytes + FRAME_HEADER + size <= this.#mostSent;
   }
 
   /**
@@ -314,7 +295,7 @@ export class Link implements Protocol {
   #handle(bytes: Uint8Array, start: number, end: number): void {
     const kind = bytes[start];
     if (this.peer === undefined) {
-      if (kind !== HELLO) throw new MalformedFrame("it has not said who it is");
+      if (kind !== HELLO) throw new MalformedFrame("it has not introduced itself");
       return this.#onHello(new BodyReader(bytes, start + 1, end));
     }
     if (kind === PING) return;
@@ -346,7 +327,7 @@ export class Link implements Protocol {
   }
 
   onDeadline(now: number): void {
-    if (this.peer === undefined) return this.fail("it has not said who it is in time");
+    if (this.peer === undefined) return this.fail("it has not introduced itself in time");
     this.connection.deadline = now + PING_INTERVAL;
     if (this.connection.queuedBytes === 0) this.tell(PING);
     if (this.#isSilent || now - this.connection.lastReceived < SILENCE) return;

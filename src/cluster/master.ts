@@ -8,7 +8,7 @@ import type { ChildProcess, ProcessControl, ProcessExit, ProcessMessage, SocketH
 import { type Clock, systemClock } from "./clock.ts";
 import { CLUSTER_FORMAT, limitOf, readWorkerMessage, secondsOf, type WorkerMessage, writeRole } from "./messages.ts";
 import type { MasterHost, MasterOptions } from "./master_interfaces.ts";
-import { Slots } from "./slots.ts";
+import { SLOTS, Slots } from "./slots.ts";
 import { type Post, WorkerProcess } from "./worker_process.ts";
 
 /** Why a worker is replaced: the program or its files have changed, it has done enough, or it was told to stop. */
@@ -143,7 +143,7 @@ export class Master {
   async #launch(id: number, made?: (worker: WorkerProcess) => void): Promise<WorkerProcess | undefined> {
     const { token, folder, execArgv, startTimeout, masterPid } = this.#options;
     const slot = this.#slots.take();
-    if (slot === undefined) throw new Error("there are 255 processes already");
+    if (slot === undefined) throw new Error(`there are ${SLOTS - 1} processes already`);
     const role = writeRole({ id, slot, token, folder, master: masterPid });
     let child: ChildProcess;
     this.#launching++;

@@ -10,13 +10,14 @@ import { delayOf } from "../transport/deadlines.ts";
 import { dropPipe } from "../transport/pipes.ts";
 import type { BytePipe, Listener, Runtime } from "../transport/runtime.ts";
 import { type FrameHandler, Link, type LinkContext, type Member } from "./link.ts";
+import { SLOTS } from "./slots.ts";
 import { KINDS, READY } from "./wire.ts";
 
 /** What a process needs to be in a mesh. */
 export interface MeshOptions {
   /** This process. */
   readonly self: Member;
-  /** What the processes of one server know, and nobody else: at most 255 bytes. */
+  /** The secret of the processes of one server: at most 255 bytes. */
   readonly token: string;
   /** The number of bytes that may wait to be sent over one link: `worker_buffer_size`. */
   readonly bufferSize: number;
@@ -30,18 +31,12 @@ export interface MeshOptions {
   readonly clock?: () => number;
 }
 
-/** Somebody who is told which processes are joined. */
+/** The functions of a part of the server that is told which processes are joined. */
 export interface MeshWatcher {
   /** Called when a process is joined. What is sent over the link now arrives before everything else. */
   onJoined?(link: Link): void;
   /** Called when the link of a process has ended, once. Another one may have replaced it. */
   onLeft?(link: Link): void;
-  /** Called when a process has not said anything for half a minute, once for each such time. */
-  onSilent?(link: Link): void;
-  /** Called when a frame was not taken because the queue of a link is full. */
-  onFull?(link: Link): void;
-  /** Called when half of that queue is free again. */
-  onRoom?(link: Link): void;
   /** Called about four times a second. */
   onTick?(now: number): void;
 }
@@ -87,7 +82,7 @@ export class Mesh {
   readonly #options: MeshOptions;
   readonly #table: ConnectionTable;
   readonly #context: LinkContext;
-  readonly #links: (Link | undefined)[] = new Array(256).fill(undefined);
+  readonly #links: (Link | undefined)[] = new Array(SLOTS).fill(undefined);
   readonly #workers: Map<number, Link> = new Map(); // by number: the link that was made last
   readonly #handlers: (FrameHandler | undefined)[] = new Array(KINDS).fill(undefined);
   readonly #watchers: MeshWatcher[] = [];
@@ -99,9 +94,8 @@ export class Mesh {
     const { self, token, bufferSize, warn } = options;
     this.#options = options;
     this.self = self;
-    const tellAll = (call: (watcher: MeshWatcher) => void) => this.#watchers.forEach(call);
     const table: ConnectionTable = this.#table = new ConnectionTable({
-      maxConnections: 256 + MOST_UNKNOWN_LINKS,
+      maxConnections: SLOTS + MOST_UNKNOWN_LINKS,
       lingerTimeout: LINGER,
       highWatermark: Infinity, // a link limits its queue
       lowWatermark: 0,
@@ -109,7 +103,7 @@ export class Mesh {
       makeProtocol: (connection) => new Link(connection, this.#context, undefined, options.version),
       onAccepted() {},
       onClosed: ({ protocol }) => this.#onClosed(protocol as Link),
-      onTick: () => tellAll((watcher) => watcher.onTick?.(table.now)),
+      onTick: () => this.#watchers.forEach((watcher) => watcher.onTick?.(table.now)),
       onBufferFull() {},
       onBufferEmpty() {},
       onFault: (connection, error) => {
@@ -128,12 +122,7 @@ export class Mesh {
       handlerOf: (kind) => this.#handlers[kind],
       onEstablished: (link) => this.#onEstablished(link),
       onEnded: (link) => this.#onEnded(link),
-      onSilent: (link) => {
-        warn(`${nameOf(link.peer!)} has said nothing for half a minute: it is busy, or does not run`);
-        tellAll((watcher) => watcher.onSilent?.(link));
-      },
-      onFull: (link) => tellAll((watcher) => watcher.onFull?.(link)),
-      onRoom: (link) => tellAll((watcher) => watcher.onRoom?.(link)),
+      onSilent: ({ peer }) => warn(`${nameOf(peer!)} has said nothing for half a minute: it is busy, or does not run`),
     };
     this.handle(READY, (link) => this.#onReady(link));
   }
@@ -148,7 +137,7 @@ export class Mesh {
     this.#table.tick();
   }
 
-  // ---- who is there -------------------------------------------------------------------------------------------------
+  // ---- links ---------------------------------------------------------------------------------------------------------
 
   /** All links, by slot. */
   get links(): Link[] {
@@ -171,7 +160,7 @@ export class Mesh {
     return this.links.find(({ peer }) => peer!.id === id && peer!.pid === pid) ?? last;
   }
 
-  /** Adds somebody who is told of links from now on. */
+  /** Adds functions that are called from now on. */
   watch(watcher: MeshWatcher): void {
     this.#watchers.push(watcher);
   }
@@ -245,7 +234,7 @@ export class Mesh {
     }
   }
 
-  /** Serves a pipe on which another process says who it is. */
+  /** Serves a pipe on which another process introduces itself. */
   accept(pipe: BytePipe): void {
     if (this.#isClosed || !this.#table.hasRoom()) return dropPipe(pipe);
     this.#table.accept(pipe);
@@ -333,6 +322,6 @@ function whenOver({ connection }: Link): Promise<void> {
 }
 
 /** Names a process for the log. */
-export function nameOf({ slot, id, pid }: Member): string {
+function nameOf({ slot, id, pid }: Member): string {
   return slot === 0 ? `the master (process ${pid})` : `worker ${id} (process ${pid})`;
 }

@@ -6,6 +6,7 @@
  */
 
 import type { ProcessMessage } from "../transport/processes.ts";
+import { SLOTS } from "./slots.ts";
 
 /**
  * The version of these messages and of the frames of the mesh. A reload may start another version of the program, with another
@@ -52,7 +53,7 @@ export function writeRole(role: WorkerRole): string {
 export function readRole(text: string): WorkerRole {
   const role = parse(text);
   const { format, id, slot, token, folder, master } = role;
-  const isRole = isCount(id) && isCount(slot) && slot >= 1 && slot <= 255 && isCount(master) && isText(token) && isText(folder);
+  const isRole = isCount(id) && isCount(slot) && slot >= 1 && slot < SLOTS && isCount(master) && isText(token) && isText(folder);
   if (format !== CLUSTER_FORMAT || !isRole) {
     throw new Error("Cannot start the worker: its master runs another version of Sluice; restart the master");
   }

@@ -15,7 +15,6 @@ import type { Outgoing } from "../websocket/outgoing.ts";
 import { utf8Encoder } from "../values.ts";
 import {
   type KnownConnection,
-  slotOf,
   writeBound,
   writeClosed,
   writeEstablished,
@@ -26,6 +25,7 @@ import {
 import { frameOf, type Link } from "./link.ts";
 import type { Mesh } from "./mesh.ts";
 import { type OwnConnections, Peer, readMessage } from "./peer.ts";
+import { slotOf, SLOTS } from "./slots.ts";
 import { BIND, BodyReader, BodyWriter, CLOSE, KEEP, NEWS, PUBLISH, PUSH, PUSH_KEPT, RELEASE, SEND, TOPIC_NEWS } from "./wire.ts";
 
 /** What a process has, for the others. */
@@ -55,7 +55,7 @@ const NEWS_SIZE = 16 * 1024;
 export class Peers {
   readonly #mesh: Mesh;
   readonly #own: OwnProcess;
-  readonly #peers: (Peer | undefined)[] = new Array(256).fill(undefined);
+  readonly #peers: (Peer | undefined)[] = new Array(SLOTS).fill(undefined);
   readonly #news: BodyWriter = new BodyWriter();
   readonly #topics: Set<string> = new Set(); // whose number of subscribers has changed
   #hasNews = false;
@@ -141,9 +141,9 @@ export class Peers {
     return sum;
   }
 
-  // ---- calls for connections of others: 0, or the code for `getLastError()` -------------------------------------------
+  // ---- calls for connections of others: 0 if the link has taken it, or the code for `getLastError()` --------------------
 
-  /** Sends a whole text message. `true` means that the link has taken it. */
+  /** Sends a whole text message. */
   pushText(fd: number, text: string): number {
     const peer = this.#peers[slotOf(fd)];
     const code = codeFor(peer, fd, true);
@@ -201,13 +201,12 @@ export class Peers {
       const { directory, link } = peer;
       const receivers = topic === "" ? directory.webSocketCount : directory.subscriberCount(topic);
       if (receivers === 0) continue;
-      const left = except === undefined ? [] : [...except].filter((fd) => directory.get(fd)?.isWebSocket);
-      const isShared = left.length === 0;
-      const isTaken = isShared
-        ? link.sendShared(frame ??= publication(topic, message, left), sharing)
-        : link.sendShared(publication(topic, message, left), { waits: 0 });
+      const excepted = except === undefined ? [] : [...except].filter((fd) => directory.get(fd)?.isWebSocket);
+      const isTaken = excepted.length === 0
+        ? link.sendShared(frame ??= publication(topic, message, excepted), sharing)
+        : link.sendShared(publication(topic, message, excepted), { waits: 0 });
       if (!isTaken) this.#own.onFailure(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW);
-      else count += topic === "" ? receivers - left.length : receivers;
+      else count += topic === "" ? receivers - excepted.length : receivers;
     }
     return count;
   }

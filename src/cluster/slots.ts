@@ -7,8 +7,13 @@
 /** The number of slots, that of the master (0) included: an fd is `seq * SLOTS + slot`. */
 export const SLOTS = 256;
 
+/** Returns the slot of the process that an fd belongs to. */
+export function slotOf(fd: number): number {
+  return fd % SLOTS;
+}
+
 /** The number of fds in a block. A worker asks for the next one when half of them are used. */
-export const FD_BLOCK = 65_536;
+const FD_BLOCK = 65_536;
 
 /** A range of sequence numbers for fds. */
 export interface FdBlock {
@@ -30,8 +35,8 @@ export class Slots {
   }
 
   /**
-   * Takes a free slot; `undefined` if there is none. A slot is used again as late as possible, so that everybody knows by then that
-   * the process that had it is gone.
+   * Takes a free slot; `undefined` if there is none. A slot is used again as late as possible, so that all processes know by then
+   * that the process that had it is gone.
    */
   take(): number | undefined {
     for (let step = 1; step < SLOTS; step++) {

@@ -86,12 +86,12 @@ export class WorkerLife {
    * @returns A promise that resolves when it accepts connections, and rejects if it cannot.
    */
   start(ports: number): Promise<void> {
-    const { promise, ...settle } = withResolvers();
-    this.#settle = settle;
-    this.#parent.onDisconnect(() => this.orphan());
-    this.#parent.onMessage((message, socket) => this.#onMessage(message, socket));
-    this.ask({ type: "hello", format: CLUSTER_FORMAT, ports });
-    return promise;
+    return new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+      this.#parent.onDisconnect(() => this.orphan());
+      this.#parent.onMessage((message, socket) => this.#onMessage(message, socket));
+      this.send({ type: "hello", format: CLUSTER_FORMAT, ports });
+    });
   }
 
   /** Gives up to start. No effect later. */
@@ -100,13 +100,13 @@ export class WorkerLife {
   }
 
   /** Sends a message to the master. Resolves to whether it has been reached. */
-  ask(message: WorkerMessage): Promise<boolean> {
+  send(message: WorkerMessage): Promise<boolean> {
     return this.#parent.send(message as ProcessMessage);
   }
 
   /** Asks the master to stop the server. */
   askForShutdown(wait: number, tell: number): void {
-    this.ask({ type: "shutdown", wait: limitOf(wait), tell: limitOf(tell) });
+    this.send({ type: "shutdown", wait: limitOf(wait), tell: limitOf(tell) });
   }
 
   /** Tells the master that it has stopped, and exits. */
@@ -114,7 +114,7 @@ export class WorkerLife {
     if (this.#isOver) return;
     this.#isOver = true;
     clearInterval(this.#loadTimer);
-    await this.ask({ type: "stopped", wasCutOff });
+    await this.send({ type: "stopped", wasCutOff });
     this.#host.exit(EXIT_STATUS.stopped);
   }
 
@@ -123,7 +123,7 @@ export class WorkerLife {
     if (this.#isOver) return;
     this.#isOver = true;
     const { message, code } = error as { message?: unknown; code?: unknown };
-    await this.ask({
+    await this.send({
       type: "failed",
       message: typeof message === "string" ? message : String(error),
       code: typeof code === "string" ? code : "",
@@ -197,7 +197,7 @@ export class WorkerLife {
       return this.#settle?.reject(error);
     }
     this.#stage = "prepared";
-    this.ask({ type: "prepared" });
+    this.send({ type: "prepared" });
   }
 
   async #listen(ports: readonly number[]): Promise<void> {
@@ -215,7 +215,7 @@ export class WorkerLife {
       (this.#loadTimer as unknown as { unref?(): void }).unref?.(); // the channel keeps the worker alive
     }
     this.#settle?.resolve();
-    this.ask({ type: "ready", ports: bound });
+    this.send({ type: "ready", ports: bound });
   }
 
   /** Tells how many connections there are, if that has changed. */
@@ -224,13 +224,13 @@ export class WorkerLife {
     const load = `${connections} ${this.#taken}`;
     if (load === this.#told) return;
     this.#told = load;
-    this.ask({ type: "load", connections, taken: this.#taken });
+    this.send({ type: "load", connections, taken: this.#taken });
   }
 
   /** Sends copies of the listening sockets. Both processes accept connections until this one is told to retire. */
   #give(): void {
     for (const [port, socket] of this.#host.sockets) this.#parent.send({ type: "give", port }, socket);
-    this.ask({ type: "given" });
+    this.send({ type: "given" });
   }
 
   #retire(wait: number, drain: number): void {
@@ -239,14 +239,4 @@ export class WorkerLife {
     clearInterval(this.#loadTimer);
     this.#host.retire(wait, drain);
   }
-}
-
-function withResolvers(): { promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void } {
-  let resolve!: () => void;
-  let reject!: (error: unknown) => void;
-  const promise = new Promise<void>((settle, refuse) => {
-    resolve = settle;
-    reject = refuse;
-  });
-  return { promise, resolve, reject };
 }

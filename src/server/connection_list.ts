@@ -4,8 +4,9 @@
  * @module
  */
 
-import { FD_STEP, type KnownConnection, slotOf } from "../cluster/directory.ts";
+import type { KnownConnection } from "../cluster/directory.ts";
 import type { Peers } from "../cluster/peers.ts";
+import { slotOf, SLOTS } from "../cluster/slots.ts";
 import type { ConnectionTable } from "../transport/connection_table.ts";
 import type { PortCore } from "./port_core.ts";
 
@@ -139,7 +140,7 @@ function* fdsOf(table: ConnectionTable, after: number, port: PortCore | undefine
 
 function* fdsOfAll(table: ConnectionTable | undefined, peers: Peers, after: number, port?: PortCore): IterableIterator<number> {
   const first = after === 0 ? 0 : slotOf(after);
-  for (let slot = first; slot < FD_STEP; slot++) {
+  for (let slot = first; slot < SLOTS; slot++) {
     const last = slot === first ? after : 0;
     if (slot === peers.slot) {
       if (table !== undefined) yield* fdsOf(table, last, port);

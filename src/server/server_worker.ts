@@ -69,7 +69,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     const { max_request, max_request_grace, task_max_request, task_max_request_grace } = host.context.settings;
     const [most, grace] = this.isTaskWorker ? [task_max_request, task_max_request_grace] : [max_request, max_request_grace];
     this.#maxRequest = most === 0 ? Infinity : most + Math.floor(Math.random() * (grace + 1));
-    host.context.fds = makeFds(() => this.#life.ask({ type: "fds" }));
+    host.context.fds = makeFds(() => this.#life.send({ type: "fds" }));
   }
 
   get id(): number {
@@ -105,13 +105,13 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   }
 
   reload(onlyTasks: boolean): boolean {
-    this.#life.ask({ type: "reload", onlyTasks });
+    this.#life.send({ type: "reload", onlyTasks });
     return true;
   }
 
   stopWorker(id: number): boolean {
     if (id < 0 || id >= this.workers + this.#host.context.settings.task_worker_num) return false;
-    this.#life.ask({ type: "stop", id });
+    this.#life.send({ type: "stop", id });
     return true;
   }
 
@@ -135,7 +135,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     const now = performance.now();
     if (state !== "running" || count < this.#maxRequest || now - this.#askedAt < ASK_AGAIN) return;
     this.#askedAt = now;
-    this.#life.ask({ type: "retire" });
+    this.#life.send({ type: "retire" });
   }
 
   stop(): void {

@@ -89,7 +89,7 @@ test("random cuts of many frames, with bodies of all sizes", () => {
 
 test("a peer that is none is dropped, and reported with the reason", () => {
   const cases: [sent: Uint8Array, reason: RegExp][] = [
-    [message("hi"), /has not said who it is/],
+    [message("hi"), /has not introduced itself/],
     [hello({ token: "another token" }), /token is wrong/],
     [hello({ token: "" }), /token is wrong/],
     [hello({ token: TOKEN.slice(0, -1) }), /token is wrong/],
@@ -224,7 +224,7 @@ test("bytes that were sent may be changed afterwards", async () => {
   assertEquals(written(lane).map(([, body]) => body), ["short", "l".repeat(100_000)]);
 });
 
-test("a queue that is full takes nothing more, says so once, and again when half of it has left", async () => {
+test("a queue that is full takes nothing more, until some of it has left", async () => {
   const bufferSize = 64 * 1024;
   const { node, lane } = accepting({ bufferSize });
   lane.receive(hello());
@@ -235,12 +235,11 @@ test("a queue that is full takes nothing more, says so once, and again when half
   assert(fill(bufferSize - 1000));
   assert(!fill(FRAME_HEADER));
   assert(!fill(FRAME_HEADER));
-  assertEquals([node.events, node.link(2).isFull, node.link(2).connection.queuedBytes], [["+2", "full 2"], true, bufferSize]);
+  assertEquals(node.link(2).connection.queuedBytes, bufferSize);
   node.link(2).tell(PING); // takes more
   lane.takes = true;
   lane.sink.onDrain();
   await settle();
-  assertEquals([node.events, node.link(2).isFull], [["+2", "full 2", "room 2"], false]);
   assert(!fill(bufferSize + 1), "one that would never fit");
   assert(fill(bufferSize));
 });

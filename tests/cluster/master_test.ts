@@ -286,7 +286,7 @@ test("fds: an fd is never given twice, whoever has the slot", async () => {
   assertEquals(seen.size, 255);
   const last = cluster.processes[0];
   const before = seen.get(last.role.slot)!;
-  last.life!.ask({ type: "fds" });
+  last.life!.send({ type: "fds" });
   await settled();
   assertEquals(last.fds.at(-1), { first: before, count: 65_536 });
 });
@@ -340,7 +340,7 @@ test("reload: a second one meanwhile is refused", async () => {
   assertEquals(cluster.master.reload(), true);
   await settled();
   assertEquals(cluster.master.reload(), false);
-  cluster.processes[1].life!.ask({ type: "reload", onlyTasks: false });
+  cluster.processes[1].life!.send({ type: "reload", onlyTasks: false });
   await settled();
   assertEquals(cluster.living, [101, 102, 103]);
   go();
@@ -528,7 +528,7 @@ test("stop: a worker is replaced, then ends in order", async () => {
 test("stop: a worker that cannot be replaced ends all the same", async () => {
   const cluster = await started();
   cluster.control.program = (process) => process.end(1);
-  cluster.processes[1].life!.ask({ type: "stop", id: 1 });
+  cluster.processes[1].life!.send({ type: "stop", id: 1 });
   await settled();
   assertEquals(cluster.processes[1].orders, ["shutdown 3 0"]);
   assertEquals(cluster.living, [101]);
@@ -539,8 +539,8 @@ test("stop: a worker that cannot be replaced ends all the same", async () => {
 
 test("max_request: a worker that has done enough is replaced, and has no limit of time", async () => {
   const cluster = await started({}, (process) => process.run({ stays: true }));
-  cluster.processes[0].life!.ask({ type: "retire" });
-  cluster.processes[0].life!.ask({ type: "retire" });
+  cluster.processes[0].life!.send({ type: "retire" });
+  cluster.processes[0].life!.send({ type: "retire" });
   await cluster.clock.move(10_000);
   assertEquals(cluster.living, [101, 102, 103]);
   assertEquals(cluster.processes[0].orders, ["retire Infinity 10"]);
@@ -665,7 +665,7 @@ test("messages of others are ignored, and their sockets closed", async () => {
 /** Dispatches connections of clients with these addresses, and returns the numbers of the workers that got them. */
 async function dispatched(mode: DispatchMode, addresses: string[], loads: number[] = []): Promise<number[]> {
   const cluster = await started({ workers: 3, passed: [true] });
-  cluster.control.living.forEach(({ life }, index) => life!.ask({ type: "load", connections: loads[index] ?? 0, taken: 0 }));
+  cluster.control.living.forEach(({ life }, index) => life!.send({ type: "load", connections: loads[index] ?? 0, taken: 0 }));
   await settled();
   const dispatcher = new Dispatcher(mode, 3, 512, () => cluster.master.ready);
   const sockets = addresses.map((address) => new FakeSocket(address));

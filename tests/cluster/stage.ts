@@ -8,7 +8,7 @@ import type { Address, BytePipe, Listener, ListenOptions, Runtime } from "../../
 import type { Link } from "../../src/cluster/link.ts";
 import { Mesh, type MeshOptions } from "../../src/cluster/mesh.ts";
 import { MESSAGE } from "../../src/cluster/wire.ts";
-import { FD_STEP } from "../../src/cluster/directory.ts";
+import { SLOTS } from "../../src/cluster/slots.ts";
 import { coreOfCoroutineServer, HttpServer } from "../../src/coroutine/http_server.ts";
 import type { ServerCore } from "../../src/server/core.ts";
 import { coreOf } from "../../src/server/server_connections.ts";
@@ -72,9 +72,6 @@ export class Node {
     this.mesh.watch({
       onJoined: ({ peer }) => void events.push(`+${peer!.slot}`),
       onLeft: ({ peer }) => void events.push(`-${peer!.slot}`),
-      onSilent: ({ peer }) => void events.push(`silent ${peer!.slot}`),
-      onFull: ({ peer }) => void events.push(`full ${peer!.slot}`),
-      onRoom: ({ peer }) => void events.push(`room ${peer!.slot}`),
     });
     if (!isListening) return;
     this.mesh.handle(MESSAGE, ({ peer }, bytes, start, end) => {
@@ -132,7 +129,7 @@ function coreOfAny(server: AnyServer): ServerCore {
 /** Lets a server use the connections of the processes of a mesh. */
 export function usingMesh<S extends AnyServer>(server: S, { mesh }: Node): S {
   const { context } = coreOfAny(server);
-  context.fds = new FdSequence(mesh.self.slot, FD_STEP);
+  context.fds = new FdSequence(mesh.self.slot, SLOTS);
   usePeers(context, mesh);
   return server;
 }
