@@ -150,12 +150,12 @@ export class Master {
     try {
       child = await this.#control.start({ role, execArgv });
     } catch (error) {
-      this.#slots.free(slot);
-      throw error;
-    } finally {
       this.#launching--;
+      this.#slots.free(slot);
       this.#checkIdle();
+      throw error;
     }
+    this.#launching--;
     const worker = new WorkerProcess(id, slot, child, this.#clock.now);
     this.#processes.add(worker);
     child.onMessage((message, socket) => this.#onMessage(worker, message, socket));

@@ -249,14 +249,12 @@ export class ServerCore implements ProcessesHost {
 
   async #closeProcesses(): Promise<void> {
     const { processes, context } = this;
+    context.tasks?.close();
     await processes?.close();
     if (processes === undefined || processes.isWorker) return;
     this.lastFd = processes.lastFd;
     this.processes = undefined;
-    context.fds = undefined;
-    context.mesh = undefined;
-    context.workerStats = undefined;
-    context.peers = undefined;
+    context.resetProcesses();
   }
 
   /** See `ProcessesHost`. */

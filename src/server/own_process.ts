@@ -20,6 +20,7 @@ import { viewBytes } from "../transport/bytes.ts";
 import { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Outgoing } from "../websocket/outgoing.ts";
 import { portOf } from "./port_core.ts";
+import { ipOf } from "./refusals.ts";
 import type { ServerContext } from "./server_context.ts";
 
 /** Describes a connection for the other processes. */
@@ -29,7 +30,7 @@ export function knownOf(context: ServerContext, connection: Connection): KnownCo
   return {
     fd,
     port: portOf(connection).index,
-    address: address?.transport === "unix" ? "" : address?.hostname ?? "",
+    address: ipOf(address),
     remotePort: address?.port ?? 0,
     connectTime: context.table!.dateOf(connectTime),
     isWebSocket: protocol instanceof WebSocketSession,

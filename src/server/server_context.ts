@@ -27,7 +27,7 @@ import { LateHandlers, promised, type RequestQueue, RunningHandlers, StuckHandle
 import { Log, type LogContext } from "./log.ts";
 import type { TaskMethods } from "./task.ts";
 import type { WorkerStats } from "./worker_stats.ts";
-import { Refusals } from "./refusals.ts";
+import { ipOf, Refusals } from "./refusals.ts";
 import type { ResolvedSettings } from "./settings/settings.ts";
 
 /** The context of everything in one server. The core of the server fills it, and empties it for another start. */
@@ -128,6 +128,13 @@ export class ServerContext implements LogContext {
     return this.state === "running";
   }
 
+  /** Removes what the server has of other processes, which have ended. */
+  resetProcesses(): void {
+    this.fds = this.mesh = this.peers = undefined;
+    this.requests = this.tasks = undefined;
+    this.sendMessage = this.workerStats = undefined;
+  }
+
   /** Empties the context for another start. Settings and handlers are kept. */
   reset(): void {
     this.counters = new Counters();
@@ -205,7 +212,7 @@ export class ServerContext implements LogContext {
     const { peers } = this;
     if (peers === undefined) return;
     const address = this.addressOf(session.connection);
-    peers.established(session.connection.fd, address?.transport === "unix" ? "" : address?.hostname ?? "", address?.port ?? 0);
+    peers.established(session.connection.fd, ipOf(address), address?.port ?? 0);
   }
 
   /** Returns an open connection, or the one whose end is being handled. */

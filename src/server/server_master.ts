@@ -11,6 +11,7 @@ import { SLOTS } from "../cluster/slots.ts";
 import type { ProcessControl, ProcessExit } from "../transport/processes.ts";
 import { acceptFor, checkFree } from "./listening.ts";
 import type { PortCore } from "./port_core.ts";
+import { ipOf } from "./refusals.ts";
 import { StatusInfo } from "./server_event.ts";
 import {
   addFds,
@@ -23,10 +24,7 @@ import {
 } from "./server_processes.ts";
 
 /** How connections are dispatched, by the number of `dispatch_mode`; 2 leaves it to the system. */
-const MODES: ReadonlyMap<number, DispatchMode> = new Map([[1, "round"], [3, "least"], [4, "address"], [7, "least"], [
-  8,
-  "least",
-]]);
+const MODES: Readonly<Record<number, DispatchMode>> = { 1: "round", 3: "least", 4: "address", 7: "least", 8: "least" };
 
 /** The master. */
 export class ServerMaster implements ServerProcesses {
@@ -38,11 +36,11 @@ export class ServerMaster implements ServerProcesses {
 
   readonly #host: ProcessesHost;
   readonly #control: ProcessControl;
+  readonly #dispatcher: Dispatcher;
   readonly #accepting: { close(): void }[] = [];
   #folder = "";
   #mesh: Mesh | undefined = undefined;
   #master: Master | undefined = undefined;
-  #dispatcher: Dispatcher | undefined = undefined;
   #stopped: Promise<void> = Promise.resolve();
   #numbers: readonly number[] = [];
 
@@ -52,6 +50,8 @@ export class ServerMaster implements ServerProcesses {
     this.workers = workers;
     this.#control = host.context.runtime!.processes!;
     claimWorkers(this.#control, host);
+    const { backlog, dispatch_mode } = host.context.settings;
+    this.#dispatcher = new Dispatcher(MODES[dispatch_mode] ?? "round", workers, backlog, () => this.#master?.ready ?? []);
     host.context.fds = makeFds(() => addFds(host.context.fds!, 0, this.#master!.ownFds()));
   }
 
@@ -79,7 +79,7 @@ export class ServerMaster implements ServerProcesses {
       if (!isUdp) continue;
       throw new Error(`Cannot start the server: ${place!.hostname}:${place!.port} is a UDP port, which needs worker_num: 1`);
     }
-    const token = makeToken();
+    const token = crypto.randomUUID();
     this.#folder = await this.#control.makeFolder();
     const mesh = this.#mesh = makeMesh(host, 0, -1, token, this.workers);
     mesh.pidOf = (id) => this.pids[id];
@@ -108,18 +108,12 @@ export class ServerMaster implements ServerProcesses {
       warn: (text) => context.log.warn(text),
       onWorkerError: (id, pid, exit) => this.#onWorkerError(id, pid, exit),
       onReload: (event) => context.call(event),
-      onReady: () => this.#dispatcher?.flush(),
+      onReady: () => this.#dispatcher.flush(),
       onGivenUp: (error) => this.#onGivenUp(error),
       onShutdown: (wait, tell) => void host.shutdown(wait, tell),
     });
     addFds(context.fds!, 0, master.ownFds());
     host.checkStarting();
-    this.#dispatcher = new Dispatcher(
-      MODES.get(settings.dispatch_mode) ?? "round",
-      this.workers,
-      settings.backlog,
-      () => master.ready,
-    );
     this.#numbers = await master.start();
     host.checkStarting();
     for (const port of ports) port.boundPort = this.#numbers[port.index];
@@ -128,7 +122,7 @@ export class ServerMaster implements ServerProcesses {
 
   /** Reports whether the master accepts the connections of a port. */
   #isPassed({ place }: PortCore): boolean {
-    return place!.transport === "unix" || !this.#control.sharesPorts || MODES.has(this.#host.context.settings.dispatch_mode);
+    return place!.transport === "unix" || !this.#control.sharesPorts || this.#host.context.settings.dispatch_mode in MODES;
   }
 
   /** Begins to accept the connections of a port, or finds out whether workers can. Returns its number, if that is known. */
@@ -141,7 +135,7 @@ export class ServerMaster implements ServerProcesses {
       return port.place!.port;
     }
     const accepting = await acceptFor(runtime, port, (socket, address) => {
-      this.#dispatcher!.dispatch(port.index, socket, address?.transport === "tcp" ? address.hostname : "");
+      this.#dispatcher.dispatch(port.index, socket, ipOf(address));
     }, (error) => context.fault(error));
     this.#accepting.push(accepting);
     this.#host.checkStarting();
@@ -179,9 +173,13 @@ export class ServerMaster implements ServerProcesses {
 
   onTick(): void {}
 
-  stop(wait: number, tell: number): void {
+  #stopAccepting(): void {
     for (const accepting of this.#accepting.splice(0)) accepting.close();
-    this.#dispatcher?.close();
+    this.#dispatcher.close();
+  }
+
+  stop(wait: number, tell: number): void {
+    this.#stopAccepting();
     if (this.#master !== undefined) this.#stopped = this.#master.shutdown(wait, tell);
   }
 
@@ -190,16 +188,10 @@ export class ServerMaster implements ServerProcesses {
   }
 
   async close(): Promise<void> {
-    for (const accepting of this.#accepting.splice(0)) accepting.close();
-    this.#dispatcher?.close();
+    this.#stopAccepting();
     await this.#mesh?.close();
     if (this.#folder !== "") await this.#control.removeFolder(this.#folder);
   }
 
   leave(): void {}
-}
-
-/** Makes a secret. */
-function makeToken(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -16,7 +16,7 @@ export class Task {
   /** When it arrived, in seconds since 1970. */
   readonly dispatch_time: number;
 
-  #finish: ((result: unknown) => boolean) | undefined;
+  readonly #finish: (result: unknown) => boolean;
 
   /** Created by Sluice. */
   constructor(id: number, workerId: number, data: unknown, finish: (result: unknown) => boolean) {
@@ -34,7 +34,7 @@ export class Task {
    * @throws {Error} If the result cannot be cloned.
    */
   finish(result: unknown): boolean {
-    return this.#finish!(result);
+    return this.#finish(result);
   }
 }
 
@@ -138,4 +138,6 @@ export interface TaskMethods {
    * @param timeout In milliseconds.
    */
   wait(data: unknown, workerId: number, timeout: number): Promise<unknown | TaskFailure>;
+  /** Gives up the tasks that wait for a task worker to be there. Called when the server has stopped, or could not start. */
+  close(): void;
 }

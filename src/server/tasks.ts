@@ -250,6 +250,10 @@ export class Tasks implements TaskMethods {
     held.resolve(LATE);
   }
 
+  close(): void {
+    for (const { resolve } of this.#held.splice(0)) resolve(new TaskFailure(EPIPE, "the server has stopped"));
+  }
+
   #read(reply: Uint8Array, link: Link): Outcome | TaskFailure {
     const worker = link.peer!.id;
     if (reply.length === 0) return { worker, hasValue: false, value: undefined };

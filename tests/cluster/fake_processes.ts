@@ -271,7 +271,7 @@ export class FakeControl implements ProcessControl {
     return JSON.parse(new TextDecoder().decode(bytes));
   }
 
-  acceptSockets(): Promise<never> {
+  acceptSockets(..._: Parameters<ProcessControl["acceptSockets"]>): ReturnType<ProcessControl["acceptSockets"]> {
     return Promise.reject(new Error("there is no network"));
   }
 }

@@ -170,10 +170,14 @@ test("start: a shutdown meanwhile ends it", async () => {
   assertEquals(cluster.master.wasCutOff, false);
 });
 
-test("start: a shutdown while a process is being made kills that", async () => {
-  const cluster = new Cluster();
+test("start: a shutdown while a process is being made kills that, and waits for its end", async () => {
+  const cluster = new Cluster({}, () => {});
+  const { control } = cluster;
   let go = () => {};
-  cluster.control.beforeStart = () => new Promise((resolve) => go = resolve);
+  control.beforeStart = () => new Promise((resolve) => go = resolve);
+  const start = control.start.bind(control);
+  const signals: string[] = [];
+  control.start = async (options) => ({ ...await start(options), kill: (signal) => signals.push(signal) > 0 });
   const starting = assertRejects(() => cluster.master.start(), Error, "shut down meanwhile");
   await settled();
   let isOver = false;
@@ -181,9 +185,11 @@ test("start: a shutdown while a process is being made kills that", async () => {
   await settled();
   assertEquals(isOver, false);
   go();
+  await settled();
+  assertEquals([signals[0], isOver], ["SIGKILL", false]);
+  cluster.processes[0].end(0, 9);
   await over;
   await starting;
-  assertEquals(cluster.processes[0].status, { code: 0, signal: 9 });
 });
 
 // ---- deaths ---------------------------------------------------------------------------------------------------------------

@@ -142,4 +142,4 @@ server.on("request", async (request, response) => {
 await server.start();
 print(`listens on ${server.port}, ${await server.taskwait({ what: "who" }, 20)}`);
 await server.finished;
-print("finished");
+print(`finished: ${server.task({})} ${server.getLastError()}, ${server.sendMessage(1, 0)} ${server.getLastError()}`);

@@ -105,5 +105,6 @@ test(
       const worker = it.lines.indexOf("worker 0: workerStop");
       const tasks = it.lines.findLastIndex((line) => /^task worker [12]: workerStop$/.test(line));
       assert(result >= 0 && result < worker && worker < tasks, it.lines.slice(-8).join("\n"));
+      assertEquals(it.lines.at(-1), "master: finished: false 507, false 507"); // there are no other processes any more
     }),
 );

@@ -317,6 +317,21 @@ test("tasks that wait for a task worker to be there: as many bytes as may", () =
   assertEquals(given, [0, 1009, 1, 1009]);
 });
 
+test("tasks that wait for a task worker to be there, when the server has stopped", async () => {
+  const server = quietServer();
+  const errors: string[] = [];
+  server.on("error", (_server, error) => void errors.push((error as Error).message));
+  const { mesh } = new Node(1);
+  const options = { workers: 1, taskWorkers: 1, mostPending: 3, isConcurrent: false, asObject: false };
+  const tasks = new Tasks(coreOf(server).context, mesh, new Requests(mesh), { serialize, deserialize }, options);
+  tasks.give("a", -1);
+  const waited = tasks.wait("b", -1, Infinity);
+  tasks.close();
+  assertEquals(code(await waited), 32);
+  await settle();
+  assertEquals([errors, tasks.pendingCount], [["Task 0 has no result: the server has stopped"], 0]);
+});
+
 test("event_object: finish and callbacks receive a TaskResult", () =>
   tasking((_server: unknown, _id: never, _from: never, n: number) => n + 1, async ({ tasks: [zero], servers: [server] }) => {
     server.set({ event_object: true });
