@@ -1,5 +1,5 @@
 /**
- * The connections of this process, for the others of the server: who they are, and the calls of other processes.
+ * The connections of this process, for the other processes of the server: their list, and the calls for them.
  *
  * @module
  */
@@ -48,16 +48,16 @@ export function usePeers(context: ServerContext, mesh: Mesh): void {
   if (context.topics !== undefined) context.topics.onSubscribers = peers.onSubscribers;
 }
 
-/** Closes a connection without a Close frame: see `WebSocketServer.close()`. */
+/** Closes a connection without a Close frame: see `ServerConnections.close()`. */
 export function closeConnection(connection: Connection, reset: boolean): void {
   const { protocol } = connection;
   if (reset) connection.abort(true);
-  else if (protocol instanceof WebSocketSession) protocol.hangUp();
+  else if (protocol instanceof WebSocketSession) protocol.closeWithoutFrame();
   else connection.end(true);
 }
 
 /** What other processes know of this one, and can do with its connections. */
-export class ServerProcess implements OwnProcess {
+class ServerProcess implements OwnProcess {
   readonly #context: ServerContext;
 
   constructor(context: ServerContext) {

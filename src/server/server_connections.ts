@@ -9,6 +9,7 @@ import { SWOOLE_ERROR_INVALID_PARAMS, SWOOLE_ERROR_NO_PAYLOAD, SWOOLE_ERROR_SESS
 import { ServerCore } from "./core.ts";
 import { type ClientInfo, fdsAfter, remoteInfo } from "./connection_list.ts";
 import type { ServerContext } from "./server_context.ts";
+import { closeConnection } from "./own_process.ts";
 import { portOf } from "./port_core.ts";
 import { RawSession } from "./raw/raw_session.ts";
 import { sentBytes, transferred } from "../values.ts";
@@ -104,8 +105,7 @@ export abstract class ServerConnections<Data extends ConnectionData = Connection
   close(fd: number, reset = false): boolean {
     const connection = this.#context.connection(fd);
     if (connection === undefined) return this.#context.remotely(fd, (peers, fd) => peers.close(fd, reset));
-    if (reset) connection.abort(true);
-    else connection.end(true);
+    closeConnection(connection, reset);
     return true;
   }
 

@@ -204,20 +204,6 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
     return this.#context.remotely(fd, (peers, fd) => peers.push(fd, frame));
   }
 
-  /**
-   * Closes a connection, without a Close frame. Queued data is still sent.
-   *
-   * @param fd The connection.
-   * @param reset Whether to abort it at once, dropping queued data.
-   * @returns `false` with 1005 for an unknown fd.
-   */
-  override close(fd: number, reset = false): boolean {
-    const session = this.#context.connection(fd)?.protocol;
-    if (reset || !(session instanceof WebSocketSession)) return super.close(fd, reset);
-    session.hangUp();
-    return true;
-  }
-
   // ---- topics -------------------------------------------------------------------------------------------------------
 
   /**

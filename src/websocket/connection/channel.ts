@@ -297,7 +297,7 @@ export class WebSocketChannel implements FrameConsumer {
       return false;
     }
     this.#sendWaiting(true);
-    this.#session.hangUp();
+    this.#session.closeWithoutFrame();
     this.#hungUp = true;
     this.#drop();
     return true;

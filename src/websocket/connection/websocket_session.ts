@@ -203,7 +203,7 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   }
 
   /** Closes the connection after pending output, without a Close frame. */
-  hangUp(byServer = true): void {
+  closeWithoutFrame(byServer = true): void {
     if (!this.endpoint.isCompressing) return this.connection.end(byServer);
     this.#whenSent = () => this.connection.end(byServer);
     this.endpoint.shut();
@@ -227,7 +227,7 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
       this.#peerEnded = true;
       return this.awaitEnd();
     }
-    if (this.endpoint.isCompressing) return this.hangUp(this.#endedByServer);
+    if (this.endpoint.isCompressing) return this.closeWithoutFrame(this.#endedByServer);
     this.endpoint.abandon(); // section 7.1.5: 1006, because the peer ended without a Close
     this.connection.end(this.#endedByServer);
   }
