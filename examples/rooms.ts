@@ -1,6 +1,6 @@
 /**
- * A chat with rooms: whoever has a token may enter, and hears who comes, goes and speaks. Who was away for a while gets what was said
- * meanwhile. With Redis, any number of these servers are one chat.
+ * A chat with rooms. Clients with a token may enter, and are told who comes and goes, and what is said. A client that was away for a
+ * while gets what was said meanwhile. With Redis, any number of these servers are one chat.
  *
  * Start it with `deno run -A examples/rooms.ts`, `bun run examples/rooms.ts` or `node examples/rooms.ts`. Then, in the console of
  * a browser at http://localhost:9501/?name=Ada, which shows a token:
@@ -67,7 +67,7 @@ server.on("open", async (server, request) => {
   server.push(fd, JSON.stringify({ room, here, ...begun }));
 });
 
-// Who comes and goes, at any of the servers.
+// Tells everybody in a room who comes and goes, at any of the servers.
 server.on("presence", (server, { fds, joined, left }) => {
   const names = (members: typeof joined) => members.map(({ key }) => key);
   for (const fd of fds) server.push(fd, JSON.stringify({ joined: names(joined), left: names(left) }));
@@ -78,7 +78,7 @@ server.on("message", (server, frame) => {
   for (const room of server.topics(frame.fd)) server.publish(room, news);
 });
 
-// Nobody misses anything without knowing it.
+// A client that has missed something is told so.
 server.on("topicGap", (server, { fds, reason, offset, epoch }) => {
   for (const fd of fds) server.push(fd, JSON.stringify({ gap: reason, offset, epoch }));
 });

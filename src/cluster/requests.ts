@@ -11,8 +11,8 @@ import type { Mesh } from "./mesh.ts";
 import { BodyReader, BodyWriter, REPLY, REQUEST } from "./wire.ts";
 
 /**
- * Replies to the requests of one method. The body is lent for the length of the call. What is thrown, or the reason of a
- * rejection, is reported to whoever has asked.
+ * Replies to the requests of one method. The body is lent for the length of the call. The message of an error, thrown or the reason
+ * of a rejection, is sent to the process that has asked.
  */
 export type RequestHandler = (link: Link, body: Uint8Array) => Uint8Array | PromiseLike<Uint8Array>;
 

@@ -40,13 +40,13 @@ export interface ObjectEvents<S, Data extends ConnectionData = ConnectionData> {
 }
 
 /**
- * Events of the processes of a server, in both styles. Without `worker_num`, one process is the master and worker 0, and only
- * `start` to `shutdown` are called.
+ * Events of the processes of a server, in both styles. Without workers, one process is the master and worker 0, and of these
+ * events only `workerStart` and `workerStop` are called.
  */
 export interface WorkerEvents<S> {
   /**
-   * A worker starts. With `worker_num`, it is called in each worker, which listens when the handler has settled; without, in the
-   * only process, as soon as it listens.
+   * A worker starts. Called in each worker, which listens when the handler has settled, and in each task worker; without workers
+   * in the only process, as soon as it listens.
    */
   workerStart(server: S, workerId: number): Handled;
   /** A worker ends: its last connection has gone. Called in the worker, which waits for the handler. */

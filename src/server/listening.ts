@@ -113,10 +113,10 @@ export function acceptFor(
 }
 
 /**
- * Checks that nobody else listens on a port. With SO_REUSEPORT, which workers use, the system would not tell if others use it too,
- * who would get a part of the connections.
+ * Checks that no other program listens on a port. With SO_REUSEPORT, which workers use, the system would not tell of one that uses
+ * it too, and would give it a part of the connections.
  *
- * @throws {Error} If somebody does.
+ * @throws {Error} If one does.
  */
 export async function checkFree(runtime: Runtime, port: PortCore): Promise<void> {
   const { transport, hostname, port: number, reusePort } = port.place!;
@@ -126,9 +126,10 @@ export async function checkFree(runtime: Runtime, port: PortCore): Promise<void>
   try {
     (await runtime.connect({ transport, hostname: host, port: number, noDelay: true, signal })).abort();
   } catch {
-    return; // nobody does, or a worker will find out
+    return; // none does, or a worker will find out
   }
-  await explained(port, () => Promise.reject(Object.assign(new Error("somebody accepts connections"), { code: "EADDRINUSE" })));
+  const taken = Object.assign(new Error("another program accepts connections"), { code: "EADDRINUSE" });
+  await explained(port, () => Promise.reject(taken));
 }
 
 /**

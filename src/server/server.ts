@@ -228,7 +228,7 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
    * meanwhile. A replaced worker finishes its responses, keeps its WebSockets for `max_wait_time`, and closes them with 1012 within
    * `reload_drain_time`. If a new worker does not get ready, the old one stays and the reload ends, see the log.
    *
-   * @param onlyTasks Whether to replace task workers only, of which there are none.
+   * @param onlyTasks Whether to replace task workers only.
    * @returns `true` if the reload begins, or was asked for by a worker; `afterReload` tells when all workers have been replaced.
    * `false` with 507 without workers, with 505 if the server is not running, or reloads already.
    */

@@ -10,8 +10,7 @@ import { Requests } from "../cluster/requests.ts";
 import { EMPTY } from "../transport/bytes.ts";
 import { utf8Decoder, utf8Encoder } from "../values.ts";
 import { FdSequence } from "../transport/fd_sequence.ts";
-import type { FdBlock } from "../cluster/slots.ts";
-import { SLOTS } from "../cluster/slots.ts";
+import { type FdBlock, SLOTS } from "../cluster/slots.ts";
 import type { ProcessControl, SharedListening } from "../transport/processes.ts";
 import type { Runtime } from "../transport/runtime.ts";
 import { usePeers } from "./own_process.ts";
@@ -71,7 +70,7 @@ export interface ServerProcesses {
   readonly workers: number;
   /** Whether the worker was replaced, and leaves. */
   readonly isLeaving: boolean;
-  /** A number above those of all connections. */
+  /** In the master, a number above those of all connections; 0 in a worker, whose server never starts again. */
   readonly lastFd: number;
   /** Whether a worker cut something off when it ended. */
   readonly wasCutOff: boolean;

@@ -136,7 +136,7 @@ export interface ServerStats {
   event_loop_delay: number;
   /**
    * Calls of other processes for connections of this one, and messages to them, that had no effect: by the code that a call here
-   * would have set. Always empty with one worker.
+   * would have set. Always empty without workers.
    */
   remote_failures: Record<string, number>;
   /** Records of the log that were left out, because the file or the `logger` takes too long. */

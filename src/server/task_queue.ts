@@ -1,5 +1,6 @@
 /**
- * The tasks that have arrived in a task worker: one is done after the other, and its result is sent to whoever has given it.
+ * The tasks that have arrived in a task worker: one is done after the other, and its result is sent to the process that
+ * has given it.
  *
  * @module
  */

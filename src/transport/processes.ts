@@ -8,8 +8,8 @@
 import type { Address } from "./address.ts";
 
 /**
- * A listening or connected socket that can be sent to another process. What it is depends on the adapter. It belongs to whoever
- * has it, until it is passed to `listen()` or `take()`.
+ * A listening or connected socket that can be sent to another process. What it is depends on the adapter. The part of the server
+ * that has it closes it, unless it passes it to `listen()` or `take()`.
  */
 export interface SocketHandle {
   /** Closes this process's copy. Copies in other processes stay. */

@@ -440,7 +440,7 @@ export interface Runtime {
   memoryLimit?(): number | undefined;
   /** Returns the memory that the process uses, in bytes. */
   memoryUsage?(): MemoryUsage;
-  /** Other processes with the same program. Without it, there is one worker. */
+  /** Other processes with the same program. Without it, servers have no workers. */
   readonly processes?: ProcessControl;
   /** The signals that stop servers, if the runtime has any. */
   readonly signals?: SignalControl;

@@ -1,12 +1,12 @@
 /**
- * The settings of workers: how many processes a server has, who gets its connections, and when processes are replaced.
+ * The settings of workers: how many processes a server has, which of them gets a connection, and when processes are replaced.
  *
  * @module
  */
 
 import { checkValue, describe, type Kind } from "../../values.ts";
 
-/** The settings of workers. A server with one worker has no other process, and most of them have no effect. */
+/** The settings of workers and task workers. Without these there is no other process, and the settings have no effect. */
 export interface WorkerSettings {
   /** The number of worker processes, or `"auto"` for one per processor. Default: 1, this process. */
   worker_num?: number | "auto";
@@ -17,8 +17,8 @@ export interface WorkerSettings {
   /** The time that a worker may take until it accepts connections. Default: 60 s; 0 for no limit. */
   worker_start_timeout?: number;
   /**
-   * Who gets a connection: the worker that the system chooses (2), each one in turn (1), the same one for each address (4), the one
-   * with the fewest connections (3, 7, 8). Default: 2 on Linux, elsewhere 1.
+   * The worker that gets a connection: the one that the system chooses (2), each one in turn (1), the same one for each address (4),
+   * the one with the fewest connections (3, 7, 8). Default: 2 on Linux, elsewhere 1.
    */
   dispatch_mode?: number;
   /** The number of requests and messages after which a worker is replaced. Default: 0, never. */
