@@ -4,8 +4,8 @@
 //   npm run test:workers -- --short        120 clients, 2 reloads: as a step of the checks
 //
 // Pushes of every worker to every WebSocket, broadcasts and topics arrive once, and in order for each sender, also those of the
-// others while a worker is killed. While workers are reloaded under new connections, nobody is refused or reset. When the master is
-// killed, all workers end.
+// others while a worker is killed. While workers are reloaded under new connections, without and with TLS, none is refused or reset,
+// and WebSockets stay as long as the settings say. When the master is killed, all workers end.
 
 import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -53,6 +53,11 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
 }
 
 const problems = [];
+
+/** `max_wait_time` of the server, in milliseconds: how long WebSockets stay at least. */
+const STAY = 1000;
+
+const authority = readFileSync(`${root}tests/tls/ca.pem`, "utf8");
 
 /** Whether a process runs. A zombie, which nobody has waited for yet, does not. */
 function isAlive(pid) {
@@ -128,6 +133,50 @@ async function untilHeard(clients, kinds, senders, count) {
   return undefined;
 }
 
+/** Reloads the workers again and again, while others connect. `clients` are WebSockets that are there before. */
+async function reloadUnderLoad({ server, master, clients, check, say, connect, what }) {
+  let isOver = false;
+  const results = [];
+  const pending = new Set();
+  const load = (async () => {
+    for (let due = performance.now(); !isOver;) {
+      // On a busy machine, several are due at a time; so many may be pending.
+      for (; due <= performance.now() && pending.size < plan.rate; due += 1000 / plan.rate) {
+        const one = connect().then((result) => {
+          results.push(result);
+          pending.delete(one);
+        });
+        pending.add(one);
+      }
+      await sleep(Math.max(1, due - performance.now()));
+    }
+    await Promise.all(pending);
+  })();
+  const before = server.lines.filter((line) => line === "reloaded").length;
+  const begun = performance.now();
+  for (let count = 1; count <= plan.reloads; count++) {
+    process.kill(master, "SIGUSR1");
+    await server.until("reloaded", before + count);
+  }
+  const reloadTime = (performance.now() - begun) / 1000;
+  isOver = true;
+  await load;
+  const errors = results.filter((result) => result instanceof Error);
+  const kinds = [...new Set(errors.map(({ message }) => message))].join(", ");
+  check(errors.length === 0, `${errors.length} of ${results.length} connections (${what}) during reloads: ${kinds}`);
+  const codes = await Promise.all(clients.map(({ closed }) => closed));
+  check(codes.every((code) => code === 1012), `WebSockets (${what}) are closed with ${[...new Set(codes)]} by a reload`);
+  const soonest = Math.min(...clients.map(({ closedAt }) => closedAt)) - begun;
+  check(soonest >= STAY, `a WebSocket (${what}) is closed ${Math.round(soonest)} ms after the reload began`);
+  const workers = new Set(results.map((result) => String(result).split(" ")[1]));
+  say(
+    `${plan.reloads} reloads in ${reloadTime.toFixed(1)} s under ${results.length} connections (${what}, ${
+      Math.round(results.length / reloadTime)
+    }/s) to ${workers.size} processes: ${errors.length} refused, reset or without a response; ${clients.length} WebSockets are ` +
+      `closed with 1012, the first one after ${Math.round(soonest)} ms`,
+  );
+}
+
 async function run(name) {
   const say = (text) => console.log(`${name}: ${text}`);
   const check = (isRight, text) => {
@@ -136,7 +185,7 @@ async function run(name) {
     console.error(`${name}: WRONG: ${text}`);
   };
   const server = new Server(runtimes[name]);
-  const [, port, master] = (await server.until("port")).split(" ").map(Number);
+  const [, port, securePort, master] = (await server.until("port")).split(" ").map(Number);
 
   // ---- every message once, in order
   const clients = [];
@@ -225,48 +274,13 @@ async function run(name) {
   }
 
   // ---- reloads under new connections
-  let isOver = false;
-  const results = [];
-  const pending = new Set();
-  const load = (async () => {
-    for (let due = performance.now(); !isOver;) {
-      const one = request(port).then((result) => {
-        results.push(result);
-        pending.delete(one);
-      });
-      pending.add(one);
-      due += 1000 / plan.rate;
-      await sleep(Math.max(0, due - performance.now()));
-    }
-    await Promise.all(pending);
-  })();
-  begun = performance.now();
-  for (let count = 1; count <= plan.reloads; count++) {
-    process.kill(master, "SIGUSR1");
-    await server.until("reloaded", count);
+  await reloadUnderLoad({ server, master, clients: survivors, check, say, connect: () => request(port), what: "plain" });
+  const secured = [];
+  while (secured.length < plan.clients / 4) {
+    secured.push(...await Promise.all(Array.from({ length: 10 }, () => Client.open(securePort, authority))));
   }
-  const reloadTime = (performance.now() - begun) / 1000;
-  isOver = true;
-  await load;
-  const errors = results.filter((result) => result instanceof Error);
-  check(
-    errors.length === 0,
-    `${errors.length} of ${results.length} connections during reloads: ${errors[0]?.message}`,
-  );
-  const codes = await Promise.all(survivors.map(({ closed }) => closed));
-  check(
-    codes.every((code) => code === 1012),
-    `WebSockets are closed with ${[...new Set(codes)]} by a reload`,
-  );
-  const workers = new Set(
-    results.map((result) => String(result).split(" ")[1]),
-  );
-  say(
-    `${plan.reloads} reloads in ${reloadTime.toFixed(1)} s under ${results.length} connections (${
-      Math.round(results.length / reloadTime)
-    }/s) to ` +
-      `${workers.size} processes: ${errors.length} refused, reset or without a response`,
-  );
+  const connect = () => request(securePort, authority);
+  await reloadUnderLoad({ server, master, clients: secured, check, say, connect, what: "TLS" });
 
   // ---- the master is killed
   const pids = new Set();

@@ -420,7 +420,9 @@ export class Master {
     const post = this.#posts[id];
     const { current } = post ?? {};
     if (this.#state !== "running" || current === undefined || !current.isReady) return false;
-    this.#replace(post, "stop").then(() => {
+    const isUnderWay = post.replacing !== undefined;
+    this.#replace(post, "stop").then((isReplaced) => {
+      if (isReplaced && !isUnderWay) return; // it was told to leave
       if (this.#state === "running" && current.stage !== "gone") this.#end(current, this.#options.waitTime, 0);
     });
     return true;
@@ -454,7 +456,7 @@ export class Master {
     if (!await next.reached("ready") || this.#state !== "running") return false;
     post.current = next;
     this.#tellPids();
-    if (old.stage !== "gone") this.#dismiss(old, reason);
+    if (old.stage !== "gone") this.#retire(old, reason);
     return true;
   }
 
@@ -476,14 +478,15 @@ export class Master {
     socket?.close();
   }
 
-  /** Lets a process go that was replaced. */
-  #dismiss(old: WorkerProcess, reason: Reason): void {
+  /** Tells a process that was replaced to leave. */
+  #retire(old: WorkerProcess, reason: Reason): void {
     const { waitTime, stayTime, drainTime, closeTimeout } = this.#options;
     const stay = reason === "reload" ? stayTime : reason === "stop" ? 0 : Infinity;
+    const drain = reason === "stop" ? 0 : drainTime;
     old.isAsked = true;
     old.advance("leaving");
-    if (reason !== "stop") old.send({ type: "retire", wait: limitOf(stay), drain: drainTime });
-    const longest = stay + (reason === "stop" ? 0 : drainTime) + waitTime + closeTimeout + GRACE;
+    old.send({ type: "retire", wait: limitOf(stay), drain });
+    const longest = stay + drain + waitTime + closeTimeout + GRACE;
     if (longest === Infinity) return;
     const cancel = this.#clock.after(longest, () => old.kill("SIGKILL"));
     old.reached("gone").then(cancel);

@@ -204,7 +204,7 @@ export class ServerCore implements ProcessesHost {
       this.checkStarting();
     } catch (error) {
       if (context.runtime?.signals !== undefined) signalsOf(context.runtime.signals).remove(this);
-      await Promise.all([this.closeListeners(), this.#stopAdmin()]);
+      await Promise.all([this.#closeListeners(), this.#stopAdmin()]);
       if (!this.#isStopping) await this.#closeProcesses();
       for (const port of this.ports) port.boundPort = 0;
       if (this.#isStopping) throw error; // `#begin()` does the rest
@@ -342,8 +342,7 @@ export class ServerCore implements ProcessesHost {
     context.table = undefined;
   }
 
-  /** See `ProcessesHost`. */
-  closeListeners(): Promise<unknown> {
+  #closeListeners(): Promise<unknown> {
     return Promise.all(this.ports.map((port) => {
       const { listener } = port;
       port.listener = undefined;
@@ -427,7 +426,7 @@ export class ServerCore implements ProcessesHost {
     const { processes } = this;
     if (!processes?.isWorker) context.emit("beforeshutdown"); // its handler may still send datagrams
     processes?.stop(wait, tell);
-    const closed = this.closeListeners();
+    const closed = this.#closeListeners();
     this.timers.clearAll();
     table.endRefused();
     shutdown.within(wait, tell);

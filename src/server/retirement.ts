@@ -19,8 +19,14 @@ const STEP = 50;
 /** How often idle HTTP connections are looked for, in milliseconds. */
 const INTERVAL = 250;
 
-/** How long an HTTP connection has to be idle, in milliseconds. A request may be on its way on one that was just accepted. */
+/** How long an HTTP connection has to be idle, in milliseconds. A request may be on its way on one that has just had a response. */
 const IDLE = 1000;
+
+/**
+ * How long new connections have at least, in milliseconds. They may still be shaking hands, on their way from the master, or have
+ * a request under way.
+ */
+const NEW = 1000;
 
 const REPLACED = { reason: "the worker was replaced" };
 
@@ -35,6 +41,7 @@ export class Retirement {
   readonly #table: ConnectionTable;
   readonly #done: () => void;
   #isOver = false;
+  #begunAt = 0;
   #busyAt = 0; // when there was a connection for the last time
   #draining: ReturnType<typeof setInterval> | undefined = undefined;
   #interval: ReturnType<typeof setInterval> | undefined = undefined;
@@ -56,7 +63,7 @@ export class Retirement {
   begin(wait: number, drain: number): void {
     this.#table.endRefused();
     this.#closeIdle();
-    this.#busyAt = performance.now();
+    this.#begunAt = this.#busyAt = performance.now();
     this.#interval = setInterval(() => this.#tick(), INTERVAL);
     if (wait !== Infinity) this.#wait = setTimeout(() => this.#drain(drain), delayOf(wait));
   }
@@ -71,9 +78,8 @@ export class Retirement {
 
   #tick(): void {
     const now = performance.now();
-    if (this.#table.count > 0) this.#busyAt = now;
-    // Connections that were accepted before may still be on their way, for example shaking hands.
-    if (now - this.#busyAt >= IDLE) this.#end();
+    if (this.#table.count > 0) this.#busyAt = now; // those in a handshake are counted
+    if (now - this.#busyAt >= NEW) this.#end();
     else this.#closeIdle();
   }
 
@@ -83,14 +89,17 @@ export class Retirement {
     this.#done();
   }
 
-  /** Lets each HTTP connection end with its next response, and ends those on which there is none. */
+  /**
+   * Lets each HTTP connection end with its next response, and ends those that have had one and are idle. A client does not send a
+   * request again for which it has made a connection: that is waited for, within the limits that it has anyway.
+   */
   #closeIdle(): void {
     const { now } = this.#table;
     for (const connection of [...this.#table.connections()]) {
-      const { protocol, lastReceived } = connection;
+      const { protocol, lastReceived, lastSent } = connection;
       if (!(protocol instanceof HttpSession)) continue;
       protocol.closeBehind(REPLACED);
-      if (protocol.isIdle && now - lastReceived >= IDLE) connection.end(true, REPLACED);
+      if (protocol.isIdle && lastSent > 0 && now - lastReceived >= IDLE) connection.end(true, REPLACED);
     }
   }
 
@@ -106,15 +115,17 @@ export class Retirement {
   #closeDue(): void {
     const now = performance.now();
     while (this.#plan.length > 0 && this.#plan.at(-1)!.at <= now) close(this.#plan.pop()!.connection);
-    if (this.#plan.length === 0) this.#end();
+    if (this.#plan.length > 0 || now - this.#begunAt < NEW) return;
+    for (const connection of [...this.#table.connections()]) close(connection); // those that were new
+    this.#end();
   }
 }
 
-/** Asks a client to come back (RFC 6455 section 7.4.1, code 1012: the service restarts). */
+/** Asks a client to come back (RFC 6455 section 7.4.1, code 1012: the service restarts). HTTP ends by itself. */
 function close(connection: Connection): void {
-  if (!connection.isOpen) return;
+  const { protocol } = connection;
+  if (!connection.isOpen || protocol instanceof HttpSession) return;
   connection.gather(() => {
-    const { protocol } = connection;
     if (protocol instanceof WebSocketSession) protocol.startClose(encodeClose(1012, "")!);
     else portOf(connection).factory.close(connection, false);
   });

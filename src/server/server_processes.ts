@@ -36,8 +36,6 @@ export interface ProcessesHost {
   readonly hasTimers: boolean;
   /** Listens on a port. */
   listenOn(port: PortCore, shared?: SharedListening): Promise<void>;
-  /** Stops listening. */
-  closeListeners(): Promise<unknown>;
   /** Reads the certificates of this process again. */
   renewHere(): Promise<void>;
   /** Throws if the server was shut down while it starts. */

@@ -242,7 +242,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     this.isLeaving = true;
     if (this.isTaskWorker) return void this.#leaveTasks(Math.max(wait, host.patience)); // it has no connections
     this.#callWorkerExit();
-    host.closeListeners();
+    for (const { listener } of host.ports) release(listener as Listener);
     const retirement = this.#retirement = new Retirement(context.table!, () => host.stopHere(host.patience));
     retirement.begin(wait, drain);
   }
@@ -280,4 +280,9 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   exit(status: number): void {
     this.#host.context.runtime!.signals?.exit(status);
   }
+}
+
+/** Stops accepting. Connections that are still shaking hands are served once they have done so. */
+function release(listener: Listener): void {
+  void (listener.release?.() ?? listener.close());
 }

@@ -527,7 +527,7 @@ test("stop: a worker is replaced, then ends in order", async () => {
   assertEquals(cluster.master.stop(-1), false);
   await settled();
   assertEquals(cluster.living, [101, 103]);
-  assertEquals(cluster.processes[1].orders, ["shutdown 3 0"]);
+  assertEquals(cluster.processes[1].orders, ["retire 0 0"]);
   assertEquals(cluster.errors, []);
 });
 

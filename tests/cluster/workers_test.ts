@@ -5,8 +5,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import net from "node:net";
 import process from "node:process";
 import { test } from "node:test";
+import { HeldLink } from "../support/held_link.ts";
 import { inThisRuntime, Program } from "../support/program.ts";
-import { RawClient } from "../support/raw_client.ts";
+import { closeFrame, frame, handshake, RawClient } from "../support/raw_client.ts";
 import { certificate, connectTls, tlsSettings } from "../support/tls_client.ts";
 
 const FILE = new URL("./workers_program.ts", import.meta.url);
@@ -268,7 +269,7 @@ test("SIGTERM replaces a worker in order", { skip: !isHere }, async () => {
   const opened = await it.openAt(1);
   process.kill(it.pidOf(1), "SIGTERM");
   await it.until("worker 1: workerStart");
-  assertEquals(await opened.closed, 1001);
+  assertEquals(await opened.closed, 1012);
   await it.until("worker 1: workerStop");
   process.kill(it.pid, "SIGTERM");
   assertEquals(await it.ended(), 0);
@@ -467,5 +468,54 @@ for (const dispatch_mode of [2, 1]) {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
+  });
+}
+
+for (const dispatch_mode of [2, 1]) {
+  test(`TLS with dispatch_mode ${dispatch_mode}: what is under way at a reload is served`, { skip: !isHere }, async () => {
+    const settings = { ...tlsSettings, dispatch_mode, max_wait_time: 0 };
+    await using it = await Workers.start("events", settings, "tls");
+    const old = it.workers;
+    const request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    const shaking = await Promise.all(Array.from({ length: 6 }, async () => {
+      const link = await HeldLink.to(it.port);
+      const client = await connectTls(link.port);
+      client.send(request);
+      await link.heard; // a worker has begun the handshake
+      return { link, client };
+    }));
+    const quiet = await Promise.all(Array.from({ length: 6 }, () => connectTls(it.port)));
+    const chat = await connectTls(it.port);
+    chat.send(handshake("/ws"));
+    assert((await chat.readHead()).startsWith("HTTP/1.1 101 "));
+    assertEquals((await chat.readFrame())?.opcode, 1);
+    let isOver = false;
+    const load = Promise.all(Array.from({ length: 8 }, async () => {
+      while (!isOver) {
+        const client = await connectTls(it.port);
+        client.send(request);
+        assertEquals((await client.readAnswer()).status, 200);
+        client.destroy();
+      }
+    }));
+    process.kill(it.pid, "SIGUSR1");
+    await it.until("master: afterReload");
+    isOver = true;
+    await load; // rejects if a connection was refused or reset
+    for (const { link } of shaking) link.pass();
+    for (const client of quiet) client.send(request);
+    for (const client of [...shaking.map(({ client }) => client), ...quiet]) {
+      const { status, head, body } = await client.readAnswer();
+      assertEquals([status, /^connection: close$/im.test(head), body.split(" ")[2]], [200, true, String(it.pid)]);
+      client.destroy();
+    }
+    for (const { link } of shaking) link.close();
+    chat.send(frame({ opcode: 1, payload: "still here" }));
+    assertEquals((await chat.readFrame())?.payload.length, 10);
+    assert(old.some(isAlive));
+    chat.send(closeFrame(1000));
+    assertEquals((await chat.readFrame())?.opcode, 8);
+    chat.destroy();
+    await untilGone(old);
   });
 }

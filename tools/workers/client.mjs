@@ -2,6 +2,13 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import net from "node:net";
+import tls from "node:tls";
+
+/** Connects to a port of 127.0.0.1; with TLS, if `ca` is the certificate of an authority. */
+function connect(port, ca) {
+  if (ca === undefined) return net.connect(port, "127.0.0.1");
+  return tls.connect({ port, host: "127.0.0.1", servername: "localhost", ca });
+}
 
 /** A WebSocket. */
 export class Client {
@@ -15,13 +22,15 @@ export class Client {
   /** The code of the Close frame; 1006 if there was none. */
   code = 1006;
   isOpen = true;
+  /** When the connection ended, by `performance.now()`. */
+  closedAt = 0;
   #rest = Buffer.alloc(0);
   #waiting = [];
 
   /** Connects, and resolves when the server has said hello. */
-  static async open(port) {
+  static async open(port, ca) {
     const client = new Client();
-    const socket = client.socket = net.connect(port, "127.0.0.1");
+    const socket = client.socket = connect(port, ca);
     socket.setNoDelay(true);
     socket.on("error", () => {});
     const key = randomBytes(16).toString("base64");
@@ -35,6 +44,7 @@ export class Client {
     client.closed = new Promise((resolve) =>
       socket.on("close", () => {
         client.isOpen = false;
+        client.closedAt = performance.now();
         for (const { reject } of client.#waiting.splice(0)) {
           reject(new Error("closed"));
         }
@@ -132,13 +142,10 @@ export class Client {
 }
 
 /** Makes a request on a connection of its own. Resolves to the body; to an error for anything else. */
-export function request(port) {
+export function request(port, ca) {
   return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1", () => {
-      socket.write(
-        "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
-      );
-    });
+    const socket = connect(port, ca);
+    socket.write("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
     let text = "";
     const over = (result) => {
       clearTimeout(timer);

@@ -1,6 +1,7 @@
 // The server of tools/workers.mjs: its clients tell the workers what to send.
 
-import { SWOOLE_PROCESS, WebSocketServer } from "../../mod.ts";
+import { fileURLToPath } from "node:url";
+import { SWOOLE_PROCESS, SWOOLE_SOCK_TCP, SWOOLE_SSL, WebSocketServer } from "../../mod.ts";
 
 const server = new WebSocketServer("127.0.0.1", 0, SWOOLE_PROCESS);
 server.set({
@@ -9,6 +10,10 @@ server.set({
   reload_drain_time: 1,
   max_request: 0,
 });
+
+const path = (name: string) => fileURLToPath(new URL(`../../tests/tls/${name}.pem`, import.meta.url));
+const secure = server.listen("127.0.0.1", 0, SWOOLE_SOCK_TCP | SWOOLE_SSL);
+secure.set({ open_websocket_protocol: true, ssl_cert_file: path("cert"), ssl_key_file: path("key") });
 
 server.on("open", (server, { fd }) => {
   server.subscribe(fd, `topic ${fd % 10}`);
@@ -63,4 +68,4 @@ server.on(
 await server.start();
 let ticks = 0;
 server.tick(100, () => server.broadcast(`tick 0 ${ticks++}`)); // by the master
-console.log(`port ${server.port} ${server.master_pid}`);
+console.log(`port ${server.port} ${secure.port} ${server.master_pid}`);

@@ -29,7 +29,7 @@ export function authenticate(
   handler: Handler,
   goOn: () => void | Promise<void>,
 ): void | Promise<void> {
-  const { connection, head, request, response, session, writer } = exchange;
+  const { connection, head, request, response, writer } = exchange;
   const refusal = port.checkHandshake(head, exchange.forwarded);
   if (refusal !== undefined) return refuseExchange(exchange, refusal);
   writer.status(FORBIDDEN);
@@ -49,7 +49,7 @@ export function authenticate(
   }, exchange);
   const proceed = (): void | Promise<void> => {
     if (!isAuthentic || !exchange.isOpen) return;
-    if (session.isClosing) return refuseExchange(exchange, { status: 503, reason: "the server stops" });
+    if (context.state === "stopping") return refuseExchange(exchange, { status: 503, reason: "the server stops" });
     writer.status(200);
     return goOn();
   };
