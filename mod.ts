@@ -139,35 +139,7 @@ export type {
   InflateFailure,
   Inflater,
 } from "./src/transport/codecs.ts";
-export type { SlowReader } from "./src/topics/delivery.ts";
-export type { SlowReaderPolicy, TopicEnvelope, TopicSettings } from "./src/topics/topic_settings.ts";
-export type { PublishOptions } from "./src/topics/publication.ts";
-export type { TopicGap, TopicPresence } from "./src/topics/topics.ts";
-export type {
-  AppendOptions,
-  AppendResult,
-  MembersOptions,
-  SubscribeOptions,
-  SubscribeResult,
-  TopicMembersPage,
-} from "./src/server/server_topics.ts";
-export type { GapReason } from "./src/topics/kept_stream.ts";
-export type { PresenceChange, TopicMember } from "./src/topics/presence_table.ts";
-export { BrokerError, BrokerMessage } from "./src/topics/broker.ts";
-export type {
-  Appended,
-  Broker,
-  BrokerErrorCode,
-  BrokerHost,
-  BrokerNode,
-  BrokerOptions,
-  BrokerState,
-  KeptMessage,
-  KeptOptions,
-  TopicHistory,
-  TopicPosition,
-} from "./src/topics/broker.ts";
-export { memoryBroker, type MemoryBrokerOptions } from "./src/topics/brokers/memory_broker.ts";
+export * from "./src/server/topics_api.ts";
 export { CloseFrame, Frame } from "./src/websocket/frame.ts";
 export type {
   BinaryFrame,

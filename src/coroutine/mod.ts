@@ -61,35 +61,7 @@ export type {
 } from "./http_server.ts";
 export type { RequestFields as ClientFormFields, RequestFieldValue, UploadFile } from "../client/outgoing_body.ts";
 export type { RequestData } from "../client/request_draft.ts";
-export type { SlowReader } from "../topics/delivery.ts";
-export type { SlowReaderPolicy, TopicEnvelope, TopicSettings } from "../topics/topic_settings.ts";
-export type { PublishOptions } from "../topics/publication.ts";
-export type { TopicGap, TopicPresence } from "../topics/topics.ts";
-export type {
-  AppendOptions,
-  AppendResult,
-  MembersOptions,
-  SubscribeOptions,
-  SubscribeResult,
-  TopicMembersPage,
-} from "../server/server_topics.ts";
-export type { GapReason } from "../topics/kept_stream.ts";
-export type { PresenceChange, TopicMember } from "../topics/presence_table.ts";
-export { BrokerError, BrokerMessage } from "../topics/broker.ts";
-export type {
-  Appended,
-  Broker,
-  BrokerErrorCode,
-  BrokerHost,
-  BrokerNode,
-  BrokerOptions,
-  BrokerState,
-  KeptMessage,
-  KeptOptions,
-  TopicHistory,
-  TopicPosition,
-} from "../topics/broker.ts";
-export { memoryBroker, type MemoryBrokerOptions } from "../topics/brokers/memory_broker.ts";
+export * from "../server/topics_api.ts";
 export { PreparedMessage } from "../websocket/prepared_message.ts";
 export type { Pushable } from "../websocket/prepared_message.ts";
 export type { RequestHandler } from "./application.ts";
