@@ -61,7 +61,14 @@ const rooms = [
   "transport",
   "websocket",
 ];
-const testsOfRooms = shortTests.filter((name) => rooms.some((room) => name.startsWith(`tests/${room}/`)));
+const isOfRoom = (name) => rooms.some((room) => name.startsWith(`tests/${room}/`));
+const testsOfRooms = tests.filter(isOfRoom);
+const otherTests = tests.filter((name) => !isOfRoom(name));
+
+/** Tests of adapters, and of what meets the runtime through them: versions of one runtime differ there. */
+const dependsOnRuntime = (name) =>
+  ["adapters", "client", "http", "runtime", "tls", "transport"]
+    .some((room) => name.startsWith(`tests/${room}/`));
 
 /** Whether a test is about processes that it starts. */
 const startsWorkers = (name) => /^tests\/cluster\/(reach|task_workers|workers)_test/.test(name);
@@ -177,8 +184,10 @@ export const steps = [
     beside: true,
     command: [process.execPath, "tools/workers.mjs", "--short"],
   },
-  { name: "tests in Deno", command: inDeno(tests) },
-  { name: "tests in Bun", command: inBun(tests) },
+  { name: "tests in Deno, of all rooms and adapters", command: inDeno(testsOfRooms) },
+  { name: "tests in Deno, the others", command: inDeno(otherTests) },
+  { name: "tests in Bun, of all rooms and adapters", command: inBun(testsOfRooms) },
+  { name: "tests in Bun, the others", command: inBun(otherTests) },
   {
     name: "browser, with Node 24",
     needs: browsers,
@@ -200,19 +209,16 @@ export const steps = [
     command: inNode("24", tests.filter((name) => !isMeasured(name))),
   },
   {
-    name: "tests in Node 22, of all rooms and adapters",
-    command: inNode("22", testsOfRooms),
+    name: "tests in Node 22, of what depends on the runtime",
+    command: inNode("22", shortTests.filter(dependsOnRuntime)),
   },
   {
-    name: "tests in Node 26, but for workers, brokers, conformance, interop, adversary and bodies of 1 GiB",
-    command: inNode(
-      "26",
-      shortTests.filter((name) => !startsWorkers(name) && !name.startsWith("tests/brokers/")),
-    ),
+    name: "tests in Node 26, of what depends on the runtime",
+    command: inNode("26", shortTests.filter(dependsOnRuntime)),
   },
   {
     name: "tests in Node 20, of all rooms and adapters",
-    command: inNode20(testsOfRooms),
+    command: inNode20(shortTests.filter(isOfRoom)),
     // Programs that tests start are TypeScript, too.
     env: {
       NODE_OPTIONS: `--import=${new URL(
