@@ -9,13 +9,12 @@ import { type Clock, systemClock } from "./clock.ts";
 import { CLUSTER_FORMAT, limitOf, readWorkerMessage, secondsOf, type WorkerMessage, writeRole } from "./messages.ts";
 import type { MasterHost, MasterOptions } from "./master_interfaces.ts";
 import { SLOTS, Slots } from "./slots.ts";
-import { type Post, WorkerProcess } from "./worker_process.ts";
+import { type Post, WorkerProcess, YOUNG } from "./worker_process.ts";
+import { WorkerCensus } from "./worker_census.ts";
 
 /** Why a worker is replaced: the program or its files have changed, it has done enough, or it was told to stop. */
 type Reason = "reload" | "retire" | "stop";
 
-/** A process that dies within this time after it was ready, in seconds, has died young. */
-const YOUNG = 1;
 /** How many processes of one worker may die young one after the other. */
 const MAX_DEATHS = 10;
 /** The pause before the second one is started, and the longest one, in seconds. */
@@ -30,6 +29,8 @@ const GRACE = 2;
 export class Master {
   /** Whether a worker has cut something off when it ended. */
   wasCutOff = false;
+  /** How the workers are. */
+  readonly census: WorkerCensus;
 
   readonly #control: ProcessControl;
   readonly #options: MasterOptions;
@@ -60,6 +61,7 @@ export class Master {
     this.#posts = Array.from({ length: options.workers + options.taskWorkers }, (_, id) => {
       return { id, current: undefined, replacing: undefined, isFilling: false, deaths: 0, cancel: undefined };
     });
+    this.census = new WorkerCensus(this.#posts, this.#processes, options.workers, clock);
   }
 
   // ---- what it knows ------------------------------------------------------------------------------------------------
@@ -276,6 +278,7 @@ export class Master {
     worker.advance("gone");
     for (const other of this.#processes) if (other.isMember) other.send({ type: "gone", slot: worker.slot });
     const isInOrder = exit.code === 0 && exit.signal === 0;
+    this.census.addExit(isInOrder && worker.isAsked);
     if (!isInOrder && this.#state !== "stopping") {
       const how = exit.signal === 0 ? `with status ${exit.code}` : `by signal ${exit.signal}`;
       this.#host.warn(`Worker ${id} (process ${pid}) was ended ${how}`);

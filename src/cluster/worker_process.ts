@@ -13,6 +13,9 @@ const STAGES = ["loading", "joining", "prepared", "listening", "ready", "leaving
 /** How far a process is. */
 export type Stage = typeof STAGES[number];
 
+/** A process that dies within this time after it was ready, in seconds, has died young. */
+export const YOUNG = 1;
+
 /** One process that is a worker, was one, or is about to become one. */
 export class WorkerProcess {
   /** The number of the worker. */

@@ -429,7 +429,8 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
   }
 
   /**
-   * Returns all metrics in the text format 0.0.4 of Prometheus. Its content type is `text/plain; version=0.0.4; charset=utf-8`.
+   * Returns all metrics in the text format 0.0.4 of Prometheus. Its content type is `text/plain; version=0.0.4; charset=utf-8`. With
+   * workers they are those of all processes, as they told them about a second ago; the page at `metrics_path` asks them.
    */
   metrics(): string {
     return metricsOf(this.#core.context, "prometheus");

@@ -303,6 +303,7 @@ export class ServerCore implements ProcessesHost {
     const { admin_server } = context.settings;
     if (admin_server === "") return;
     const admin = this.#admin = new ServerCore(undefined);
+    admin.context.member = context.member; // for its log
     admin.speak("http", (port) => adminFactory(port, context));
     admin.port.set(adminSettings(context.settings));
     await admin.start({ ...readAddress(admin_server), ssl: false }, () => {});

@@ -12,13 +12,13 @@ import type { MessageCounters } from "../websocket/connection/session_interfaces
 type Bounds = readonly number[];
 
 /** The upper bounds of durations of requests and handlers, in seconds: those of OpenTelemetry for HTTP. */
-const DURATIONS: Bounds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
+export const DURATIONS: Bounds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 
 /** The upper bounds of durations that are shorter: handlers, and delays of the event loop. */
-const SHORT_DURATIONS: Bounds = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
+export const SHORT_DURATIONS: Bounds = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
 
 /** The upper bounds of numbers of receivers. */
-const RECEIVERS: Bounds = [0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000];
+export const RECEIVERS: Bounds = [0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000];
 
 /** The numbers of values up to each of several bounds. */
 export class Histogram {

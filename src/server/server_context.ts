@@ -15,10 +15,12 @@ import type { Member } from "../cluster/link.ts";
 import type { Mesh } from "../cluster/mesh.ts";
 import type { Peers } from "../cluster/peers.ts";
 import type { Requests } from "../cluster/requests.ts";
+import type { WorkerCensus } from "../cluster/worker_census.ts";
 import type { Topics } from "../topics/topics.ts";
 import type { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Outgoing } from "../websocket/outgoing.ts";
 import type { AccessLog } from "./access_log.ts";
+import type { AllHealth, AllStats } from "./all_processes.ts";
 import type { Admission } from "./admission.ts";
 import { Configuration } from "./configuration.ts";
 import { Counters } from "./counters.ts";
@@ -26,7 +28,6 @@ import { Endings } from "./endings.ts";
 import { LateHandlers, promised, type RequestQueue, RunningHandlers, StuckHandlers } from "./running_handlers.ts";
 import { Log, type LogContext } from "./log.ts";
 import type { TaskMethods } from "./task.ts";
-import type { WorkerStats } from "./worker_stats.ts";
 import { ipOf, Refusals } from "./refusals.ts";
 import type { ResolvedSettings } from "./settings/settings.ts";
 
@@ -80,6 +81,8 @@ export class ServerContext implements LogContext {
   deliver: ((topic: string, message: Outgoing, except: ReadonlySet<number> | undefined) => void) | undefined = undefined;
   /** The other processes of the server whose connections it can use, if there are any. */
   peers: Peers | undefined = undefined;
+  /** Which of the processes of the server this is, if it has several. */
+  member: Member | undefined = undefined;
   /** The links to the other processes of the server, if it has any. */
   mesh: Mesh | undefined = undefined;
   /** Sends a value to another process, if there are any; returns 0, or the code for `getLastError()`. See `WorkerMessages`. */
@@ -87,7 +90,11 @@ export class ServerContext implements LogContext {
   /** Requests to the other processes, if there are any. */
   requests: Requests | undefined = undefined;
   /** The counters of all processes, if there are others. */
-  workerStats: WorkerStats | undefined = undefined;
+  workerStats: AllStats | undefined = undefined;
+  /** Tells whether all processes are ready, if there are others. */
+  workerHealth: AllHealth | undefined = undefined;
+  /** How the workers are, in the master. */
+  census: WorkerCensus | undefined = undefined;
   /** The tasks that this process gives and does, if there are task workers. */
   tasks: TaskMethods | undefined = undefined;
   /** The fds to give out, if they are not just numbered. */
@@ -113,11 +120,6 @@ export class ServerContext implements LogContext {
     return this.config.settings;
   }
 
-  /** Which of the processes of the server this is, if it has several. */
-  get member(): Member | undefined {
-    return this.mesh?.self;
-  }
-
   /** Whether ports and settings are fixed: the server is starting, running or stopping, or `accept()` was called. */
   get hasStarted(): boolean {
     return this.state !== "stopped" && (this.state !== "new" || this.table !== undefined);
@@ -128,11 +130,17 @@ export class ServerContext implements LogContext {
     return this.state === "running";
   }
 
+  /** The recent delay of the event loop, in seconds: also if a tick of the clock is overdue right now. */
+  get loopDelay(): number {
+    return Math.max(this.counters.loopDelay.recent, this.table?.overdue ?? 0);
+  }
+
   /** Removes what the server has of other processes, which have ended. */
   resetProcesses(): void {
+    this.member = this.census = undefined;
     this.fds = this.mesh = this.peers = undefined;
     this.requests = this.tasks = undefined;
-    this.sendMessage = this.workerStats = undefined;
+    this.sendMessage = this.workerStats = this.workerHealth = undefined;
   }
 
   /** Empties the context for another start. Settings and handlers are kept. */

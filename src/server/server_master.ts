@@ -50,6 +50,7 @@ export class ServerMaster implements ServerProcesses {
     this.workers = workers;
     this.#control = host.context.runtime!.processes!;
     claimWorkers(this.#control, host);
+    host.context.member = { slot: 0, id: -1, pid: this.masterPid };
     const { backlog, dispatch_mode } = host.context.settings;
     this.#dispatcher = new Dispatcher(MODES[dispatch_mode] ?? "round", workers, backlog, () => this.#master?.ready ?? []);
     host.context.fds = makeFds(() => addFds(host.context.fds!, 0, this.#master!.ownFds()));
@@ -81,7 +82,7 @@ export class ServerMaster implements ServerProcesses {
     }
     const token = crypto.randomUUID();
     this.#folder = await this.#control.makeFolder();
-    const mesh = this.#mesh = makeMesh(host, 0, -1, token, this.workers);
+    const mesh = this.#mesh = makeMesh(host, token, this.workers);
     mesh.pidOf = (id) => this.pids[id];
     await mesh.listen(context.runtime!, meshPath(this.#folder, 0));
     host.checkStarting();
@@ -112,6 +113,7 @@ export class ServerMaster implements ServerProcesses {
       onGivenUp: (error) => this.#onGivenUp(error),
       onShutdown: (wait, tell) => void host.shutdown(wait, tell),
     });
+    context.census = master.census;
     addFds(context.fds!, 0, master.ownFds());
     host.checkStarting();
     this.#numbers = await master.start();

@@ -14,9 +14,13 @@ import { type FdBlock, SLOTS } from "../cluster/slots.ts";
 import type { ProcessControl, SharedListening } from "../transport/processes.ts";
 import type { Runtime } from "../transport/runtime.ts";
 import { usePeers } from "./own_process.ts";
-import { ownStats } from "./stats.ts";
+import type { Metrics } from "./all_processes.ts";
+import { ownMetrics } from "./metrics.ts";
+import { ownStats, type ServerStats } from "./stats.ts";
+import { surveyOf } from "./survey.ts";
 import { Tasks } from "./tasks.ts";
 import { useMessages } from "./worker_messages.ts";
+import { WorkerHealth } from "./worker_health.ts";
 import { WorkerStats } from "./worker_stats.ts";
 import type { PortCore } from "./port_core.ts";
 import type { ServerContext } from "./server_context.ts";
@@ -143,10 +147,10 @@ export function claimWorkers(control: ProcessControl, host: unknown): void {
  *
  * @param workers The number of workers that are not task workers.
  */
-export function makeMesh(host: ProcessesHost, slot: number, id: number, token: string, workers: number): Mesh {
+export function makeMesh(host: ProcessesHost, token: string, workers: number): Mesh {
   const { context, mode } = host;
   const mesh = new Mesh({
-    self: { slot, id, pid: context.runtime!.pid },
+    self: context.member!,
     token,
     bufferSize: context.settings.worker_buffer_size,
     warn: (message) => context.log.warn(message),
@@ -157,8 +161,9 @@ export function makeMesh(host: ProcessesHost, slot: number, id: number, token: s
   const { task_worker_num, task_max_pending, task_enable_coroutine, task_object, task_use_object } = context.settings;
   const control = context.runtime!.processes!;
   useMessages(context, mesh, control, workers + task_worker_num);
-  context.workerStats = new WorkerStats(mesh, () => ownStats(context), workers);
   const requests = context.requests = new Requests(mesh);
+  context.workerStats = new WorkerStats(mesh, requests, () => countsOf(context), workers);
+  context.workerHealth = new WorkerHealth(context, mesh, requests, workers, task_worker_num);
   context.tasks = task_worker_num === 0 ? undefined : new Tasks(context, mesh, requests, control, {
     workers,
     taskWorkers: task_worker_num,
@@ -167,6 +172,12 @@ export function makeMesh(host: ProcessesHost, slot: number, id: number, token: s
     asObject: task_object || task_use_object || context.settings.event_object,
   });
   return mesh;
+}
+
+/** Collects what this process has counted. */
+function countsOf(context: ServerContext): { stats: ServerStats; metrics: Metrics } {
+  const survey = surveyOf(context.table);
+  return { stats: ownStats(context, survey), metrics: ownMetrics(context, survey) };
 }
 
 /** The method of requests to read the certificates again. */

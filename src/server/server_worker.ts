@@ -64,6 +64,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     this.#host = host;
     this.#role = readRole(identity.role);
     this.workers = workers;
+    host.context.member = { slot: this.#role.slot, id: this.#role.id, pid: host.context.runtime!.pid };
     this.#life = new WorkerLife(identity.parent, this);
     this.isTaskWorker = this.#role.id >= workers;
     const { max_request, max_request_grace, task_max_request, task_max_request_grace } = host.context.settings;
@@ -81,8 +82,8 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   }
 
   async start(): Promise<readonly number[]> {
-    const { id, slot, token, folder } = this.#role;
-    const mesh = this.#mesh = makeMesh(this.#host, slot, id, token, this.workers);
+    const { slot, token, folder } = this.#role;
+    const mesh = this.#mesh = makeMesh(this.#host, token, this.workers);
     serveRenewing(this.#host);
     mesh.pidOf = (id) => this.pids[id];
     mesh.watch({ onLeft: ({ peer }) => peer?.slot === 0 && this.#onMasterLost(mesh) });
@@ -151,7 +152,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#exitTimer);
-    this.#host.context.workerStats?.tell(); // the others keep what this process has counted
+    this.#host.context.workerStats?.tell(true); // the others keep what this process has counted
     await this.#mesh?.close();
   }
 

@@ -11,7 +11,7 @@ import type { BrokerErrorCode } from "../topics/broker.ts";
 import type { GapReason } from "../topics/kept_stream.ts";
 import type { TopicBroker } from "../topics/topic_broker.ts";
 import type { SlowReaderPolicy } from "../topics/topic_settings.ts";
-import { surveyOf } from "./survey.ts";
+import { type Survey, surveyOf } from "./survey.ts";
 import type { Runtime } from "../transport/runtime.ts";
 
 /** What `stats()` says of a broker. */
@@ -144,10 +144,10 @@ export interface ServerStats {
 }
 
 /** Collects the counters of this process. */
-export function ownStats(context: ServerContext): ServerStats {
+export function ownStats(context: ServerContext, survey: Survey = surveyOf(context.table)): ServerStats {
   const { table, startTime, counters, refusals, endings, topics } = context;
   const { requestCount: requests, responseCount: responses } = counters;
-  const { answering, maxFd, minFd, sendQueueBytes, slow, waitingMessages, webSockets } = surveyOf(table);
+  const { answering, maxFd, minFd, sendQueueBytes, slow, waitingMessages, webSockets } = survey;
   return {
     start_time: Math.floor(startTime / 1000),
     connection_num: table?.size ?? 0,

@@ -11,7 +11,8 @@ import type { Exchange, OwnPages } from "./http/exchange.ts";
 import { type HttpApplication, HttpContext } from "./http/http_context.ts";
 import { HttpSession } from "./http/http_session.ts";
 import { pathOf } from "./log.ts";
-import { METRICS_TYPES, metricsOf } from "./metrics.ts";
+import type { Metrics } from "./all_processes.ts";
+import { METRICS_TYPES, metricsOf, metricsText } from "./metrics.ts";
 import type { PortCore, ProtocolFactory } from "./port_core.ts";
 import type { ServerContext } from "./server_context.ts";
 import type { StatusSettings } from "./settings/status_settings.ts";
@@ -24,14 +25,15 @@ interface Page {
   readonly body: string;
 }
 
-/** Returns the content of a page. */
-type PageMaker = () => Page;
+/** Returns the content of a page; a promise of it if other processes are asked. */
+type PageMaker = () => Page | Promise<Page>;
 
 /** The pages of a server, by path. */
 export class StatusPages implements OwnPages {
   readonly #pages: Map<string, PageMaker> = new Map();
   readonly #context: ServerContext;
-  #metrics: string | undefined = undefined; // as they were in this turn
+  #text: string | undefined = undefined; // of the metrics, as they were in this turn
+  #metrics: Metrics | undefined = undefined; // of all processes, of which `#text` was made
 
   /**
    * @param context The server that the pages are about.
@@ -39,21 +41,37 @@ export class StatusPages implements OwnPages {
    * @param delay Returns another delay of the event loop to consider, in seconds.
    */
   constructor(context: ServerContext, paths: Required<StatusSettings>, delay: () => number = () => 0) {
-    const limit = paths.readyz_max_delay || Infinity;
     this.#context = context;
-    this.#add(paths.metrics_path, () => ({ status: 200, type: METRICS_TYPES.prometheus, body: this.#metricsText() }));
+    this.#add(paths.metrics_path, () => this.#metricsPage());
     this.#add(paths.livez_path, () => health([]));
-    this.#add(paths.readyz_path, () => health(reasonsAgainst(context, Math.max(delayOf(context), delay()), limit)));
+    this.#add(paths.readyz_path, () => {
+      const reasons = reasonsAgainst(context, Math.max(context.loopDelay, delay()), paths.readyz_max_delay || Infinity);
+      const { member, workerHealth } = context;
+      if (reasons.length > 0) return health(reasons, member !== undefined && reasons.includes(LATE) ? [member.id] : []);
+      if (workerHealth === undefined) return health([]);
+      return workerHealth.check().then(({ reasons, workers }) => health(reasons, workers));
+    });
   }
 
   #add(path: string, make: PageMaker): void {
     if (path !== "") this.#pages.set(path, make);
   }
 
-  /** Returns the metrics. All connections are looked at for them: once per turn, however many requests there are. */
-  #metricsText(): string {
-    if (this.#metrics === undefined) nextTurn(() => this.#metrics = undefined);
-    return this.#metrics ??= metricsOf(this.#context, "prometheus");
+  /**
+   * Returns the metrics. All connections are looked at for them: once per turn, or less often if other processes have to be asked,
+   * however many requests there are.
+   */
+  #metricsPage(): Page | Promise<Page> {
+    const { workerStats } = this.#context;
+    if (workerStats !== undefined) return workerStats.freshMetrics().then((metrics) => this.#metricsOfAll(metrics));
+    if (this.#text === undefined) nextTurn(() => this.#text = undefined);
+    return metricsPage(this.#text ??= metricsOf(this.#context, "prometheus"));
+  }
+
+  #metricsOfAll(metrics: Metrics): Page {
+    if (metrics !== this.#metrics) this.#text = metricsText(metrics, "prometheus");
+    this.#metrics = metrics;
+    return metricsPage(this.#text!);
   }
 
   /** Whether there is no page. */
@@ -66,7 +84,7 @@ export class StatusPages implements OwnPages {
     return [...this.#pages.keys()];
   }
 
-  respond(exchange: Exchange): boolean {
+  respond(exchange: Exchange): boolean | Promise<void> {
     const { head, writer } = exchange;
     const make = this.#pages.get(pathOf(pathAndQuery(head.target)));
     if (make === undefined) return false;
@@ -74,10 +92,24 @@ export class StatusPages implements OwnPages {
     if (head.method !== "GET" && head.method !== "HEAD") {
       writer.header("Allow", "GET, HEAD");
       send(writer, { status: 405, type: "text/plain", body: "only GET and HEAD are allowed here" });
-    } else {
-      send(writer, make());
+      return true;
     }
+    const page = make();
+    if (page instanceof Promise) return this.#sendLater(exchange, page);
+    send(writer, page);
     return true;
+  }
+
+  async #sendLater(exchange: Exchange, later: Promise<Page>): Promise<void> {
+    let page = UNKNOWN;
+    try {
+      page = await later;
+    } catch (error) {
+      this.#context.fault(error);
+    }
+    exchange.connection.gather(() => {
+      if (exchange.isOpen) send(exchange.writer, page);
+    });
   }
 }
 
@@ -88,10 +120,24 @@ function send(writer: Exchange["writer"], { status, type, body }: Page): void {
   writer.endWith(body);
 }
 
-/** @param reasons Why the server is not well. */
-function health(reasons: readonly string[]): Page {
+/** The reason of a server whose event loop is late. */
+const LATE = "event_loop_delay";
+
+/** The page if there is an error of ours. */
+const UNKNOWN: Page = { status: 500, type: "text/plain", body: "" };
+
+function metricsPage(body: string): Page {
+  return { status: 200, type: METRICS_TYPES.prometheus, body };
+}
+
+/**
+ * @param reasons Why the server is not well.
+ * @param workers The workers that are the reason.
+ */
+function health(reasons: readonly string[], workers: readonly number[] = []): Page {
   const isWell = reasons.length === 0;
-  const body = `${JSON.stringify({ status: isWell ? "ok" : "unavailable", reasons })}\n`;
+  const details = isWell || workers.length === 0 ? {} : { workers };
+  const body = `${JSON.stringify({ status: isWell ? "ok" : "unavailable", reasons, ...details })}\n`;
   return { status: isWell ? 200 : 503, type: "application/json", body };
 }
 
@@ -100,13 +146,8 @@ function reasonsAgainst({ state }: ServerContext, delay: number, limit: number):
   const reasons: string[] = [];
   if (state === "starting") reasons.push("starting");
   if (state === "stopping" || state === "stopped") reasons.push("stopping");
-  if (delay > limit) reasons.push("event_loop_delay");
+  if (delay > limit) reasons.push(LATE);
   return reasons;
-}
-
-/** Returns the recent delay of the event loop, in seconds: also if a tick of the clock is overdue right now. */
-export function delayOf({ counters, table }: ServerContext): number {
-  return Math.max(counters.loopDelay.recent, table?.overdue ?? 0);
 }
 
 const ADMIN_PATHS = { metrics_path: "/metrics", livez_path: "/livez", readyz_path: "/readyz" } as const;
@@ -139,15 +180,16 @@ class AdminApplication implements HttpApplication {
     const { settings } = watched;
     const paths = { ...settings };
     for (const key of ["metrics_path", "livez_path", "readyz_path"] as const) paths[key] ||= ADMIN_PATHS[key];
-    this.#pages = new StatusPages(watched, paths, () => delayOf(port.context));
+    this.#pages = new StatusPages(watched, paths, () => port.context.loopDelay);
   }
 
   makeResponse(exchange: Exchange): BaseResponse {
     return new BaseResponse(exchange.fd, exchange.writer);
   }
 
-  onRequest(exchange: Exchange): void {
-    if (this.#pages.respond(exchange)) return;
+  onRequest(exchange: Exchange): void | Promise<void> {
+    const response = this.#pages.respond(exchange);
+    if (response !== false) return response === true ? undefined : response;
     send(exchange.writer, { status: 404, type: "text/plain", body: `there is only ${this.#pages.paths.join(", ")}` });
   }
 

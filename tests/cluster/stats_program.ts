@@ -13,7 +13,7 @@ server.on("request", ({ server: { path_info } }, response) => {
 let hasDied = false;
 server.on("workerError", () => void (hasDied = true));
 await server.start();
-console.log(`listens on ${server.port}`);
+console.log(`listens on ${server.port} and ${server.admin_port}`);
 server.tick(50, () => {
   if (!hasDied || Array.from({ length: 3 }, (_, id) => server.getWorkerPid(id)).includes(0)) return;
   hasDied = false;

@@ -5,6 +5,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { Requests } from "../../src/cluster/requests.ts";
+import type { Metrics } from "../../src/server/all_processes.ts";
 import { WorkerStats } from "../../src/server/worker_stats.ts";
 import { settle, until } from "../support/activity.ts";
 import { inFolder } from "../support/folder.ts";
@@ -20,6 +22,7 @@ interface Process {
   readonly node: Node;
   readonly stats: WorkerStats;
   readonly own: Numbers;
+  readonly metrics: Metrics;
   /** The sum, as this process sees it. */
   readonly sum: () => Numbers;
 }
@@ -38,8 +41,10 @@ function makeProcess(slot: number): Process {
     event_loop_delay: 0,
     handler_num: 0,
   };
-  const stats = new WorkerStats(node.mesh, () => ({ ...own, worker_request_count: own.request_count }), 2);
-  return { node, stats, own, sum: () => stats.sum() };
+  const metrics: Metrics = {};
+  const collect = () => ({ stats: { ...own, worker_request_count: own.request_count }, metrics: structuredClone(metrics) });
+  const stats = new WorkerStats(node.mesh, new Requests(node.mesh), collect, 2);
+  return { node, stats, own, metrics, sum: () => stats.sum() };
 }
 
 /** The master and two workers. */
@@ -151,10 +156,10 @@ test(
     inFolder(async (folder) => {
       const log_file = join(folder, "log");
       const access_log_file = join(folder, "access");
-      const settings = { log_format: "json", access_log: true, log_file, access_log_file };
+      const settings = { log_format: "json", access_log: true, log_file, access_log_file, admin_server: "127.0.0.1:0" };
       const program = new Program(inThisRuntime(new URL("./stats_program.ts", import.meta.url), JSON.stringify(settings)));
       try {
-        const port = Number((await program.line()).split(" ").at(-1));
+        const [, , port, , admin] = (await program.line()).split(" ").map(Number);
         const ask = async (path: string) => {
           const client = await RawClient.connect(port); // one connection for each, so that all workers get some
           client.send(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
@@ -179,6 +184,10 @@ test(
         } while (seen.request_count < asked);
         assertEquals([seen.worker_num, seen.task_worker_num], [3, 0]);
         assert(seen.worker_request_count < seen.request_count && seen.request_count === asked, JSON.stringify([asked, seen]));
+        const nobody = await RawClient.connect(admin);
+        nobody.send("what\r\n\r\n");
+        await nobody.readAll();
+        nobody.destroy();
         const before = seen.request_count;
         await ask("/die").catch(() => {});
         assertEquals(await program.line(), "replaced");
@@ -189,6 +198,8 @@ test(
         assertEquals(new Set(lines().map(({ worker }) => worker)), new Set([0, 1, 2]));
         const warnings = readFileSync(log_file, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
         assertEquals(new Set(warnings.filter(({ event }) => event === "error").map(({ worker }) => worker)), new Set([0, 1, 2]));
+        const refused = warnings.filter(({ event }) => event === "refusal"); // by the server of admin_server
+        assertEquals(refused.map(({ worker, pid }) => [worker, pid]), [[-1, program.process.pid]]);
       } finally {
         process.kill(program.process.pid!, "SIGTERM");
         await program.exited;

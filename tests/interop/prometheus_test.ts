@@ -5,7 +5,10 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { HttpServer, WebSocketServer } from "../../mod.ts";
 import { find } from "../../tools/prerequisites.mjs";
-import { FAMILIES } from "../../src/server/metrics.ts";
+import type { Metrics } from "../../src/server/all_processes.ts";
+import { addMetrics, metricsText, ownMetrics } from "../../src/server/metrics.ts";
+import { ServerContext } from "../../src/server/server_context.ts";
+import { FAMILIES } from "../../src/server/metric_families.ts";
 import { readMetrics, samplesOf } from "../support/metrics_text.ts";
 import { testWith } from "../support/prerequisites.ts";
 import { closeFrame, frame, handshake, RawClient } from "../support/raw_client.ts";
@@ -60,6 +63,30 @@ testWith("prometheus_client", "Prometheus reads what a server that has done noth
   server.on("request", () => {});
   await check("prometheus", server.metrics());
   await check("openmetrics", server.stats("openmetrics"));
+});
+
+testWith("prometheus_client", "Prometheus reads the sums of several processes, in both formats", async () => {
+  const sum: Metrics = {};
+  for (const id of [-1, 0, 1]) {
+    const context = new ServerContext(undefined);
+    const { counters } = context;
+    context.member = { slot: id + 1, id, pid: 1000 + id };
+    counters.droppedPackets = 7;
+    counters.remoteFailures.set(1009, 2);
+    for (const value of [0.1, 0.2, 100]) counters.pings.add(value);
+    counters.loopDelay.add(0.3);
+    counters.http.http.get("GET", 200).duration.add(0.7);
+    counters.addHandshake(101, 0.01);
+    addMetrics(sum, ownMetrics(context));
+  }
+  addMetrics(sum, {
+    sluice_workers: { 'kind="worker",state="ready"': 2, 'kind="task",state="down"': 1 },
+    sluice_worker_exits: { 'cause="died"': 3 },
+    sluice_worker_silent: { 'worker="-1"': 0, 'worker="1"': 1 },
+    sluice_tasks_pending: { "": 4 },
+  });
+  await check("prometheus", metricsText(sum, "prometheus"));
+  await check("openmetrics", metricsText(sum, "openmetrics"));
 });
 
 testWith("prometheus_client", "Prometheus reads what a busy server tells, in both formats", async () => {

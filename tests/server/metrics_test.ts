@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { HttpServer, Server, type ServerSettings, SWOOLE_SOCK_UDP, WebSocketServer } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { Counters, Histogram, LoopDelay, RequestCounts, SAMPLED } from "../../src/server/counters.ts";
-import { FAMILIES, VERSION } from "../../src/server/metrics.ts";
+import { FAMILIES, VERSION } from "../../src/server/metric_families.ts";
 import { readMetrics, samplesOf } from "../support/metrics_text.ts";
 import { closeFrame, frame, handshake, RawClient } from "../support/raw_client.ts";
 import { serving, signal } from "../support/serving.ts";

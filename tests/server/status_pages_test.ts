@@ -310,6 +310,54 @@ test("paths and addresses are checked; those of the server are not for ports", (
   assertEquals(readAddress("unix:/a"), { transport: "unix", hostname: "/a", port: 0 });
 });
 
+test("pages for which other processes are asked come later: in order, on each port, and to nobody who has left", async () => {
+  const { server, paths } = notingServer({ ...PATHS, admin_server: "127.0.0.1:0", log_file: "/dev/null" });
+  await serving(server, async (server, port) => {
+    const { context } = coreOf(server);
+    let go = signal();
+    let asked = 0;
+    const wait = async <T>(result: T): Promise<T> => {
+      asked++;
+      await go.promise;
+      return result;
+    };
+    const metrics = { sluice_publish: { "": 41 } };
+    context.workerStats = { sum: () => ({}), metrics: () => ({}), freshMetrics: () => wait(metrics), tell() {} };
+    context.workerHealth = { check: () => wait({ reasons: ["workers"], workers: [3] }) };
+    const unready = '{"status":"unavailable","reasons":["workers"],"workers":[3]}\n';
+    for (const one of [port, server.admin_port]) {
+      go = signal();
+      const client = await RawClient.connect(one);
+      for (const line of ["GET /metrics", "GET /readyz", "HEAD /metrics", "GET /livez"]) {
+        client.send(`${line} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      }
+      const gone = await RawClient.connect(one);
+      const before = asked;
+      gone.send("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+      while (asked === before) await new Promise((resolve) => setTimeout(resolve, 1));
+      gone.destroy();
+      go.resolve();
+      const page = await client.readAnswer();
+      assertEquals([page.status, samplesOf(page.body, "sluice_publish_total")], [200, { "": 41 }]);
+      const health = await client.readAnswer();
+      assertEquals([health.status, health.body], [503, unready]);
+      const head = await client.readHead();
+      assertMatch(head, new RegExp(`\r\nContent-Length: ${page.body.length}\r\n`));
+      assertEquals((await client.readAnswer()).body, WELL);
+      client.destroy();
+    }
+    context.workerStats.freshMetrics = () => Promise.reject(new Error("of ours"));
+    context.workerHealth.check = () => Promise.resolve({ reasons: [], workers: [] });
+    for (const one of [port, server.admin_port]) {
+      assertEquals((await ask(one, "GET /metrics")).slice(0, 2), [500, ""]);
+      assertEquals((await ask(one, "GET /readyz")).slice(0, 2), [200, WELL]);
+    }
+    assertEquals(context.endings.errorCount, 2);
+    context.workerStats = context.workerHealth = undefined;
+  });
+  assertEquals(paths, []);
+});
+
 test("the metrics are made once in a turn, however many requests for them have come", async () => {
   const { server } = notingServer(PATHS);
   await serving(server, async (server, port) => {

@@ -86,8 +86,8 @@ export interface ExchangeSession {
 
 /** Pages of the server itself. */
 export interface OwnPages {
-  /** Responds to a request for one of the pages. Returns whether it was for one. */
-  respond(exchange: Exchange): boolean;
+  /** Responds to a request for one of the pages. Returns `false` if it is for none; a promise if the response comes later. */
+  respond(exchange: Exchange): boolean | Promise<void>;
 }
 
 /** The size up to which bytes of the server are copied; larger ones are sent by reference. */

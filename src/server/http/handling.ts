@@ -15,7 +15,7 @@ import { refuseExchange } from "./error_response.ts";
 
 /** Handles a request: it is for a page of the server itself, or its form is read, if it has one, and a file or the handler follows. */
 export function handleRequest(exchange: Exchange, context: HttpContext): void {
-  if (context.pages !== undefined && context.pages.respond(exchange)) return;
+  if (context.pages !== undefined && context.pages.respond(exchange) !== false) return;
   const { connection, session } = exchange;
   const { forms } = context;
   if (forms === undefined || !isMultipart(exchange.head)) return void handle(exchange, context);
