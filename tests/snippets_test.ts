@@ -148,6 +148,9 @@ const VISITS: Readonly<Record<string, (port: number) => Promise<void>>> = {
   "docs/workers.md, Workers: one program on all cores": async (port) => {
     assertMatch(await talk(port, "/", "hello"), /^\d+: hello$/);
   },
+  "docs/workers.md, Topics": async (port) => {
+    assertEquals(await talk(port, "/", "hello"), "1: hello");
+  },
   "docs/workers.md, Tasks": async (port) => {
     assertEquals(await talk(port, "/", "1"), "1");
   },

@@ -33,6 +33,13 @@ export const BIND = 16;
 export const PUBLISH = 17;
 export const TASK_STATE = 18;
 export const STATS = 20;
+export const BROKER_SUBSCRIBE = 21;
+export const BROKER_UNSUBSCRIBE = 22;
+export const BROKER_SUBSCRIBED = 23;
+export const APPEND = 24;
+export const APPENDED = 25;
+export const KEPT = 26;
+export const PRESENCE = 27;
 /** The number of kinds, those included that are still free. */
 export const KINDS = 64;
 
@@ -119,9 +126,13 @@ export class BodyReader {
 
   /** Reads a text of up to 255 bytes. */
   text(): string {
-    const size = this.uint8();
+    return utf8Decoder.decode(this.view(this.uint8()));
+  }
+
+  /** Reads so many bytes: a view of the memory that holds the body. */
+  view(size: number): Uint8Array {
     const at = this.#take(size);
-    return utf8Decoder.decode(this.bytes.subarray(at, at + size));
+    return this.bytes.subarray(at, at + size);
   }
 }
 

@@ -292,7 +292,7 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
   }
 
   /**
-   * Lists who is in a topic, on all servers with the same broker: those shown with `ws.show()`.
+   * Lists who is in a topic, in all workers and on all servers with the same broker: those shown with `ws.show()`.
    *
    * @param options How many members, and after which key.
    * @returns Members in the order of their keys, the number of all, and whether this may be old.

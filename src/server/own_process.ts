@@ -5,8 +5,12 @@
  */
 
 import type { KnownConnection } from "../cluster/directory.ts";
+import { BrokerHub } from "../cluster/broker_hub.ts";
 import type { Mesh } from "../cluster/mesh.ts";
+import { MeshBroker } from "../cluster/mesh_broker.ts";
+import { MeshPresence } from "../cluster/mesh_presence.ts";
 import { type OwnProcess, Peers } from "../cluster/peers.ts";
+import type { Requests } from "../cluster/requests.ts";
 import { WEBSOCKET_OPCODE_CLOSE, WEBSOCKET_OPCODE_TEXT } from "../constants.ts";
 import {
   SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW,
@@ -46,6 +50,21 @@ export function knownOf(context: ServerContext, connection: Connection): KnownCo
 export function usePeers(context: ServerContext, mesh: Mesh): void {
   const peers = context.peers = new Peers(mesh, new ServerProcess(context));
   if (context.topics !== undefined) context.topics.onSubscribers = peers.onSubscribers;
+}
+
+/**
+ * Lets the processes of a server share who is in which topic and what topics keep, unless they have a broker that connects processes
+ * as it connects servers.
+ *
+ * @param mesh The links to them, none of which has been made yet.
+ */
+export function shareTopics(context: ServerContext, mesh: Mesh, requests: Requests): void {
+  const { broker, worker_buffer_size } = context.settings;
+  if (broker !== null && broker.isLocal !== true) return;
+  context.presenceNet = new MeshPresence(mesh, () => context.openPresence?.());
+  if (broker === null) return;
+  const isMaster = mesh.self.slot === 0;
+  context.broker = new (isMaster ? BrokerHub : MeshBroker)(mesh, requests, broker, worker_buffer_size);
 }
 
 /** Closes a connection without a Close frame: see `ServerConnections.close()`. */

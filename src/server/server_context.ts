@@ -16,7 +16,8 @@ import type { Mesh } from "../cluster/mesh.ts";
 import type { Peers } from "../cluster/peers.ts";
 import type { Requests } from "../cluster/requests.ts";
 import type { WorkerCensus } from "../cluster/worker_census.ts";
-import type { Topics } from "../topics/topics.ts";
+import type { Broker } from "../topics/broker.ts";
+import type { PresenceNet, Topics } from "../topics/topics.ts";
 import type { WebSocketSession } from "../websocket/connection/websocket_session.ts";
 import type { Outgoing } from "../websocket/outgoing.ts";
 import type { AccessLog } from "./access_log.ts";
@@ -76,6 +77,12 @@ export class ServerContext implements LogContext {
   topics: Topics | undefined = undefined;
   /** Makes the topics when the server starts, if they are connected to those of other servers. */
   openTopics: (() => void) | undefined = undefined;
+  /** Makes the presence of this process, because another process shows something. */
+  openPresence: (() => void) | undefined = undefined;
+  /** The broker that the processes of the server share, if they have one that connects servers of one process only. */
+  broker: Broker | undefined = undefined;
+  /** What tells the other processes who is in which topic, if no broker does. */
+  presenceNet: PresenceNet | undefined = undefined;
 
   /** Sends a message of another process to the subscribers of a topic, or to all WebSockets if that is empty; see `ServerTopics`. */
   deliver: ((topic: string, message: Outgoing, except: ReadonlySet<number> | undefined) => void) | undefined = undefined;
@@ -141,6 +148,7 @@ export class ServerContext implements LogContext {
     this.fds = this.mesh = this.peers = undefined;
     this.requests = this.tasks = undefined;
     this.sendMessage = this.workerStats = this.workerHealth = undefined;
+    this.broker = this.presenceNet = undefined;
   }
 
   /** Empties the context for another start. Settings and handlers are kept. */

@@ -13,7 +13,7 @@ import { FdSequence } from "../transport/fd_sequence.ts";
 import { type FdBlock, SLOTS } from "../cluster/slots.ts";
 import type { ProcessControl, SharedListening } from "../transport/processes.ts";
 import type { Runtime } from "../transport/runtime.ts";
-import { usePeers } from "./own_process.ts";
+import { shareTopics, usePeers } from "./own_process.ts";
 import type { Metrics } from "./all_processes.ts";
 import { ownMetrics } from "./metrics.ts";
 import { ownStats, type ServerStats } from "./stats.ts";
@@ -164,6 +164,7 @@ export function makeMesh(host: ProcessesHost, token: string, workers: number): M
   const requests = context.requests = new Requests(mesh);
   context.workerStats = new WorkerStats(mesh, requests, () => countsOf(context), workers);
   context.workerHealth = new WorkerHealth(context, mesh, requests, workers, task_worker_num);
+  if (mode === SWOOLE_PROCESS) shareTopics(context, mesh, requests);
   context.tasks = task_worker_num === 0 ? undefined : new Tasks(context, mesh, requests, control, {
     workers,
     taskWorkers: task_worker_num,

@@ -108,6 +108,7 @@ export class ServerTopics {
     this.#context = context;
     this.#log = new LogThrottle(context.log);
     context.deliver = (topic, message, except) => this.#deliver(topic, message, except);
+    context.openPresence = () => void this.#topics.presence;
     context.openTopics = () => {
       const isTold = context.config.handler("presence") !== undefined;
       if (isTold) void this.#topics.presence;
@@ -122,7 +123,9 @@ export class ServerTopics {
 
   #makeTopics(): Topics {
     const context = this.#context;
-    const topics = new Topics(context.settings, {
+    const { settings, broker = settings.broker, presenceNet } = context;
+    const topics = new Topics({ ...settings, broker }, {
+      presenceNet,
       onSlowReader: (...reader) => this.#onSlowReader(...reader),
       onGap: (gap) => context.emit("topicgap", gap satisfies TopicGap),
       onPresence: (presence) => context.emit("presence", presence satisfies TopicPresence),
@@ -215,8 +218,10 @@ export class ServerTopics {
     const { message: frame, except } = publication;
     const count = this.#topics.publish(topic, frame, except);
     if (peers === undefined) return count;
-    // A broker connects the processes of this server like any other servers.
-    return count + (this.#topics.broker === undefined ? peers.publish(topic, frame, except) : peers.subscriberCount(topic));
+    // Unless it is a local one, a broker connects the processes of this server like any other servers.
+    const { broker } = this.#topics;
+    const isSent = broker !== undefined && (this.#context.broker === undefined || broker.keptOptions(topic) !== undefined);
+    return count + (isSent ? peers.subscriberCount(topic) : peers.publish(topic, frame, except));
   }
 
   /** Sends a message of another process to the subscribers of a topic here, or to all WebSockets if that is empty. */
@@ -315,10 +320,10 @@ export class ServerTopics {
     }
     if (typeof after !== "string") throw new TypeError(`Cannot list members: after is a key, not ${describe(after)}`);
     if (!this.#context.hasStarted) return { members: [], count: 0, isStale: false };
-    const { broker, presence: { table } } = this.#topics;
+    const { presence: { table }, isPresenceStale } = this.#topics;
     const members = table.members(topic, limit as number, after);
     const next = members.length === limit ? { next: members[members.length - 1].key } : {};
-    return { members, count: table.count(topic), ...next, isStale: broker !== undefined && !broker.node.isUp };
+    return { members, count: table.count(topic), ...next, isStale: isPresenceStale };
   }
 
   /** See `WebSocketServer.subscriberCount()`. */

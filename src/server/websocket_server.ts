@@ -338,8 +338,8 @@ export class WebSocketServer<Data extends ConnectionData = ConnectionData> exten
   }
 
   /**
-   * Lists who is in a topic, on all servers with the same broker. A server that has just started, or asks for the first time, knows
-   * those of the others a moment later.
+   * Lists who is in a topic, in all workers and on all servers with the same broker. A server that has just started, or asks for the
+   * first time, knows those of other servers a moment later.
    *
    * @param options How many members (100, or at least 1), and after which key.
    * @returns Members in the order of their keys, the number of all, and whether this may be old.

@@ -115,6 +115,8 @@ export interface KeptMessage {
   readonly offset: number;
   /** The message. */
   readonly message: BrokerMessage;
+  /** The connections that are not sent it, where another process of the same server has appended it. */
+  readonly except?: ReadonlySet<number> | undefined;
 }
 
 /** A part of the history of a kept topic. */
@@ -182,8 +184,9 @@ export interface BrokerNode {
    * Appends a message to a kept topic. It comes back by `deliverKept()`, also to the server that has appended it.
    *
    * @param id Names the message among those of its topic; empty for none.
+   * @param except The connections that are not sent it. This server leaves out its own itself.
    */
-  append(topic: string, message: BrokerMessage, id: string): Promise<Appended>;
+  append(topic: string, message: BrokerMessage, id: string, except?: ReadonlySet<number>): Promise<Appended>;
   /**
    * Returns the positions of kept topics, in their order; `undefined` for those that the broker refuses. A topic that has none gets
    * one.
@@ -246,6 +249,13 @@ export interface BrokerHost {
 export interface Broker {
   /** The options. */
   readonly options: Required<BrokerOptions>;
+  /**
+   * Whether it connects the servers of one process only. A server with several processes then uses the one of its first process in
+   * all of them, and sends messages of fleeting topics from process to process itself.
+   */
+  readonly isLocal?: boolean;
+  /** The time within which that process has to reply to the others, in seconds; 0 for no limit. */
+  readonly timeout?: number;
   /** Connects a server. Called when it starts, or has its first topic. */
   attach(host: BrokerHost): BrokerNode;
 }

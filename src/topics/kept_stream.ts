@@ -23,7 +23,7 @@ export interface StreamEvents {
   /** Frames a message; `undefined` if that failed, so that it is left out. */
   frame(stream: KeptStream, entry: KeptMessage): RingEntry | undefined;
   /** Delivers a message to those that have had all before it. */
-  deliver(stream: KeptStream, entry: RingEntry, message: KeptMessage["message"]): void;
+  deliver(stream: KeptStream, entry: RingEntry, message: KeptMessage): void;
   /** Called when messages are missing for all subscribers: they go on at the position of the stream. */
   gap(stream: KeptStream, reason: GapReason): void;
   /** Asks the broker for the position of the topic. */
@@ -157,7 +157,7 @@ export class KeptStream {
     const entry = this.#events.frame(this, message);
     if (entry === undefined) return;
     this.ring.push(entry);
-    this.#events.deliver(this, entry, message.message);
+    this.#events.deliver(this, entry, message);
   }
 
   /** Takes the position that the broker replied. */

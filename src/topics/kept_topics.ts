@@ -131,7 +131,7 @@ export class KeptTopics implements StreamEvents {
     return this.#host.frame(stream, entry);
   }
 
-  deliver(stream: KeptStream, entry: RingEntry, message: KeptMessage["message"]): void {
+  deliver(stream: KeptStream, entry: RingEntry, message: KeptMessage): void {
     this.#host.deliver(stream, entry, message);
   }
 

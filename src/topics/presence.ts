@@ -29,7 +29,7 @@ export interface PresenceOptions {
   readonly grace: number;
   /** The number of members of a topic up to which changes are told one by one. */
   readonly most: number;
-  /** How long another server may be silent, in milliseconds. */
+  /** How long another server may be silent, in milliseconds; 0 if it is known at once when one has died, see `lose()`. */
   readonly lease: number;
   /** Called when something has changed. */
   onChange(change: PresenceChange): void;
@@ -56,8 +56,9 @@ interface Other {
   next: number;
 }
 
-/** The number of entries in one message. */
+/** The number of entries in one message, and of the UTF-16 units of all of them. */
 const BATCH = 512;
+const BATCH_SIZE = 16 * 1024;
 
 /** The number of members from which changes of a topic are told together. */
 const LARGE = 100;
@@ -89,7 +90,7 @@ export class Presence {
     this.#bus = bus;
     this.#clock = clock;
     this.table = new PresenceTable(options.grace);
-    if (bus !== undefined) this.#scheduleBeat();
+    if (bus !== undefined && options.lease > 0) this.#scheduleBeat();
   }
 
   // ---- this server --------------------------------------------------------------------------------------------------
@@ -118,8 +119,8 @@ export class Presence {
     queueMicrotask(() => {
       const entries = this.#toTell;
       this.#toTell = [];
-      for (let at = 0; at < entries.length; at += BATCH) {
-        this.#say({ k: "diff", v: ++this.#version, c: entries.slice(at, at + BATCH) });
+      for (const part of partsOf(entries)) {
+        if (!this.#isClosed) this.#bus!.say(`{"k":"diff","v":${++this.#version},"c":[${part}]}`);
       }
     });
   }
@@ -181,15 +182,15 @@ export class Presence {
     const now = this.#clock.now();
     if (this.#bus!.isUp) {
       this.#say({ k: "beat", v: this.#version });
-      for (const [node, { heard }] of this.#others) if (now - heard >= this.#options.lease) this.#lose(node);
+      for (const [node, { heard }] of this.#others) if (now - heard >= this.#options.lease) this.lose(node);
     } else {
       for (const other of this.#others.values()) other.heard = now; // no server can be heard
     }
   }
 
   /** Forgets a server that has died. */
-  #lose(node: string): void {
-    this.#others.delete(node);
+  lose(node: string): void {
+    if (this.#isClosed || !this.#others.delete(node)) return;
     this.table.replace(node, [], this.#clock.now());
     this.#onTouched();
   }
@@ -198,15 +199,21 @@ export class Presence {
   #sendState(): void {
     this.#cancelState ??= this.#clock.after(Math.random() * TOGETHER, () => {
       this.#cancelState = undefined;
-      const entries = this.table.shownBy(this.#options.id).map((
-        { fd, topic, key, info, at },
-      ): Entry => [fd, topic, key, info, at]);
-      const parts = Math.max(1, Math.ceil(entries.length / BATCH));
-      // What is still to be told is in it; it is told again, which changes nothing.
-      for (let i = 0; i < parts; i++) {
-        this.#say({ k: "state", v: this.#version, i, n: parts, c: entries.slice(i * BATCH, (i + 1) * BATCH) });
-      }
+      for (const text of this.describe()) if (!this.#isClosed) this.#bus?.say(text);
     });
+  }
+
+  /** Returns everything that this server shows, in the words of servers. */
+  *describe(): Iterable<string> {
+    const entries = this.table.shownBy(this.#options.id).map((
+      { fd, topic, key, info, at },
+    ): Entry => [fd, topic, key, info, at]);
+    const parts = partsOf(entries);
+    if (parts.length === 0) parts.push("");
+    // What is still to be told is in it; it is told again, which changes nothing.
+    for (const [i, part] of parts.entries()) {
+      yield `{"k":"state","v":${this.#version},"i":${i},"n":${parts.length},"c":[${part}]}`;
+    }
   }
 
   #ask(node: string, other: Other): void {
@@ -221,7 +228,7 @@ export class Presence {
     if (node === this.#options.id || this.#isClosed) return;
     const speech = parse(text);
     if (speech === undefined) return;
-    if (speech.k === "bye") return this.#lose(node);
+    if (speech.k === "bye") return this.lose(node);
     const now = this.#clock.now();
     let other = this.#others.get(node);
     if (other === undefined) {
@@ -267,6 +274,24 @@ export class Presence {
       cancel?.();
     }
   }
+}
+
+/** Returns entries as JSON, with commas between them, in parts of which each is one message. */
+function partsOf(entries: readonly Entry[]): string[] {
+  const parts: string[] = [];
+  let part: string[] = [];
+  let size = 0;
+  for (const entry of entries) {
+    const text = JSON.stringify(entry);
+    if (part.length === BATCH || (part.length > 0 && size + text.length > BATCH_SIZE)) {
+      parts.push(part.join());
+      [part, size] = [[], 0];
+    }
+    part.push(text);
+    size += text.length + 1;
+  }
+  if (part.length > 0) parts.push(part.join());
+  return parts;
 }
 
 /** Reads what a server has said; `undefined` if it is nothing that is known. */

@@ -98,7 +98,7 @@ export class TopicBroker implements BrokerHost {
     this.node = broker.attach(this);
     this.kept = new KeptTopics(this.node, broker.options, clock, {
       frame: (stream, entry) => this.#frame(stream, entry),
-      deliver: (stream, entry, message) => local.deliverEntry(stream, entry, this.#exceptedOf(message)),
+      deliver: (stream, entry, kept) => local.deliverEntry(stream, entry, this.#exceptedOf(kept)),
       gap: (stream, reason) => local.gap(stream, reason),
     });
   }
@@ -179,17 +179,18 @@ export class TopicBroker implements BrokerHost {
   /**
    * Appends a message to a kept topic.
    *
-   * @param except The connections of this server that are not sent it.
+   * @param except The connections that are not sent it.
    */
   async append(topic: string, frame: Outgoing, except: Excepted, id: string): Promise<Appended> {
     const sequence = ++this.#sequence;
-    if (except !== undefined) {
-      this.#excepted.set(sequence, new Set(except)); // the program may use its own for something else meanwhile
+    const left = except === undefined ? undefined : new Set(except); // the program may use its own for something else meanwhile
+    if (left !== undefined) {
+      this.#excepted.set(sequence, left);
       const [oldest] = this.#excepted.keys();
       if (this.#excepted.size > EXCEPTIONS) this.#excepted.delete(oldest);
     }
     try {
-      return await this.node.append(topic, BrokerMessage["of"](frame, this.id, sequence), id);
+      return await this.node.append(topic, BrokerMessage["of"](frame, this.id, sequence), id, left);
     } catch (error) {
       const failure = error instanceof BrokerError ? error : new BrokerError("BROKER_UNKNOWN", "The broker has failed", error);
       this.counters.failed[failure.code]++;
@@ -241,8 +242,9 @@ export class TopicBroker implements BrokerHost {
     this.#local.warn(kind, text);
   }
 
-  #exceptedOf({ origin, sequence }: BrokerMessage): Excepted {
-    if (origin !== this.id || this.#excepted.size === 0) return undefined;
+  #exceptedOf({ message: { origin, sequence }, except }: KeptMessage): Excepted {
+    if (origin !== this.id) return except;
+    if (this.#excepted.size === 0) return undefined;
     const excepted = this.#excepted.get(sequence);
     this.#excepted.delete(sequence);
     return excepted;

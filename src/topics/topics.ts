@@ -92,6 +92,16 @@ export interface TopicsHost {
   report(error: unknown): void;
   /** Logs a warning, of each kind one a minute. */
   warn(kind: string, text: string): void;
+  /** Connects presence to the other processes of the server, if there are any that no broker connects. */
+  readonly presenceNet?: PresenceNet | undefined;
+}
+
+/** What connects presence to other processes of the server. */
+export interface PresenceNet {
+  /** The id of this process: no other has it. */
+  readonly id: string;
+  /** Makes the presence of this process, see `TopicBroker.startPresence()`. */
+  startPresence(make: (bus: PresenceBus, lease: number) => Presence): Presence;
 }
 
 /** The topics of all ports of a server. */
@@ -286,21 +296,26 @@ export class Topics implements FollowerEvents, LocalTopics {
   }
 
   #makePresence(): Presence {
-    const { broker } = this;
+    const net = this.#host.presenceNet ?? this.broker;
     const { presence_grace, presence_max } = this.#settings;
     const make = (bus: PresenceBus | undefined, lease: number) =>
       new Presence(
         {
-          id: broker?.id ?? "",
+          id: net?.id ?? "",
           grace: presence_grace * 1000,
           most: presence_max,
           lease,
           onChange: (change) => this.#onPresence(change),
         },
         bus,
-        broker?.clock ?? systemClock,
+        this.broker?.clock ?? systemClock,
       );
-    return broker === undefined ? make(undefined, 0) : broker.startPresence(make);
+    return net === undefined ? make(undefined, 0) : net.startPresence(make);
+  }
+
+  /** Whether what is known of members may be old, because the broker over which they are told is down. */
+  get isPresenceStale(): boolean {
+    return this.#host.presenceNet === undefined && this.broker !== undefined && !this.broker.node.isUp;
   }
 
   #onPresence(change: PresenceChange): void {

@@ -8,9 +8,11 @@ import { CONTRACT } from "./contract.ts";
 import type { BrokerName } from "./stage.ts";
 
 /** The brokers of the table, in its order. */
-export const BROKERS: readonly BrokerName[] = ["memory", "redis", "ioredis"];
+export const BROKERS: readonly BrokerName[] = ["memory", "workers", "redis", "ioredis"];
 
 const NO_PROCESS = "it is no process of its own: it ends with the program, and so do all who have subscribed";
+const IN_MASTER = "it is in the memory of the master, with which all workers end";
+const NO_LOSS = "a link loses nothing but what is under way when it ends";
 const NO_CONNECTION = "it has no connections";
 
 /** The reasons, by the beginning of the name of a test. */
@@ -24,6 +26,12 @@ export const HOLES: Partial<Record<BrokerName, Record<string, string>>> = {
     "the broker is emptied": NO_PROCESS,
     "started again": NO_PROCESS,
     "ten thousand subscriptions": NO_CONNECTION,
+  },
+  workers: {
+    "killed under load": IN_MASTER,
+    "the last message is lost": NO_LOSS,
+    "the broker is emptied": IN_MASTER,
+    "started again": IN_MASTER,
   },
 };
 

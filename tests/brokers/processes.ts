@@ -5,8 +5,9 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { Program, runners } from "../support/program.ts";
+import { inThisRuntime, Program, runners } from "../support/program.ts";
 import { RedisServer } from "../support/redis_server.ts";
 import { WebSocketServer } from "../../mod.ts";
 import { type BrokerName, eventually, makeBroker } from "./stage.ts";
@@ -26,6 +27,8 @@ class Client {
   /** How many probes of the last round it has heard. */
   probes = 0;
   round = 0;
+  /** The process ID of its server, once it has asked for it. */
+  pid = 0;
 
   constructor(index: number, port: number) {
     this.index = index;
@@ -35,7 +38,8 @@ class Client {
       socket.onerror = reject;
     });
     socket.onmessage = ({ data }) => {
-      if (data.startsWith("begun|")) this.begun++;
+      if (data.startsWith("pid|")) this.pid = Number(data.slice(4));
+      else if (data.startsWith("begun|")) this.begun++;
       else if (data === "appended|stored") this.appended++;
       else if (!data.includes("|probe")) this.heard.push(data);
       else if (data.endsWith(`|probe ${this.round}`)) this.probes++;
@@ -49,27 +53,60 @@ class Client {
   }
 }
 
+const [FILE, MAP, REGISTER] = ["program.ts", "../offline/import_map.json", "../offline/register.mjs"].map((path) =>
+  fileURLToPath(new URL(path, import.meta.url))
+);
+
+/** The options with which each runtime runs the program. */
+const FLAGS: Readonly<Record<string, string[]>> = {
+  Deno: ["--no-check", `--import-map=${MAP}`],
+  Bun: [],
+  "Node 24": ["--import", REGISTER],
+};
+
 async function inProcesses(
   broker: BrokerName,
   redis: RedisServer,
   test: (ports: number[], programs: Program[]) => Promise<void>,
 ): Promise<void> {
-  const file = fileURLToPath(new URL("program.ts", import.meta.url));
-  const map = fileURLToPath(new URL("../offline/import_map.json", import.meta.url));
-  const register = fileURLToPath(new URL("../offline/register.mjs", import.meta.url));
-  const flags: Record<string, string[]> = {
-    Deno: ["--no-check", `--import-map=${map}`],
-    Bun: [],
-    "Node 24": ["--import", register],
-  };
-  const programs = runners.filter(([name]) => name in flags).map(([name, ...command]) =>
-    new Program([...command, ...flags[name], file], { BROKER: broker, BROKER_URL: redis.url })
+  const programs = runners.filter(([name]) => name in FLAGS).map(([name, ...command]) =>
+    new Program([...command, ...FLAGS[name], FILE], { BROKER: broker, BROKER_URL: redis.url })
   );
   try {
     await test(await Promise.all(programs.map(async (program) => Number(await program.line()))), programs);
   } finally {
     await Promise.all(programs.map((program) => program.kill()));
   }
+}
+
+/** Starts one program, with three workers. */
+async function inWorkers(test: (port: number, program: Program) => Promise<void>): Promise<void> {
+  const [command, ...args] = inThisRuntime(new URL("program.ts", import.meta.url));
+  const runtime = "Deno" in globalThis ? "Deno" : "Bun" in globalThis ? "Bun" : "Node 24";
+  const program = new Program([command, ...args.slice(0, -1), ...FLAGS[runtime], FILE], { BROKER: "workers" });
+  try {
+    await test(Number(await program.line()), program);
+  } finally {
+    program.process.kill("SIGTERM"); // its workers end with it
+    await program.exited;
+  }
+}
+
+/** Connects to three different workers. */
+async function clientsOfEach(port: number): Promise<Client[]> {
+  const clients = new Map<number, Client>();
+  for (let index = 0; clients.size < 3;) {
+    const client = new Client(index, port);
+    await client.opened;
+    client.socket.send("who");
+    await eventually("it knows its worker", () => client.pid > 0);
+    if (clients.has(client.pid)) client.socket.close();
+    else {
+      clients.set(client.pid, client);
+      index++;
+    }
+  }
+  return [...clients.values()];
 }
 
 async function inThisProcess(broker: BrokerName, test: (ports: number[]) => Promise<void>): Promise<void> {
@@ -148,36 +185,48 @@ export async function checkExactlyOnce(broker: BrokerName): Promise<void> {
     }
   };
   if (broker === "memory") await inThisProcess(broker, check);
+  else if (broker === "workers") await inWorkers((port) => check([port]));
   else await RedisServer.with((redis) => inProcesses(broker, redis, check));
 }
 
 /** Checks that whoever was shown by a server that is killed leaves once, everywhere. */
 export function memberKilled(broker: BrokerName): Promise<void> {
+  if (broker === "workers") {
+    return inWorkers(async (port) => {
+      const clients = await clientsOfEach(port);
+      await checkLeaving(clients, () => process.kill(clients[1].pid, "SIGKILL"));
+    });
+  }
   return RedisServer.with((redis) =>
     inProcesses(broker, redis, async (ports, programs) => {
       const clients = ports.map((port, index) => new Client(index, port));
-      try {
-        await Promise.all(clients.map(({ opened }) => opened));
-        for (const { socket, index } of clients) socket.send(`show|hall|user ${index}`);
-        const views = async (alive: Client[]) => {
-          for (const { heard, socket } of alive) {
-            heard.splice(0, heard.length, ...heard.filter((line) => !line.startsWith("members|")));
-            socket.send("members|hall");
-          }
-          await new Promise((resolve) => setTimeout(resolve, 50));
-          return alive.map(({ heard }) => heard.find((line) => line.startsWith("members|")));
-        };
-        const agree = (alive: Client[], view: string) =>
-          eventually(`all see ${view}`, async () => (await views(alive)).every((seen) => seen === `members|${view}`), 60);
-        await agree(clients, "user 0,user 1,user 2");
-        await programs[1].kill();
-        const alive = [clients[0], clients[2]];
-        await agree(alive, "user 0,user 2");
-        await new Promise((resolve) => setTimeout(resolve, 300));
-        for (const { heard } of alive) assertEquals(heard.filter((line) => line.startsWith("left|")), ["left|user 1"]);
-      } finally {
-        for (const { socket } of clients) socket.close();
-      }
+      await Promise.all(clients.map(({ opened }) => opened));
+      await checkLeaving(clients, () => programs[1].kill());
     })
   );
+}
+
+/** Checks that whoever was shown by the server of the second of three clients leaves once when that is killed. */
+async function checkLeaving(clients: readonly Client[], kill: () => unknown): Promise<void> {
+  try {
+    for (const { socket, index } of clients) socket.send(`show|hall|user ${index}`);
+    const views = async (alive: readonly Client[]) => {
+      for (const { heard, socket } of alive) {
+        heard.splice(0, heard.length, ...heard.filter((line) => !line.startsWith("members|")));
+        socket.send("members|hall");
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return alive.map(({ heard }) => heard.find((line) => line.startsWith("members|")));
+    };
+    const agree = (alive: readonly Client[], view: string) =>
+      eventually(`all see ${view}`, async () => (await views(alive)).every((seen) => seen === `members|${view}`), 60);
+    await agree(clients, "user 0,user 1,user 2");
+    await kill();
+    const alive = [clients[0], clients[2]];
+    await agree(alive, "user 0,user 2");
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    for (const { heard } of alive) assertEquals(heard.filter((line) => line.startsWith("left|")), ["left|user 1"]);
+  } finally {
+    for (const { socket } of clients) socket.close();
+  }
 }

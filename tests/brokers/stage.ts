@@ -21,9 +21,10 @@ import {
 import { redisBroker, type RedisBrokerOptions } from "../../adapters/redis.ts";
 import { RedisProxy, RedisServer } from "../support/redis_server.ts";
 import { framesOf, join, type Member, quietServer } from "../topics/stage.ts";
+import { MasterLinks } from "./master_links.ts";
 
 /** The brokers that the contract is tested with. */
-export type BrokerName = "memory" | "redis" | "ioredis";
+export type BrokerName = "memory" | "workers" | "redis" | "ioredis";
 
 /** Whether the tests take the times that are the defaults; else they are short. */
 export const isFull: boolean = process.env.SLUICE_BROKERS === "full";
@@ -51,8 +52,8 @@ export function pause(milliseconds: number): Promise<void> {
 export function makeBroker(name: BrokerName, url: string, options: RedisBrokerOptions): Broker {
   if (name === "redis") return redisBroker(createClient({ url, ...redisBroker.options }), options);
   if (name === "ioredis") return redisBroker(new Redis(url, redisBroker.options), options);
-  const { kept, idleCheck, linger, lease, memory } = options; // those that all brokers have
-  return memoryBroker({ kept, idleCheck, linger, lease, memory });
+  const { kept, idleCheck, linger, lease, memory, timeout } = options; // those that it has, too
+  return memoryBroker({ kept, idleCheck, linger, lease, memory, timeout });
 }
 
 /** A broker that counts what servers ask it for. */
@@ -160,6 +161,8 @@ export interface Cluster {
   readonly redis: RedisServer;
   /** What stands between it and the servers other than the first, if that was asked for. */
   readonly proxy: RedisProxy | undefined;
+  /** The links to the master, for the broker of workers. */
+  readonly links: MasterLinks | undefined;
 }
 
 /** What a test needs of a cluster. */
@@ -182,17 +185,18 @@ export async function withCluster(
 ): Promise<void> {
   const isRedis = name === "redis" || name === "ioredis";
   const redis = isRedis ? await RedisServer.start(...redisOptions) : undefined as unknown as RedisServer;
-  const proxy = isProxied ? await RedisProxy.start(redis) : undefined;
+  const proxy = isProxied && isRedis ? await RedisProxy.start(redis) : undefined;
   const given: RedisBrokerOptions = { kept: { "room*": {} }, idleCheck: TIMES.idleCheck, linger: 0.2, ...options };
   const shared = isRedis ? undefined : makeBroker(name, "", given);
+  const links = name === "workers" ? new MasterLinks(shared!, settings) : undefined;
   const gaps: TopicGap[] = [];
   const brokers: CountingBroker[] = [];
   const servers = Array.from({ length: count }, (_, index) => {
     const url = index > 0 && proxy !== undefined ? proxy.url : redis?.url;
     const broker = new CountingBroker(shared ?? makeBroker(name, url, given));
-    brokers.push(broker);
+    if (links === undefined) brokers.push(broker);
     const server = quietServer({
-      broker,
+      broker: links === undefined ? broker : makeBroker(name, url, given),
       topic_envelope: (text, about) => JSON.stringify({ ...about, text }),
       ...settings,
     });
@@ -204,9 +208,18 @@ export async function withCluster(
     return server;
   });
   try {
+    if (links !== undefined) {
+      for (const server of servers) {
+        const { context } = links.add(server);
+        const counting = new CountingBroker(context.broker!);
+        context.broker = counting;
+        brokers.push(counting);
+      }
+      await links.join();
+    }
     for (const server of servers) await server.start();
     await eventually("all are connected", () => servers.every((server) => server.stats().broker?.is_up));
-    await test({ servers, brokers, gaps, redis, proxy });
+    await test({ servers, brokers, gaps, redis, proxy, links });
   } finally {
     Load.stopAll();
     for (const server of servers) {
@@ -214,6 +227,7 @@ export async function withCluster(
       server.shutdown(0);
     }
     await Promise.all(servers.map((server) => server.finished));
+    await links?.close();
     await proxy?.stop();
     await redis?.stop();
   }

@@ -34,20 +34,36 @@ export class MemoryNet implements Pick<Runtime, "connect" | "listen"> {
   connect({ hostname }: { hostname: string }): Promise<BytePipe> {
     const accept = this.#listeners.get(hostname);
     if (accept === undefined) return Promise.reject(Object.assign(new Error("Nobody listens"), { code: "ECONNREFUSED" }));
-    const [up, down] = [noted(), noted()];
+    const [up, down] = [this.#stream(hostname), this.#stream(hostname)];
     accept({ readable: up.readable, writable: down.writable, abort() {} });
     return Promise.resolve({ readable: down.readable, writable: up.writable, abort() {} });
   }
-}
 
-/** A stream that notes what passes through, so that `settle()` waits for it. */
-function noted(): TransformStream<Uint8Array, Uint8Array> {
-  return new TransformStream({
-    transform(chunk, controller) {
-      noteActivity();
-      controller.enqueue(chunk);
-    },
-  });
+  /** Makes a stream that notes what passes through, so that `settle()` waits for it. */
+  #stream(path: string): TransformStream<Uint8Array, Uint8Array> {
+    return new TransformStream({
+      transform: async (chunk, controller) => {
+        await this.#frozen.get(path)?.over;
+        noteActivity();
+        controller.enqueue(chunk);
+      },
+    });
+  }
+
+  readonly #frozen: Map<string, { readonly over: Promise<void>; readonly end: () => void }> = new Map();
+
+  /** Holds back what goes over the links that were made to an address, in both directions. */
+  freeze(path: string): void {
+    let end!: () => void;
+    const over = new Promise<void>((resolve) => end = resolve);
+    this.#frozen.set(path, { over, end });
+  }
+
+  /** Lets go what was held back. */
+  thaw(path: string): void {
+    this.#frozen.get(path)?.end();
+    this.#frozen.delete(path);
+  }
 }
 
 /** A mesh that remembers what has happened to it. */

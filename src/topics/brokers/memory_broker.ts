@@ -1,5 +1,6 @@
 /**
- * The broker for servers of one program: it has no connections, and keeps messages in memory.
+ * The broker for servers of one program: it has no connections, and keeps messages in memory. If the program has workers, the one of
+ * the master is used by all of them, see `src/cluster/broker_hub.ts`.
  *
  * @module
  */
@@ -26,13 +27,15 @@ export interface MemoryBrokerOptions extends BrokerOptions {
   readonly dedupeWindow?: number;
   /** The bytes of all messages that are kept, for which topics give up their oldest. Default: 256 MiB. */
   readonly keptMemory?: number;
+  /** The time within which the master has to reply to a worker, in seconds; 0 for no limit. Default: 5. */
+  readonly timeout?: number;
 }
 
 type OwnOptions = Required<Omit<MemoryBrokerOptions, keyof BrokerOptions>>;
 
 /**
  * Makes a broker for the servers of one program: with it, topics can be kept. It may be given to several servers, which then share
- * their topics.
+ * their topics. With workers and `SWOOLE_PROCESS`, all of them share what the master keeps.
  *
  * @param options Which topics are kept.
  * @throws {TypeError} If an option is unknown, or has the wrong type.
@@ -59,10 +62,13 @@ type OwnOptions = Required<Omit<MemoryBrokerOptions, keyof BrokerOptions>>;
  * ```
  */
 export function memoryBroker(options: MemoryBrokerOptions = {}): Broker {
-  return new MemoryBroker(readBrokerOptions<OwnOptions>(options, { dedupeWindow: 120, keptMemory: 256 * 1024 * 1024 }, {
-    dedupeWindow: "seconds",
-    keptMemory: "bytes",
-  }));
+  return new MemoryBroker(
+    readBrokerOptions<OwnOptions>(options, { dedupeWindow: 120, keptMemory: 256 * 1024 * 1024, timeout: 5 }, {
+      dedupeWindow: "seconds",
+      keptMemory: "bytes",
+      timeout: "seconds",
+    }),
+  );
 }
 
 /** A kept topic. */
@@ -103,6 +109,7 @@ const IDS = 100_000;
 const TOPICS = 100_000;
 
 class MemoryBroker implements Broker {
+  readonly isLocal = true;
   readonly options: Required<BrokerOptions> & OwnOptions;
   /** The servers. */
   readonly nodes: Set<MemoryNode> = new Set();
@@ -116,6 +123,10 @@ class MemoryBroker implements Broker {
   constructor(options: Required<BrokerOptions> & OwnOptions, clock: BrokerClock = systemClock) {
     this.options = options;
     this.#clock = clock;
+  }
+
+  get timeout(): number {
+    return this.options.timeout;
   }
 
   attach(host: BrokerHost): BrokerNode {
