@@ -232,12 +232,14 @@ export class LoggerCalls {
       this.#untold++;
       return true;
     }
-    if (this.#untold > 0) this.#tellLoss(logger, record.time);
+    if (this.#untold > 0) this.#tellLoss(logger, record);
     return this.#call(logger, record, instead);
   }
 
-  #tellLoss(logger: Logger, time: number): void {
-    this.#call(logger, { time, level: "warn", event: "lost", message: this.#describeLoss(), fields: {} }, () => {});
+  /** @param next The record that follows: it says which process this is. */
+  #tellLoss(logger: Logger, { time, fields: { pid, worker } }: LogRecord): void {
+    const fields = worker === undefined ? {} : { worker, pid };
+    this.#call(logger, { time, level: "warn", event: "lost", message: this.#describeLoss(), fields }, () => {});
   }
 
   #describeLoss(): string {

@@ -315,6 +315,57 @@ test("as JSON, a record is one line with its fields; an error has name, message,
   assertEquals(dated.time, new Date(42).getFullYear().toString());
 });
 
+test("with workers, each line and each record says which process it is of", async () => {
+  const member = { id: -1, pid: 4711 };
+  const records: LogRecord[] = [];
+  for (const more of [{}, { log_format: "json" as const }, { logger: (record: LogRecord) => void records.push(record) }]) {
+    const lines: string[] = [];
+    const { error, log } = console;
+    console.error = console.log = (line: unknown) => void lines.push(String(line));
+    try {
+      const it = new Log({ settings: { ...LOG_DEFAULTS, ...more }, runtime: undefined, member }, () => 42);
+      it.warn("text");
+      it.error("thrown", 7);
+      it.access("line", { status: 200 }, "request");
+    } finally {
+      Object.assign(console, { error, log });
+    }
+    if ("log_format" in more) {
+      const parsed = lines.map((line) => JSON.parse(line));
+      assertEquals(parsed.map(({ event, worker, pid }) => [event, worker, pid]), [
+        ["warning", -1, 4711],
+        ["error", -1, 4711],
+        ["request", -1, 4711],
+      ]);
+    } else if ("logger" in more) {
+      assertEquals([lines, records.map(({ fields }) => fields)], [[], [
+        { worker: -1, pid: 4711 },
+        { fd: 7, error: "thrown", worker: -1, pid: 4711 },
+        { status: 200, worker: -1, pid: 4711 },
+      ]]);
+    } else {
+      const at = "1970-01-01T00:00:00.042Z #4711.-1";
+      assertEquals(lines, [`${at} text`, `${at} fd 7: thrown`, `${at} line`]);
+    }
+  }
+  const time = { now: 1000 };
+  const calls = new LoggerCalls(() => {}, () => time.now);
+  const told: LogRecord[] = [];
+  const slow = (record: LogRecord) => {
+    told.push(record);
+    time.now += 300;
+  };
+  const record = { ...recordOf("warning"), fields: { worker: 2, pid: 7, fd: 1 } };
+  for (let i = 0; i < 3; i++) calls.call(slow, record, () => {});
+  time.now += 10_000;
+  calls.call(slow, record, () => {});
+  assertEquals(told.map(({ event, fields }) => [event, fields.worker, fields.pid, fields.fd]), [
+    ["warning", 2, 7, 1],
+    ["lost", 2, 7, undefined],
+    ["warning", 2, 7, 1],
+  ]);
+});
+
 test("whatever is thrown can be logged, as text and as JSON", async () => {
   const odd = new Error("odd");
   Object.defineProperties(odd, { stack: { get: () => Promise.reject.call(undefined) }, message: { get: () => JSON.parse("") } });
