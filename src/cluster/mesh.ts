@@ -132,6 +132,11 @@ export class Mesh {
     return this.#table.now;
   }
 
+  /** The size of the largest frame that a link takes. */
+  get bufferSize(): number {
+    return this.#options.bufferSize;
+  }
+
   /** Does what the timer does four times a second, for tests. */
   tick(): void {
     this.#table.tick();

@@ -162,7 +162,7 @@ export function makeMesh(host: ProcessesHost, token: string, workers: number): M
   const control = context.runtime!.processes!;
   useMessages(context, mesh, control, workers + task_worker_num);
   const requests = context.requests = new Requests(mesh);
-  context.workerStats = new WorkerStats(mesh, requests, () => countsOf(context), workers);
+  context.workerStats = new WorkerStats(mesh, requests, () => countsOf(context), workers, (message) => context.log.warn(message));
   context.workerHealth = new WorkerHealth(context, mesh, requests, workers, task_worker_num);
   if (mode === SWOOLE_PROCESS) shareTopics(context, mesh, requests);
   context.tasks = task_worker_num === 0 ? undefined : new Tasks(context, mesh, requests, control, {

@@ -62,8 +62,8 @@ interface Report {
 /** What a process says: its own counts; the master also what those have counted that have ended, and the last of these. */
 interface Told {
   readonly own: Counts;
-  readonly ended?: Counts;
-  readonly names?: string[];
+  readonly ended?: Counts | undefined;
+  readonly names?: string[] | undefined;
 }
 
 /** The counters of all processes, in one of them. */
@@ -72,6 +72,7 @@ export class WorkerStats implements AllStats {
   readonly #requests: Requests;
   readonly #collect: () => Counts;
   readonly #workers: number;
+  readonly #warn: (message: string) => void;
   readonly #reports: Map<string, Report> = new Map();
   readonly #fresh: SharedResult<Metrics>;
   #ended: Counts = { stats: {}, metrics: {} }; // counted by the master
@@ -80,18 +81,27 @@ export class WorkerStats implements AllStats {
   #startTime = 0; // of the master
   #due = 0;
   #idleDue = 0;
+  #hasWarned = false; // of metrics that are too large for a link
   #last = ""; // what `stats()` was made from when it was told last
 
   /**
    * @param mesh The links to the other processes, none of which has been made yet.
    * @param collect Returns the counters of this process.
    * @param workers The number of workers that are not task workers.
+   * @param warn Logs a warning.
    */
-  constructor(mesh: Mesh, requests: Requests, collect: () => { stats: object; metrics: Metrics }, workers: number) {
+  constructor(
+    mesh: Mesh,
+    requests: Requests,
+    collect: () => { stats: object; metrics: Metrics },
+    workers: number,
+    warn: (message: string) => void,
+  ) {
     this.#mesh = mesh;
     this.#requests = requests;
     this.#collect = collect as () => Counts;
     this.#workers = workers;
+    this.#warn = warn;
     this.#fresh = new SharedResult(() => this.#isMaster ? this.#askAll() : this.#askMaster());
     requests.serve(METRICS, (link) => {
       if (this.#isMaster) return this.freshMetrics().then((metrics) => utf8Encoder.encode(JSON.stringify(metrics)));
@@ -131,8 +141,13 @@ export class WorkerStats implements AllStats {
   }
 
   #describe(own: Counts): Uint8Array {
-    const told: Told = this.#isMaster ? { own, ended: this.#ended, names: [...this.#remembered.keys()] } : { own };
-    return utf8Encoder.encode(JSON.stringify(told));
+    const names = this.#isMaster ? [...this.#remembered.keys()] : undefined;
+    const ended = this.#isMaster ? this.#ended : undefined;
+    const bytes = encode({ own, ended, names });
+    if (bytes.length < this.#mesh.bufferSize) return bytes;
+    if (!this.#hasWarned) this.#warn(`Metrics of ${bytes.length} bytes are not told to other processes, see worker_buffer_size`);
+    this.#hasWarned = true;
+    return encode({ own: { ...own, metrics: {} }, ended: ended && { ...ended, metrics: {} }, names });
   }
 
   #onTold({ peer }: Link, bytes: Uint8Array): void {
@@ -228,6 +243,10 @@ export class WorkerStats implements AllStats {
     }
     return count;
   }
+}
+
+function encode(told: Told): Uint8Array {
+  return utf8Encoder.encode(JSON.stringify(told));
 }
 
 function labelOf({ id }: Pick<Member, "id">): string {

@@ -127,13 +127,14 @@ class Process {
   readonly context: ServerContext = new ServerContext(undefined);
   readonly stats: WorkerStats;
   readonly health: WorkerHealth;
+  readonly warnings: string[] = [];
   /** How often it has looked at its values. */
   looks = 0;
   readonly #requests: Requests;
   readonly #served: Map<number, RequestHandler> = new Map();
 
-  constructor(slot: number, clock: () => number) {
-    this.node = new Node(slot, { clock }, false);
+  constructor(slot: number, clock: () => number, bufferSize = 1024 * 1024) {
+    this.node = new Node(slot, { clock, bufferSize }, false);
     const { mesh } = this.node;
     const { context } = this;
     context.member = mesh.self;
@@ -144,10 +145,16 @@ class Process {
       this.#served.set(method, handler);
       serve(method, handler);
     };
-    this.stats = new WorkerStats(mesh, requests, () => {
-      this.looks++;
-      return { stats: { sent: context.counters.sentBytes }, metrics: ownMetrics(context) };
-    }, 2);
+    this.stats = new WorkerStats(
+      mesh,
+      requests,
+      () => {
+        this.looks++;
+        return { stats: { sent: context.counters.sentBytes }, metrics: ownMetrics(context) };
+      },
+      2,
+      (message) => void this.warnings.push(message),
+    );
     this.health = new WorkerHealth(context, mesh, requests, 2, 1);
     requests.serve = serve;
     mesh.pidOf = (id) => 1001 + id; // the master has slot 0
@@ -175,9 +182,12 @@ interface Time {
 }
 
 /** Runs a test with the master, workers 0 and 1, and task worker 2. */
-async function processes(test: (all: Process[], net: MemoryNet, time: Time) => Promise<void>): Promise<void> {
+async function processes(
+  test: (all: Process[], net: MemoryNet, time: Time) => Promise<void>,
+  bufferSize?: number,
+): Promise<void> {
   const time: Time = { now: 1000 };
-  const all = [0, 1, 2, 3].map((slot) => new Process(slot, () => time.now));
+  const all = [0, 1, 2, 3].map((slot) => new Process(slot, () => time.now, bufferSize));
   const net = new MemoryNet();
   await joined(net, all.map(({ node }) => node));
   await settle();
@@ -341,6 +351,33 @@ test("a link that is made again counts nothing twice", () =>
     assertEquals(master.of("sluice_ping_rtt_seconds_sum"), { "": 0.1 });
     for (const { node } of all) node.warnings.length = 0;
   }));
+
+test("metrics that are too large for a link are not told, which is said once; the links stay", () =>
+  processes(async (all) => {
+    const [master, first] = all;
+    const set = (size: number) => {
+      first.context.refusals.counts.set("request", new Map([["x".repeat(size), 1]]));
+      first.context.counters.droppedPackets++;
+    };
+    const sizeOf = () => {
+      const metrics = ownMetrics(first.context);
+      return JSON.stringify({ own: { stats: { sent: 0, event_loop_delay: null }, metrics } }).length;
+    };
+    set(0);
+    const room = first.node.mesh.bufferSize - 1 - sizeOf();
+    set(room);
+    assertEquals(sizeOf(), first.node.mesh.bufferSize - 1);
+    first.stats.tell(true);
+    await settle();
+    assertEquals([master.of(REQUESTS), first.warnings], [{ "": 2 }, []]);
+    set(room + 1);
+    for (let i = 0; i < 2; i++) first.stats.tell(true);
+    await settle();
+    assertEquals(master.of(REQUESTS), {});
+    assertEquals(first.warnings, ["Metrics of 65536 bytes are not told to other processes, see worker_buffer_size"]);
+    assertEquals(master.node.warnings, []);
+    assert(master.node.mesh.linkOf(1) !== undefined);
+  }, 64 * 1024));
 
 test("many who ask at once have the others asked once", () =>
   processes(async (all) => {

@@ -43,7 +43,7 @@ function makeProcess(slot: number): Process {
   };
   const metrics: Metrics = {};
   const collect = () => ({ stats: { ...own, worker_request_count: own.request_count }, metrics: structuredClone(metrics) });
-  const stats = new WorkerStats(node.mesh, new Requests(node.mesh), collect, 2);
+  const stats = new WorkerStats(node.mesh, new Requests(node.mesh), collect, 2, () => {});
   return { node, stats, own, metrics, sum: () => stats.sum() };
 }
 

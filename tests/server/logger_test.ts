@@ -315,7 +315,7 @@ test("as JSON, a record is one line with its fields; an error has name, message,
   assertEquals(dated.time, new Date(42).getFullYear().toString());
 });
 
-test("with workers, each line and each record says which process it is of", async () => {
+test("with workers, each line and each record says which process it is of", () => {
   const member = { id: -1, pid: 4711 };
   const records: LogRecord[] = [];
   for (const more of [{}, { log_format: "json" as const }, { logger: (record: LogRecord) => void records.push(record) }]) {
