@@ -4,7 +4,7 @@
  * @module
  */
 
-import { utf8Decoder } from "../values.ts";
+import { utf8Decoder, utf8Encoder } from "../values.ts";
 import type { NativeFunctions, Runtime } from "./runtime.ts";
 
 let loader: (() => Promise<Runtime>) | undefined;
@@ -68,8 +68,23 @@ function portableLatin1(bytes: Uint8Array, start: number, end: number): string {
   return text;
 }
 
+/** The length in UTF-16 units up to which text is encoded aside and copied, which is faster than making a view of the memory. */
+const SHORT_TEXT = 128;
+
+const aside = new Uint8Array(SHORT_TEXT * 3);
+
+function portableWriteUtf8(text: string, memory: Uint8Array, at: number): number {
+  if (text.length > SHORT_TEXT) return utf8Encoder.encodeInto(text, memory.subarray(at)).written;
+  const { written } = utf8Encoder.encodeInto(text, aside);
+  for (let i = 0; i < written; i++) memory[at + i] = aside[i];
+  return written;
+}
+
 /** Decodes bytes as Latin-1, the encoding of header fields (RFC 9110 section 5.5). ASCII is a subset of it. */
 export let latin1: (bytes: Uint8Array, start: number, end: number) => string = portableLatin1;
+
+/** Writes a text as UTF-8, and returns the number of bytes; see `NativeFunctions`. */
+export let writeUtf8: (text: string, memory: Uint8Array, at: number) => number = portableWriteUtf8;
 
 /** The native SHA-1, if the runtime has one. */
 export let nativeSha1: ((text: string) => string) | undefined;
@@ -87,6 +102,7 @@ function callNow(work: () => void): void {
 /** Uses the functions of an adapter from now on. */
 export function useNativeFunctions(functions: NativeFunctions | undefined): void {
   latin1 = functions?.latin1 ?? portableLatin1;
+  writeUtf8 = functions?.writeUtf8 ?? portableWriteUtf8;
   nativeSha1 = functions?.sha1;
   nativeWholeBody = functions?.takeWholeBody;
   afterMicrotasks = functions?.afterMicrotasks ?? callNow;

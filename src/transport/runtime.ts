@@ -384,6 +384,12 @@ export interface SignalControl {
 export interface NativeFunctions {
   /** Decodes bytes from `start` to `end` as Latin-1. */
   latin1?(bytes: Uint8Array, start: number, end: number): string;
+  /**
+   * Writes a text as UTF-8, from `at` on, where there is room for three bytes for each UTF-16 unit. A lone surrogate becomes U+FFFD.
+   *
+   * @returns The number of bytes.
+   */
+  writeUtf8?(text: string, memory: Uint8Array, at: number): number;
   /** Returns the SHA-1 digest of an ASCII text as Base64. */
   sha1?(text: string): string;
   /** Calls back when all microtasks are done, those included that they queue. Called in a microtask. */

@@ -6,6 +6,7 @@
 
 import { utf8Encoder } from "../values.ts";
 import type { ByteSink } from "../transport/bytes.ts";
+import { writeUtf8 } from "../transport/current_runtime.ts";
 import { isKnown, knownText } from "./outgoing.ts";
 import { mask } from "./masking.ts";
 
@@ -20,14 +21,6 @@ const IN_PLACE_LIMIT = 8 * 1024;
 
 /** The size in bytes up to which a payload is copied byte by byte, which is faster than creating a view for `set()`. */
 const SHORT_PAYLOAD = 128;
-
-/**
- * The length in UTF-16 units up to which text is encoded into separate memory, which is faster than creating a view of the
- * sink's.
- */
-const SHORT_TEXT = 128;
-
-const aside = new Uint8Array(SHORT_TEXT * 3);
 
 /** Writes a header. Returns the index after it. */
 function writeHeader(
@@ -127,15 +120,14 @@ export function writeTextFrame(sink: ByteSink, first: number, text: string, mask
     const payload = utf8Encoder.encode(text);
     return writeFrame(sink, first, payload, 0, payload.length, maskingKey, true);
   }
-  if (units <= SHORT_TEXT) {
-    const { written } = utf8Encoder.encodeInto(text, aside);
-    return writeFrame(sink, first, aside, 0, written, maskingKey);
-  }
-  // From 129 to 24,576 bytes of UTF-8: the header has a 16-bit length.
   const at = sink.reserve(MAX_HEADER + units * 3);
   const memory = sink.memory;
-  const body = at + (maskingKey === undefined ? 4 : 8);
-  const length = utf8Encoder.encodeInto(text, memory.subarray(body)).written;
+  let body = at + (units < 126 ? 2 : 4) + (maskingKey === undefined ? 0 : 4); // as for ASCII
+  const length = writeUtf8(text, memory, body);
+  if (length > 125 && units < 126) { // the header has a 16-bit length
+    memory.copyWithin(body + 2, body, body + length);
+    body += 2;
+  }
   writeHeader(memory, at, first, length, maskingKey);
   if (maskingKey !== undefined) mask(memory, body, body + length, maskingKey);
   const size = body + length - at;

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterEach, test } from "node:test";
 import { native } from "../../adapters/common.ts";
 import { setRuntime } from "../../mod.ts";
-import { latin1, nativeSha1, useNativeFunctions } from "../../src/transport/current_runtime.ts";
+import { latin1, nativeSha1, useNativeFunctions, writeUtf8 } from "../../src/transport/current_runtime.ts";
 import type { Runtime } from "../../src/transport/runtime.ts";
 import { Frame } from "../../src/websocket/frame.ts";
 import { acceptFor } from "../../src/websocket/handshake.ts";
@@ -58,6 +58,30 @@ test("Latin-1: native code and web APIs return the same for any bytes, from any 
   assertEquals(inNativeCode(all, 0, 256), portable(all, 0, 256));
   assertEquals(inNativeCode(all, 5, 5), "");
 });
+
+test("UTF-8: native code and web APIs write the same to any place in memory, and nothing beside it", () => {
+  const write = (functions: typeof native | undefined, text: string, at: number) => {
+    useNativeFunctions(functions);
+    const memory = new Uint8Array(at + text.length * 3).fill(0xee).subarray(at >> 1);
+    const count = writeUtf8(text, memory, at - (at >> 1));
+    return [count, ...memory];
+  };
+  const anyText = fc.oneof(
+    fc.string({ unit: "binary", maxLength: 300 }),
+    fc.array(fc.nat(0xffff), { maxLength: 20 }).map(toText),
+  );
+  fc.assert(fc.property(anyText, fc.nat(50), (text, at) => {
+    const encoded = bytesOf(text);
+    const expected = new Uint8Array(at - (at >> 1) + text.length * 3).fill(0xee);
+    expected.set(encoded, at - (at >> 1));
+    for (const functions of [undefined, native]) assertEquals(write(functions, text, at), [encoded.length, ...expected]);
+  }));
+});
+
+/** UTF-16 units, lone surrogates among them. */
+function toText(units: number[]): string {
+  return String.fromCharCode(...units);
+}
 
 test("Sec-WebSocket-Accept: native code and our own SHA-1 return the same", () => {
   for (const key of ["dGhlIHNhbXBsZSBub25jZQ==", "AAAAAAAAAAAAAAAAAAAAAA==", "/////////////////////w=="]) {

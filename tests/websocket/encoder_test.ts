@@ -1,7 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { test } from "node:test";
+import { native } from "../../adapters/common.ts";
 import { MemorySink } from "../../src/transport/bytes.ts";
+import { useNativeFunctions } from "../../src/transport/current_runtime.ts";
 import { writeFrame, writeTextFrame } from "../../src/websocket/encoder.ts";
 import { bytesOf, hex } from "../support/raw_client.ts";
 import { RecordedDecoder, toHex } from "./recorder.ts";
@@ -31,7 +33,17 @@ class SharedSink extends MemorySink {
 
 const KEY = 0x3d21fa37;
 
+/** Encodes a frame with the web's functions and with native ones, which do the same. */
 function encode(first: number, payload: string | Uint8Array, key?: number): Uint8Array {
+  const [portable, inNativeCode] = [undefined, native].map((functions) => {
+    useNativeFunctions(functions);
+    return encodeNow(first, payload, key);
+  });
+  assertEquals(inNativeCode, portable);
+  return portable;
+}
+
+function encodeNow(first: number, payload: string | Uint8Array, key?: number): Uint8Array {
   const sink = new MemorySink();
   const size = typeof payload === "string"
     ? writeTextFrame(sink, first, payload, key)
