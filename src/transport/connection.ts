@@ -125,6 +125,10 @@ export class Connection implements LaneSink, ByteSink {
 
   reserve(size: number): number {
     const { scratch } = this.#owner;
+    if (scratch.owner === undefined && !this.#busy && !this.#isWaiting && this.#state < ENDED) {
+      this.#onQueued(0); // it is flushed at the end of this turn
+      scratch.owner = scratch.borrower = this;
+    }
     if (scratch.owner === this) {
       if (scratch.length + size > scratch.memory.length) this.#spill();
       if (size <= scratch.memory.length) {
@@ -160,7 +164,7 @@ export class Connection implements LaneSink, ByteSink {
     }
     if (isShared && bytes.length <= SHARED_COPY_LIMIT) return this.appendCopy(bytes);
     this.sentBytes += bytes.length;
-    if (scratch.owner === this) this.#spill();
+    if (scratch.owner === this) this.#spill(scratch.borrower === this); // then both leave together
     (this.#queue ??= new OutputQueue()).push(bytes);
     if (!isShared) return this.#onQueued(bytes.length);
     // Whoever waits for it pays a part, all together hardly more than it takes: its receivers may be a peer and its accomplice.
@@ -183,10 +187,7 @@ export class Connection implements LaneSink, ByteSink {
       this.#writeNow(bytes, start, stop);
       start = stop;
     }
-    if (start === end) {
-      if (!this.isFull) this.#checkFull();
-      return;
-    }
+    if (start === end) return this.#checkFull();
     (this.#queue ??= new OutputQueue()).push(sliceBytes(bytes, start, end));
     this.#onQueued(end - start);
   }
@@ -205,23 +206,23 @@ export class Connection implements LaneSink, ByteSink {
       this.#flushing = true;
       this.#owner.flushLater(this);
     }
-    if (!this.isFull) this.#checkFull();
+    this.#checkFull();
   }
 
-  /** Moves the contents of the scratch memory on: to the lane if it is free, otherwise to the queue. */
-  #spill(): void {
+  /** Moves the contents of the scratch memory on: to the lane if it is free, otherwise to the queue, or always to that. */
+  #spill(waits = false): void {
     const { scratch } = this.#owner;
     const length = scratch.length;
     if (length === 0) return;
     scratch.length = 0;
     if (this.#state >= ENDED) return;
-    if (!this.#busy && !this.#isWaiting) {
+    if (!this.#busy && !this.#isWaiting && !waits) {
       this.#writeNow(scratch.memory, 0, length);
     } else {
       (this.#queue ??= new OutputQueue()).push(copyBytes(scratch.memory, 0, length));
       this.#holdOutput(length);
     }
-    if (!this.isFull) this.#checkFull();
+    this.#checkFull();
   }
 
   /** Counts bytes that are held for this connection alone until the peer has taken them. */
@@ -241,16 +242,16 @@ export class Connection implements LaneSink, ByteSink {
     this.lastSent = this.#owner.now;
     this.#inFlight = end - start;
     this.#busy = true; // a lane may drain before write() returns
-    if (this.#lane.write(bytes, start, end, owned)) {
-      this.#busy = false;
-      this.#inFlight = 0;
-    }
+    if (this.#lane.write(bytes, start, end, owned)) this.#busy = false, this.#inFlight = 0;
   }
 
   /** Passes pending output to the lane until it is busy. */
   flush(): void {
     this.#flushing = false;
+    const { scratch } = this.#owner;
+    const isBorrower = scratch.borrower === this;
     try {
+      if (isBorrower) this.#spill();
       while (!this.#busy && this.#isWaiting && this.#state < ENDED) {
         const queue = this.#queue!;
         const chunk = queue.take(WRITE_LIMIT);
@@ -260,6 +261,8 @@ export class Connection implements LaneSink, ByteSink {
       this.#queue = undefined;
       this.onFault(error);
       return this.abort(true, { error });
+    } finally {
+      if (isBorrower) scratch.owner = scratch.borrower = undefined;
     }
     this.#afterFlush();
   }
@@ -273,7 +276,7 @@ export class Connection implements LaneSink, ByteSink {
 
   /** Reading continues: if both ends stopped reading while they cannot write, neither could make progress. */
   #checkFull(): void {
-    if (this.queuedBytes < this.origin.highWatermark) return;
+    if (this.isFull || this.queuedBytes < this.origin.highWatermark) return;
     (this.#backpressure ??= new Backpressure<Connection>(this, this.#owner)).fill();
   }
 
@@ -282,8 +285,7 @@ export class Connection implements LaneSink, ByteSink {
   // An exception here is an error of ours or of the program: a lane must never mistake it for an error of the transport.
 
   onData(chunk: Uint8Array, given: boolean): void {
-    const owner = this.#owner;
-    this.lastReceived = owner.now;
+    this.lastReceived = this.#owner.now;
     this.receivedBytes += chunk.length;
     this.grown += chunk.length;
     if (this.#state !== OPEN) return; // RFC 6455 section 7.1.1 and RFC 9112 section 9.6: continue to read, but drop the input
@@ -300,8 +302,7 @@ export class Connection implements LaneSink, ByteSink {
 
   /** The number of received bytes that are held. */
   get heldInput(): number {
-    if (this.#state !== OPEN) return 0;
-    return (this.#held?.bytes ?? 0) + (this.protocol.heldBytes ?? 0) + (this.#lane.heldBytes ?? 0);
+    return this.isOpen ? (this.#held?.bytes ?? 0) + (this.protocol.heldBytes ?? 0) + (this.#lane.heldBytes ?? 0) : 0;
   }
 
   /** The number of bytes held for sending, not counting those shared with other connections. */
@@ -382,7 +383,7 @@ export class Connection implements LaneSink, ByteSink {
   }
 
   #readOn(): void {
-    if (this.#pausedByProtocol || this.#held !== undefined) return;
+    if (this.isPaused) return;
     this.lastReceived = this.#owner.now; // the peer could not show signs of life until now
     this.#lane.resume();
   }
@@ -441,10 +442,8 @@ export class Connection implements LaneSink, ByteSink {
     if ((this.#state as number) === RELEASED) return; // the program has aborted it meanwhile
     this.#waitForPeer();
     this.#lane.resume();
-    if (this.#owner.scratch.owner !== this) {
-      if (this.#isWaiting && !this.#busy) this.flush();
-      else this.#afterFlush();
-    }
+    const { owner, borrower } = this.#owner.scratch;
+    if (owner !== this || borrower === this) this.flush();
   }
 
   /** Sends the queued output, then aborts the connection: the peer cannot take that for an orderly end; see `end()`. */

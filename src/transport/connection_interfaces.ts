@@ -102,17 +102,26 @@ export interface ConnectionOwner<C> extends ConnectionOrigin {
   onReleased(connection: C): void;
 }
 
-/** Output memory for the connection whose input is being handled. It belongs to one connection at a time. */
+/**
+ * Output memory for one connection at a time: for the one whose input is being handled, its turn, or else for the first one that
+ * writes, until that flushes.
+ */
 export class Scratch {
   /** The memory. */
   readonly memory: Uint8Array = new Uint8Array(128 * 1024);
   /** The connection that writes to it. */
   owner: object | undefined = undefined;
+  /** The same, if it is not its turn. */
+  borrower: { flush(): void } | undefined = undefined;
   /** The number of bytes in use. */
   length = 0;
 
-  /** Assigns it to a connection for a turn, unless it is in use. Returns whether it was free. */
+  /** Assigns it to a connection for a turn, unless another one has its turn. Returns whether this one has not had it before. */
   begin(connection: object): boolean {
+    if (this.borrower !== undefined) {
+      if (this.borrower !== connection) this.borrower.flush();
+      this.owner = this.borrower = undefined;
+    }
     if (this.owner !== undefined) return false;
     this.owner = connection;
     return true;

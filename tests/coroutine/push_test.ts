@@ -56,7 +56,7 @@ test("push() waits while the peer does not read, and goes on when it has read do
 test("the watermarks can be set", async () => {
   const { ws, lane } = await openLane({ buffer_high_watermark: 1000, buffer_low_watermark: 0 });
   lane.takes = false;
-  assertEquals(await ws.push("x".repeat(900)), true);
+  assertEquals(await now(ws.push("x".repeat(900))), true); // and is written
   assertEquals(await ws.push("x".repeat(200)), true);
   const waiting = ws.push("late");
   lane.sink.onDrain();

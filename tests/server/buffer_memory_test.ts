@@ -276,6 +276,7 @@ test("what waits to be sent counts, but for what many share; above the limit tho
   crowd.connection.append(new Uint8Array(MIB), { waits: 0 });
   deaf.connection.appendCopy(new Uint8Array(30 * KIB));
   reader.connection.appendCopy(new Uint8Array(30 * KIB));
+  for (const { connection } of [deaf, reader]) connection.flush(); // the end of the turn
   pass(250);
   assertEquals([table.memory.held, shed.length], [60 * KIB, 0]);
   for (let i = 0; i < 6; i++) {

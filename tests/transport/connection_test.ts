@@ -104,6 +104,59 @@ test("sends of two connections in one turn: one write each", async () => {
   assertEquals([lane.writes.length, lane.text, other.writes.length, other.text], [1, "aaaaa", 1, "bbbbb"]);
 });
 
+test("who sends outside of a turn keeps what it has sent in front, whatever turn comes between", async () => {
+  const own = new FakeLane();
+  const other = new FakeLane();
+  const server = new Server();
+  server.on("receive", (server, fd, _reactorId, data) => {
+    server.send(fd, data);
+    server.send(first, "from a turn ");
+  });
+  const first = server.accept(laneOnly(own));
+  const second = server.accept(laneOnly(other));
+  for (const lane of [other, own]) {
+    server.send(first, "one ");
+    server.send(second, "two ");
+    lane.receive("turn ");
+    server.send(first, "three ");
+    server.send(second, "four ");
+    await settle();
+  }
+  assertEquals(own.text, "one from a turn three one turn from a turn three ");
+  assertEquals(other.text, "two turn four two four ");
+});
+
+test("close() and a broken lane outside of a turn: what was sent before goes out, or is dropped, and the others can send", async () => {
+  for (const end of ["close", "abort", "broken"] as const) {
+    const { server, lane, fd } = connected();
+    const other = new FakeLane();
+    const second = server.accept(laneOnly(other));
+    server.send(fd, "last words");
+    if (end === "broken") lane.sink.onClose();
+    else server.close(fd, end === "abort");
+    server.send(second, "x".repeat(100));
+    await settle();
+    server.send(second, "y".repeat(100));
+    await settle();
+    assertEquals([lane.text, other.text], [end === "close" ? "last words" : "", "x".repeat(100) + "y".repeat(100)]);
+  }
+});
+
+test("a lane that throws outside of a turn ends its connection, and the others can send", async () => {
+  const { server, lane, fd, events } = connected();
+  const other = new FakeLane();
+  const second = server.accept(laneOnly(other));
+  lane.write = () => {
+    throw new Error("no");
+  };
+  server.send(fd, "one");
+  server.send(second, "two");
+  await settle();
+  server.send(second, " three");
+  await settle();
+  assertEquals([events.sort(), other.text], [["Error: no", `close ${fd} -1`], "two three"]);
+});
+
 test("a message for another connection, sent while a chunk is handled, is not mixed up with the answer", async () => {
   const other = new FakeLane();
   const { server, lane } = opened((server, { fd, data }) => {
