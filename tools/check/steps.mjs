@@ -71,7 +71,7 @@ const dependsOnRuntime = (name) =>
     .some((room) => name.startsWith(`tests/${room}/`));
 
 /** Whether a test is about processes that it starts. */
-const startsWorkers = (name) => /^tests\/cluster\/(reach|task_workers|workers)_test/.test(name);
+const startsWorkers = (name) => /^tests\/cluster\/(kept|reach|task_workers|workers)_test/.test(name);
 
 /**
  * The tests whose branch coverage of src/ is measured. It costs a fifth of their time: those that take long, or whose programs are
@@ -88,7 +88,8 @@ const isMeasured = (name) =>
     "topics",
     "transport",
     "websocket",
-  ].some((room) => name.startsWith(`tests/${room}/`)) &&
+    "brokers/workers_test.ts", // both ends of the broker of workers, in one process
+  ].some((path) => name.startsWith(`tests/${path}`)) &&
   !isLong(name) && !startsWorkers(name);
 const coverage = [
   "--experimental-test-coverage",
