@@ -55,7 +55,7 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
 const problems = [];
 
 /** `max_wait_time` of the server, in milliseconds: how long WebSockets stay at least. */
-const STAY = 1000;
+const STAY = 3000;
 
 const authority = readFileSync(`${root}tests/tls/ca.pem`, "utf8");
 

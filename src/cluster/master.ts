@@ -489,7 +489,7 @@ export class Master {
     old.isAsked = true;
     old.advance("leaving");
     old.send({ type: "retire", wait: limitOf(stay), drain });
-    const longest = stay + drain + waitTime + closeTimeout + GRACE;
+    const longest = stay + drain + 2 * waitTime + closeTimeout + GRACE; // for new connections, and for responses
     if (longest === Infinity) return;
     const cancel = this.#clock.after(longest, () => old.kill("SIGKILL"));
     old.reached("gone").then(cancel);

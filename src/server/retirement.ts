@@ -22,11 +22,8 @@ const INTERVAL = 250;
 /** How long an HTTP connection has to be idle, in milliseconds. A request may be on its way on one that has just had a response. */
 const IDLE = 1000;
 
-/**
- * How long new connections have at least, in milliseconds. They may still be shaking hands, on their way from the master, or have
- * a request under way.
- */
-const NEW = 1000;
+/** How long a worker waits at least for connections that are on their way to it, in milliseconds. */
+const LATE = 1000;
 
 const REPLACED = { reason: "the worker was replaced" };
 
@@ -39,18 +36,24 @@ interface PlannedClose {
 /** The leave of a worker. */
 export class Retirement {
   readonly #table: ConnectionTable;
+  readonly #patience: number;
   readonly #done: () => void;
   #isOver = false;
   #begunAt = 0;
   #busyAt = 0; // when there was a connection for the last time
+  #drainedAt = 0; // when the last connection was closed; 0 before
   #draining: ReturnType<typeof setInterval> | undefined = undefined;
   #interval: ReturnType<typeof setInterval> | undefined = undefined;
   #wait: ReturnType<typeof setTimeout> | undefined = undefined;
   #plan: PlannedClose[] = [];
 
-  /** @param done Called once, when there are no connections left, or all have been told to close. */
-  constructor(table: ConnectionTable, done: () => void) {
+  /**
+   * @param patience How long handshakes and first requests may take after all others have been told to close, in seconds.
+   * @param done Called once, when there are no connections, or all have been told to close.
+   */
+  constructor(table: ConnectionTable, patience: number, done: () => void) {
     this.#table = table;
+    this.#patience = patience;
     this.#done = done;
   }
 
@@ -79,7 +82,7 @@ export class Retirement {
   #tick(): void {
     const now = performance.now();
     if (this.#table.count > 0) this.#busyAt = now; // those in a handshake are counted
-    if (now - this.#busyAt >= NEW) this.#end();
+    if (now - this.#busyAt >= LATE) this.#end();
     else this.#closeIdle();
   }
 
@@ -115,9 +118,21 @@ export class Retirement {
   #closeDue(): void {
     const now = performance.now();
     while (this.#plan.length > 0 && this.#plan.at(-1)!.at <= now) close(this.#plan.pop()!.connection);
-    if (this.#plan.length > 0 || now - this.#begunAt < NEW) return;
+    if (this.#plan.length > 0) return;
+    this.#drainedAt ||= now;
+    const isPatient = now < this.#drainedAt + this.#patience * 1000;
+    if (now - this.#begunAt < LATE || (isPatient && this.#hasNew)) return;
     for (const connection of [...this.#table.connections()]) close(connection); // those that were new
     this.#end();
+  }
+
+  /** Whether there are connections whose handshake or first request has yet to come. */
+  get #hasNew(): boolean {
+    if (this.#table.handshakes > 0) return true;
+    for (const { protocol, lastSent } of this.#table.connections()) {
+      if (protocol instanceof HttpSession && lastSent === 0 && !protocol.isAnswering) return true;
+    }
+    return false;
   }
 }
 

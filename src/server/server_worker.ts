@@ -244,8 +244,8 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     if (this.isTaskWorker) return void this.#leaveTasks(Math.max(wait, host.patience)); // it has no connections
     this.#callWorkerExit();
     for (const { listener } of host.ports) release(listener as Listener);
-    const retirement = this.#retirement = new Retirement(context.table!, () => host.stopHere(host.patience));
-    retirement.begin(wait, drain);
+    this.#retirement = new Retirement(context.table!, host.patience, () => host.stopHere(host.patience));
+    this.#retirement.begin(wait, drain);
   }
 
   shutdown(wait: number, tell: number): void {

@@ -179,6 +179,11 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
     return false;
   }
 
+  /** The number of connections in a TLS handshake, or whose preamble has yet to come. */
+  get handshakes(): number {
+    return this.#handshakes;
+  }
+
   /** Counts a connection that starts its TLS handshake, if there is room for it. */
   enterHandshake(): boolean {
     if (!this.hasRoom()) return false;

@@ -332,7 +332,7 @@ test("reload: without a limit the old ones stay as long as they like", async () 
 test("reload: an old one that does not leave is killed", async () => {
   const cluster = await started({ stayTime: 3, drainTime: 10, closeTimeout: 5 }, (process) => process.run({ stays: true }));
   cluster.master.reload();
-  await cluster.clock.move(3 + 10 + 3 + 5 + 1.9);
+  await cluster.clock.move(3 + 10 + 3 + 3 + 5 + 1.9);
   assertEquals(cluster.living, [101, 102, 103, 104]);
   await cluster.clock.move(0.2);
   assertEquals(cluster.living, [103, 104]);

@@ -13,7 +13,7 @@ import { quietServer } from "../topics/stage.ts";
 function retire(server: WebSocketServer, wait: number, drain: number): { isDone: boolean; done: Promise<void> } {
   const state = { isDone: false, done: Promise.resolve() };
   state.done = new Promise((resolve) => {
-    const retirement = new Retirement(coreOf(server).context.table!, () => {
+    const retirement = new Retirement(coreOf(server).context.table!, 3, () => {
       state.isDone = true;
       resolve();
       server.shutdown();
@@ -42,7 +42,7 @@ test("a connection that has sent no request yet is served, also where none may s
     server.on("request", (_request, response) => response.end("hello"));
     const client = new MemoryClient(server);
     const leave = retire(server, wait, 0);
-    await new Promise((resolve) => setTimeout(resolve, wait === 0 ? 50 : 1500));
+    await new Promise((resolve) => setTimeout(resolve, 1500));
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     const { status, header, body } = await client.readAnswer();
     assertEquals([status, header.connection, body], [200, "close", "hello"]);

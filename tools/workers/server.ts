@@ -6,7 +6,7 @@ import { SWOOLE_PROCESS, SWOOLE_SOCK_TCP, SWOOLE_SSL, WebSocketServer } from "..
 const server = new WebSocketServer("127.0.0.1", 0, SWOOLE_PROCESS);
 server.set({
   worker_num: 4,
-  max_wait_time: 1,
+  max_wait_time: 3,
   reload_drain_time: 1,
   max_request: 0,
 });
