@@ -20,8 +20,8 @@ export const REDIS: string = process.env.REDIS || "";
 /** The number of workers: `WORKERS`, by default one for each processor. */
 export const WORKERS: number | "auto" = process.env.WORKERS ? Number(process.env.WORKERS) : "auto";
 
-/** A secret that several servers share: `SECRET`, by default a new one. */
-export const SECRET: string = process.env.SECRET || crypto.randomUUID();
+/** A secret that several servers share: `SECRET`, by default a new one, which workers inherit. */
+export const SECRET: string = process.env.SECRET ||= crypto.randomUUID();
 
 /** The address to listen on or connect to: `HOST`, by default 127.0.0.1. */
 export const HOST: string = readHost("127.0.0.1");

@@ -1,11 +1,14 @@
 /**
  * A chat with rooms. Clients with a token may enter, and are told who comes and goes, and what is said. A client that was away for a
- * while gets what was said meanwhile. With Redis, any number of these servers are one chat.
+ * while gets what was said meanwhile. It uses all cores; with Redis, any number of these servers are one chat.
  *
  * Start it with `deno run -A examples/rooms.ts`, `bun run examples/rooms.ts` or `node examples/rooms.ts`. Then, in the console of
  * a browser at http://localhost:9501/?name=Ada, which shows a token:
  * `ws = new WebSocket("/tea", ["rooms", document.body.innerText]); ws.onmessage = (event) => console.log(event.data)`, and
  * `ws.send("hello")`. To come back, add the position of the last message: `"/tea?offset=7&epoch=…"`.
+ *
+ * Set `WORKERS` to have another number of processes than there are processors. The master keeps the messages for all of them: kill a
+ * worker, and no client that comes back misses a line.
  *
  * For several servers, install the package `redis`, and start each with another `PORT`, the same `SECRET`, and
  * `REDIS=redis://127.0.0.1:6379`.
@@ -13,12 +16,13 @@
  * @module
  */
 
-import { type Broker, memoryBroker, WebSocketServer } from "../mod.ts";
+import { type Broker, memoryBroker, SWOOLE_PROCESS, WebSocketServer } from "../mod.ts";
 import { redisBroker } from "../adapters/redis.ts";
-import { giveUp, HOST, PORT, REDIS, SECRET } from "./environment.ts";
+import { giveUp, HOST, PORT, REDIS, SECRET, WORKERS } from "./environment.ts";
 
-const server = new WebSocketServer<{ name: string }>(HOST, PORT);
+const server = new WebSocketServer<{ name: string }>(HOST, PORT, SWOOLE_PROCESS);
 server.set({
+  worker_num: WORKERS,
   websocket_subprotocol: "rooms",
   package_max_length: 4096,
   broker: await makeBroker(),

@@ -10,8 +10,8 @@ import { inFolder } from "./support/folder.ts";
 import { closeFrame, frame, handshake, RawClient } from "./support/raw_client.ts";
 
 /** Runs a test against an example. */
-async function withExample(name: string, test: (port: number) => Promise<void>): Promise<void> {
-  const example = await startExample(name);
+async function withExample(name: string, test: (port: number) => Promise<void>, env: Record<string, string> = {}): Promise<void> {
+  const example = await startExample(name, 0, THIS_RUNTIME, env);
   try {
     await test(example.port);
   } finally {
@@ -485,7 +485,7 @@ test("The rooms let in who has a token, and tell each other who comes, goes and 
     ada.send(said("still here"));
     assertEquals(await ada.hears(), { from: "Ada", text: "still here" });
     for (const client of [ada, eve]) client.destroy();
-  });
+  }, { WORKERS: "1" }); // one process: who is there is known at once
 });
 
 /** Sends a request with a form, and the cookie of a session. */
