@@ -20,10 +20,8 @@ server.set({
 
 /** Does what a client asks for. */
 function obey(path: string): string {
-  const [, what, arg] = path.split("/");
-  if (what === "die") process.kill(process.pid, "SIGKILL");
-  if (what === "block") { for (const end = Date.now() + Number(arg); Date.now() < end;); }
-  if (what === "metrics-here") return server.metrics();
+  if (path === "/die") process.kill(process.pid, "SIGKILL");
+  if (path === "/metrics-here") return server.metrics();
   return `${server.worker_id} ${process.pid}`;
 }
 
