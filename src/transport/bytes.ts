@@ -58,8 +58,11 @@ export function viewBytes(bytes: Uint8Array, start: number, end: number): Uint8A
   return new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
 }
 
+const { slice } = Uint8Array.prototype;
+
 /** Copies a range of bytes to a plain `Uint8Array` with its own memory. */
 export function sliceBytes(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  if (bytes.constructor === Uint8Array) return slice.call(bytes, start, end); // without a view
   return new Uint8Array(viewBytes(bytes, start, end));
 }
 

@@ -66,6 +66,10 @@ export class StreamLane implements Lane {
   #writeDone = false;
   #hasRefused = false;
   #closed = false;
+  readonly #onWritten = (): void => {
+    if (!this.#closed) this.#sink.onDrain();
+  };
+  readonly #onFailed = (error: unknown): void => this.#close(error);
 
   constructor(pipe: BytePipe) {
     this.#pipe = pipe;
@@ -76,7 +80,7 @@ export class StreamLane implements Lane {
       this.#reader.releaseLock();
       throw error;
     }
-    this.#writer.closed.catch((error) => this.#close(error));
+    this.#writer.closed.catch(this.#onFailed);
   }
 
   start(sink: LaneSink): void {
@@ -124,10 +128,7 @@ export class StreamLane implements Lane {
 
   // The foreign stream may transfer the memory, so it gets its own copy.
   write(bytes: Uint8Array, start: number, end: number): boolean {
-    if (this.#closed) return false;
-    this.#writer.write(sliceBytes(bytes, start, end)).then(() => {
-      if (!this.#closed) this.#sink.onDrain();
-    }, (error) => this.#close(error));
+    if (!this.#closed) this.#writer.write(sliceBytes(bytes, start, end)).then(this.#onWritten, this.#onFailed);
     return false;
   }
 
@@ -145,7 +146,7 @@ export class StreamLane implements Lane {
     this.#writer.close().then(() => {
       this.#writeDone = true;
       if (this.#readDone) this.#close();
-    }, (error) => this.#close(error));
+    }, this.#onFailed);
   }
 
   abort(): void {
@@ -202,6 +203,8 @@ class LaneStreams implements LaneSink {
   #input!: ReadableStreamDefaultController<Uint8Array>;
   #output!: WritableStreamDefaultController;
   #drained: (() => void) | undefined = undefined;
+  #isPaused = false;
+  #onPaused: (() => void) | undefined = undefined; // ends `pull()`
   #readDone = false;
   #closed = false;
 
@@ -209,7 +212,7 @@ class LaneStreams implements LaneSink {
     this.#lane = lane;
     this.readable = new ReadableStream<Uint8Array>({
       start: (controller) => void (this.#input = controller),
-      pull: () => lane.resume(),
+      pull: () => this.#pull(),
       cancel: () => {
         this.#readDone = true; // input that still arrives is dropped
         lane.abort();
@@ -227,10 +230,22 @@ class LaneStreams implements LaneSink {
     lane.start(this);
   }
 
+  /** Reads until the stream is full. A call for each chunk would cost several promises. */
+  #pull(): Promise<void> {
+    if (this.#isPaused) {
+      this.#isPaused = false;
+      this.#lane.resume();
+    }
+    return new Promise((resolve) => this.#onPaused = resolve);
+  }
+
   onData(chunk: Uint8Array, given: boolean): void {
     if (this.#readDone) return;
     this.#input.enqueue(given ? chunk : sliceBytes(chunk, 0, chunk.length));
-    if ((this.#input.desiredSize ?? 0) <= 0) this.#lane.pause();
+    if (this.#isPaused || (this.#input.desiredSize ?? 0) > 0) return;
+    this.#isPaused = true;
+    this.#lane.pause();
+    this.#onPaused?.();
   }
 
   onEnd(): void {

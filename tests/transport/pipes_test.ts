@@ -190,6 +190,29 @@ test("LanePipe: what arrives is read, and the lane is paused while nobody reads"
   assertEquals((await reader.read()).done, true);
 });
 
+test("LanePipe: the lane is told when that is new only, again and again", async () => {
+  const lane = new FakeLane();
+  const calls: string[] = [];
+  lane.pause = () => void calls.push("pause");
+  lane.resume = () => void calls.push("resume");
+  const reader = new FakePipe(lane).readable.getReader();
+  for (let i = 0; i < 3; i++) { // before the first pull, then behind one
+    for (const chunk of ["a", "b", "c"]) lane.receive(chunk);
+    await settle();
+    assertEquals(calls.splice(0), ["pause"]);
+    for (const byte of [97, 98, 99]) assertEquals((await reader.read()).value, Uint8Array.of(byte));
+    await settle();
+    assertEquals(calls.splice(0), ["resume"]);
+    for (let j = 0; j < 3; j++) { // somebody waits for each of them
+      const reading = reader.read();
+      lane.receive("d");
+      assertEquals((await reading).value, Uint8Array.of(100));
+    }
+    await settle();
+    assertEquals(calls, []);
+  }
+});
+
 test("LanePipe: a write settles when the lane has taken it", async () => {
   const lane = new FakeLane();
   const writer = new FakePipe(lane).writable.getWriter();
