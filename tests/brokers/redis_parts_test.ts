@@ -7,7 +7,7 @@ import { createCluster, createSentinel } from "redis";
 import { Cluster } from "ioredis";
 import { redisBroker } from "../../adapters/redis.ts";
 import { BrokerError, BrokerMessage } from "../../mod.ts";
-import { decodeEnvelope, decodeKept, encodeEnvelope } from "../../src/topics/brokers/envelope.ts";
+import { decodeEnvelope, decodeKept, encodeEnvelope, encodeEnvelopes } from "../../src/topics/brokers/envelope.ts";
 import { partitionTags, RedisKeys, slotOf } from "../../src/topics/brokers/redis_keys.ts";
 import { type LinkOptions, type RedisConnection, type RedisEvents, RedisLink } from "../../src/topics/brokers/redis_link.ts";
 import { MovedClock } from "./moved_clock.ts";
@@ -49,10 +49,43 @@ test("a message as bytes is the same message afterwards", () => {
         return { opcode, isCompressed, origin, sequence, payload: new Uint8Array(payload) };
       };
       assertEquals(parts(decodeEnvelope(bytes)!), expected);
-      const kept = decodeKept(Uint8Array.from([...new TextEncoder().encode(`${offset}:an epoch:`), ...bytes]))!;
-      assertEquals([kept.offset, kept.epoch, parts(kept.message)], [offset, "an epoch", expected]);
+      const { epoch, entries: [kept, ...others] } = decodeKept(bytesOf(`${offset}:an epoch:`, bytes))!;
+      assertEquals([kept.offset, epoch, parts(kept.message), others], [offset, "an epoch", expected, []]);
     },
   ));
+});
+
+/** Returns the bytes of a text with others behind them. */
+function bytesOf(text: string, bytes: Iterable<number>): Uint8Array {
+  return Uint8Array.from([...new TextEncoder().encode(text), ...bytes]);
+}
+
+test("several messages with one head have offsets that follow each other; their lengths have to be right", () => {
+  const texts = ["", "a", "é:1,2:"];
+  const messages = texts.map((text, index) => new BrokerMessage(1, new TextEncoder().encode(text), false, "0".repeat(16), index));
+  const bytes = encodeEnvelopes(messages);
+  assertEquals([...bytes], messages.flatMap((message) => [...encodeEnvelope(message)]));
+  const { epoch, entries } = decodeKept(bytesOf("7:e:14,15,21:", bytes))!;
+  const read = entries.map(({ offset, message }) => [offset, message.sequence, new TextDecoder().decode(message.payload)]);
+  assertEquals([epoch, read], ["e", [[7, 0, ""], [8, 1, "a"], [9, 2, "é:1,2:"]]]);
+  for (
+    const lengths of [
+      "14,15,20:",
+      "14,15,22:",
+      "14,15,21,0:",
+      "14,15,21,1:",
+      "14,15:",
+      "14,15,+21:",
+      "014,15,21:",
+      "14,,21:",
+      ",14,15,21:",
+      "14,15,21",
+      ":",
+      "9999999999999999,15,21:",
+    ]
+  ) {
+    assertEquals(decodeKept(bytesOf(`7:e:${lengths}`, bytes)), undefined, lengths);
+  }
 });
 
 test("bytes that are no message are none, whatever they are", () => {
@@ -87,7 +120,7 @@ test("bytes that are no message are none, whatever they are", () => {
       "12345678901234567:e:",
     ]
   ) {
-    assertEquals(decodeKept(Uint8Array.from([...new TextEncoder().encode(head), ...good])), undefined, head);
+    assertEquals(decodeKept(bytesOf(head, good)), undefined, head);
   }
   fc.assert(fc.property(fc.uint8Array(), (bytes) => {
     decodeEnvelope(bytes);
@@ -209,10 +242,30 @@ test("a link takes commands once it is ready, and no more than the limit", async
   await turn();
   const commands = ["A", "B", "C"].map((name) => link.command([name]));
   const error = await link.command(["D"]).then(() => undefined, (error) => error);
-  assertEquals([error.code, error.message], ["BROKER_BUSY", "3 commands wait for Redis: the limit is maxPending"]);
+  assertEquals([error.code, error.message], ["BROKER_BUSY", "3 messages wait for Redis: the limit is maxPending"]);
   for (const [index, [resolve]] of connection.replies.entries()) resolve(index);
   assertEquals(await Promise.all(commands), [0, 1, 2]);
   assertEquals([link.refusal, told], [undefined, ["ready"]]);
+  link.close();
+});
+
+test("messages that wait to be sent count, and those of one command, too", async () => {
+  const { connections: [connection], link } = makeLink();
+  connection.open();
+  await turn();
+  link.hold(2, 100);
+  assertEquals(link.refusal, undefined);
+  link.hold(1, 100);
+  assertEquals(link.refusal?.message, "3 messages wait for Redis: the limit is maxPending");
+  link.hold(-3, -200);
+  const sent = link.ask(["A"], 3);
+  assertEquals(link.refusal?.message, "3 messages wait for Redis: the limit is maxPending");
+  connection.replies[0][0]("A");
+  assertEquals([await sent, link.refusal], ["A", undefined]);
+  link.ask(["B"], 3).catch(() => {});
+  link.lose("a test");
+  assertEquals(link.refusal?.code, "BROKER_DOWN");
+  link.hold(-1, 0); // nothing else is counted
   link.close();
 });
 

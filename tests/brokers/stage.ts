@@ -173,6 +173,8 @@ export interface ClusterOptions {
   readonly settings?: ServerSettings;
   /** The options of the Redis server. */
   readonly redis?: readonly string[];
+  /** What to do with it before servers connect. */
+  readonly prepare?: (redis: RedisServer) => Promise<unknown>;
   /** Whether servers other than the first are behind a proxy. */
   readonly isProxied?: boolean;
 }
@@ -180,11 +182,13 @@ export interface ClusterOptions {
 /** Runs a test with servers in this process. */
 export async function withCluster(
   name: BrokerName,
-  { servers: count = 2, broker: options = {}, settings = {}, redis: redisOptions = [], isProxied = false }: ClusterOptions,
+  { servers: count = 2, broker: options = {}, settings = {}, redis: redisOptions = [], prepare, isProxied = false }:
+    ClusterOptions,
   test: (cluster: Cluster) => Promise<void>,
 ): Promise<void> {
   const isRedis = name === "redis" || name === "ioredis";
   const redis = isRedis ? await RedisServer.start(...redisOptions) : undefined as unknown as RedisServer;
+  await prepare?.(redis);
   const proxy = isProxied && isRedis ? await RedisProxy.start(redis) : undefined;
   const given: RedisBrokerOptions = { kept: { "room*": {} }, idleCheck: TIMES.idleCheck, linger: 0.2, ...options };
   const shared = isRedis ? undefined : makeBroker(name, "", given);

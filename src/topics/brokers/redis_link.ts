@@ -38,7 +38,7 @@ export type RedisOpener = (events: RedisEvents) => { connection: RedisConnection
 export interface LinkOptions {
   /** The time within which Redis has to reply, in milliseconds. */
   readonly timeout: number;
-  /** The number of commands that may wait for a reply. */
+  /** The number of messages and other commands that may wait to be sent, or for a reply. */
   readonly maxPending: number;
   /** The number of their bytes. */
   readonly maxPendingBytes: number;
@@ -65,6 +65,8 @@ const BUSY = 100;
 /** A command that waits for its reply. */
 interface PendingCommand {
   readonly since: number;
+  /** The number of messages in it, and their bytes. */
+  readonly count: number;
   readonly bytes: number;
   fail(error: BrokerError): void;
 }
@@ -78,7 +80,8 @@ export class RedisLink {
   readonly #clock: BrokerClock;
   readonly #options: LinkOptions;
   readonly #pending: Set<PendingCommand> = new Set(); // oldest first
-  #pendingBytes = 0;
+  #count = 0; // of what waits for a reply, or to be sent
+  #bytes = 0;
   #connection: RedisConnection | undefined;
   #attempts = 0;
   #readySince = 0;
@@ -122,9 +125,10 @@ export class RedisLink {
     const wasReady = this.isReady;
     this.#connection = undefined;
     this.isReady = false;
-    for (const pending of [...this.#pending]) pending.fail(new BrokerError("BROKER_UNKNOWN", `Redis has not replied: ${reason}`));
-    this.#pending.clear();
-    this.#pendingBytes = 0;
+    for (const pending of [...this.#pending]) {
+      this.#settle(pending);
+      pending.fail(new BrokerError("BROKER_UNKNOWN", `Redis has not replied: ${reason}`));
+    }
     // One that is lost soon after it was made is no reason to hurry.
     if (wasReady && this.#clock.now() - this.#readySince >= LONGEST_PAUSE) this.#attempts = 0;
     destroy(connection);
@@ -139,10 +143,16 @@ export class RedisLink {
   get refusal(): BrokerError | undefined {
     if (!this.isReady) return new BrokerError("BROKER_DOWN", "There is no connection to Redis");
     const { maxPending, maxPendingBytes } = this.#options;
-    const [size, bytes] = [this.#pending.size, this.#pendingBytes];
-    if (size >= maxPending) return new BrokerError("BROKER_BUSY", `${size} commands wait for Redis: the limit is maxPending`);
+    const [count, bytes] = [this.#count, this.#bytes];
+    if (count >= maxPending) return new BrokerError("BROKER_BUSY", `${count} messages wait for Redis: the limit is maxPending`);
     if (bytes < maxPendingBytes) return undefined;
     return new BrokerError("BROKER_BUSY", `${bytes} bytes wait for Redis: the limit is maxPendingBytes`);
+  }
+
+  /** Counts messages that wait to be sent, or wait no more if the numbers are negative. */
+  hold(count: number, bytes: number): void {
+    this.#count += count;
+    this.#bytes += bytes;
   }
 
   /** Sends a command of the program, if the link is ready and not too many wait. Rejects with a `BrokerError`. */
@@ -151,36 +161,40 @@ export class RedisLink {
     return refusal === undefined ? this.#send(command) : Promise.reject(refusal);
   }
 
-  /** Sends a command of this library, which has few of them: they are not held up by those of the program. */
-  ask(command: RedisCommand): Promise<unknown> {
-    return this.isReady ? this.#send(command) : Promise.reject(this.refusal);
+  /**
+   * Sends a command whatever waits: of this library, which has few of them, or with messages that have waited already.
+   *
+   * @param count The number of messages in it.
+   */
+  ask(command: RedisCommand, count = 1): Promise<unknown> {
+    return this.isReady ? this.#send(command, count) : Promise.reject(this.refusal);
   }
 
-  #send(command: RedisCommand): Promise<unknown> {
+  #send(command: RedisCommand, count = 1): Promise<unknown> {
     let bytes = 0;
     for (const part of command) bytes += part.length;
-    return this.run((connection) => connection.command(command), bytes);
+    return this.run((connection) => connection.command(command), count, bytes);
   }
 
   /** Does something with the connection, also while it is set up. Rejects with a `BrokerError`. */
-  run(work: (connection: RedisConnection) => Promise<unknown>, bytes: number = 0): Promise<unknown> {
+  run(work: (connection: RedisConnection) => Promise<unknown>, count: number = 1, bytes: number = 0): Promise<unknown> {
     const connection = this.#connection;
     if (connection === undefined) return Promise.reject(new BrokerError("BROKER_DOWN", "There is no connection to Redis"));
-    return this.#wait(attempt(() => work(connection)), bytes);
+    return this.#wait(attempt(() => work(connection)), count, bytes);
   }
 
   /** Waits for a reply, for a limited time. */
-  #wait(reply: Promise<unknown>, bytes = 0): Promise<unknown> {
+  #wait(reply: Promise<unknown>, count = 1, bytes = 0): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const pending: PendingCommand = { since: this.#clock.now(), bytes, fail: reject };
+      const pending: PendingCommand = { since: this.#clock.now(), count, bytes, fail: reject };
       this.#pending.add(pending);
-      this.#pendingBytes += bytes;
+      this.hold(count, bytes);
       if (this.#cancelTimer === undefined) this.#setTimer(this.#options.timeout);
       reply.then((value) => {
         this.#settle(pending);
         resolve(value);
       }, (error) => {
-        if (!this.#settle(pending)) return;
+        if (!this.#settle(pending)) return; // it has failed already
         const text = describe(error);
         if (!isReply(text)) {
           reject(new BrokerError("BROKER_UNKNOWN", `Redis has not replied: ${text}`, error));
@@ -195,7 +209,7 @@ export class RedisLink {
   /** Notes that there was a reply. Returns whether it is still waited for. */
   #settle(pending: PendingCommand): boolean {
     if (!this.#pending.delete(pending)) return false;
-    this.#pendingBytes -= pending.bytes;
+    this.hold(-pending.count, -pending.bytes);
     return true;
   }
 

@@ -5,19 +5,20 @@
  * @module
  */
 
-import { utf8Decoder } from "../../values.ts";
 import type { Appended, BrokerHost, BrokerMessage, BrokerNode, TopicHistory, TopicPosition } from "../broker.ts";
 import { BrokerError } from "../broker.ts";
 import type { BrokerClock } from "../kept_topics.ts";
 import { keptOptionsOf } from "./broker_options.ts";
 import { decodeEnvelope, decodeKept, encodeEnvelope } from "./envelope.ts";
+import { RedisAppends } from "./redis_appends.ts";
+import { RedisCalls, textOf } from "./redis_calls.ts";
 import type { RedisBrokerOptions } from "./redis_options.ts";
 import { FORMAT, RedisKeys } from "./redis_keys.ts";
 import { type RedisCommand, RedisLink, type RedisOpener } from "./redis_link.ts";
-import { APPEND, POSITION, READ, type RedisScript } from "./redis_scripts.ts";
+import { POSITIONS, READ } from "./redis_scripts.ts";
 
 /** The number of channels that are subscribed to at once. */
-const BATCH = 512;
+const BATCH = 256;
 
 /** The time after which Redis is asked again for a channel that it has refused, in milliseconds. */
 const REFUSED_PAUSE = 1000;
@@ -32,9 +33,8 @@ export class RedisNode implements BrokerNode {
   readonly #keys: RedisKeys;
   readonly #commands: RedisLink;
   readonly #subscriber: RedisLink;
-  readonly #hashes: Map<RedisScript, string> = new Map();
-  #scripts = 0; // run, for epochs that are unique
-  #run = ""; // of the server; empty if it cannot lose what it has stored, or does not say
+  readonly #calls: RedisCalls;
+  readonly #appends: RedisAppends;
 
   readonly #wanted: Set<string> = new Set();
   readonly #effective: Set<string> = new Set();
@@ -69,6 +69,13 @@ export class RedisNode implements BrokerNode {
       onLost: (reason, wasReady) => this.#onLost("subscriptions", reason, wasReady),
       onMessage: (channel, message) => this.#onMessage(channel, message),
     });
+    this.#calls = new RedisCalls(this.#commands, host.id);
+    this.#appends = new RedisAppends({
+      link: this.#commands,
+      calls: this.#calls,
+      dedupeWindow: options.dedupeWindow,
+      namesOf: (topic) => ({ names: this.#keys.of(topic), kept: keptOptionsOf(options, topic)! }),
+    });
     this.#commands.connect();
     this.#subscriber.connect();
     this.#scheduleProbe();
@@ -78,12 +85,12 @@ export class RedisNode implements BrokerNode {
     return this.#commands.isReady && this.#subscriber.isReady;
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#cancelProbe?.();
     this.#cancelRefused?.();
-    this.#commands.close();
     this.#subscriber.close();
-    return Promise.resolve();
+    await this.#appends.settled(); // no longer than Redis may take to reply
+    this.#commands.close();
   }
 
   // ---- connections --------------------------------------------------------------------------------------------------
@@ -100,8 +107,8 @@ export class RedisNode implements BrokerNode {
       this.#host.warn("broker format", text);
       throw new Error(text);
     }
-    this.#run = this.#options.durable ? "" : await this.#askRun(run);
-    for (const script of [APPEND, POSITION, READ]) this.#hashes.set(script, textOf(await run(["SCRIPT", "LOAD", script.text])));
+    this.#calls.run = this.#options.durable ? "" : await this.#askRun(run);
+    await this.#calls.load(run);
     await this.#checkEviction(run);
   }
 
@@ -253,7 +260,8 @@ export class RedisNode implements BrokerNode {
     if (keptOptionsOf(this.#options, topic) !== undefined) {
       const kept = decodeKept(bytes);
       if (kept === undefined) return this.#onMalformed(channel);
-      return this.#host.deliverKept(topic, kept.epoch, kept);
+      for (const entry of kept.entries) this.#host.deliverKept(topic, kept.epoch, entry);
+      return;
     }
     const message = decodeEnvelope(bytes);
     if (message === undefined) this.#onMalformed(channel);
@@ -276,32 +284,24 @@ export class RedisNode implements BrokerNode {
     return true;
   }
 
-  async append(topic: string, message: BrokerMessage, id: string): Promise<Appended> {
-    const { meta, stream, channel, id: keyOf } = this.#keys.of(topic);
-    const { size, ttl } = keptOptionsOf(this.#options, topic)!;
-    const send = (command: RedisCommand) => this.#commands.command(command);
-    const reply = await this.#evaluate(APPEND, [meta, stream, id === "" ? meta : keyOf(id)], [
-      encodeEnvelope(message),
-      `${size}`,
-      `${ttl}`,
-      channel,
-      `${Math.max(1, Math.ceil(this.#options.dedupeWindow))}`,
-    ], send);
-    return { ...positionOf(reply), isRepeated: Number((reply as unknown[])[2]) === 1 };
+  append(topic: string, message: BrokerMessage, id: string): Promise<Appended> {
+    return this.#appends.add(topic, message, id);
   }
 
-  positions(topics: readonly string[]): Promise<(TopicPosition | undefined)[]> {
-    return Promise.all(topics.map(async (topic) => {
-      const { meta, stream } = this.#keys.of(topic);
-      const reply = await orRefused(this.#evaluate(POSITION, [meta, stream], []));
-      return reply === undefined ? undefined : positionOf(reply);
-    }));
+  async positions(topics: readonly string[]): Promise<(TopicPosition | undefined)[]> {
+    const replies = await this.#calls.callTogether(topics.map((topic) => this.#keys.of(topic)), (some) => {
+      return this.#calls.call(POSITIONS, some.flatMap(({ meta, stream }) => [meta, stream]), []);
+    });
+    return replies.map((reply) => {
+      if (reply instanceof BrokerError && reply.code !== "BROKER_REFUSED") throw reply;
+      return Array.isArray(reply) ? positionOf(reply) : undefined;
+    });
   }
 
   async read(topic: string, since: number, limit: number): Promise<TopicHistory> {
     const { meta, stream } = this.#keys.of(topic);
     const { size } = keptOptionsOf(this.#options, topic)!;
-    const reply = await this.#evaluate(READ, [meta, stream], [`${since}`, `${limit}`, `${size}`]);
+    const reply = await this.#calls.call(READ, [meta, stream], [`${since}`, `${limit}`, `${size}`]);
     const { offset, epoch } = positionOf(reply);
     const entries: { offset: number; message: BrokerMessage }[] = [];
     for (const [id, fields] of (reply as unknown[])[2] as [unknown, unknown[]][]) {
@@ -315,28 +315,6 @@ export class RedisNode implements BrokerNode {
       if (entries.length > 0) break; // the next part begins behind it, so that it is a gap
     }
     return { offset, epoch, entries, base: entries.length > 0 ? entries[0].offset - 1 : Math.max(since, offset) };
-  }
-
-  /** Runs a script. Redis forgets scripts when it starts anew; it is sent the text then. */
-  async #evaluate(
-    script: RedisScript,
-    keys: string[],
-    values: RedisCommand,
-    send: (command: RedisCommand) => Promise<unknown> = (command) => this.#commands.ask(command),
-  ): Promise<unknown> {
-    const args: RedisCommand = [
-      `${script.keys}`,
-      ...keys,
-      `${this.#host.id}${(++this.#scripts).toString(36)}`,
-      this.#run,
-      ...values,
-    ];
-    try {
-      return await send(["EVALSHA", this.#hashes.get(script) ?? "", ...args]);
-    } catch (error) {
-      if (!(error instanceof BrokerError && error.code === "BROKER_REFUSED" && error.message.includes("NOSCRIPT"))) throw error;
-      return await send(["EVAL", script.text, ...args]);
-    }
   }
 }
 
@@ -353,8 +331,4 @@ async function orRefused(reply: Promise<unknown>): Promise<unknown> {
 function positionOf(reply: unknown): TopicPosition {
   const [offset, epoch] = reply as unknown[];
   return { offset: Number(offset), epoch: textOf(epoch) };
-}
-
-function textOf(reply: unknown): string {
-  return reply instanceof Uint8Array ? utf8Decoder.decode(reply) : String(reply ?? "");
 }

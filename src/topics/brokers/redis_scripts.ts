@@ -1,16 +1,15 @@
 /**
- * The scripts that run in Redis. Each is one step: no other command runs between two of its commands.
+ * The scripts that run in Redis. Each is one step: no other command runs between two of its commands. One call may be for several
+ * topics: what is refused for one of them does not concern the others.
  *
  * @module
  */
 
-/** A script. */
-export interface RedisScript {
-  /** Its text, in Lua. */
-  readonly text: string;
-  /** The number of its keys; the others of its arguments are values. */
-  readonly keys: number;
-}
+/** A script: its text, in Lua. */
+export type RedisScript = string;
+
+/** The time for which the position of a topic is remembered after its last message, in seconds. */
+const META_TTL = 30 * 24 * 3600;
 
 /**
  * Finds the epoch of a topic, or begins a new one: if the topic has none, because it is new or Redis was emptied; or if it was
@@ -23,50 +22,88 @@ local function epochOf(meta, stream, fresh, run)
   if held[1] and last and (run == '' or held[2] == run) then return held[1], last end
   redis.call('HSET', meta, 'e', fresh, 'r', run, 's', 0) -- first: without memory, this is refused
   redis.call('DEL', stream)
-  redis.call('EXPIRE', meta, ${30 * 24 * 3600})
+  redis.call('EXPIRE', meta, ${META_TTL})
   return fresh, 0
 end
 `;
 
+/** Calls a function for a topic. Returns what it returns or, if it fails, the text of the error. */
+const ATTEMPT = `
+local function attempt(work, ...)
+  local isDone, result = pcall(work, ...)
+  if isDone then return result end
+  return type(result) == 'table' and result.err or tostring(result)
+end
+`;
+
 /**
- * Appends a message, and sends it. Keys: meta, stream, id (the same as meta if there is none). Values: a fresh epoch, the run, the
- * envelope, the number of messages and seconds that are kept, the channel, the seconds for which the id is remembered.
+ * Appends messages to topics, and sends them. Keys: meta and stream of each topic, then those of the ids. Values: a fresh epoch, the
+ * run, the seconds for which ids are remembered, the number of topics; then for each topic the number of messages and seconds that
+ * are kept, the channel, the lengths of the envelopes, and the envelopes. Behind the length of a message with an id comes `@` with
+ * the number of its key.
  *
- * Replies the offset, the epoch, and 1 if the id was known. If something is refused, nothing is stored: the message comes first, and is
+ * Replies for each topic the epoch, and a number for each message: its offset; minus its offset, if the id was known; or else the
+ * text of the error. If all of a topic is refused, the text stands for all. What is refused is not stored: a message comes first, and is
  * counted only when it is there. It is stored, and will be found, also where the channel is forbidden.
  */
-export const APPEND: RedisScript = {
-  keys: 3,
-  text: `${EPOCH}
-local epoch, last = epochOf(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
-local hasId = KEYS[3] ~= KEYS[1]
-if hasId then
-  local known = redis.call('HMGET', KEYS[3], 's', 'e')
-  if known[1] and known[2] == epoch then return {tonumber(known[1]), epoch, 1} end
+export const APPEND: RedisScript = `${EPOCH}${ATTEMPT}
+local function append(meta, stream, at)
+  local epoch, last = epochOf(meta, stream, ARGV[1], ARGV[2])
+  local first, from = last + 1, 1
+  local reply, lengths, envelopes = {epoch}, {}, {}
+  for length, id in string.gmatch(ARGV[at + 3], '(%d+)@?(%d*)') do
+    local key, known, failure = KEYS[tonumber(id)]
+    if key then
+      local held = redis.pcall('HMGET', key, 's', 'e')
+      failure = held.err
+      if held[1] and held[2] == epoch then known = -tonumber(held[1]) end
+    end
+    if not known and not failure then
+      local text = string.format('%.0f', last + 1)
+      local envelope = string.sub(ARGV[at + 4], from, from + length - 1)
+      local added = redis.pcall('XADD', stream, 'MAXLEN', '~', ARGV[at], text .. '-0', 'd', envelope)
+      if type(added) == 'table' then
+        failure = added.err
+      else
+        last = last + 1
+        lengths[#lengths + 1], envelopes[#envelopes + 1] = length, envelope
+        if key then
+          redis.pcall('HSET', key, 's', text, 'e', epoch)
+          redis.pcall('EXPIRE', key, ARGV[3])
+        end
+      end
+    end
+    reply[#reply + 1] = failure or known or last
+    from = from + length
+  end
+  if last >= first then
+    redis.call('HSET', meta, 's', string.format('%.0f', last))
+    redis.call('EXPIRE', meta, ${META_TTL})
+    redis.call('EXPIRE', stream, ARGV[at + 1])
+    local head = string.format('%.0f:%s:', first, epoch)
+    if #lengths > 1 then head = head .. table.concat(lengths, ',') .. ':' end
+    redis.pcall('PUBLISH', ARGV[at + 2], head .. table.concat(envelopes))
+  end
+  return reply
 end
-local offset = last + 1
-local text = string.format('%.0f', offset)
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], text .. '-0', 'd', ARGV[3])
-redis.call('HSET', KEYS[1], 's', text)
-redis.call('EXPIRE', KEYS[1], ${30 * 24 * 3600})
-redis.call('EXPIRE', KEYS[2], ARGV[5])
-redis.pcall('PUBLISH', ARGV[6], text .. ':' .. epoch .. ':' .. ARGV[3])
-if hasId then
-  redis.call('HSET', KEYS[3], 's', text, 'e', epoch)
-  redis.call('EXPIRE', KEYS[3], ARGV[7])
-end
-return {offset, epoch, 0}
-`,
-};
+local replies = {}
+for topic = 1, tonumber(ARGV[4]) do replies[topic] = attempt(append, KEYS[2 * topic - 1], KEYS[2 * topic], 5 * topic) end
+return replies
+`;
 
-/** Returns the position of a topic. Keys: meta, stream. Values: a fresh epoch, the run. Replies the offset and the epoch. */
-export const POSITION: RedisScript = {
-  keys: 2,
-  text: `${EPOCH}
-local epoch, offset = epochOf(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
-return {offset, epoch}
-`,
-};
+/**
+ * Returns the positions of topics. Keys: meta and stream of each. Values: a fresh epoch, the run. Replies for each the offset and the
+ * epoch, or the text of an error.
+ */
+export const POSITIONS: RedisScript = `${EPOCH}${ATTEMPT}
+local function position(meta, stream)
+  local epoch, offset = epochOf(meta, stream, ARGV[1], ARGV[2])
+  return {offset, epoch}
+end
+local replies = {}
+for topic = 1, #KEYS / 2 do replies[topic] = attempt(position, KEYS[2 * topic - 1], KEYS[2 * topic]) end
+return replies
+`;
 
 /** The bytes of messages in a reply from which on no more are added: a reply has to arrive in time. */
 const PAGE_BYTES = 1024 * 1024;
@@ -76,9 +113,7 @@ const PAGE_BYTES = 1024 * 1024;
  * to read at most, the number of messages that are kept: there may be some more, because it is faster to trim many at once. Replies
  * the offset, the epoch, and the messages as XRANGE does: fewer if they are large, but at least one.
  */
-export const READ: RedisScript = {
-  keys: 2,
-  text: `${EPOCH}
+export const READ: RedisScript = `${EPOCH}
 local epoch, offset = epochOf(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
 local entries, bytes, count = {}, 0, 1
 local from = string.format('%.0f-0', math.max(tonumber(ARGV[3]), offset - tonumber(ARGV[5])) + 1)
@@ -96,5 +131,4 @@ while left > 0 and bytes < ${PAGE_BYTES} do
   count = math.min(2 * count, 64)
 end
 return {offset, epoch, entries}
-`,
-};
+`;
