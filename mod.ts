@@ -42,6 +42,7 @@ export { BaseResponse } from "./src/http/base_response.ts";
 export type { HeaderValue } from "./src/http/response_head.ts";
 export { setRuntime } from "./src/transport/current_runtime.ts";
 export type {
+  AcceptGate,
   Address,
   BytePipe,
   ClientCertificates,

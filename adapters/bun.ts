@@ -64,6 +64,11 @@ class BunLane implements Lane {
     else if (this.#held) this.#socket.resume();
   }
 
+  /** Whether the socket is open. */
+  get isOpen(): boolean {
+    return !this.#closed;
+  }
+
   /** Reads nothing until the lane is started. */
   hold(): void {
     if (this.sink !== undefined || this.#closed) return;
@@ -255,7 +260,10 @@ function plainHandlers(accepting: Accepting): LaneHandlers {
       socket.data = new BunLane(socket);
       socket.timeout(0); // Bun.listen() sets 120 s by default, which traffic does not renew
       if (options.transport === "tcp" && !options.noDelay) socket.setNoDelay(false); // Bun enables it by default
-      begin(socket, accepting);
+      if (options.accepts === undefined) return begin(socket, accepting);
+      socket.data.hold();
+      const address = addressOf(socket.remoteAddress, socket.remotePort);
+      if (!options.accepts.enter(address, () => socket.data.isOpen && (begin(socket, accepting), true))) socket.terminate();
     },
     close(socket, error) {
       if (socket.data !== undefined) established.close!(socket, error);
@@ -265,7 +273,7 @@ function plainHandlers(accepting: Accepting): LaneHandlers {
 
 /** Returns the handlers of a listener with TLS. They secure each socket, because `Bun.listen()` cannot renew its certificate. */
 function tlsHandlers(accepting: Accepting, secure: ServerTls): LaneHandlers {
-  const { options: { gate, handshakeTimeout }, failed, shaking } = accepting;
+  const { options: { accepts, gate, handshakeTimeout }, failed, shaking } = accepting;
   const limit = connectionLimit();
   const seconds = Math.ceil(handshakeTimeout / 1000);
   const uncount = (socket: LaneSocket) => {
@@ -287,21 +295,39 @@ function tlsHandlers(accepting: Accepting, secure: ServerTls): LaneHandlers {
       begin(socket, accepting);
     },
   };
+  const refuse = (raw: LaneSocket) => {
+    openSockets--;
+    raw.terminate();
+  };
+  const shake = (raw: LaneSocket, address: Address) => {
+    if (gate !== undefined && !gate.enter(address)) return refuse(raw);
+    const [, socket] = raw.upgradeTLS({ data: undefined, tls: secure.options, isServer: true, socket: secured });
+    socket.data = new BunLane(socket);
+    if (gate !== undefined) socket.data.counted = address;
+    shaking.add(socket);
+    socket.timeout(seconds > LONGEST_TIMEOUT ? 0 : seconds); // a handshake that never completes ends in `timeout`
+  };
+  const waiting: Set<LaneSocket> = new Set();
   // Without `data`, the socket below does not pass on what is encrypted; one of the two is required.
   return {
     drain() {},
     open(raw) {
       const address = addressOf(raw.remoteAddress, raw.remotePort);
       if (!admit(limit, failed)) return void raw.terminate();
-      if (gate !== undefined && !gate.enter(address)) {
-        openSockets--;
-        return void raw.terminate();
-      }
-      const [, socket] = raw.upgradeTLS({ data: undefined, tls: secure.options, isServer: true, socket: secured });
-      socket.data = new BunLane(socket);
-      if (gate !== undefined) socket.data.counted = address;
-      shaking.add(socket);
-      socket.timeout(seconds > LONGEST_TIMEOUT ? 0 : seconds); // a handshake that never completes ends in `timeout`
+      if (accepts === undefined) return shake(raw, address);
+      waiting.add(raw);
+      raw.timeout(0);
+      raw.pause();
+      const begin = () => {
+        if (!waiting.delete(raw)) return false; // it is closed
+        raw.resume();
+        shake(raw, address);
+        return true;
+      };
+      if (!accepts.enter(address, begin) && waiting.delete(raw)) refuse(raw);
+    },
+    close(raw) {
+      if (waiting.delete(raw)) openSockets--;
     },
   };
 }
@@ -372,11 +398,13 @@ export const runtime: Runtime = {
       ...rest,
       close() {
         stop();
+        options.accepts?.flush();
         for (const socket of accepting.shaking) socket.terminate(); // nobody accepts them any more
       },
       ...(options.shared && {
         async release() {
           stop();
+          options.accepts?.flush();
           await accepting.shaking.settled();
         },
       }),

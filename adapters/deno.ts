@@ -299,7 +299,7 @@ const ACCEPTS_PER_TURN = 64;
 /** Accepts connections until the listener is closed. */
 async function acceptAll(
   listener: Deno.Listener,
-  noDelay: boolean,
+  { noDelay, accepts }: ListenOptions,
   accept: (pipe: BytePipe) => void,
   failed: (error: unknown) => void,
 ): Promise<void> {
@@ -321,7 +321,8 @@ async function acceptAll(
     } catch {
       continue; // the client has disconnected since
     }
-    accept(pipe);
+    if (accepts === undefined) accept(pipe);
+    else if (!accepts.enter(pipe.remoteAddress, () => (accept(pipe), true))) pipe.abort();
   }
 }
 
@@ -423,13 +424,14 @@ export const runtime: Runtime = {
       return (await import("./node.ts")).runtime.listen(options, accept, failed);
     }
     const listener = open(options);
-    const done = acceptAll(listener, options.noDelay, accept, failed);
+    const done = acceptAll(listener, options, accept, failed);
     let closed = false;
     return {
       address: addressOf(listener.addr)!,
       close: () => {
         if (!closed) listener.close();
         closed = true;
+        options.accepts?.flush();
         return done; // only then is the port free
       },
     };

@@ -19,6 +19,7 @@ import { type ArrivedListener, NativeHandle, type NetHandle } from "./socket_han
 import {
   addressOf,
   afterPreamble,
+  afterWaiting,
   commonAddress,
   connectionLimit,
   HandshakeCounter,
@@ -41,14 +42,14 @@ interface Listening {
 
 /** Creates a server that passes on connections once their preamble, if there is one, is complete. */
 function createServer(
-  { handshakeTimeout, preambles, transport }: ListenOptions,
+  { accepts, handshakeTimeout, preambles, transport }: ListenOptions,
   shared: net.ServerOpts,
   onConnection: (socket: net.Socket) => void,
 ): Listening {
-  if (preambles === undefined) return { server: net.createServer(shared, onConnection), counters: [] };
+  if (preambles === undefined) return { server: net.createServer(shared, afterWaiting(accepts, onConnection)), counters: [] };
   const counter = new HandshakeCounter(preambles);
   const begin = afterPreamble(preambles, transport === "tcp", handshakeTimeout, counter, onConnection);
-  return { server: net.createServer(shared, begin), counters: [counter] };
+  return { server: net.createServer(shared, afterWaiting(accepts, begin)), counters: [counter] };
 }
 
 /** Creates a server that passes on connections once TLS is established with an admitted peer. */
@@ -58,7 +59,7 @@ function createTlsServer(
   shared: net.ServerOpts,
   onConnection: (socket: tls.TLSSocket, source: net.Socket) => void,
 ): Listening {
-  const { handshakeTimeout, gate, preambles } = listening;
+  const { accepts, handshakeTimeout, gate, preambles } = listening;
   const secure = new ServerTls(tlsOptions);
   const onSecure = (socket: tls.TLSSocket, verdict: string, source: net.Socket = socket) => {
     if (secure.judge.admits(socket, verdict)) onConnection(socket, source);
@@ -88,11 +89,13 @@ function createTlsServer(
   ).on("tlsClientError", (_error, socket) => socket.destroy()); // also if the handshake takes too long
   // The listeners that start the handshake: Node has one, Bun has none.
   const begin = server.listeners("connection") as ((socket: net.Socket) => void)[];
-  server.removeAllListeners("connection").on("connection", (socket) => {
+  const secureNext = (socket: net.Socket) => {
     if (!counter.enter(socket)) return void socket.on("error", () => {}).destroy();
     if (begin.length > 0) socket.allowHalfOpen = false; // an end during the handshake destroys the socket; TLS would wait
     for (const each of begin) each.call(server, socket);
-  });
+  };
+  const isAlone = preambles === undefined && (accepts === undefined || !("Bun" in globalThis)); // Bun would begin at once
+  server.removeAllListeners("connection").on("connection", isAlone ? afterWaiting(accepts, secureNext) : secureNext);
   const prepareTls = (renewed: TlsOptions) => {
     const commit = secure.prepare(renewed);
     return () => {
@@ -100,7 +103,7 @@ function createTlsServer(
       server.setSecureContext(secure.options);
     };
   };
-  if (preambles === undefined) return { server, counters: [counter], prepareTls };
+  if (isAlone) return { server, counters: [counter], prepareTls };
   const below = createServer(listening, shared, (socket) => void server.emit("connection", socket));
   return { ...below, counters: [counter, ...below.counters], prepareTls };
 }
@@ -141,10 +144,12 @@ export async function listen(
     close() {
       stop();
       for (const counter of counters) counter.close();
+      options.accepts?.flush();
     },
     ...(kind !== undefined && {
       async release() {
         stop();
+        options.accepts?.flush();
         for (const counter of [...counters].reverse()) await counter.settled(); // a preamble is followed by a handshake
       },
     }),

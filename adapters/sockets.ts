@@ -5,7 +5,7 @@
  */
 
 import { LONGEST_DELAY } from "../src/transport/deadlines.ts";
-import type { Address, HandshakeGate, PreambleGate } from "../src/transport/runtime.ts";
+import type { AcceptGate, Address, HandshakeGate, PreambleGate } from "../src/transport/runtime.ts";
 import { readFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import type net from "node:net";
@@ -103,6 +103,24 @@ export function afterPreamble(
     };
     const timer = timeout > 0 ? setTimeout(expire, Math.min(timeout, LONGEST_DELAY)) : undefined;
     socket.on("data", hear).on("end", lose).on("close", lose);
+  };
+}
+
+/**
+ * Returns a function that lets an accepted socket wait for its turn. Those that are refused are destroyed.
+ *
+ * @param next Called with the socket when it is its turn, unless it is destroyed.
+ */
+export function afterWaiting(gate: AcceptGate | undefined, next: (socket: net.Socket) => void): (socket: net.Socket) => void {
+  if (gate === undefined) return next;
+  return (socket) => {
+    socket.on("error", ignore);
+    const begin = () => {
+      socket.off("error", ignore);
+      if (!socket.destroyed) next(socket);
+      return !socket.destroyed;
+    };
+    if (!gate.enter(remoteAddressOf(socket), begin)) socket.destroy();
   };
 }
 

@@ -5,11 +5,12 @@
  */
 
 import type { Connection, ConnectionOrigin, Protocol } from "../transport/connection.ts";
-import type { Address, BytePipe, HandshakeGate, PreambleGate } from "../transport/runtime.ts";
+import type { AcceptGate, Address, BytePipe, HandshakeGate, PreambleGate } from "../transport/runtime.ts";
 import { ProxyPreamble } from "../transport/proxy_protocol.ts";
 import { dropPipe } from "../transport/pipes.ts";
 import type { ConnectionTable } from "../transport/connection_table.ts";
 import { formatIp, ipOfPeer, isIpv4, type TrustedProxies } from "../transport/ip_addresses.ts";
+import { AcceptPace } from "./accept_pace.ts";
 import { type Denial, ipOf, type Refusals } from "./refusals.ts";
 import type { ResolvedSettings } from "./settings/settings.ts";
 
@@ -19,16 +20,22 @@ interface AdmittingPort extends ConnectionOrigin {
   makeProtocol(connection: Connection): Protocol;
   /** The proxies whose connections are those of many clients. */
   readonly proxies: TrustedProxies | undefined;
+  /** The settings of the port. */
+  readonly settings: Pick<ResolvedSettings, "backlog">;
   /** See `ProtocolFactory`. */
   readonly factory: { refuse?(connection: Connection, denial: Denial): Protocol };
 }
 
 /** The settings of admission. */
-type AdmissionSettings = Pick<ResolvedSettings, "max_connection_per_ip" | "max_handshake_rate" | "max_handshake_rate_per_ip">;
+type AdmissionSettings = Pick<
+  ResolvedSettings,
+  "accept_rate" | "max_connection_per_ip" | "max_handshake_rate" | "max_handshake_rate_per_ip"
+>;
 
 const TOO_MANY = "there are too many connections";
 const UNTRUSTED = "only trusted proxies may connect here";
 const TOO_FAST = "there are too many TLS handshakes at a time";
+const TOO_MANY_NEW = "too many connections wait to begin";
 const TOO_MANY_OF_ADDRESS = "there are too many connections of this address";
 
 /** The retry delay, in seconds, while connections or memory are used up: roughly the time until some are released. */
@@ -54,9 +61,11 @@ export class Admission {
   readonly #records: Map<Connection, AddressRecord> = new Map();
   readonly #handshakes: TokenBucket;
   readonly #tlsHandshakes: TokenBucket;
+  readonly #pace: AcceptPace | undefined;
 
   constructor(settings: AdmissionSettings, table: ConnectionTable, refusals: Refusals) {
-    const { max_connection_per_ip, max_handshake_rate, max_handshake_rate_per_ip } = settings;
+    const { accept_rate, max_connection_per_ip, max_handshake_rate, max_handshake_rate_per_ip } = settings;
+    this.#pace = accept_rate > 0 ? new AcceptPace(accept_rate) : undefined;
     this.#table = table;
     this.#refusals = refusals;
     this.#mostOfAddress = max_connection_per_ip || Infinity;
@@ -137,6 +146,23 @@ export class Admission {
 
   #tell(kind: "connection" | "request", status: number, denial: Pick<Denial, "reason" | "setting">, from?: Address): void {
     this.#refusals.add({ kind, status, reason: denial.reason, setting: denial.setting, address: ipOf(from) });
+  }
+
+  // ---- new connections ----------------------------------------------------------------------------------------------
+
+  /** Returns the gate for new connections on a port, if not all begin at once. */
+  acceptsOf({ settings }: AdmittingPort): AcceptGate | undefined {
+    const tell = (reason: string, setting: string, from?: Address) => this.#tell("connection", 0, { reason, setting }, from);
+    return this.#pace?.of({
+      most: settings.backlog,
+      enter: (address) => {
+        const hasRoom = this.#table.enterHandshake();
+        if (!hasRoom) tell(TOO_MANY, "max_connection", address);
+        return hasRoom;
+      },
+      leave: () => this.#table.leaveHandshake(),
+      onRefused: (address) => tell(TOO_MANY_NEW, "accept_rate", address),
+    });
   }
 
   // ---- the PROXY protocol -------------------------------------------------------------------------------------------

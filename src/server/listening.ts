@@ -56,6 +56,7 @@ export async function listen(
       keepAlive: settings.open_tcp_keepalive && transport === "tcp" ? settings.tcp_keepidle * 1000 : undefined,
       reusePort: (reusePort || settings.enable_reuse_port || shared?.kind === "transferable") && transport === "tcp",
       tls,
+      accepts: port.context.admission?.acceptsOf(port),
       gate: port.context.admission?.gateOf(port),
       preambles: settings.proxy_protocol ? port.context.admission?.preamblesOf(port) : undefined,
       handshakeTimeout: settings.http_request_timeout * 1000,

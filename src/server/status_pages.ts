@@ -45,11 +45,12 @@ export class StatusPages implements OwnPages {
     this.#add(paths.metrics_path, () => this.#metricsPage());
     this.#add(paths.livez_path, () => health([]));
     this.#add(paths.readyz_path, () => {
-      const reasons = reasonsAgainst(context, Math.max(context.loopDelay, delay()), paths.readyz_max_delay || Infinity);
-      const { member, workerHealth } = context;
-      if (reasons.length > 0) return health(reasons, member !== undefined && reasons.includes(LATE) ? [member.id] : []);
-      if (workerHealth === undefined) return health([]);
-      return workerHealth.check().then(({ reasons, workers }) => health(reasons, workers));
+      const { member, topics, workerHealth } = context;
+      const own = reasonsAgainst(context, Math.max(context.loopDelay, delay()), paths);
+      const broker = topics?.broker && { broker: topics.broker.node.isUp ? "up" : "down" };
+      if (own.length > 0) return health(own, member !== undefined && own.includes(LATE) ? [member.id] : [], broker);
+      if (workerHealth === undefined) return health([], [], broker);
+      return workerHealth.check().then(({ reasons, workers }) => health(reasons, workers, broker));
     });
   }
 
@@ -133,20 +134,26 @@ function metricsPage(body: string): Page {
 /**
  * @param reasons Why the server is not well.
  * @param workers The workers that are the reason.
+ * @param more What else the page says.
  */
-function health(reasons: readonly string[], workers: readonly number[] = []): Page {
+function health(reasons: readonly string[], workers: readonly number[] = [], more: object = {}): Page {
   const isWell = reasons.length === 0;
   const details = isWell || workers.length === 0 ? {} : { workers };
-  const body = `${JSON.stringify({ status: isWell ? "ok" : "unavailable", reasons, ...details })}\n`;
+  const body = `${JSON.stringify({ status: isWell ? "ok" : "unavailable", reasons, ...details, ...more })}\n`;
   return { status: isWell ? 200 : 503, type: "application/json", body };
 }
 
 /** Returns why a server should not get requests. */
-function reasonsAgainst({ state }: ServerContext, delay: number, limit: number): string[] {
+function reasonsAgainst(
+  { state, topics }: ServerContext,
+  delay: number,
+  { readyz_max_delay: limit, readyz_needs_broker }: Required<StatusSettings>,
+): string[] {
   const reasons: string[] = [];
   if (state === "starting") reasons.push("starting");
   if (state === "stopping" || state === "stopped") reasons.push("stopping");
-  if (delay > limit) reasons.push(LATE);
+  if (limit > 0 && delay > limit) reasons.push(LATE);
+  if (readyz_needs_broker && topics?.broker?.node.isUp === false) reasons.push("broker");
   return reasons;
 }
 

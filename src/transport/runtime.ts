@@ -7,9 +7,10 @@
 import type { Address } from "./address.ts";
 import type { ContentCoding, ContentEncoder, DeflateEngine } from "./codecs.ts";
 import type { FileSink, FileSource, FolderEntry, WriteOptions } from "./file_pieces.ts";
+import type { AcceptGate, HandshakeGate, Preamble, PreambleGate } from "./gates.ts";
 import type { ProcessControl, SharedListener, SharedListening } from "./processes.ts";
 
-export type { Address };
+export type { AcceptGate, Address, HandshakeGate, Preamble, PreambleGate };
 
 /** The memory of a process, in bytes. */
 export interface MemoryUsage {
@@ -180,58 +181,6 @@ export interface TlsOptions extends KeyPair, TlsChoices {
   readonly names?: ReadonlyMap<string, KeyPair> | undefined;
 }
 
-/** A gate for connections that start a TLS handshake. Until that is done, nothing else in the server knows them. */
-export interface HandshakeGate {
-  /**
-   * Admits a connection and counts it until `leave()`, or returns `false` to have it dropped.
-   *
-   * @param address The address of the client.
-   */
-  enter(address: Address): boolean;
-  /**
-   * Stops counting an admitted connection, because its handshake is done (called just before it is passed on) or because it is
-   * gone. Called once per connection.
-   *
-   * @param address The address that was passed to `enter()`.
-   */
-  leave(address: Address): void;
-}
-
-/**
- * What comes before everything else on an accepted connection, TLS included: the header that a proxy sends for its client. There
- * is one for each connection.
- */
-export interface Preamble {
-  /** The address of the client, once the preamble is complete; `undefined` if the proxy does not tell it. */
-  readonly remoteAddress: Address | undefined;
-  /** The address to which the client has connected; `undefined` if the proxy does not tell it. */
-  readonly localAddress: Address | undefined;
-  /**
-   * Receives bytes.
-   *
-   * @param chunk The bytes.
-   * @returns The number of bytes that belong to the preamble, once it is complete; -1 if more are needed; `undefined` if the
-   * connection is refused, and has to be dropped.
-   */
-  receive(chunk: Uint8Array): number | undefined;
-  /**
-   * Called when the connection ends, or is dropped because it takes too long, before the preamble is complete.
-   *
-   * @param isLate Whether it takes too long.
-   */
-  onMissing(isLate: boolean): void;
-}
-
-/** A gate for connections that begin with a preamble. Until that is complete, nothing else in the server knows them. */
-export interface PreambleGate extends HandshakeGate {
-  /**
-   * Creates the preamble of a connection.
-   *
-   * @param address The address that was passed to `enter()`.
-   */
-  begin(address: Address): Preamble;
-}
-
 /** Where and how to listen. */
 export interface ListenOptions {
   /** The kind of transport. */
@@ -252,6 +201,8 @@ export interface ListenOptions {
   readonly tls?: TlsOptions | undefined;
   /** The maximum duration of a TLS handshake, and of a preamble, in milliseconds; 0 means no limit. Any number is safe. */
   readonly handshakeTimeout: number;
+  /** The gate for new connections, before anything is read from them. By default, all begin at once. */
+  readonly accepts?: AcceptGate | undefined;
   /** The gate for preambles, if connections begin with one. */
   readonly preambles?: PreambleGate | undefined;
   /** The gate for TLS handshakes. By default, all clients may start one. */

@@ -4,7 +4,17 @@ import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { HttpServer, type LogRecord, type Runtime, Server, type ServerSettings, setRuntime, WebSocketServer } from "../../mod.ts";
+import {
+  type Broker,
+  HttpServer,
+  type LogRecord,
+  memoryBroker,
+  type Runtime,
+  Server,
+  type ServerSettings,
+  setRuntime,
+  WebSocketServer,
+} from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 import { readAddress } from "../../src/server/settings/status_settings.ts";
 import { coreOf } from "../../src/server/server_connections.ts";
@@ -243,6 +253,36 @@ test("a server whose event loop is late is not ready; readyz_max_delay says from
   }
 });
 
+test("the page says whether the broker is up; a server without it is ready, unless readyz_needs_broker is set", async () => {
+  for (const readyz_needs_broker of [false, true]) {
+    const server = new WebSocketServer("127.0.0.1", 0);
+    const memory = memoryBroker();
+    let isUp = true;
+    const broker: Broker = {
+      options: memory.options,
+      attach: (host) => Object.defineProperty(memory.attach(host), "isUp", { get: () => isUp }),
+    };
+    server.set({ ...PATHS, readyz_needs_broker, broker, admin_server: "127.0.0.1:0" });
+    server.on("message", () => {});
+    await serving(server, async (server, port) => {
+      const pages = async () => {
+        const responses = await Promise.all([port, server.admin_port].map((one) => ask(one, "GET /readyz")));
+        return responses.map(([status, body]) => [status, JSON.parse(body)]);
+      };
+      const up = [200, { status: "ok", reasons: [], broker: "up" }];
+      const down = readyz_needs_broker
+        ? [503, { status: "unavailable", reasons: ["broker"], broker: "down" }]
+        : [200, { status: "ok", reasons: [], broker: "down" }];
+      assertEquals(await pages(), [up, up]);
+      isUp = false;
+      assertEquals(await pages(), [down, down]);
+      assertEquals((await ask(port, "GET /livez")).slice(0, 2), [200, WELL]);
+      isUp = true;
+      assertEquals(await pages(), [up, up]);
+    });
+  }
+});
+
 test("a start that fails leaves no page behind, and a server can start again", async () => {
   const { server: other } = notingServer({});
   await serving(other, async (_other, taken) => {
@@ -301,7 +341,8 @@ test("paths and addresses are checked; those of the server are not for ports", (
   assertThrows(() => server.set({ admin_server: "127.0.0.1:65536" }), RangeError, "port 65536");
   assertThrows(() => server.set({ admin_server: 1 as unknown as string }), TypeError, "a string is needed");
   assertThrows(() => server.set({ readyz_max_delay: -1 }), RangeError, "readyz_max_delay");
-  for (const settings of [{ admin_server: "127.0.0.1:0" }, { readyz_max_delay: 1 }]) {
+  assertThrows(() => server.set({ readyz_needs_broker: 1 as never }), TypeError, "Cannot set readyz_needs_broker");
+  for (const settings of [{ admin_server: "127.0.0.1:0" }, { readyz_max_delay: 1 }, { readyz_needs_broker: true }]) {
     assertThrows(() => port.set(settings as object), TypeError, "it holds for the whole server");
   }
   assertEquals(readAddress("127.0.0.1:65535"), { transport: "tcp", hostname: "127.0.0.1", port: 65535 });

@@ -30,6 +30,11 @@ export interface LimitSettings {
    */
   max_connection_per_ip?: number;
   /**
+   * The number of new connections that begin in a second; further ones wait, up to `backlog` of each port. Each worker counts its
+   * own. Default: 0, no limit.
+   */
+  accept_rate?: number;
+  /**
    * The maximum number of WebSocket handshakes per second, and of TLS handshakes per second; further ones are refused with 503,
    * or dropped. Default: 0, no limit.
    */
@@ -49,6 +54,7 @@ export const LIMIT_DEFAULTS: Readonly<Required<LimitSettings>> = {
   max_conn: 0,
   max_buffer_memory: 0,
   max_connection_per_ip: 0,
+  accept_rate: 0,
   max_handshake_rate: 0,
   max_handshake_rate_per_ip: 0,
   max_packet_handlers: 1024,
@@ -60,6 +66,7 @@ export const LIMIT_KINDS: Record<keyof LimitSettings, Kind> = {
   max_conn: "count",
   max_buffer_memory: "bytes",
   max_connection_per_ip: "count",
+  accept_rate: { from: 0, to: 1_000_000 },
   max_handshake_rate: "count",
   max_handshake_rate_per_ip: "count",
   max_packet_handlers: { from: 1, to: Number.MAX_SAFE_INTEGER },
@@ -71,6 +78,7 @@ export const SERVER_WIDE_LIMITS: readonly Exclude<keyof LimitSettings, "max_pack
   "max_conn",
   "max_buffer_memory",
   "max_connection_per_ip",
+  "accept_rate",
   "max_handshake_rate",
   "max_handshake_rate_per_ip",
 ];

@@ -215,6 +215,7 @@ export type ServerWideSetting =
   | "stats_file"
   | "stats_timer_interval"
   | "readyz_max_delay"
+  | "readyz_needs_broker"
   | "admin_server"
   | "socket_read_timeout"
   | "socket_recv_timeout"
@@ -245,6 +246,7 @@ const SERVER_WIDE: readonly ServerWideSetting[] = [
   "stats_file",
   "stats_timer_interval",
   "readyz_max_delay",
+  "readyz_needs_broker",
   "admin_server",
   "socket_read_timeout",
   "socket_recv_timeout",

@@ -19,6 +19,8 @@ export interface StatusSettings {
   readyz_path?: string;
   /** The delay of the event loop above which the server is not ready. Default: 1 s; 0 for any delay. */
   readyz_max_delay?: number;
+  /** Whether a server whose broker is down is not ready. Default: `false`, it still serves its own clients. */
+  readyz_needs_broker?: boolean;
   /**
    * An address on which only these pages are served, as `host:port` or `unix:` and a path, for example `127.0.0.1:9502`. Their
    * paths are `/metrics`, `/livez` and `/readyz` unless set. Default: none.
@@ -32,6 +34,7 @@ export const STATUS_DEFAULTS: Readonly<Required<StatusSettings>> = {
   livez_path: "",
   readyz_path: "",
   readyz_max_delay: 1,
+  readyz_needs_broker: false,
   admin_server: "",
 };
 
@@ -41,6 +44,7 @@ export const STATUS_KINDS: Record<keyof StatusSettings, Kind> = {
   livez_path: checkPath,
   readyz_path: checkPath,
   readyz_max_delay: "seconds",
+  readyz_needs_broker: "boolean",
   admin_server: checkAddress,
 };
 
