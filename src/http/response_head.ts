@@ -317,10 +317,10 @@ export function headStart(
   hasBody: boolean,
   isText: boolean,
 ): HeadStart {
-  const isRemembered = cookies === undefined;
+  if (cookies !== undefined) return new HeadStart(startText(status, reason, fields, cookies, date, keptAlive, hasBody, isText));
   const flags = (keptAlive ? 1 : 0) | (hasBody ? 2 : 0) | (isText ? 4 : 0);
   const slot = (status + 3 * fields.size + (isText ? 5 : 0)) % KNOWN.length;
-  const known = isRemembered ? KNOWN[slot] : undefined;
+  const known = KNOWN[slot];
   if (
     known !== undefined && known.status === status && known.flags === flags && known.reason === reason && known.date === date &&
     fields.isList(known.fields)
@@ -328,7 +328,22 @@ export function headStart(
     known.start.encode();
     return known.start;
   }
+  const start = new HeadStart(startText(status, reason, fields, cookies, date, keptAlive, hasBody, isText));
+  if (start.text.length <= LONGEST_KNOWN) KNOWN[slot] = { status, reason, fields: fields.list(), date, flags, start };
+  return start;
+}
 
+/** Returns the beginning of a head as text; see `headStart()`. */
+function startText(
+  status: number,
+  reason: string | undefined,
+  fields: ResponseFields,
+  cookies: readonly string[] | undefined,
+  date: string,
+  keptAlive: boolean,
+  hasBody: boolean,
+  isText: boolean,
+): string {
   let text = `HTTP/1.1 ${status} ${reason ?? reasonPhrase(status)}\r\n`;
   let server = false;
   let dated = false;
@@ -357,9 +372,7 @@ export function headStart(
     else if (status !== 101) text += keptAlive ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
   }
   if (!type) text += isText ? "Content-Type: text/html; charset=utf-8\r\n" : "Content-Type: text/html\r\n";
-  const start = new HeadStart(text);
-  if (isRemembered && text.length <= LONGEST_KNOWN) KNOWN[slot] = { status, reason, fields: fields.list(), date, flags, start };
-  return start;
+  return text;
 }
 
 /** Adds the charset to a text type, unless it has one or allows only one (text/event-stream). */
