@@ -1,9 +1,10 @@
-// Two servers with one Redis, beside Socket.IO with its adapter over Redis streams: messages a second from a client of one server to a
-// client of the other, how long one takes, what one costs in processor time, and what it costs when 1,000 clients come back. Needs
-// Redis.
+// Two servers with one Redis, and two workers of one server without, beside Socket.IO with its adapter over Redis streams: messages a
+// second from a client of one server to a client of the other, how long one takes, what one costs in processor time, and what it costs
+// when 1,000 clients come back. Needs Redis.
 //
-//   node bench/brokers.mjs [--rounds 3] [--seconds 3] [--socketio FOLDER]
+//   node bench/brokers.mjs [--rounds 3] [--seconds 3] [--only TEXT] [--socketio FOLDER]
 //
+// With --only, it measures messages with those servers only whose name has the text.
 // FOLDER has socket.io, socket.io-client, @socket.io/redis-streams-adapter and redis installed; without it they are installed into a
 // temporary one.
 
@@ -36,8 +37,12 @@ process.on("exit", () => {
   rmSync(temporary, { recursive: true, force: true });
 });
 
+const only = option("only", "");
+const isMeasured = ({ name }) => name.includes(only);
+const SOCKET_IO = "Socket.IO, streams adapter, Node 24";
+
 let packages = option("socketio");
-if (packages === undefined) {
+if (packages === undefined && isMeasured({ name: SOCKET_IO })) {
   packages = temporary;
   writeFileSync(join(packages, "package.json"), "{}");
   const [program, ...before] = npm();
@@ -47,7 +52,7 @@ if (packages === undefined) {
   });
   if (status !== 0) throw new Error("Cannot install Socket.IO");
 }
-const { io } = createRequire(join(packages, "package.json"))("socket.io-client");
+const { io } = packages === undefined ? {} : createRequire(join(packages, "package.json"))("socket.io-client");
 
 const freePort = () =>
   new Promise((resolve) => {
@@ -71,7 +76,7 @@ await new Promise((resolve) => setTimeout(resolve, 500));
 function start(command, env) {
   const [program, ...args] = command;
   const child = spawn(program, args, {
-    env: { ...process.env, PACKAGES: packages, REDIS, ...env },
+    env: { ...process.env, PACKAGES: packages ?? "", REDIS, ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
   children.push(child);
@@ -89,9 +94,19 @@ const socketIo = () => start([tool("n24/bin/node"), `${root}bench/servers/broker
 /** A client of Sluice: says texts, and is told what is said. */
 function webSocket(port, topic, query = "") {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/?topic=${topic}${query}`);
-  const client = { say: (text) => socket.send(text), onText: () => {}, close: () => socket.close(), begun: undefined };
+  const client = {
+    say: (text) => socket.send(text),
+    onText: () => {},
+    close: () => socket.close(),
+    begun: undefined,
+    worker: "",
+  };
   client.begun = new Promise((resolve) =>
-    socket.onmessage = ({ data }) => data === "subscribed" ? resolve() : client.onText(data)
+    socket.onmessage = ({ data }) => {
+      if (!data.startsWith("subscribed ")) return client.onText(data);
+      client.worker = data.slice("subscribed ".length);
+      resolve();
+    }
   );
   return client;
 }
@@ -109,12 +124,14 @@ function socketIoClient(port, topic) {
   return client;
 }
 
-/** Returns the processor time of processes, in seconds; NaN where the system does not say. */
+/** Returns the processor time of processes and their workers, in seconds; NaN where the system does not say. */
 function processorTime(processes) {
   try {
     return processes.reduce((sum, { pid }) => {
       const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
-      return sum + (Number(fields[11]) + Number(fields[12])) / 100; // in hundredths of a second on Linux
+      const workers = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean);
+      const own = (Number(fields[11]) + Number(fields[12])) / 100; // in hundredths of a second on Linux
+      return sum + own + processorTime(workers.map((pid) => ({ pid })));
     }, 0);
   } catch {
     return NaN;
@@ -145,22 +162,44 @@ const kinds = [
     { name: `Sluice, ${runtime}, kept`, topic: "kept", start: () => sluice(runtime), client: webSocket },
     { name: `Sluice, ${runtime}, fleeting`, topic: "fleeting", start: () => sluice(runtime), client: webSocket },
   ]),
-  { name: "Socket.IO, streams adapter, Node 24", topic: "room", start: socketIo, client: socketIoClient },
+  ...Object.keys(runtimes).flatMap((runtime) =>
+    ["kept", "fleeting"].map((topic) => ({
+      name: `Sluice, ${runtime}, two workers, ${topic}`,
+      topic,
+      isOne: true,
+      start: () => sluice(runtime, { REDIS: "", WORKERS: "2" }),
+      client: webSocket,
+    }))
+  ),
+  { name: SOCKET_IO, topic: "room", start: socketIo, client: socketIoClient },
 ];
 const local = {
   name: "Sluice, Node 24, one server without a broker",
   topic: "room",
+  isOne: true,
   start: () => sluice("Node 24", { REDIS: "" }),
   client: webSocket,
 };
 
+/** Connects two clients: to both servers, to one, or to two workers of one. */
+async function connect(kind, servers, topic) {
+  const speaker = kind.client(servers[0].port, topic);
+  let listener = kind.client(servers.at(-1).port, topic);
+  await Promise.all([speaker.begun, listener.begun]);
+  while (kind.name.includes("workers") && listener.worker === speaker.worker) {
+    listener.close();
+    listener = kind.client(servers[0].port, topic);
+    await listener.begun;
+  }
+  return [speaker, listener];
+}
+
 const results = new Map();
 for (let round = 0; round < rounds; round++) {
-  for (const kind of [local, ...kinds]) {
-    const servers = [await kind.start(), ...(kind === local ? [] : [await kind.start()])];
+  for (const kind of [local, ...kinds].filter(isMeasured)) {
+    const servers = [await kind.start(), ...(kind.isOne ? [] : [await kind.start()])];
     const topic = `${kind.topic}${round}`;
-    const [speaker, listener] = [kind.client(servers[0].port, topic), kind.client(servers.at(-1).port, topic)];
-    await Promise.all([speaker.begun, listener.begun]);
+    const [speaker, listener] = await connect(kind, servers, topic);
     await new Promise((resolve) => setTimeout(resolve, 300));
     await rateOf(speaker, listener, 200, 1); // to warm up
     const processes = [redis, ...servers.map(({ child }) => child)];
@@ -191,6 +230,7 @@ for (const [name, samples] of results) {
 
 // ---- 1,000 clients come back ------------------------------------------------------------------------------------------------
 
+if (only !== "") process.exit();
 const CLIENTS = 1000;
 const MISSED = 100;
 console.log(

@@ -65,6 +65,7 @@ export class BrokerHub implements Broker {
   readonly #bufferSize: number;
   readonly #workers: Map<Link, HubWorker> = new Map();
   readonly #excepted: WeakMap<BrokerMessage, ReadonlySet<number>> = new WeakMap(); // for as long as the message is kept
+  readonly #writer: BodyWriter = new BodyWriter();
   #shared: SharedEntry | undefined = undefined; // the last one
 
   /**
@@ -117,7 +118,7 @@ export class BrokerHub implements Broker {
     const { message, except } = readMessage(body);
     this.append(this.#nodeOf(link), topic, message, id, except).then(
       ({ offset, epoch, isRepeated }) => {
-        const reply = new BodyWriter().uint32(number).uint8(isRepeated ? REPEATED : STORED).fd(offset).text(epoch);
+        const reply = this.#writer.uint32(number).uint8(isRepeated ? REPEATED : STORED).fd(offset).text(epoch);
         link.tell(APPENDED, reply.take());
       },
       (error) => {
@@ -170,7 +171,7 @@ export class BrokerHub implements Broker {
     const { offset, message } = entry;
     const except = this.#excepted.get(message);
     if (!fits(message, except, this.#bufferSize)) return undefined; // another server of the program has appended it
-    const head = writeMessage(new BodyWriter().text(topic).text(epoch).fd(offset).fd(previous), message, except).take();
+    const head = writeMessage(this.#writer.text(topic).text(epoch).fd(offset).fd(previous), message, except).take();
     return this.#shared = { entry, frame: frameOf(KEPT, head, message.payload), sharing: { waits: 0 } };
   }
 }

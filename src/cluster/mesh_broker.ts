@@ -59,6 +59,9 @@ const MOST_READ = 256;
 /** The time between two ticks above which this process was busy, in milliseconds. */
 const BUSY = 1000;
 
+/** How often a worker looks whether the master replies, in milliseconds. */
+const PROBE_INTERVAL = 5000;
+
 /** The codes for requests without a reply. Nothing is changed by them. */
 const CODES: Readonly<Record<RequestFailure, BrokerErrorCode>> = {
   gone: "BROKER_DOWN",
@@ -130,11 +133,14 @@ class MeshNode implements BrokerNode {
   readonly #wanted: Set<string> = new Set(); // kept topics
   readonly #pending: Map<number, PendingAppend> = new Map(); // by number, oldest first
   readonly #toRead: (() => void)[] = [];
+  readonly #writer: BodyWriter = new BodyWriter();
   #link: Link | undefined;
   #last = 0; // number of a message
   #reading = 0;
   #isStuck = false; // the master has not replied in time
   #tickedAt = 0;
+  #wasBusy = false; // this process, before the last tick
+  #probeAt = 0;
   #isClosed = false;
 
   constructor(mesh: Mesh, requests: Requests, options: Broker["options"], limits: NodeLimits, host: BrokerHost) {
@@ -177,15 +183,24 @@ class MeshNode implements BrokerNode {
 
   /** Gives up messages whose reply is late. */
   onTick(now: number): void {
-    const wasBusy = now - this.#tickedAt > BUSY;
+    this.#wasBusy = now - this.#tickedAt > BUSY;
     this.#tickedAt = now;
-    if (wasBusy) return; // this process was, and has not read the replies
+    if (this.#wasBusy) return; // it has not read the replies
+    if (now >= this.#probeAt) this.#probe(now);
     for (const [number, { due, reject }] of this.#pending) {
       if (due > now) return;
       this.#pending.delete(number);
       reject(new BrokerError("BROKER_UNKNOWN", "The master has not replied in time"));
       this.#onLate();
     }
+  }
+
+  /** Asks the master for nothing, to find out whether it replies: who only listens would not know. */
+  #probe(now: number): void {
+    this.#probeAt = now + PROBE_INTERVAL;
+    if (!this.isUp) return;
+    const sent = performance.now();
+    this.#ask(POSITIONS_METHOD, EMPTY).then(() => this.state.lag = (performance.now() - sent) / 1000, () => {});
   }
 
   /** Notes that the master does not reply: whatever was sent to it waits, and more is refused until it runs again. */
@@ -258,7 +273,7 @@ class MeshNode implements BrokerNode {
       if (this.#pending.size >= MOST_PENDING) return fail("BROKER_BUSY", `${MOST_PENDING} messages wait for the master`);
       const number = (this.#last + 1) >>> 0;
       const name = utf8Encoder.encode(id);
-      const head = new BodyWriter().uint32(number).text(topic).uint16(name.length).add(name);
+      const head = this.#writer.uint32(number).text(topic).uint16(name.length).add(name);
       if (!link.send(APPEND, writeMessage(head, message, except).take(), message.payload)) {
         return fail("BROKER_BUSY", "There is no room in the queue of the link to the master");
       }
@@ -307,7 +322,7 @@ class MeshNode implements BrokerNode {
       return new BodyReader(reply, 0, reply.length);
     } catch (error) {
       const { failure, message } = error as RequestError;
-      if (failure === "late") this.#onLate();
+      if (failure === "late" && !this.#wasBusy) this.#onLate();
       throw new BrokerError(CODES[failure], `The master has not replied: ${message}`, error);
     }
   }
