@@ -82,6 +82,11 @@ export class Admission {
     return this.#addresses?.size ?? 0;
   }
 
+  /** The number of connections that wait because of `accept_rate`. */
+  get waitingCount(): number {
+    return this.#pace?.size ?? 0;
+  }
+
   /** Accepts a connection, refuses it with a response, or drops it. Returns its fd, or 0 if it was not accepted. */
   accept(pipe: BytePipe, port: AdmittingPort): number {
     const table = this.#table;

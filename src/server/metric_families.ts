@@ -104,6 +104,12 @@ export const FAMILIES: readonly Family[] = [
     ],
   },
   {
+    name: "sluice_connections_waiting",
+    type: "gauge",
+    help: "Connections that wait to begin, because of accept_rate.",
+    collect: ({ context: { admission } }) => one(admission?.waitingCount ?? 0),
+  },
+  {
     name: "sluice_connections_opened",
     type: "counter",
     help: "Connections accepted.",

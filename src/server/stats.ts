@@ -43,6 +43,8 @@ export interface ServerStats {
   start_time: number;
   /** Open connections. */
   connection_num: number;
+  /** Connections that wait to begin, because of `accept_rate`. */
+  waiting_connection_num: number;
   /** Connections rejected because of `max_connection`. */
   abort_count: number;
   /** Datagrams dropped because of `max_packet_handlers`. */
@@ -151,6 +153,7 @@ export function ownStats(context: ServerContext, survey: Survey = surveyOf(conte
   return {
     start_time: Math.floor(startTime / 1000),
     connection_num: table?.size ?? 0,
+    waiting_connection_num: context.admission?.waitingCount ?? 0,
     abort_count: table?.abortCount ?? 0,
     packet_drop_count: counters.droppedPackets,
     accept_count: table?.acceptCount ?? 0,

@@ -166,6 +166,8 @@ testLanes("accept_rate: a server that stops does not wait for those that wait", 
       clients[i].send(GET);
     }
     await answered(clients[0]);
+    while (server.stats().waiting_connection_num < 4) await new Promise((resolve) => setTimeout(resolve, 5));
+    assert(server.metrics().includes("\nsluice_connections_waiting 4\n"));
     clients[0].destroy();
     server.shutdown();
     for (const client of clients.slice(1)) assertEquals((await client.readAll()).length, 0);
