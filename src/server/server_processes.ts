@@ -165,6 +165,11 @@ export function makeMesh(host: ProcessesHost, token: string, workers: number): M
   context.workerStats = new WorkerStats(mesh, requests, () => countsOf(context), workers, (message) => context.log.warn(message));
   context.workerHealth = new WorkerHealth(context, mesh, requests, workers, task_worker_num);
   if (mode === SWOOLE_PROCESS) shareTopics(context, mesh, requests);
+  else if (mesh.self.slot === 0 && context.settings.broker?.isLocal === true) {
+    context.log.warn(
+      "Each worker keeps topics of its own, as with SWOOLE_BASE everything is; with SWOOLE_PROCESS they share them",
+    );
+  }
   context.tasks = task_worker_num === 0 ? undefined : new Tasks(context, mesh, requests, control, {
     workers,
     taskWorkers: task_worker_num,

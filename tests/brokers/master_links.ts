@@ -9,9 +9,8 @@ import { Requests } from "../../src/cluster/requests.ts";
 import { SLOTS } from "../../src/cluster/slots.ts";
 import type { ServerCore } from "../../src/server/core.ts";
 import { shareTopics, usePeers } from "../../src/server/own_process.ts";
-import { coreOf } from "../../src/server/server_connections.ts";
 import { FdSequence } from "../../src/transport/fd_sequence.ts";
-import { joined, MemoryNet, Node } from "../cluster/stage.ts";
+import { type AnyServer, coreOfAny, joined, MemoryNet, Node } from "../cluster/stage.ts";
 import { quietServer } from "../topics/stage.ts";
 
 /** The links of such servers. */
@@ -32,15 +31,15 @@ export class MasterLinks {
     this.#bufferSize = settings.worker_buffer_size ?? 8 * 1024 * 1024;
     this.master = quietServer({ ...settings, broker });
     this.add(this.master);
-    coreOf(this.master).context.state = "running";
+    coreOfAny(this.master).context.state = "running";
   }
 
   /** Makes a server one of the processes. */
-  add(server: WebSocketServer): ServerCore {
+  add(server: AnyServer): ServerCore {
     const slot = this.nodes.length;
     const node = new Node(slot, { bufferSize: this.#bufferSize });
     this.nodes.push(node);
-    const core = coreOf(server);
+    const core = coreOfAny(server);
     const { context } = core;
     context.fds = new FdSequence(slot, SLOTS);
     context.mesh = node.mesh;

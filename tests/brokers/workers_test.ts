@@ -6,7 +6,8 @@ import { memoryBroker, type TopicPresence, type WebSocketServer } from "../../mo
 import { frameOf } from "../../src/cluster/link.ts";
 import { APPEND, APPENDED, BodyWriter, BROKER_SUBSCRIBE, KEPT, PRESENCE } from "../../src/cluster/wire.ts";
 import { settle } from "../support/activity.ts";
-import { block, join, quietServer, unblock } from "../topics/stage.ts";
+import { HttpServer } from "../../src/coroutine/mod.ts";
+import { block, heard, join, quietServer, says, unblock } from "../topics/stage.ts";
 import { MasterLinks } from "./master_links.ts";
 import { eventually, Listener, withCluster } from "./stage.ts";
 
@@ -247,6 +248,55 @@ test("frames that no process of ours would send end the link, which is made agai
     await eventually("messages are stored again", async () => (await servers[1].append("room", "end")).status === "stored");
     await eventually("they arrive", async () => (await listener.listen()).texts.includes("end"));
   }));
+
+test("the coroutine style: kept topics, and who is there", async () => {
+  const links = new MasterLinks(memoryBroker({ kept: { "room*": {} } }));
+  const servers = [new HttpServer("127.0.0.1"), new HttpServer("127.0.0.1")];
+  for (const server of servers) {
+    server.set({
+      log_level: 6,
+      websocket_close_timeout: 0.1,
+      websocket_ping_interval: 0,
+      broker: memoryBroker({ kept: { "room*": {} } }),
+      topic_envelope: (text, { offset }) => `${offset} ${text}`,
+    });
+    server.handle("/", async (request, ws) => {
+      await ws.upgrade();
+      const begun = await ws.subscribe("room", {});
+      ws.show("room", String(request.get.name));
+      await ws.push(begun.status);
+      for await (const frame of ws) await server.append("room", frame);
+    });
+    links.add(server);
+  }
+  await links.join();
+  try {
+    const members = servers.map((server, i) => join(server as never, `/?name=user${i}`));
+    for (const member of members) {
+      const texts: (string | number)[] = [];
+      await eventually("it has begun", async () => (texts.push(...await heard(member)), texts.includes("subscribed")));
+    }
+    for (const server of servers) {
+      await eventually("both are there", () => server.members("room").members.map(({ key }) => key).join() === "user0,user1");
+    }
+    says(members[0], "from one");
+    const result = await servers[1].append("room", "from the other");
+    assertEquals([result.status, (await links.master.append("room", "from the master")).status], ["stored", "stored"]);
+    for (const member of members) {
+      const texts: (string | number)[] = [];
+      await eventually("all is there", async () => (texts.push(...await heard(member)), texts.length === 3));
+      assertEquals(texts.map((text) => String(text).slice(2)).sort(), ["from one", "from the master", "from the other"]);
+      assertEquals(texts.map((text) => String(text).slice(0, 1)), ["1", "2", "3"]);
+    }
+    assertEquals(links.faults, []);
+  } finally {
+    for (const server of servers) {
+      server.shutdown(0);
+      await server.finished;
+    }
+    await links.close();
+  }
+});
 
 // ---- presence without a broker ------------------------------------------------------------------------------------------
 

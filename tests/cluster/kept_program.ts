@@ -1,9 +1,9 @@
 // A server with workers that keeps topics in the memory of its master, and does for clients what they ask for.
 
 import process from "node:process";
-import { memoryBroker, SWOOLE_PROCESS, WebSocketServer } from "../../mod.ts";
+import { memoryBroker, SWOOLE_BASE, SWOOLE_PROCESS, WebSocketServer } from "../../mod.ts";
 
-const server = new WebSocketServer("127.0.0.1", 0, SWOOLE_PROCESS);
+const server = new WebSocketServer("127.0.0.1", 0, process.argv[2] === "base" ? SWOOLE_BASE : SWOOLE_PROCESS);
 server.set({
   worker_num: 4,
   max_wait_time: 0.5,

@@ -13,8 +13,8 @@ const isHere = process.platform === "linux"; // elsewhere workers are not promis
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** Runs a test with the program. */
-async function keeping(work: (port: number, program: Program) => Promise<void>): Promise<void> {
-  const program = new Program(inThisRuntime(FILE));
+async function keeping(work: (port: number, program: Program) => Promise<void>, ...args: string[]): Promise<void> {
+  const program = new Program(inThisRuntime(FILE, ...args));
   try {
     await work(Number((await program.line()).split(" ").at(-1)), program);
   } finally {
@@ -58,7 +58,8 @@ class Reader {
   }
 
   // deno-lint-ignore no-explicit-any
-  #take({ pid, worker, begun, status, offset, epoch, gap, text }: any): void {
+  #take({ pid, worker, begun, status, offset, epoch, gap, text, isUp }: any): void {
+    if (isUp !== undefined) return; // what it has appended is stored
     if (pid !== undefined) return void ([this.pid, this.worker] = [pid, worker]);
     if (begun !== undefined && status !== "subscribed") return this.#socket.close(); // it tries again
     if (begun !== undefined) this.begun++;
@@ -240,7 +241,7 @@ test(
       try {
         await until("both are there", () => reader.begun > 0 && socket.readyState === WebSocket.OPEN);
         ask({ op: "subscribe", topic: "hall" });
-        assertEquals(await append("1"), { appended: "1", status: "stored", isUp: true });
+        assertEquals((await append("1")).status, "stored");
         ask({ op: "block" });
         assertEquals(await append("2"), { appended: "2", status: "unknown", isUp: false });
         assertEquals(await append("3"), { appended: "3", status: "refused", isUp: false });
@@ -248,7 +249,8 @@ test(
         await until("fleeting topics go on", () => heard.includes("meanwhile"));
         assertEquals((await append("4")).status, "refused");
         while ((await append("2")).status !== "stored") await pause(50); // the same id: it is stored once
-        assertEquals(await append("5"), { appended: "5", status: "stored", isUp: true });
+        while (!(await append("5")).isUp) await pause(50); // until all workers have told that it is
+        assertEquals(replies.get("5")!.status, "stored");
         await until("all is there", () => reader.texts.includes("5"));
         assertEquals([reader.texts, reader.gaps, reader.wrong, reader.connections], [["1", "2", "5"], [], [], 1]);
       } finally {
@@ -256,4 +258,31 @@ test(
         reader.close();
       }
     }),
+);
+
+test(
+  "with SWOOLE_BASE each worker keeps topics of its own, and the log says so",
+  { skip: !isHere },
+  () =>
+    keeping(async (port, program) => {
+      const readers: Reader[] = [];
+      try {
+        do {
+          readers.push(new Reader(port, "room"));
+          await until("it has begun", () => readers.at(-1)!.begun > 0);
+        } while (new Set(readers.map(({ worker }) => worker)).size < 2);
+        for (const [i, reader] of readers.entries()) {
+          reader.ask({ op: "append", topic: "room", text: `${i} of ${reader.worker}` });
+        }
+        for (const { worker, texts } of readers) {
+          const expected = readers.flatMap((reader, i) => reader.worker === worker ? `${i} of ${worker}` : []);
+          await until("what was said there is heard", () => texts.length >= expected.length);
+          assertEquals(texts.toSorted(), expected.toSorted());
+        }
+        assert(program.errors.includes("Each worker keeps topics of its own"), program.errors);
+        assertEquals(program.errors.split("Each worker").length, 2);
+      } finally {
+        for (const reader of readers) reader.close();
+      }
+    }, "base"),
 );

@@ -138,7 +138,8 @@ export async function meshed(
 /** A server of either style. */
 export type AnyServer = Server | HttpServer;
 
-function coreOfAny(server: AnyServer): ServerCore {
+/** Returns the core of a server. */
+export function coreOfAny(server: AnyServer): ServerCore {
   return server instanceof HttpServer ? coreOfCoroutineServer(server) : coreOf(server);
 }
 
