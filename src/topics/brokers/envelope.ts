@@ -81,6 +81,7 @@ export function decodeKept(bytes: Uint8Array): { epoch: string; entries: KeptMes
     return message === undefined ? undefined : { epoch, entries: [{ offset, message }] };
   }
   const third = bytes.indexOf(COLON, second + 1);
+  if (third < 0) return undefined;
   const entries: KeptMessage[] = [];
   let at = third + 1;
   for (const length of utf8Decoder.decode(bytes.subarray(second + 1, third)).split(",")) {
