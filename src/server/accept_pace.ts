@@ -31,7 +31,7 @@ interface WaitingConnection {
   readonly begin: () => boolean;
 }
 
-/** What the pace of a port needs of its server. */
+/** The limits of the connections of a port that wait, and their counters. */
 export interface PaceLimits {
   /** The number of connections of the port that may wait. */
   readonly most: number;
@@ -72,7 +72,7 @@ export class AcceptPace {
     return new PortPace(this, limits);
   }
 
-  /** Lets a connection begin, unless it has to wait. Returns whether it need not. */
+  /** Lets a connection begin, unless it has to wait. Returns `false` if it has to. */
   take(begin: () => boolean): boolean {
     if (this.#waiting.size > 0 || !this.#hasToken()) return false;
     if (begin()) this.#tokens--;

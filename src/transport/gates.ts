@@ -1,6 +1,6 @@
 /**
- * What a listener asks about connections before the server knows them: when they may begin, whether they may start a TLS handshake,
- * and what a proxy says of them.
+ * The gates that connections pass before the server knows them: they wait for their turn, may start a TLS handshake or not, and
+ * begin with the header of a proxy.
  *
  * @module
  */

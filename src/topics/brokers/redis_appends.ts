@@ -37,7 +37,7 @@ interface TopicAppends {
   readonly appends: WaitingAppend[];
 }
 
-/** What the messages need of their server. */
+/** The parts of a server that its messages need on their way. */
 export interface AppendContext {
   readonly link: RedisLink;
   readonly calls: RedisCalls;
@@ -126,7 +126,7 @@ export class RedisAppends {
   }
 }
 
-/** Tells what has become of the messages for one topic. */
+/** Settles the messages for one topic by the reply of the script. */
 function settle(appends: readonly WaitingAppend[], reply: unknown): void {
   if (!Array.isArray(reply)) {
     const error = reply instanceof BrokerError ? reply : refusal(reply);
