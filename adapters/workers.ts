@@ -27,6 +27,7 @@ class Child extends Channel implements ChildProcess {
     this.exited = new Promise((resolve) =>
       spawned.on("exit", (code, signal) => {
         this.#isRunning = false;
+        closeLater(spawned);
         resolve({ code: code ?? 0, signal: signal === null ? 0 : os.constants.signals[signal] ?? 0 });
       })
     );
@@ -40,6 +41,18 @@ class Child extends Channel implements ChildProcess {
       return false;
     }
   }
+}
+
+/** How long the messages that a process has sent last may take to be read, in milliseconds. */
+const LAST_MESSAGES = 1000;
+
+/**
+ * Closes the channel to a process that has exited, if that does not happen by itself: Deno leaves it open, with its descriptor, if the
+ * process has not read all that was sent to it.
+ */
+function closeLater(spawned: Spawned): void {
+  const timer = setTimeout(() => spawned.connected && spawned.disconnect(), LAST_MESSAGES);
+  (timer as unknown as { unref?(): void }).unref?.();
 }
 
 /** Implements `ProcessControl.start()`. */

@@ -129,6 +129,24 @@ test("a process that is not there is given up, if it was forgotten at once", asy
   await closing;
 });
 
+test("a process that is blocked while another one starts is joined when it runs again", async () => {
+  const net = new MemoryNet();
+  const [blocked, starting] = [new Node(1), new Node(2, { joinTimeout: 10 })];
+  await blocked.mesh.listen(net, "/1");
+  net.freeze("/1");
+  await starting.mesh.join(net, [{ slot: 1, path: "/1" }]);
+  assertEquals(starting.mesh.links, []);
+  assertEquals(starting.warnings, ["the process in slot 1 has not answered for 0.01 s; it is joined when it does"]);
+  net.thaw("/1");
+  await starting.until("+1");
+  await blocked.until("+2");
+  assert(starting.say(1, "hello") && blocked.say(2, "hello"));
+  await blocked.until("2: hello");
+  await starting.until("1: hello");
+  assertEquals([...starting.warnings.slice(1), ...blocked.warnings], []);
+  await Promise.all([blocked.mesh.close(), starting.mesh.close()]);
+});
+
 test("a process that says nothing is dropped before it is known, and reported once afterwards", async () => {
   let time = 0;
   const node = new Node(1, { clock: () => time });

@@ -1,5 +1,6 @@
 // A program that starts itself again, for workers_test.ts: `workers_program.ts <scene> …`. It prints what it sees.
 
+import { readdirSync } from "node:fs";
 import process from "node:process";
 import "../../adapters/auto.ts";
 import { loadRuntime } from "../../src/transport/current_runtime.ts";
@@ -124,6 +125,22 @@ const asMaster: Record<string, () => Promise<void>> = {
   async quiet() {
     const child = await processes!.start({ role: "quiet" });
     console.log(JSON.stringify(await child.exited));
+  },
+  async unread() {
+    const open = () => readdirSync("/proc/self/fd").length;
+    let first = Infinity;
+    for (let count = 0; count < 3; count++) {
+      const child = await processes!.start({ role: "idle" });
+      const gone = new Promise<void>((resolve) => child.onDisconnect(resolve));
+      await answer(child);
+      process.kill(child.pid, "SIGSTOP");
+      const sent = child.send({ type: "x", text: "x".repeat(1e6) }); // more than the system takes
+      child.kill("SIGKILL");
+      await Promise.all([child.exited, gone, sent]);
+      while (open() > first) await new Promise((resolve) => setTimeout(resolve, 5));
+      if (count === 0) first = open();
+    }
+    console.log("closed");
   },
   async starts() {
     const children = await Promise.all(process.argv[3].split(",").map((role) => processes!.start({ role })));

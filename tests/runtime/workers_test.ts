@@ -75,6 +75,12 @@ test("the exit status of a process", async () => {
   assertEquals(await play(inThisRuntime(file, "exit")), [JSON.stringify(exits)]);
 });
 
+test("the channel to a process that ends is closed, although it has not read what was sent", {
+  skip: !existsSync("/proc/self/fd"),
+}, async () => {
+  assertEquals(await play(inThisRuntime(file, "unread")), ["closed"]);
+});
+
 test("signals can be sent again and again; to one that has ended, nothing can be sent", async () => {
   const [ended, gone] = await play(inThisRuntime(file, "idle"));
   const [first, second, { code, signal }] = JSON.parse(ended);
