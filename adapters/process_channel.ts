@@ -59,7 +59,7 @@ export class Channel implements ProcessChannel {
     this.#end = end;
     this.#isChild = isChild;
     end.on("message", (message, handle) => this.#onMessage(message, handle));
-    end.on("disconnect", () => this.#onEnd());
+    end.on("disconnect", () => this.onEnd());
   }
 
   send(message: ProcessMessage, handle?: SocketHandle): Promise<boolean> {
@@ -69,6 +69,7 @@ export class Channel implements ProcessChannel {
         resolve(isSent);
       };
       this.#pending.add(settle);
+      if (this.#hasEnded) return settle(false);
       const socket = handle as NativeHandle | undefined;
       const send = () => this.#send({ sluice: message, ...(socket?.isListening && { listening: true }) }, socket, settle);
       if (!losesSockets) return send();
@@ -126,9 +127,11 @@ export class Channel implements ProcessChannel {
     else this.#receive(sluice, socket);
   }
 
-  #onEnd(): void {
+  /** Called when the channel has ended, more than once if it is noticed in several ways. Nothing more is sent then. */
+  protected onEnd(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    this.#waiting.length = 0;
     for (const settle of [...this.#pending]) settle(false);
     if (this.#watchers.length === 0) this.onUnwatchedEnd();
     for (const call of this.#watchers.splice(0)) call();

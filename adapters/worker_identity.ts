@@ -5,11 +5,15 @@
  */
 
 import process from "node:process";
+import { clearInterval, setInterval } from "node:timers";
 import { setWorkerIdentity } from "../src/transport/processes.ts";
 import { Channel, type ChannelEnd } from "./process_channel.ts";
 
 /** The environment variable that tells a process its identity. */
 export const VARIABLE = "SLUICE_WORKER";
+
+/** How often a worker in Deno looks whether its parent runs, in milliseconds. */
+const PARENT_INTERVAL = 500;
 
 /** The exit status of a worker whose parent has gone before the worker watched it. */
 const ORPHANED = 1;
@@ -45,6 +49,18 @@ class ParentChannel extends Channel {
   constructor() {
     super(process as unknown as ChannelEnd, true);
     process.channel?.unref?.(); // until somebody listens, the channel does not keep the program alive
+    if ("Deno" in globalThis) this.#watchParent(); // the end of the channel may not be told
+  }
+
+  /** Notices the end of the parent: another process is the parent of its children then. */
+  #watchParent(): void {
+    const { ppid } = process;
+    const timer = setInterval(() => {
+      if (process.ppid === ppid) return;
+      clearInterval(timer);
+      this.onEnd();
+    }, PARENT_INTERVAL);
+    timer.unref();
   }
 
   override onMessage(receive: Parameters<Channel["onMessage"]>[0]): void {

@@ -27,6 +27,7 @@ class Child extends Channel implements ChildProcess {
     this.exited = new Promise((resolve) =>
       spawned.on("exit", (code, signal) => {
         this.#isRunning = false;
+        this.onEnd(); // Deno, and Node while a socket is on its way, may not tell
         closeLater(spawned);
         resolve({ code: code ?? 0, signal: signal === null ? 0 : os.constants.signals[signal] ?? 0 });
       })

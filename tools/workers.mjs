@@ -88,7 +88,7 @@ class Server {
 
   /** Waits until so many lines begin like this, and returns the last one. */
   async until(beginning, count = 1) {
-    const limit = performance.now() + 60_000;
+    const limit = performance.now() + 180_000;
     for (;;) {
       const found = this.lines.filter((line) => line.startsWith(beginning));
       if (found.length >= count) return found[count - 1];

@@ -94,8 +94,8 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   }
 
   /**
-   * Called when the link to the master has ended. If it is not made again, the master has ended: Deno does not always tell that a
-   * channel has ended over which sockets came.
+   * Called when the link to the master has ended. If it is not made again, the master has ended: in Deno, the end of the channel
+   * may be known later.
    */
   #onMasterLost(mesh: Mesh): void {
     const timer = setInterval(() => {

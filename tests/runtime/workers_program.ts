@@ -1,10 +1,11 @@
 // A program that starts itself again, for workers_test.ts: `workers_program.ts <scene> …`. It prints what it sees.
 
 import { readdirSync } from "node:fs";
+import net from "node:net";
 import process from "node:process";
 import "../../adapters/auto.ts";
 import { loadRuntime } from "../../src/transport/current_runtime.ts";
-import { type ChildProcess, type ProcessMessage, workerIdentity } from "../../src/transport/processes.ts";
+import { type ChildProcess, type ProcessMessage, type SocketHandle, workerIdentity } from "../../src/transport/processes.ts";
 
 const identity = workerIdentity(); // known before anything is awaited
 const scene = process.argv[2];
@@ -55,6 +56,12 @@ const asWorker: Record<string, () => void | Promise<void>> = {
     setInterval(() => {}, 1000);
     identity!.parent.onDisconnect(() => process.exit(7));
     await identity!.parent.send({ type: "ready" });
+  },
+  async talking() {
+    setInterval(() => {}, 1000);
+    identity!.parent.onDisconnect(() => process.exit(7));
+    await identity!.parent.send({ type: "ready" });
+    setTimeout(() => identity!.parent.send({ type: "unread" }), 100);
   },
   async blocked() {
     setInterval(() => {}, 1000);
@@ -121,6 +128,33 @@ const asMaster: Record<string, () => Promise<void>> = {
   },
   async "options allowed"() {
     await (await processes!.start({ role: "allowed", execArgv: process.argv.slice(3) })).exited;
+  },
+  async stops() {
+    const children = await Promise.all(process.argv[3].split(",").map((role) => processes!.start({ role })));
+    await Promise.all(children.map(answer));
+    console.log(children.map(({ pid }) => pid).join());
+    for (const end = Date.now() + 1500; Date.now() < end;); // nothing is read any more
+    process.kill(process.pid, "SIGKILL");
+  },
+  async "unread socket"() {
+    const child = await processes!.start({ role: "blocked" });
+    let lost = false;
+    child.onDisconnect(() => lost = true);
+    await answer(child);
+    const sent = [1, 2, 3].map((number) => child.send({ type: "n", number }));
+    const place = { transport: "tcp", hostname: "127.0.0.1", port: 0, backlog: 1 } as const;
+    const socket = await new Promise<SocketHandle>((resolve) => {
+      processes!.acceptSockets(place, resolve, console.log).then(({ address }) => {
+        net.connect(address.port, address.hostname).on("error", () => {}).on("close", () => {});
+      });
+    });
+    sent.push(child.send({ type: "socket" }, socket));
+    child.kill("SIGKILL");
+    await child.exited;
+    await Promise.all(sent);
+    while (!lost) await new Promise((resolve) => setTimeout(resolve, 5));
+    console.log(JSON.stringify([lost, await child.send({ type: "x" })]));
+    process.exit();
   },
   async quiet() {
     const child = await processes!.start({ role: "quiet" });

@@ -107,6 +107,17 @@ test("no worker outlives its parent, however that ends", async () => {
   await master.exited;
 });
 
+test("no worker outlives a parent that has ended with messages of the worker unread", async () => {
+  const master = new Program(inThisRuntime(file, "stops", "talking,talking"));
+  const pids = (await master.line()).split(",").map(Number);
+  await master.exited; // its output is that of the workers, too
+  await untilEnded(pids);
+});
+
+test("a child that is killed with messages and a socket unread: its channel has ended, and each of them is settled", async () => {
+  assertEquals(await play(inThisRuntime(file, "unread socket")), ["[true,false]"]);
+});
+
 test("a variable without a channel ends a program: it would take itself for the first process", async () => {
   await running(inThisRuntime(file, "quiet"), async (program) => {
     assertEquals(await program.exited, 1);
