@@ -15,6 +15,9 @@ export const VARIABLE = "SLUICE_WORKER";
 /** How often a worker in Deno looks whether its parent runs, in milliseconds. */
 const PARENT_INTERVAL = 500;
 
+/** The exit status of a worker that an error outside of all handlers has ended, as in the other runtimes. */
+const CRASHED = 1;
+
 /** The exit status of a worker whose parent has gone before the worker watched it. */
 const ORPHANED = 1;
 
@@ -73,6 +76,17 @@ class ParentChannel extends Channel {
   }
 }
 
+/** Ends the process at an error that nothing catches. Bun shows it and goes on. A listener of the program decides instead. */
+function endAtErrors(): void {
+  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(event, (error: unknown) => {
+      if (process.listenerCount(event) > 1) return;
+      console.error(error);
+      process.exit(CRASHED);
+    });
+  }
+}
+
 /** Finds out whether this process is a worker, and sets its identity. */
 export function findIdentity(): void {
   const value = takeVariable();
@@ -82,5 +96,6 @@ export function findIdentity(): void {
     console.error(`${VARIABLE} is set, and there is no channel to the process that has set it`);
     process.exit(ORPHANED);
   }
+  if ("Bun" in globalThis) endAtErrors();
   setWorkerIdentity({ role: value, parent: new ParentChannel() });
 }

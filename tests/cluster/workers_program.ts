@@ -39,6 +39,10 @@ on("workerError", (_server, ...rest) => print(`workerError ${JSON.stringify(rest
 on("beforeReload", () => print("beforeReload"));
 on("afterReload", () => print("afterReload"));
 
+function fail(): never {
+  throw new Error("outside of handlers");
+}
+
 /** Does what a client asks for. */
 function obey(path: string): string {
   if (path === "/reload") return String(server.reload());
@@ -46,6 +50,8 @@ function obey(path: string): string {
   if (path === "/stop") return String(server.stop());
   if (path === "/shutdown") return String(server.shutdown());
   if (path === "/block") { for (const end = Date.now() + 3000; Date.now() < end;); }
+  if (path === "/throw") setTimeout(() => fail(), 0);
+  if (path === "/reject") setTimeout(() => void Promise.reject(new Error("outside of handlers")), 0);
   if (path === "/crash") setTimeout(() => process.exit(5), 0);
   return `${server.worker_id} ${server.worker_pid} ${server.master_pid}`;
 }

@@ -334,6 +334,18 @@ test("a program that calls process.exit() in a worker, and one that crashes", { 
   assertEquals((await it.get()).split(" ")[2], String(it.pid));
 });
 
+test("an error that nothing catches ends its worker with status 1, and it is replaced", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events");
+  for (const path of ["/throw", "/reject"]) {
+    const crashed = it.pidOf(0);
+    await it.getFrom(0, path);
+    await it.until(`master: workerError [0,${crashed},1,0]`);
+    await it.until("worker 0: workerStart");
+  }
+  assertEquals(it.program.errors.match(/outside of handlers/g)!.length >= 2, true);
+  assertEquals((await it.get()).split(" ")[2], String(it.pid));
+});
+
 test("no worker outlives a master that is killed, also not one whose loop is blocked", { skip: !isHere }, async () => {
   await using it = await Workers.start("events");
   const blocked = it.pidOf(1);
@@ -394,6 +406,55 @@ test("max_request replaces a worker, and closes no WebSocket", { skip: !isHere }
   assertEquals(await answer, "still here");
   opened.socket.close();
   await it.until("worker 0: workerStop");
+});
+
+/** Connects so many clients at once, with a request each. Returns them with the numbers of their workers. */
+function connectMany(it: Workers, count: number, localAddress?: string): Promise<{ client: RawClient; id: number }[]> {
+  return Promise.all(Array.from({ length: count }, async () => {
+    const client = await RawClient.connect({ port: it.port, host: "127.0.0.1", ...(localAddress && { localAddress }) });
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    return { client, id: Number((await client.readAnswer()).body.split(" ")[0]) };
+  }));
+}
+
+for (const dispatch_mode of [1, 3, 7]) {
+  const isLeast = dispatch_mode !== 1;
+  test(`dispatch_mode ${dispatch_mode}: 400 connections, ${isLeast ? "to the worker with the fewest" : "in turn"}`, {
+    skip: !isHere,
+  }, async () => {
+    await using it = await Workers.start("events", { dispatch_mode, max_wait_time: 1 });
+    const all = await connectMany(it, 400);
+    const at = (id: number) => all.filter((each) => each.id === id);
+    assertEquals([at(0).length, at(1).length], [200, 200]);
+    for (const { client } of at(0)) client.destroy();
+    if (isLeast) {
+      // A worker tells ten times a second how many it has. From then on, all go to the one that has fewer.
+      for (let inRow = 0; inRow < 50;) {
+        const [{ client, id }] = await connectMany(it, 1);
+        inRow = id === 0 ? inRow + 1 : 0;
+        if (id === 0) all.push({ client, id });
+        else client.destroy();
+      }
+    } else {
+      const more = await connectMany(it, 100);
+      assertEquals(more.filter(({ id }) => id === 0).length, 50);
+      all.push(...more);
+    }
+    for (const { client } of all) client.destroy();
+  });
+}
+
+test("dispatch_mode 4: 400 connections of 20 addresses, those of one address to one worker", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events", { dispatch_mode: 4, max_wait_time: 1 });
+  const counts = [0, 0];
+  for (let address = 1; address <= 20; address++) {
+    const clients = await connectMany(it, 20, `127.0.1.${address}`);
+    assertEquals(new Set(clients.map(({ id }) => id)).size, 1);
+    counts[clients[0].id]++;
+    for (const { client } of clients) client.destroy();
+  }
+  assertEquals(counts[0] + counts[1], 20);
+  assert(counts[0] >= 5 && counts[1] >= 5, String(counts));
 });
 
 test("dispatch_mode 1 gives each worker as many connections", { skip: !isHere }, async () => {
