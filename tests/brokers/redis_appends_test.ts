@@ -151,6 +151,19 @@ test("a call that is refused refuses its messages only; one with another reply s
   link.close();
 });
 
+for (const text of ["READONLY You can't write against a read only replica.", "@user_script:7: -READONLY You can't write"]) {
+  test(`a Redis that is a replica refuses messages, and the connection is given up: ${text}`, async () => {
+    const { add, sent, link } = await makeAppends();
+    const all = [add("a"), add("a"), add("b")];
+    await turn();
+    all.push(add("a"));
+    sent[0].reply([["e", text, text], text]);
+    assertEquals(await Promise.all(all), ["BROKER_REFUSED", "BROKER_REFUSED", "BROKER_REFUSED", "BROKER_DOWN"]);
+    assertEquals([sent.length, link.isReady], [1, false]);
+    link.close();
+  });
+}
+
 for (const code of ["CROSSSLOT Keys in request don't hash to the same slot", "NOPERM this user has no permissions"]) {
   test(`${code.split(" ")[0]}: each topic has a call of its own from then on`, async () => {
     const { add, sent, countsOf, link } = await makeAppends();

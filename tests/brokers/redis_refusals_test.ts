@@ -162,3 +162,30 @@ testWith(
       }
     }),
 );
+
+for (const library of ["redis", "ioredis"] satisfies BrokerName[]) {
+  testWith(
+    "redis",
+    `${library}: a Redis that becomes a replica is given up, and used again when it is none`,
+    () =>
+      withCluster(library, { servers: 1 }, async ({ servers: [server], redis }) => {
+        const listener = new Listener(server);
+        server.subscribe(listener.fd, "room");
+        await listener.begin("room");
+        assertEquals((await server.append("room", "a")).status, "stored");
+        await redis.command("REPLICAOF", "127.0.0.1", "1"); // where there is none
+        const { reconnect_count } = server.stats().broker!;
+        assertEquals((await server.append("room", "b")).status, "refused");
+        assertEquals(server.stats().broker!.reconnect_count, reconnect_count + 1);
+        await redis.command("REPLICAOF", "NO", "ONE");
+        await eventually("it is used", async () => (await server.append("room", "c")).status === "stored");
+        await redis.command("REPLICAOF", "127.0.0.1", "1");
+        server.subscribe(listener.fd, "room/new"); // has no position yet
+        await eventually("it is given up", () => server.stats().broker!.reconnect_count > reconnect_count + 1);
+        await redis.command("REPLICAOF", "NO", "ONE");
+        await eventually("it has begun", async () => (await listener.begin("room/new")).offset === 0);
+        await eventually("all have arrived", async () => (await listener.listen()).texts.at(-1) === "c");
+        assertEquals([listener.texts, listener.gaps], [["a", "c"], []]);
+      }),
+  );
+}

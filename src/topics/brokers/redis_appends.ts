@@ -105,7 +105,7 @@ export class RedisAppends {
 
   async #append(topics: readonly TopicAppends[]): Promise<void> {
     const replies = await this.#context.calls.callTogether(topics, (some) => this.#call(some));
-    for (const [index, { appends }] of topics.entries()) settle(appends, replies[index]);
+    for (const [index, { appends }] of topics.entries()) this.#settle(appends, replies[index]);
   }
 
   #call(topics: readonly TopicAppends[]): Promise<unknown> {
@@ -124,26 +124,28 @@ export class RedisAppends {
     }
     return calls.call(APPEND, keys, values, count);
   }
-}
 
-/** Settles the messages for one topic by the reply of the script. */
-function settle(appends: readonly WaitingAppend[], reply: unknown): void {
-  if (!Array.isArray(reply)) {
-    const error = reply instanceof BrokerError ? reply : refusal(reply);
-    for (const { reject } of appends) reject(error);
-    return;
+  /** Settles the messages for one topic by the reply of the script. */
+  #settle(appends: readonly WaitingAppend[], reply: unknown): void {
+    if (!Array.isArray(reply)) {
+      const error = reply instanceof BrokerError ? reply : this.#refusal(reply);
+      for (const { reject } of appends) reject(error);
+      return;
+    }
+    const epoch = textOf(reply[0]);
+    for (const [index, { resolve, reject }] of appends.entries()) {
+      const result = textOf(reply[index + 1]);
+      const offset = Number(result);
+      if (Number.isSafeInteger(offset) && offset !== 0) resolve({ offset: Math.abs(offset), epoch, isRepeated: offset < 0 });
+      else reject(this.#refusal(result));
+    }
   }
-  const epoch = textOf(reply[0]);
-  for (const [index, { resolve, reject }] of appends.entries()) {
-    const result = textOf(reply[index + 1]);
-    const offset = Number(result);
-    if (Number.isSafeInteger(offset) && offset !== 0) resolve({ offset: Math.abs(offset), epoch, isRepeated: offset < 0 });
-    else reject(refusal(result));
-  }
-}
 
-function refusal(reply: unknown): BrokerError {
-  return new BrokerError("BROKER_REFUSED", `Redis refuses: ${textOf(reply)}`);
+  #refusal(reply: unknown): BrokerError {
+    const text = textOf(reply);
+    this.#context.link.onRefused(text);
+    return new BrokerError("BROKER_REFUSED", `Redis refuses: ${text}`);
+  }
 }
 
 /** Returns the number of bytes counted for a message that waits. */

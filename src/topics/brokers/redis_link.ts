@@ -201,9 +201,17 @@ export class RedisLink {
           return this.lose(text);
         }
         reject(new BrokerError("BROKER_REFUSED", `Redis refuses: ${text}`, error));
-        if (/^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN) /.test(text)) this.lose(text); // another one may be better
+        this.onRefused(text);
       });
     });
+  }
+
+  /**
+   * Takes the text of a refusal, also of one that a script replies for a part of its work. If this Redis refuses because of its own
+   * state, the connection is given up: another one may be better.
+   */
+  onRefused(text: string): void {
+    if (this.isReady && /(^|-)(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN) /.test(text)) this.lose(text);
   }
 
   /** Notes that there was a reply. Returns whether it is still waited for. */

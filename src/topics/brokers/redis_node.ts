@@ -294,7 +294,9 @@ export class RedisNode implements BrokerNode {
     });
     return replies.map((reply) => {
       if (reply instanceof BrokerError && reply.code !== "BROKER_REFUSED") throw reply;
-      return Array.isArray(reply) ? positionOf(reply) : undefined;
+      if (Array.isArray(reply)) return positionOf(reply);
+      if (!(reply instanceof BrokerError)) this.#commands.onRefused(textOf(reply));
+      return undefined;
     });
   }
 
