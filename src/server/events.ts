@@ -45,8 +45,8 @@ export interface ObjectEvents<S, Data extends ConnectionData = ConnectionData> {
  */
 export interface WorkerEvents<S> {
   /**
-   * A worker starts. Called in each worker, which listens when the handler has settled, and in each task worker; without workers
-   * in the only process, as soon as it listens.
+   * A worker starts. Called in each worker, which listens when the handler has settled, and ends if it has failed, and in each task
+   * worker; without workers in the only process, as soon as it listens.
    */
   workerStart(server: S, workerId: number): Handled;
   /** A worker ends: its last connection has gone. Called in the worker, which waits for the handler. */

@@ -264,6 +264,22 @@ export class ServerContext implements LogContext {
     if (handler !== undefined) return this.run(undefined, event, () => handler(this.server, ...args));
   }
 
+  /** The same as `call()`, and resolves to the error of the handler, which has been reported; to `undefined` if there is none. */
+  async tryCall(event: string, ...args: unknown[]): Promise<{ readonly error: unknown } | undefined> {
+    const handler = this.config.handler(event);
+    if (handler === undefined) return undefined;
+    let failure: { readonly error: unknown } | undefined;
+    await this.run(undefined, event, async () => {
+      try {
+        await handler(this.server, ...args);
+      } catch (error) {
+        failure = { error };
+        throw error;
+      }
+    });
+    return failure;
+  }
+
   /**
    * Runs a handler. If it throws or rejects, the connection ends; nothing else is affected.
    *

@@ -182,8 +182,13 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     await this.#mesh!.join(context.runtime!, peers.map((slot) => ({ slot, path: meshPath(folder, slot) })));
     this.#host.checkStarting();
     this.#host.onPorts(ports);
-    await context.call("workerstart", this.id);
+    const failure = await context.tryCall("workerstart", this.id);
     this.#host.checkStarting();
+    if (failure !== undefined) { // it lacks what it needs to serve
+      const { error } = failure;
+      const message = error instanceof Error ? error.message : String(error);
+      throw new Error(`Cannot start the server: the workerStart handler of worker ${this.id} has failed: ${message}`);
+    }
     if (this.isTaskWorker) context.tasks!.queue.open();
   }
 

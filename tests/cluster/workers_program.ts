@@ -1,5 +1,6 @@
 // A server with workers. Its arguments say how; it prints a line for each thing that happens in one of its processes.
 
+import { existsSync } from "node:fs";
 import process from "node:process";
 import { SWOOLE_PROCESS, SWOOLE_SSL, WebSocketServer } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
@@ -28,6 +29,7 @@ server.set({ worker_num: 2, reload_drain_time: 0.2, max_wait_time: 0.5, ...JSON.
 const on = server.on.bind(server) as (event: string, handler: (...args: any[]) => unknown) => void;
 on("workerStart", async (_server, id) => {
   await later(50);
+  if (existsSync(`${process.env.TMPDIR}/broken-${id}`)) throw new Error("there is no database");
   print(`workerStart ${id} ${process.pid}`);
 });
 on("workerStop", async (_server, id) => {

@@ -375,6 +375,41 @@ test("start() fails if a worker cannot start, and leaves nothing behind", { skip
   await untilGone(late.workers);
 });
 
+test(
+  "a worker whose workerStart handler fails does not start, and does not replace one that serves",
+  { skip: !isHere },
+  async () => {
+    await using it = await Workers.start("events");
+    const old = [it.pidOf(0), it.pidOf(1)];
+    writeFileSync(`${it.folder}/broken-1`, "");
+    assertEquals(await it.get("/reload"), "true");
+    await it.until("master: afterReload");
+    assertEquals(it.lines.filter((line) => line.includes("workerStart 1")), [`worker 1: workerStart 1 ${old[1]}`]);
+    let answer: string[];
+    do answer = (await it.get()).split(" "); while (answer[0] !== "1");
+    assertEquals(Number(answer[1]), old[1]);
+    for (
+      const expected of [
+        /Worker 1 \(process \d+\) cannot start: .* of worker 1 has failed: there is no database/,
+        /The reload has ended: no process could take the place of worker 1/,
+      ]
+    ) while (!expected.test(it.program.errors)) await new Promise((resolve) => setTimeout(resolve, 10));
+    rmSync(`${it.folder}/broken-1`);
+    assertEquals(await it.get("/reload"), "true");
+    await it.until("worker 1: workerStart 1");
+    await it.until("master: afterReload");
+
+    await using never = new Workers("events");
+    writeFileSync(`${never.folder}/broken-0`, "");
+    assertEquals(await never.ended(), 3);
+    assertEquals(
+      never.ofMaster.at(-1),
+      "cannot start: Cannot start the server: the workerStart handler of worker 0 has failed: there is no database",
+    );
+    await untilGone(never.workers);
+  },
+);
+
 test("one server of a program has workers, others do not; it can be started again", { skip: !isHere }, async () => {
   await using it = await Workers.start("events", {}, "second", "again");
   await it.until("master: third: stopped");
