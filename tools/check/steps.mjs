@@ -1,6 +1,6 @@
 // What the checks consist of.
 
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { find } from "../prerequisites.mjs";
 import { bin, inBun, inDeno, inNode, offline, root } from "./test_commands.mjs";
@@ -70,8 +70,8 @@ const dependsOnRuntime = (name) =>
   ["adapters", "client", "http", "runtime", "tls", "transport"]
     .some((room) => name.startsWith(`tests/${room}/`));
 
-/** Whether a test is about processes that it starts. */
-const startsWorkers = (name) => /^tests\/cluster\/(kept|reach|task_workers|workers)_test/.test(name);
+/** Whether a test is about the workers of a program that it starts. */
+const startsWorkers = (name) => name.startsWith("tests/cluster/") && readFileSync(root + name, "utf8").includes("_program.ts");
 
 /**
  * The tests whose branch coverage of src/ is measured. It costs a fifth of their time: those that take long, or whose programs are
