@@ -4,6 +4,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } f
 import { test } from "node:test";
 import {
   BrokerError,
+  BrokerMessage,
   memoryBroker,
   type MemoryBrokerOptions,
   type ServerSettings,
@@ -13,6 +14,8 @@ import {
 } from "../../mod.ts";
 import { HttpServer } from "../../src/coroutine/mod.ts";
 import { keptOptionsOf } from "../../src/topics/brokers/broker_options.ts";
+import { MemoryBroker } from "../../src/topics/brokers/memory_broker.ts";
+import { MovedClock } from "../brokers/moved_clock.ts";
 import { settle } from "../support/activity.ts";
 import { block, heard as heardNow, join, joinTopic, type Member, quietServer, staging, unblock } from "./stage.ts";
 
@@ -444,6 +447,36 @@ test("the memory of the broker is limited: topics that have been silent give up 
     const since = { offset: 1, epoch: positions[1].epoch };
     assertEquals(begun(await server.subscribe(fd, "room 2", { since })), since);
   });
+});
+
+test("messages that are too old are given up, also those of topics that nobody asks for again", async () => {
+  const kept = { "short*": { ttl: 2 }, "long*": { ttl: 10 }, "room*": { ttl: 2 } };
+  const clock = new MovedClock();
+  const broker = new MemoryBroker((memoryBroker({ kept }) as MemoryBroker).options, clock);
+  const node = broker.attach({ id: "", deliver() {}, deliverKept() {}, subscribed() {}, warn() {} });
+  let sequence = 0;
+  const append = (topic: string) => {
+    return node.append(topic, new BrokerMessage(2, new Uint8Array(744), false, "", ++sequence), ""); // counted as 1000 bytes
+  };
+  await append("long");
+  for (let i = 0; i < 100; i++) await append(`short ${i}`);
+  clock.move(1000);
+  await append("short 7");
+  const { epoch } = await append("room");
+  assertEquals(broker.keptBytes, 103_000);
+  clock.move(1000);
+  await append("room"); // 2 s after the first ones, which are not too old
+  assertEquals(broker.keptBytes, 104_000);
+  clock.move(1000);
+  await append("room");
+  assertEquals(broker.keptBytes, 6000); // "long", two of "short 7", and those of "room"
+  assertEquals((await node.read("short 7", 0, 10)).entries.length, 2);
+  clock.move(1);
+  assertEquals((await node.read("short 7", 0, 10)).entries.length, 0);
+  clock.move(9000);
+  assertEquals(await append("room"), { offset: 4, epoch, isRepeated: false });
+  assertEquals(broker.keptBytes, 1000);
+  assertEquals((await node.positions(["short 7"]))[0]?.offset, 2); // the position is still known
 });
 
 test("ids and topics may have any characters: two that look alike together are not the same", async () => {

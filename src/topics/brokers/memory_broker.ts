@@ -80,11 +80,19 @@ class KeptTopic {
   readonly entries: Window<KeptMessage> = new Window();
   readonly size: number;
   readonly ttl: number; // milliseconds
+  /** The topics with messages and the same time; the one that has got a message last comes last. */
+  readonly peers: Set<KeptTopic>;
   bytes = 0;
 
-  constructor({ size, ttl }: { size: number; ttl: number }) {
+  constructor({ size, ttl }: { size: number; ttl: number }, peers: Set<KeptTopic>) {
     this.size = size;
     this.ttl = ttl * 1000;
+    this.peers = peers;
+  }
+
+  /** Reports whether its messages are too old. */
+  isExpired(now: number): boolean {
+    return now - this.appended > this.ttl;
   }
 
   /** Gives up the oldest message. Returns its bytes. */
@@ -108,7 +116,11 @@ function keyOf(topic: string, id: string): string {
 const IDS = 100_000;
 const TOPICS = 100_000;
 
-class MemoryBroker implements Broker {
+/** The time after which to look again for messages that are too old, in milliseconds. */
+const SWEEP_INTERVAL = 1000;
+
+/** The broker. */
+export class MemoryBroker implements Broker {
   readonly isLocal = true;
   readonly options: Required<BrokerOptions> & OwnOptions;
   /** The servers. */
@@ -117,7 +129,9 @@ class MemoryBroker implements Broker {
   readonly #clock: BrokerClock;
   readonly #topics: Map<string, KeptTopic> = new Map(); // the one that has got a message last comes last
   readonly #ids: Map<string, TopicPosition & { until: number }> = new Map();
+  readonly #filled: Map<number, Set<KeptTopic>> = new Map(); // topics with messages, by their time
   #bytes = 0;
+  #sweepAt = 0;
   #queue: (() => void)[] | undefined; // what is to be delivered, while something is
 
   constructor(options: Required<BrokerOptions> & OwnOptions, clock: BrokerClock = systemClock) {
@@ -127,6 +141,11 @@ class MemoryBroker implements Broker {
 
   get timeout(): number {
     return this.options.timeout;
+  }
+
+  /** The bytes of all messages that are kept, as they are counted. */
+  get keptBytes(): number {
+    return this.#bytes;
   }
 
   attach(host: BrokerHost): BrokerNode {
@@ -159,6 +178,9 @@ class MemoryBroker implements Broker {
     if (kept.entries.size > kept.size) this.#bytes -= kept.shift();
     this.#topics.delete(topic);
     this.#topics.set(topic, kept);
+    kept.peers.delete(kept);
+    kept.peers.add(kept);
+    this.#sweep(now);
     this.#makeRoom();
     const position = { offset: kept.offset, epoch: kept.epoch };
     if (id !== "") this.#ids.set(keyOf(topic, id), { ...position, until: now + this.options.dedupeWindow * 1000 });
@@ -176,6 +198,23 @@ class MemoryBroker implements Broker {
     return this.#ids.get(keyOf(topic, id));
   }
 
+  /** Gives up the messages that are too old, now and then: of many topics, nobody asks again. */
+  #sweep(now: number): void {
+    if (now < this.#sweepAt) return;
+    this.#sweepAt = now + SWEEP_INTERVAL;
+    for (const topics of this.#filled.values()) {
+      for (const kept of topics) {
+        if (!kept.isExpired(now)) break;
+        topics.delete(kept);
+        this.#empty(kept);
+      }
+    }
+  }
+
+  #empty(kept: KeptTopic): void {
+    while (kept.entries.size > 0) this.#bytes -= kept.shift();
+  }
+
   /** Gives up the oldest messages of the topics that have been silent for the longest time. */
   #makeRoom(): void {
     for (const kept of this.#topics.values()) {
@@ -188,12 +227,13 @@ class MemoryBroker implements Broker {
   topic(name: string): KeptTopic {
     let kept = this.#topics.get(name);
     if (kept === undefined) {
-      kept = new KeptTopic(keptOptionsOf(this.options, name) ?? { size: 1, ttl: 1 });
+      const options = keptOptionsOf(this.options, name) ?? { size: 1, ttl: 1 };
+      let peers = this.#filled.get(options.ttl);
+      if (peers === undefined) this.#filled.set(options.ttl, peers = new Set());
+      kept = new KeptTopic(options, peers);
       this.#topics.set(name, kept);
       if (this.#topics.size > TOPICS) this.#forgetOldest();
-    } else if (kept.entries.size > 0 && this.#clock.now() - kept.appended > kept.ttl) {
-      while (kept.entries.size > 0) this.#bytes -= kept.shift();
-    }
+    } else if (kept.isExpired(this.#clock.now())) this.#empty(kept);
     return kept;
   }
 
@@ -202,6 +242,7 @@ class MemoryBroker implements Broker {
     const [[topic, kept]] = this.#topics;
     this.#bytes -= kept.bytes;
     this.#topics.delete(topic);
+    kept.peers.delete(kept);
   }
 
   read(topic: string, since: number, limit: number): TopicHistory {
