@@ -22,6 +22,8 @@ const FIRST_PAUSE = 0.1;
 const LONGEST_PAUSE = 5;
 /** How long a worker may take to give its listening sockets, in seconds. Its loop may be blocked. */
 const GIVE_TIMEOUT = 5;
+/** How long the workers of a start that has failed may take at most, for what they do in `workerStop`, in seconds. */
+const FAILED_TIME = 3;
 /** How much longer than its own limits a worker may take to end, in seconds. */
 const GRACE = 2;
 
@@ -103,7 +105,7 @@ export class Master {
         for (const post of this.#posts) if (post.id === 0 || this.#isTaskWorker(post)) this.#fill(post);
       });
     } catch (error) {
-      await this.shutdown(0, 0);
+      await this.shutdown(Math.min(this.#options.waitTime, FAILED_TIME), 0);
       throw error;
     }
   }

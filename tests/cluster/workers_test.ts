@@ -399,13 +399,15 @@ test(
     await it.until("worker 1: workerStart 1");
     await it.until("master: afterReload");
 
-    await using never = new Workers("events");
-    writeFileSync(`${never.folder}/broken-0`, "");
+    await using never = new Workers("events", { max_wait_time: 20 });
+    writeFileSync(`${never.folder}/broken-1`, "");
     assertEquals(await never.ended(), 3);
     assertEquals(
       never.ofMaster.at(-1),
-      "cannot start: Cannot start the server: the workerStart handler of worker 0 has failed: there is no database",
+      "cannot start: Cannot start the server: the workerStart handler of worker 1 has failed: there is no database",
     );
+    assert(never.lines.includes("worker 0: workerStop 0")); // which takes a while
+    assert(!never.program.errors.includes("has not settled"), never.program.errors);
     await untilGone(never.workers);
   },
 );
