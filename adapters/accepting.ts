@@ -62,8 +62,9 @@ async function acceptInBun(...[options, accept, failed]: Accepting): ReturnType<
           return socket.close();
         }
         const { remoteAddress, remotePort } = socket;
-        if (transport === "tcp" && remoteAddress === undefined) return socket.close(); // it has been reset
-        accept(new NativeHandle(socket, false, () => socket.close()), addressOf(remoteAddress, remotePort));
+        const address = addressOf(remoteAddress, remotePort);
+        if (address.transport !== transport) return socket.close(); // it has been reset, and lacks one of the two
+        accept(new NativeHandle(socket, false, () => socket.close()), address);
       },
       close: () => void open--,
       data: nothing,
