@@ -479,6 +479,21 @@ test("messages that are too old are given up, also those of topics that nobody a
   assertEquals((await node.positions(["short 7"]))[0]?.offset, 2); // the position is still known
 });
 
+test("100,000 topics and ids are known: with one more, the oldest is forgotten, and asking forgets none", async () => {
+  const node = new MemoryBroker((memoryBroker({ kept: { "*": {} } }) as MemoryBroker).options, new MovedClock())
+    .attach({ id: "", deliver() {}, deliverKept() {}, subscribed() {}, warn() {} });
+  const append = (topic: string, id: string) => {
+    return node.append(topic, new BrokerMessage(1, new Uint8Array(1), false, "", 1), id);
+  };
+  for (let i = 0; i < 100_000; i++) await append(`${i}`, `${i}`);
+  assertEquals([(await append("0", "0")).isRepeated, (await append("1", "1")).isRepeated], [true, true]);
+  assertEquals((await append("0", "")).offset, 2);
+  assertEquals((await append("new", "new")).offset, 1);
+  assertEquals([(await append("new", "new")).isRepeated, (await append("2", "2")).isRepeated], [true, true]);
+  assertEquals((await append("0", "0")).isRepeated, false); // the oldest id; its topic is known
+  assertEquals([(await append("0", "")).offset, (await append("1", "")).offset], [4, 1]); // 1 was silent for the longest time
+});
+
 test("ids and topics may have any characters: two that look alike together are not the same", async () => {
   const { server } = keptServer({ kept: { "*": {} } });
   await staging(server, async () => {

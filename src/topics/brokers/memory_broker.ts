@@ -183,7 +183,7 @@ export class MemoryBroker implements Broker {
     this.#sweep(now);
     this.#makeRoom();
     const position = { offset: kept.offset, epoch: kept.epoch };
-    if (id !== "") this.#ids.set(keyOf(topic, id), { ...position, until: now + this.options.dedupeWindow * 1000 });
+    if (id !== "") this.#remember(keyOf(topic, id), { ...position, until: now + this.options.dedupeWindow * 1000 });
     this.deliver(() => {
       for (const node of this.nodes) node.deliverKept(topic, kept.epoch, entry);
     });
@@ -192,10 +192,18 @@ export class MemoryBroker implements Broker {
 
   #idOf(topic: string, id: string, now: number): TopicPosition | undefined {
     for (const [key, { until }] of this.#ids) { // oldest first
-      if (until > now && this.#ids.size < IDS) break;
+      if (until > now) break;
       this.#ids.delete(key);
     }
     return this.#ids.get(keyOf(topic, id));
+  }
+
+  #remember(key: string, position: TopicPosition & { until: number }): void {
+    if (this.#ids.size >= IDS) {
+      const [oldest] = this.#ids.keys();
+      this.#ids.delete(oldest);
+    }
+    this.#ids.set(key, position);
   }
 
   /** Gives up the messages that are too old, now and then: of many topics, nobody asks again. */
