@@ -1,6 +1,7 @@
 // Workers under load, in each runtime, over real sockets: four workers and clients at all of them.
 //
-//   npm run test:workers [-- RUNTIME …]    400 clients, 20 reloads in deno, bun and node: several minutes
+//   npm run test:workers [-- RUNTIME …]    400 clients, 20 reloads, and all tests that start workers, in deno, bun and node: a quarter
+//                                          of an hour
 //   npm run test:workers -- --short        120 clients, 2 reloads: as a step of the checks
 //
 // Pushes of every worker to every WebSocket, broadcasts and topics arrive once, and in order for each sender, also those of the
@@ -13,6 +14,8 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { installation, isInstalled } from "./check/install.mjs";
+import { testsOfWorkers } from "./check/steps.mjs";
+import { inBun, inDeno, inNode } from "./check/test_commands.mjs";
 import { Client, request } from "./workers/client.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -304,6 +307,18 @@ async function run(name) {
 }
 
 for (const name of chosen) await run(name);
+if (!isShort) {
+  const commands = {
+    deno: inDeno(testsOfWorkers, "--no-check"),
+    bun: inBun(testsOfWorkers, 300),
+    node: inNode("24", testsOfWorkers),
+  };
+  for (const name of chosen) {
+    const [command, ...args] = commands[name];
+    const { status } = spawnSync(command, args, { cwd: root, stdio: "inherit", env: { ...process.env, NO_COLOR: "1" } });
+    if (status !== 0) problems.push(`${name}: tests have failed`);
+  }
+}
 if (problems.length > 0) {
   console.error(
     `${problems.length} problems:\n${[...new Set(problems)].slice(0, 20).join("\n")}`,

@@ -63,15 +63,16 @@ const rooms = [
 ];
 const isOfRoom = (name) => rooms.some((room) => name.startsWith(`tests/${room}/`));
 const testsOfRooms = tests.filter(isOfRoom);
-const otherTests = tests.filter((name) => !isOfRoom(name));
 
 /** Tests of adapters, and of what meets the runtime through them: versions of one runtime differ there. */
-const dependsOnRuntime = (name) =>
-  ["adapters", "client", "http", "runtime", "tls", "transport"]
-    .some((room) => name.startsWith(`tests/${room}/`));
+const dependsOnRuntime = (name) => ["adapters", "runtime", "tls", "transport"].some((room) => name.startsWith(`tests/${room}/`));
 
 /** Whether a test is about the workers of a program that it starts. */
 const startsWorkers = (name) => name.startsWith("tests/cluster/") && readFileSync(root + name, "utf8").includes("_program.ts");
+
+/** Tests that start workers, but for those of their life. Node runs them here, and `npm run test:workers` in all runtimes. */
+export const testsOfWorkers = tests.filter((name) => startsWorkers(name) && name !== "tests/cluster/workers_test.ts");
+const otherTests = tests.filter((name) => !isOfRoom(name) && !testsOfWorkers.includes(name));
 
 /**
  * The tests whose branch coverage of src/ is measured. It costs a fifth of their time: those that take long, or whose programs are
@@ -185,10 +186,11 @@ export const steps = [
     beside: true,
     command: [process.execPath, "tools/workers.mjs", "--short"],
   },
-  { name: "tests in Deno, of all rooms and adapters", command: inDeno(testsOfRooms) },
-  { name: "tests in Deno, the others", command: inDeno(otherTests) },
+  // The types of the tests are checked above.
+  { name: "tests in Deno, of all rooms and adapters", command: inDeno(testsOfRooms, "--no-check") },
+  { name: "tests in Deno, the others but for most that start workers", command: inDeno(otherTests, "--no-check") },
   { name: "tests in Bun, of all rooms and adapters", command: inBun(testsOfRooms) },
-  { name: "tests in Bun, the others", command: inBun(otherTests) },
+  { name: "tests in Bun, the others but for most that start workers", command: inBun(otherTests) },
   {
     name: "browser, with Node 24",
     needs: browsers,
@@ -230,7 +232,7 @@ export const steps = [
   },
   ...(adversary.length === 0 ? [] : [{
     name: "adversary in Deno, each test on one lane",
-    command: inDeno(adversary),
+    command: inDeno(adversary, "--no-check"),
   }, {
     name: "adversary in Bun, each test on one lane",
     command: inBun(adversary),
