@@ -131,8 +131,8 @@ if (results.every(({ outcome }) => outcome === "ok")) {
   const work = async () => {
     while (waiting.length > 0) results.push(await run(waiting.shift()));
   };
-  // Five at a time on two cores: tests spend two thirds of their time waiting for sockets and timeouts.
-  const workers = Array.from({ length: Math.min(5, 2 * availableParallelism() + 1) }, work);
+  // Four at a time on two cores: a test spends most of its time waiting for sockets and timeouts.
+  const workers = Array.from({ length: Math.min(4, 2 * availableParallelism()) }, work);
   await Promise.all([
     ...workers,
     ...beside.map(async (spec) => results.push(await run(spec))),
