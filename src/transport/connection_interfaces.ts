@@ -118,10 +118,8 @@ export class Scratch {
 
   /** Assigns it to a connection for a turn, unless another one has its turn. Returns whether this one has not had it before. */
   begin(connection: object): boolean {
-    if (this.borrower !== undefined) {
-      if (this.borrower !== connection) this.borrower.flush();
-      this.owner = this.borrower = undefined;
-    }
+    while (this.borrower !== undefined && this.borrower !== connection) this.borrower.flush(); // during which another may borrow it
+    if (this.borrower !== undefined) this.owner = this.borrower = undefined;
     if (this.owner !== undefined) return false;
     this.owner = connection;
     return true;
