@@ -250,6 +250,7 @@ export class Connection implements LaneSink, ByteSink {
     this.#flushing = false;
     const { scratch } = this.#owner;
     const isBorrower = scratch.borrower === this;
+    if (isBorrower) scratch.borrower = undefined; // until it is empty, it cannot be taken away, as in a turn
     try {
       if (isBorrower) this.#spill();
       while (!this.#busy && this.#isWaiting && this.#state < ENDED) {
@@ -262,7 +263,7 @@ export class Connection implements LaneSink, ByteSink {
       this.onFault(error);
       return this.abort(true, { error });
     } finally {
-      if (isBorrower) scratch.owner = scratch.borrower = undefined;
+      if (isBorrower) scratch.end();
     }
     this.#afterFlush();
   }
@@ -331,7 +332,7 @@ export class Connection implements LaneSink, ByteSink {
 
   #endTurn(): void {
     this.#spill();
-    this.#owner.scratch.owner = undefined;
+    this.#owner.scratch.end();
     if (this.#isWaiting && !this.#busy) this.flush();
     else if (this.#state === CLOSING || this.#waiters !== undefined) this.#afterFlush();
   }

@@ -124,4 +124,10 @@ export class Scratch {
     this.owner = connection;
     return true;
   }
+
+  /** Takes it back, with what cannot be sent any more. */
+  end(): void {
+    this.owner = undefined;
+    this.length = 0;
+  }
 }
