@@ -92,31 +92,29 @@ const STATES: Record<string, string> = {
   "0B": "CLOSING",
 };
 
-let table = { at: -Infinity, lines: [] as string[] };
+/** The ports and the state in a line of /proc/net/tcp, for those states. */
+const ENDS = new RegExp(`:([0-9A-F]{4}) [0-9A-F]{8}:([0-9A-F]{4}) (${Object.keys(STATES).join("|")}) `, "g");
 
-/** Returns the table of sockets, at most 50 ms old, because many callers need it at the same time. */
-function socketTable(): string[] {
+type Sockets = ReadonlyMap<number, string>;
+const NONE: Sockets = new Map();
+let table = { at: -Infinity, sockets: new Map<number, Map<number, string>>() };
+
+/**
+ * Returns the sockets of a server as seen by the kernel, at most 50 ms ago: the state of each by the port of the peer. Empty without
+ * /proc. Many callers need them at the same time, and floods leave tens of thousands of sockets there that are over: they are read
+ * once for all.
+ */
+export function socketsOf(port: number): Sockets {
   if (performance.now() - table.at > 50 && existsSync("/proc/net/tcp")) {
-    table = {
-      at: performance.now(),
-      lines: readFileSync("/proc/net/tcp", "utf8").split("\n").slice(1),
-    };
-  }
-  return table.lines;
-}
-
-/** Returns the sockets of a server as seen by the kernel: the state of each by the port of the peer. Empty without /proc. */
-export function socketsOf(port: number): Map<number, string> {
-  const found = new Map<number, string>();
-  const own = `:${port.toString(16).toUpperCase().padStart(4, "0")} `;
-  for (const line of socketTable()) {
-    if (!line.includes(own)) continue;
-    const [, local, remote, state] = line.trim().split(/\s+/);
-    if (parseInt(local.slice(9), 16) === port && STATES[state] !== undefined) {
-      found.set(parseInt(remote.slice(9), 16), STATES[state]);
+    const sockets = new Map<number, Map<number, string>>();
+    for (const [, local, peer, code] of readFileSync("/proc/net/tcp", "utf8").matchAll(ENDS)) {
+      const own = parseInt(local, 16);
+      const peers = sockets.get(own) ?? new Map<number, string>();
+      sockets.set(own, peers.set(parseInt(peer, 16), STATES[code]));
     }
+    table = { at: performance.now(), sockets };
   }
-  return found;
+  return table.sockets.get(port) ?? NONE;
 }
 
 /** The servers under attack, in a separate process. */

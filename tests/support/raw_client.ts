@@ -94,6 +94,7 @@ export class RawClient {
   /** The error that broke the connection, if any. */
   error: (Error & { code?: string }) | undefined;
   readonly socket: net.Socket;
+  readonly #since = performance.now();
   // The unread bytes are in `#memory`, from `#start` to `#end`.
   #memory: Uint8Array = new Uint8Array(1024);
   #start = 0;
@@ -261,7 +262,8 @@ export class RawClient {
     while (!done()) {
       if (this.ended && !endIsFine) {
         throw new Error(
-          `The connection ended early: ${new TextDecoder().decode(this.#view.subarray(0, 2000))} ${this.error ?? ""}`,
+          `The connection ended early, after ${(performance.now() - this.#since).toFixed(0)} ms: ` +
+            `${new TextDecoder().decode(this.#view.subarray(0, 2000))} ${this.error ?? ""}`,
         );
       }
       await new Promise<void>((resolve) => this.#wake.push(resolve));
