@@ -16,6 +16,9 @@ export const FULL = { rounds: 5, seconds: 3, warmup: 1 };
 /** And a quick one, which has to end within ten minutes. */
 export const QUICK = { rounds: 3, seconds: 0.8, warmup: 1 };
 
+/** Who takes part in a row of a quick run that is usually not in it. */
+const QUICK_SERVERS = ["sluice", "own"];
+
 /** The seconds of a row's warm-up. */
 export function warmupOf(row, options) {
   return Math.max(options.warmup, row.warmup ?? 0);
@@ -30,7 +33,8 @@ export function planOf({ rows, runtimes, servers, rounds, quick }) {
   for (const row of rows) {
     const idle = row.mode === "idle";
     for (const runtime of runtimes) {
-      const part = servers.filter((server) => takesPart(server, row, runtime) && (!quick || row.quick.includes(server)));
+      const invited = quick ? servers.filter((server) => (row.quick ?? QUICK_SERVERS).includes(server)) : servers;
+      const part = invited.filter((server) => takesPart(server, row, runtime));
       for (let round = 0; round < (idle ? Math.min(rounds, MEMORY_ROUNDS) : rounds); round++) {
         for (const server of round % 2 === 0 ? part : [...part].reverse()) {
           for (const gc of idle ? [false, true] : [undefined]) plan.push({ row, runtime, server, round, gc });

@@ -62,7 +62,7 @@ const runtimes = runtimesFor(options.node);
 const times = { rounds: numberOf("rounds"), seconds: numberOf("seconds"), warmup: numberOf("warmup") };
 const patience = numberOf("patience", 0);
 const cores = options.cores.split(",");
-const chosenRows = pick("rows", rows.filter((row) => !quick || row.quick).map((row) => row.name))
+const chosenRows = pick("rows", rows.map((row) => row.name))
   .map((name) => rows.find((row) => row.name === name));
 const chosenRuntimes = pick("runtimes", Object.keys(runtimes));
 const chosenServers = pick("servers", Object.keys(servers));
@@ -79,7 +79,7 @@ function tellPlan() {
   }
   const rhythm = `${times.rounds} rounds of ${times.seconds} s, ${times.warmup} s of warm-up or more`;
   console.error(`  in ${chosenRuntimes.join(", ")}; ${rhythm}`);
-  if (quick) console.error("  Left out: the other rows, memory, and waiting for a quiet machine; npm run bench has them.");
+  if (quick) console.error("  Left out: other rows, other servers, and waiting for a quiet machine; npm run bench has them.");
 }
 
 function outputOf(command, ...args) {
