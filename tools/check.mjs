@@ -3,6 +3,7 @@
 //   node tools/check.mjs [NAME …]     only the steps whose names contain one of the words
 //   node tools/check.mjs --list       what there is
 //   node tools/check.mjs --quick      a minute's worth of them, in one runtime
+//   node tools/check.mjs --versions   the tests of all rooms in the versions of Node that run parts of them otherwise
 //
 // What else some tests need (browsers, proxies, Python's websockets and aiohttp, openssl) is listed in tools/prerequisites.mjs. Where it is
 // missing, these tests are left out, and the last lines say so. `--strict` (SLUICE_STRICT=1) fails instead. `--without-browser`
@@ -15,7 +16,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { installation, isInstalled } from "./check/install.mjs";
 import { failuresOf, killAll, leftOutOf, Step } from "./check/step.mjs";
-import { lacksAll, quickSteps, root, steps } from "./check/steps.mjs";
+import { lacksAll, quickSteps, root, steps, versionSteps } from "./check/steps.mjs";
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const options = new Set(
@@ -31,7 +32,7 @@ if (options.has("--without-firefox")) unwanted.push("firefox");
 process.env.SLUICE_WITHOUT = unwanted.join(" ");
 const { find, howToBring, prerequisites } = await import("./prerequisites.mjs");
 
-const offered = options.has("--quick") ? quickSteps : steps;
+const offered = options.has("--quick") ? quickSteps : options.has("--versions") ? versionSteps : steps;
 if (options.has("--list")) {
   for (const { name } of offered) console.log(name);
   process.exit();
@@ -128,6 +129,9 @@ if (results.every(({ outcome }) => outcome === "ok")) {
     if (lacksAll(spec)) leftOut.push(spec);
     else (spec.beside ? beside : waiting).push(spec);
   }
+  // Long ones first, so that at the end none runs alone.
+  const isLong = ({ name }) => name.startsWith("tests in ");
+  waiting.sort((a, b) => Number(isLong(b)) - Number(isLong(a)));
   const work = async () => {
     while (waiting.length > 0) results.push(await run(waiting.shift()));
   };

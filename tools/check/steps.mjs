@@ -50,6 +50,13 @@ const inNode20 = (files) => [
   "tests/offline/run_all.mjs",
   ...files,
 ];
+
+/** A step in Node 20. Programs that tests start are TypeScript, too. */
+const stepInNode20 = (name, files) => ({
+  name,
+  command: inNode20(files),
+  env: { NODE_OPTIONS: `--import=${new URL("tests/offline/register.mjs", pathToFileURL(root))}` },
+});
 const rooms = [
   "adapters",
   "client",
@@ -66,6 +73,14 @@ const testsOfRooms = tests.filter(isOfRoom);
 
 /** Tests of adapters, and of what meets the runtime through them: versions of one runtime differ there. */
 const dependsOnRuntime = (name) => ["adapters", "runtime", "tls", "transport"].some((room) => name.startsWith(`tests/${room}/`));
+
+/**
+ * What Node 20 runs here: with the protocols, whose code must not use what Node 20 does not have. `npm run test:versions` runs the
+ * tests of all rooms.
+ */
+const testsOfNode20 = shortTests.filter((name) =>
+  dependsOnRuntime(name) || ["coroutine", "http", "websocket"].some((room) => name.startsWith(`tests/${room}/`))
+);
 
 /** Whether a test is about the workers of a program that it starts. */
 const startsWorkers = (name) => name.startsWith("tests/cluster/") && readFileSync(root + name, "utf8").includes("_program.ts");
@@ -92,6 +107,7 @@ const isMeasured = (name) =>
     "brokers/workers_test.ts", // both ends of the broker of workers, in one process
   ].some((path) => name.startsWith(`tests/${path}`)) &&
   !isLong(name) && !startsWorkers(name);
+const unmeasured = tests.filter((name) => !isMeasured(name));
 const coverage = [
   "--experimental-test-coverage",
   "--test-coverage-include=src/**",
@@ -105,7 +121,10 @@ const browsers = ["chromium", "firefox"];
 
 /** @typedef {{ name: string, command: string[], beside?: boolean, needs?: string[], env?: object }} StepSpec */
 
-/** The checks. `beside`: waits nearly all the time, so that it takes no place from another. */
+/**
+ * The checks, in the order in which they are listed: those with tests take longest, and begin first. `beside`: waits nearly all the
+ * time, so that it takes no place from another.
+ */
 export const steps = [
   { name: "format", command: [deno, "fmt", "--check"] },
   { name: "lint", command: [deno, "lint"] },
@@ -187,7 +206,14 @@ export const steps = [
     command: [process.execPath, "tools/workers.mjs", "--short"],
   },
   // The types of the tests are checked above.
-  { name: "tests in Deno, of all rooms and adapters", command: inDeno(testsOfRooms, "--no-check") },
+  {
+    name: "tests in Deno, of what depends on the runtime",
+    command: inDeno(testsOfRooms.filter(dependsOnRuntime), "--no-check"),
+  },
+  {
+    name: "tests in Deno, of the other rooms",
+    command: inDeno(testsOfRooms.filter((name) => !dependsOnRuntime(name)), "--no-check"),
+  },
   { name: "tests in Deno, the others but for most that start workers", command: inDeno(otherTests, "--no-check") },
   { name: "tests in Bun, of all rooms and adapters", command: inBun(testsOfRooms) },
   { name: "tests in Bun, the others but for most that start workers", command: inBun(otherTests) },
@@ -208,8 +234,12 @@ export const steps = [
     command: inNode("24", tests.filter(isMeasured), ...coverage),
   },
   {
-    name: "tests in Node 24, the others",
-    command: inNode("24", tests.filter((name) => !isMeasured(name))),
+    name: "tests in Node 24, the others of the rooms",
+    command: inNode("24", unmeasured.filter(isOfRoom)),
+  },
+  {
+    name: "tests in Node 24, the others of the rest",
+    command: inNode("24", unmeasured.filter((name) => !isOfRoom(name))),
   },
   {
     name: "tests in Node 22, of what depends on the runtime",
@@ -219,17 +249,7 @@ export const steps = [
     name: "tests in Node 26, of what depends on the runtime",
     command: inNode("26", shortTests.filter(dependsOnRuntime)),
   },
-  {
-    name: "tests in Node 20, of all rooms and adapters",
-    command: inNode20(shortTests.filter(isOfRoom)),
-    // Programs that tests start are TypeScript, too.
-    env: {
-      NODE_OPTIONS: `--import=${new URL(
-        "tests/offline/register.mjs",
-        pathToFileURL(root),
-      )}`,
-    },
-  },
+  stepInNode20("tests in Node 20, of what depends on the runtime, and protocols", testsOfNode20),
   ...(adversary.length === 0 ? [] : [{
     name: "adversary in Deno, each test on one lane",
     command: inDeno(adversary, "--no-check"),
@@ -240,6 +260,14 @@ export const steps = [
     name: "adversary in Node 24, each test on one lane",
     command: inNode("24", adversary),
   }]),
+];
+
+/** The tests of all rooms in the versions of Node that run only some of them above: `npm run test:versions`. */
+const testsOfVersions = shortTests.filter(isOfRoom);
+export const versionSteps = [
+  stepInNode20("all rooms in Node 20", testsOfVersions),
+  { name: "all rooms in Node 22", command: inNode("22", testsOfVersions) },
+  { name: "all rooms in Node 26", command: inNode("26", testsOfVersions) },
 ];
 
 const quickly = (...folders) => tests.filter((name) => folders.some((folder) => name.startsWith(`tests/${folder}/`)));
