@@ -289,7 +289,10 @@ export class ServerCore implements ProcessesHost {
 
   /** See `ProcessesHost`. */
   async renewHere(): Promise<void> {
-    if (!this.processes?.isLeaving) await renewTls(this.context.runtime, this.ports);
+    if (this.processes?.isLeaving) return; // it accepts nothing any more
+    await renewTls(this.context.runtime, this.ports).catch((error) => {
+      if (!this.processes?.isLeaving) throw error;
+    });
   }
 
   /** The port of `admin_server`; 0 if there is none. */

@@ -6,7 +6,7 @@
 
 import { SWOOLE_PROCESS } from "../constants.ts";
 import { Mesh } from "../cluster/mesh.ts";
-import { Requests } from "../cluster/requests.ts";
+import { RequestError, Requests } from "../cluster/requests.ts";
 import { EMPTY } from "../transport/bytes.ts";
 import { utf8Decoder, utf8Encoder } from "../values.ts";
 import { FdSequence } from "../transport/fd_sequence.ts";
@@ -205,7 +205,7 @@ export function serveRenewing(host: ProcessesHost): void {
 /**
  * Reads the certificates again in all workers.
  *
- * @throws {Error} The first error. Other workers may use the new ones then.
+ * @throws {Error} The first error. Other workers may use the new ones then. That a process ends meanwhile is none.
  */
 export async function renewEverywhere(host: ProcessesHost, processes: ServerProcesses): Promise<void> {
   const { mesh, requests } = host.context;
@@ -216,7 +216,10 @@ export async function renewEverywhere(host: ProcessesHost, processes: ServerProc
     ...others.map((link) => requests!.ask(link, RENEW)),
   ]);
   for (const reply of replies) {
-    if (reply.status === "rejected") throw reply.reason;
+    if (reply.status === "rejected") {
+      if (reply.reason instanceof RequestError && reply.reason.failure === "gone") continue; // it has ended meanwhile
+      throw reply.reason;
+    }
     if (reply.value.length === 0) continue;
     const { message, code } = JSON.parse(utf8Decoder.decode(reply.value)) as { message: string; code?: unknown };
     throw Object.assign(new Error(message), { code });
