@@ -33,8 +33,8 @@ export function planOf({ rows, runtimes, servers, rounds, quick }) {
   for (const row of rows) {
     const idle = row.mode === "idle";
     for (const runtime of runtimes) {
-      const invited = quick ? servers.filter((server) => (row.quick ?? QUICK_SERVERS).includes(server)) : servers;
-      const part = invited.filter((server) => takesPart(server, row, runtime));
+      const isInvited = (server) => !quick || server === "before" || (row.quick ?? QUICK_SERVERS).includes(server);
+      const part = servers.filter((server) => isInvited(server) && takesPart(server, row, runtime));
       for (let round = 0; round < (idle ? Math.min(rounds, MEMORY_ROUNDS) : rounds); round++) {
         for (const server of round % 2 === 0 ? part : [...part].reverse()) {
           for (const gc of idle ? [false, true] : [undefined]) plan.push({ row, runtime, server, round, gc });

@@ -1,6 +1,6 @@
 /**
- * Presence over the processes of a server: each tells the others what its connections show. A process that is joined is told everything, and
- * a process that has ended shows nothing any more, at once.
+ * Presence over the processes of a server: each tells the others what its connections show. A process that is joined is told
+ * everything, and one that has ended shows nothing any more, at once.
  *
  * @module
  */

@@ -142,6 +142,28 @@ test("close() and a broken lane outside of a turn: what was sent before goes out
   }
 });
 
+test("a lane that breaks in a write outside of a turn: what the close handler sends to others goes to them", async () => {
+  const [lane, turning, third] = [new FakeLane(), new FakeLane(), new FakeLane()];
+  const server = new Server();
+  server.on("receive", (server, fd, _reactorId, data) => void server.send(fd, data));
+  const first = server.accept(laneOnly(lane));
+  server.accept(laneOnly(turning));
+  const last = server.accept(laneOnly(third));
+  server.on("close", (server) => {
+    turning.receive("turn ");
+    server.send(last, "for the third");
+  });
+  lane.write = () => {
+    lane.sink.onClose();
+    return false;
+  };
+  server.send(first, "lost");
+  await settle();
+  turning.receive("another turn");
+  await settle();
+  assertEquals([turning.text, third.text], ["turn another turn", "for the third"]);
+});
+
 test("a lane that throws outside of a turn ends its connection, and the others can send", async () => {
   const { server, lane, fd, events } = connected();
   const other = new FakeLane();
