@@ -289,7 +289,7 @@ export class ServerCore implements ProcessesHost {
 
   /** See `ProcessesHost`. */
   async renewHere(): Promise<void> {
-    if (this.processes?.isLeaving) return; // it accepts nothing any more
+    if (await this.processes?.acceptsNothing()) return; // it reads the files when it begins to
     await renewTls(this.context.runtime, this.ports).catch((error) => {
       if (!this.processes?.isLeaving) throw error;
     });

@@ -32,6 +32,7 @@ export class ServerMaster implements ServerProcesses {
   readonly isTaskWorker = false;
   readonly id = -1;
   readonly isLeaving = false;
+  readonly acceptsNothing = (): Promise<boolean> => Promise.resolve(true);
   readonly workers: number;
 
   readonly #host: ProcessesHost;

@@ -72,6 +72,8 @@ export interface ServerProcesses {
   readonly workers: number;
   /** Whether the worker was replaced, and leaves. */
   readonly isLeaving: boolean;
+  /** Resolves to whether this process accepts no connections: not any more, or not yet. What is about to begin is waited for. */
+  acceptsNothing(): Promise<boolean>;
   /** In the master, a number above those of all connections; 0 in a worker, whose server never starts again. */
   readonly lastFd: number;
   /** Whether a worker cut something off when it ended. */

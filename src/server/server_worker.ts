@@ -52,6 +52,7 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
   readonly #life: WorkerLife;
   #mesh: Mesh | undefined = undefined;
   #ports: readonly number[] = [];
+  #listening: Promise<readonly number[]> | undefined = undefined; // once it has begun
   #retirement: Retirement | undefined = undefined;
   #exitTimer: ReturnType<typeof setInterval> | undefined = undefined;
   #isClosed = false;
@@ -192,7 +193,20 @@ export class ServerWorker implements ServerProcesses, WorkerHost {
     if (this.isTaskWorker) context.tasks!.queue.open();
   }
 
-  async listen(
+  listen(
+    numbers: readonly number[],
+    passed: readonly boolean[],
+    sockets: ReadonlyMap<number, SocketHandle>,
+  ): Promise<readonly number[]> {
+    return this.#listening = this.#listen(numbers, passed, sockets);
+  }
+
+  async acceptsNothing(): Promise<boolean> {
+    if (this.isLeaving || this.#listening === undefined) return true;
+    return await this.#listening.then(() => this.isLeaving, () => true);
+  }
+
+  async #listen(
     numbers: readonly number[],
     passed: readonly boolean[],
     sockets: ReadonlyMap<number, SocketHandle>,

@@ -29,6 +29,9 @@ server.set({ worker_num: 2, reload_drain_time: 0.2, max_wait_time: 0.5, ...JSON.
 const on = server.on.bind(server) as (event: string, handler: (...args: any[]) => unknown) => void;
 on("workerStart", async (_server, id) => {
   await later(50);
+  const held = `${process.env.TMPDIR}/held-${id}`;
+  if (existsSync(held)) print(`is held ${id}`);
+  while (existsSync(held)) await later(20);
   if (existsSync(`${process.env.TMPDIR}/broken-${id}`)) throw new Error("there is no database");
   print(`workerStart ${id} ${process.pid}`);
 });

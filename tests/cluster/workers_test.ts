@@ -569,6 +569,24 @@ for (const dispatch_mode of [2, 1]) {
   });
 }
 
+test("certificates are renewed while a worker does not listen yet", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events", tlsSettings, "tls");
+  const ask = async (path: string) => {
+    const client = await connectTls(it.port);
+    client.send(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+    const { body } = await client.readAnswer();
+    client.destroy();
+    return body;
+  };
+  writeFileSync(`${it.folder}/held-1`, "");
+  process.kill(it.pid, "SIGUSR1");
+  await it.until("worker 1: is held 1");
+  for (let count = 0; count < 5; count++) assertEquals(await ask("/certificates"), "true 0");
+  rmSync(`${it.folder}/held-1`);
+  await it.until("master: afterReload");
+  assertEquals(await ask("/certificates"), "true 0");
+});
+
 for (const dispatch_mode of [2, 1]) {
   test(`TLS with dispatch_mode ${dispatch_mode}: what is under way at a reload is served`, { skip: !isHere }, async () => {
     const settings = { ...tlsSettings, dispatch_mode, max_wait_time: 0 };
