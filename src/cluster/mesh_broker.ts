@@ -18,6 +18,7 @@ import {
 } from "../topics/broker.ts";
 import { keptOptionsOf } from "../topics/brokers/broker_options.ts";
 import { EMPTY } from "../transport/bytes.ts";
+import { nextTurn } from "../transport/current_runtime.ts";
 import { utf8Encoder } from "../values.ts";
 import {
   fits,
@@ -52,6 +53,9 @@ const MASTER = 0;
 
 /** How many messages may wait for their reply. */
 const MOST_PENDING = 10_000;
+
+/** How many topics are subscribed to in one turn: thousands may come back together, and both processes have more to do. */
+const BATCH = 512;
 
 /** How many histories are read at the same time. */
 const MOST_READ = 256;
@@ -131,6 +135,8 @@ class MeshNode implements BrokerNode {
   readonly #limits: NodeLimits;
   readonly #host: BrokerHost;
   readonly #wanted: Set<string> = new Set(); // kept topics
+  readonly #untold: Set<string> = new Set(); // those of them that the master does not know yet
+  #isTelling = false; // the next of them in the next turn
   readonly #pending: Map<number, PendingAppend> = new Map(); // by number, oldest first
   readonly #toRead: (() => void)[] = [];
   readonly #writer: BodyWriter = new BodyWriter();
@@ -163,7 +169,8 @@ class MeshNode implements BrokerNode {
     if (this.#link !== undefined) this.onLeft(this.#link);
     if (this.#isClosed) return;
     this.#link = link;
-    this.#tell(BROKER_SUBSCRIBE, this.#wanted);
+    for (const topic of this.#wanted) this.#untold.add(topic);
+    this.#subscribe();
   }
 
   /** Called when a link has ended. */
@@ -218,6 +225,7 @@ class MeshNode implements BrokerNode {
   close(): Promise<void> {
     this.#isClosed = true;
     this.#wanted.clear();
+    this.#untold.clear();
     this.#giveUp("The server stops");
     return Promise.resolve();
   }
@@ -225,13 +233,33 @@ class MeshNode implements BrokerNode {
   // ---- subscriptions ------------------------------------------------------------------------------------------------
 
   subscribe(topics: readonly string[]): void {
-    const kept = topics.filter((topic) => keptOptionsOf(this.#options, topic) !== undefined);
-    for (const topic of kept) this.#wanted.add(topic);
-    this.#tell(BROKER_SUBSCRIBE, kept);
+    for (const topic of topics) {
+      if (this.#wanted.has(topic) || keptOptionsOf(this.#options, topic) === undefined) continue;
+      this.#wanted.add(topic);
+      this.#untold.add(topic);
+    }
+    this.#subscribe();
+  }
+
+  /** Subscribes to a batch of what the master does not know yet, and to the others in later turns. */
+  #subscribe(): void {
+    if (this.#isTelling || this.#link === undefined) return;
+    const batch: string[] = [];
+    for (const topic of this.#untold) {
+      if (batch.push(topic) === BATCH) break;
+    }
+    for (const topic of batch) this.#untold.delete(topic);
+    this.#tell(BROKER_SUBSCRIBE, batch);
+    if (this.#untold.size === 0) return;
+    this.#isTelling = true;
+    nextTurn(() => {
+      this.#isTelling = false;
+      this.#subscribe();
+    });
   }
 
   unsubscribe(topics: readonly string[]): void {
-    this.#tell(BROKER_UNSUBSCRIBE, topics.filter((topic) => this.#wanted.delete(topic)));
+    this.#tell(BROKER_UNSUBSCRIBE, topics.filter((topic) => this.#wanted.delete(topic) && !this.#untold.delete(topic)));
   }
 
   #tell(kind: number, topics: Iterable<string>): void {
@@ -240,7 +268,7 @@ class MeshNode implements BrokerNode {
 
   onSubscribed(topics: readonly string[]): void {
     this.#isStuck = false;
-    this.#host.subscribed(topics.filter((topic) => this.#wanted.has(topic)));
+    this.#host.subscribed(topics.filter((topic) => this.#wanted.has(topic) && !this.#untold.has(topic)));
   }
 
   onKept(body: BodyReader): void {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { nextTurn } from "../transport/current_runtime.ts";
 import { BrokerError, type BrokerNode, type BrokerOptions, type KeptMessage, type TopicPosition } from "./broker.ts";
 import { costOf, type RingEntry, RingMemory } from "./history_ring.ts";
 import { type GapReason, KeptStream, type StreamEvents } from "./kept_stream.ts";
@@ -28,7 +29,7 @@ export const systemClock: BrokerClock = {
   },
 };
 
-/** The number of topics whose position is asked for at once. */
+/** The number of topics whose position is asked for at once, and in one turn. */
 const BATCH = 128;
 
 /** The number of topics whose history is read at the same time. */
@@ -175,6 +176,7 @@ export class KeptTopics implements StreamEvents {
       } catch {
         for (const stream of batch) this.#onFailed(stream);
       }
+      if (this.#toAsk.size > 0) await new Promise<void>(nextTurn);
     }
     this.#isAsking = false;
   }

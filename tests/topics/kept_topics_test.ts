@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { BrokerError, BrokerMessage, type BrokerNode, type TopicHistory, type TopicPosition } from "../../mod.ts";
 import { KeptTopics } from "../../src/topics/kept_topics.ts";
 import { MovedClock } from "../brokers/moved_clock.ts";
+import { until } from "../support/activity.ts";
 
 const OPTIONS = { kept: {}, idleCheck: 30, linger: 1, lease: 15, memory: 1 << 20 };
 
@@ -85,9 +86,8 @@ const turns = () => new Promise((resolve) => setTimeout(resolve));
 test("positions are asked for together, 128 at a time", async () => {
   const { node, topics, open } = makeTopics();
   const streams = open(...Array.from({ length: 257 }, (_, i) => `${i}`));
-  await turns();
+  await until("all positions are known", () => streams.every(({ isSettled }) => isSettled)); // it takes several turns
   assertEquals(node.asked, ["positions 128", "positions 128", "positions 1"]);
-  assert(streams.every(({ isSettled }) => isSettled));
   topics.close();
 });
 
