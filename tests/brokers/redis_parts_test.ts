@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { createCluster, createSentinel } from "redis";
-import { Cluster } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import { redisBroker } from "../../adapters/redis.ts";
 import { BrokerError, BrokerMessage } from "../../mod.ts";
 import { decodeEnvelope, decodeKept, encodeEnvelope, encodeEnvelopes } from "../../src/topics/brokers/envelope.ts";
@@ -142,6 +142,7 @@ test("what is no client, and options that are none", () => {
     createCluster(cluster),
     createSentinel(sentinel),
     new Cluster([{ host: "127.0.0.1", port: 1 }], { lazyConnect: true }),
+    new Redis({ sentinels: [{ host: "127.0.0.1", port: 1 }], name: "a", lazyConnect: true }),
   ];
   for (const client of others) {
     assertThrows(
@@ -150,6 +151,7 @@ test("what is no client, and options that are none", () => {
       "a client of one Redis server is needed, not of a cluster or Sentinel",
     );
   }
+  redisBroker(new Redis({ ...redisBroker.options, sentinels: undefined }));
   const client = { callBuffer() {}, duplicate() {}, disconnect() {} } as never;
   const wrong: [object, new () => Error, string][] = [
     [{ prefix: "" }, RangeError, "Cannot set prefix"],

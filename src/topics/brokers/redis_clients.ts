@@ -101,8 +101,8 @@ export function clientOptions(): RedisClientOptions {
 export function openerOf(client: RedisClient, bytes: ClientBytes): RedisOpener {
   const has = (...names: string[]) =>
     names.every((name) => typeof (client as unknown as Record<string, unknown>)?.[name] === "function");
-  const isCluster = has("nodeClient") || has("getMasterNode") || (client as { isCluster?: unknown })?.isCluster === true;
-  if (isCluster) {
+  const { isCluster, options } = (client ?? {}) as { isCluster?: unknown; options?: { sentinels?: unknown } };
+  if (has("nodeClient") || has("getMasterNode") || isCluster === true || options?.sentinels) {
     throw new TypeError("Cannot make a broker: a client of one Redis server is needed, not of a cluster or Sentinel");
   }
   if (has("callBuffer", "duplicate", "disconnect")) {
