@@ -185,19 +185,18 @@ export class Tasks implements TaskMethods {
 
   #give(data: unknown, workerId: number): Given | TaskFailure {
     const { taskWorkers, mostPending } = this.#options;
-    const bytes = this.#serializer.serialize(data);
     if (!Number.isInteger(workerId) || workerId < -1 || workerId >= taskWorkers) {
       return new TaskFailure(SWOOLE_ERROR_INVALID_PARAMS, `there is no task worker ${workerId}`);
     }
-    const size = REQUEST_HEADER + bytes.length;
     const taker = this.#choose(workerId);
     if (taker instanceof TaskFailure) return taker;
-    const { worker_buffer_size } = this.#context.settings;
-    if (taker === undefined ? this.#heldBytes + size > worker_buffer_size : !taker.link.hasRoom(size)) {
-      return new TaskFailure(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW, "there is no room for so many bytes");
-    }
     if (taker === undefined && this.#held.length >= mostPending) {
       return new TaskFailure(SWOOLE_ERROR_QUEUE_FULL, "as many tasks as may wait for a task worker");
+    }
+    // Data may be large. It is not copied for a queue that is full.
+    const bytes = this.#hasRoom(taker, 1) ? this.#serializer.serialize(data) : undefined;
+    if (bytes === undefined || !this.#hasRoom(taker, bytes.length)) {
+      return new TaskFailure(SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW, "there is no room for so many bytes");
     }
     const id = this.#lastId = (this.#lastId + 1) % 0x80000000;
     const body = new BodyWriter().uint32(id).add(bytes).take();
@@ -205,6 +204,12 @@ export class Tasks implements TaskMethods {
     const given = taker === undefined ? this.#hold(id, workerId, body) : { id, outcome: this.#send(taker, body), takeBack() {} };
     given.outcome.then(() => this.#pending--);
     return given;
+  }
+
+  /** Reports whether so many bytes of data can be sent to a task worker, or wait for one that is not there. */
+  #hasRoom(taker: Taker | undefined, bytes: number): boolean {
+    const size = REQUEST_HEADER + bytes;
+    return taker === undefined ? this.#heldBytes + size <= this.#context.settings.worker_buffer_size : taker.link.hasRoom(size);
   }
 
   #send(taker: Taker, body: Uint8Array): Promise<Outcome | TaskFailure> {

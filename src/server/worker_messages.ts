@@ -27,6 +27,9 @@ export function useMessages(context: ServerContext, mesh: Mesh, serializer: Seri
   context.sendMessage = (value, workerId) => messages.send(value, workerId);
 }
 
+/** The size of the smallest value as bytes. */
+const SMALLEST = 1;
+
 /** The messages of one process. */
 export class WorkerMessages {
   readonly #context: ServerContext;
@@ -52,15 +55,16 @@ export class WorkerMessages {
    * Sends a value to a worker. Returns 0, or the code for `getLastError()`.
    *
    * @param workerId The number of the worker; -1 for the master.
-   * @throws {DOMException | Error} If the value cannot be cloned.
+   * @throws {DOMException | Error} If the value cannot be cloned. One that is not sent for another reason is not looked at.
    */
   send(value: unknown, workerId: number): number {
-    const bytes = this.#serializer.serialize(value);
     const isWorker = Number.isInteger(workerId) && workerId >= -1 && workerId < this.#count;
     if (!isWorker || workerId === this.#mesh.self.id) return SWOOLE_ERROR_INVALID_PARAMS;
     const link = this.#mesh.linkOfWorker(workerId);
     if (link === undefined) return EPIPE;
-    return link.send(MESSAGE, EMPTY, bytes) ? 0 : SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW;
+    // A value may be large. It is not copied for a queue that is full.
+    const isSent = link.hasRoom(SMALLEST) && link.send(MESSAGE, EMPTY, this.#serializer.serialize(value));
+    return isSent ? 0 : SWOOLE_ERROR_OUTPUT_BUFFER_OVERFLOW;
   }
 
   #receive({ peer }: Link, bytes: Uint8Array): void {

@@ -59,6 +59,35 @@ test("workers that do not exist, oneself, what cannot be cloned, and a queue tha
     assertEquals(one.send("x", 1), 32);
   }));
 
+test("a value is not serialized for a queue that is full, or for nobody", async () => {
+  const nodes = [1, 2].map((slot) => new Node(slot, { bufferSize: 1000 }, false));
+  let count = 0;
+  const counting = {
+    deserialize: (bytes: Uint8Array) => new TextDecoder().decode(bytes),
+    serialize: (value: unknown) => {
+      count++;
+      return new TextEncoder().encode(value as string);
+    },
+  };
+  const { context } = coreOf(quietServer());
+  const [sender] = nodes.map(({ mesh }) => new WorkerMessages(context, mesh, counting, 2));
+  await joined(new MemoryNet(), nodes);
+  assertEquals([sender.send("x", 2), sender.send("x", 0), count], [505, 505, 0]);
+  assertEquals([sender.send("x".repeat(2000), 1), count], [1009, 1]); // too large
+  let sent = 0;
+  while (sender.send("x".repeat(100), 1) === 0) sent++;
+  while (sender.send("x", 1) === 0);
+  assertEquals([sent >= 5, sent < 10], [true, true]);
+  const before = count;
+  assertEquals([sender.send("x", 1), sender.send(() => {}, 1), count], [1009, 1009, before]);
+  await settle();
+  assertEquals([sender.send("x", 1), count], [0, before + 1]);
+  await nodes[1].mesh.close();
+  await nodes[0].until("-2");
+  assertEquals([sender.send("x", 1), count], [32, before + 1]);
+  await nodes[0].mesh.close();
+});
+
 test("messages without a handler are reported, once a minute, and those that are damaged to error", async () => {
   const nodes = [1, 2].map((slot) => new Node(slot, {}, false));
   const server = quietServer();

@@ -312,9 +312,19 @@ test("tasks that wait for a task worker to be there: as many bytes as may", () =
   server.set({ worker_buffer_size: 100_000 });
   const { mesh } = new Node(1);
   const options = { workers: 1, taskWorkers: 1, mostPending: 3, isConcurrent: false, asObject: false };
-  const tasks = new Tasks(coreOf(server).context, mesh, new Requests(mesh), { serialize, deserialize }, options);
+  let count = 0;
+  const counting = {
+    deserialize,
+    serialize: (value: unknown) => {
+      count++;
+      return serialize(value);
+    },
+  };
+  const tasks = new Tasks(coreOf(server).context, mesh, new Requests(mesh), counting, options);
   const given = [60_000, 60_000, 30_000, 20_000].map((size) => code(tasks.give(new Uint8Array(size), -1)));
-  assertEquals(given, [0, 1009, 1, 1009]);
+  assertEquals([given, count], [[0, 1009, 1, 1009], 4]);
+  assertEquals([code(tasks.give("c", 1)), count], [505, 4]);
+  assertEquals([tasks.give("c", -1), code(tasks.give("d", -1)), count], [2, 506, 5]); // what is full takes no copy
 });
 
 test("tasks that wait for a task worker to be there, when the server has stopped", async () => {
