@@ -24,3 +24,20 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/**
+ * Waits for something that may take too long.
+ *
+ * @param seconds How long; `Infinity` for no limit.
+ * @param late Called when the time is over. It is not waited any longer then.
+ */
+export function atMost(clock: Clock, seconds: number, work: void | Promise<void>, late: () => void): Promise<void> {
+  if (work === undefined || seconds === Infinity) return Promise.resolve(work);
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(seconds, () => {
+      late();
+      resolve();
+    });
+    work.finally(cancel).then(resolve, reject);
+  });
+}

@@ -5,7 +5,7 @@
  */
 
 import type { ChildProcess, ProcessControl, ProcessExit, ProcessMessage, SocketHandle } from "../transport/processes.ts";
-import { type Clock, systemClock } from "./clock.ts";
+import { atMost, type Clock, systemClock } from "./clock.ts";
 import { CLUSTER_FORMAT, limitOf, readWorkerMessage, secondsOf, type WorkerMessage, writeRole } from "./messages.ts";
 import type { MasterHost, MasterOptions } from "./master_interfaces.ts";
 import { SLOTS, Slots } from "./slots.ts";
@@ -274,10 +274,10 @@ export class Master {
 
   #onExit(worker: WorkerProcess, exit: ProcessExit): void {
     const { id, pid } = worker;
-    const wasReady = worker.readyAt > 0;
     this.#processes.delete(worker);
     this.#slots.free(worker.slot);
     worker.advance("gone");
+    this.#host.onExit(worker.slot, pid);
     for (const other of this.#processes) if (other.isMember) other.send({ type: "gone", slot: worker.slot });
     const isInOrder = exit.code === 0 && exit.signal === 0;
     this.census.addExit(isInOrder && worker.isAsked);
@@ -285,7 +285,7 @@ export class Master {
       const how = exit.signal === 0 ? `with status ${exit.code}` : `by signal ${exit.signal}`;
       this.#host.warn(`Worker ${id} (process ${pid}) was ended ${how}`);
       this.#host.onWorkerError(id, pid, exit);
-    } else if (!isInOrder && wasReady) this.wasCutOff = true;
+    } else if (!isInOrder && worker.readyAt > 0) this.wasCutOff = true;
     this.#checkIdle();
     const post = this.#posts[id];
     if (post.current !== worker) return;
@@ -394,7 +394,10 @@ export class Master {
 
   async #reloadAll(onlyTasks: boolean): Promise<void> {
     const begun = this.#clock.now;
-    await this.#host.onReload("beforereload");
+    const { waitTime } = this.#options;
+    const late = `The beforeReload handler has not settled for ${waitTime} s, see max_wait_time: the reload goes on`;
+    const before = this.#host.onReload("beforereload");
+    await atMost(this.#clock, waitTime, before, () => this.#state === "running" && this.#host.warn(late));
     for (const post of this.#posts.slice(onlyTasks ? this.#options.workers : 0)) {
       await post.replacing;
       const { current } = post;
@@ -470,10 +473,8 @@ export class Master {
     if (old.stage === "gone" || this.#options.passed.every(Boolean)) return;
     old.heir = next;
     const given = old.whenGiven();
-    const cancel = this.#clock.after(GIVE_TIMEOUT, () => old.endGiving());
     old.send({ type: "give" });
-    await given;
-    cancel();
+    await atMost(this.#clock, GIVE_TIMEOUT, given, () => old.endGiving());
   }
 
   /** Passes on a listening socket. If its new owner cannot have it, the old one goes on with its copy. */

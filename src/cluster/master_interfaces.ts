@@ -44,7 +44,9 @@ export interface MasterHost {
   warn(text: string): void;
   /** Called when a worker has ended that was not told to, or not in order. */
   onWorkerError(id: number, pid: number, exit: ProcessExit): void;
-  /** Called before and after a reload. It waits for a promise. */
+  /** Called when the process with a slot and a process ID has ended, however it did. */
+  onExit(slot: number, pid: number): void;
+  /** Called before and after a reload, which waits for a promise before it begins, as long as handlers may run at the end. */
   onReload(event: "beforereload" | "afterreload"): void | Promise<void>;
   /** Called when a worker has become ready. */
   onReady(): void;

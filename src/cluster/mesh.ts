@@ -29,8 +29,8 @@ export interface MeshOptions {
   readonly version?: number;
   /** The clock, for tests. */
   readonly clock?: () => number;
-  /** How long `join()` waits for a process, in milliseconds, for tests. */
-  readonly joinTimeout?: number;
+  /** How long `join()` waits for a process, in milliseconds. Default: 10,000. */
+  readonly joinTimeout?: number | undefined;
 }
 
 /** The functions of a part of the server that is told which processes are joined. */
@@ -51,7 +51,10 @@ export interface MeshPlace {
   readonly path: string;
 }
 
-/** How long `join()` waits for a process, in milliseconds. */
+/**
+ * How long `join()` waits for a process, in milliseconds. A process whose event loop is blocked does not know of this one, and so
+ * what it sends to all clients would not reach those that connect here meanwhile.
+ */
 const JOIN_TIMEOUT = 10_000;
 
 /** The first and the longest wait before another attempt to connect, in milliseconds. */
@@ -200,7 +203,7 @@ export class Mesh {
    * Connects to processes. A link that breaks later is made again, unless nobody listens at that path any more.
    *
    * @param places Where they listen, or soon will. Of two processes, the one that was started later is told of the other.
-   * @returns Resolves when each of them is joined and has sent all its news, was forgotten, or has not answered for 10 s. One whose
+   * @returns Resolves when each of them is joined and has sent all its news, was forgotten, or has not answered in time. One whose
    * event loop is blocked is joined later.
    */
   async join(runtime: Pick<Runtime, "connect">, places: readonly MeshPlace[]): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * How the workers of a master are: for metrics, and for whoever asks whether the server is ready.
+ * How the workers of a master are: for metrics, and for health checks.
  *
  * @module
  */

@@ -23,6 +23,8 @@ export interface AllStats {
   freshMetrics(): Promise<Metrics>;
   /** Tells the others the counters of this process, if those of `stats()` have changed, or `always`. */
   tell(always?: boolean): void;
+  /** Called in the master when a process has ended, before or after its link. */
+  exited(slot: number, pid: number): void;
 }
 
 /** Why a server should not get requests. */

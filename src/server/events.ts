@@ -62,7 +62,7 @@ export interface WorkerEvents<S> {
    * `exitCode` is its exit status, `signal` the number of the signal that ended it; 0 for none.
    */
   workerError(server: S, workerId: number, workerPid: number, exitCode: number, signal: number): Handled;
-  /** A reload begins. Called in the master, which waits for the handler. */
+  /** A reload begins. Called in the master, which waits for the handler, up to `max_wait_time`. */
   beforeReload(server: S): Handled;
   /** A reload has ended: all workers have been replaced, or one could not be. Called in the master. */
   afterReload(server: S): Handled;

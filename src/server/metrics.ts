@@ -58,6 +58,19 @@ export function countersOfMetrics(metrics: Metrics): Metrics {
   return counters;
 }
 
+/** Raises counters to what they have been already, where they are lower. */
+export function raiseMetrics(metrics: Metrics, seen: Metrics): void {
+  for (const [name, samples] of Object.entries(seen)) {
+    const now = metrics[name] ??= {};
+    for (const [labels, value] of Object.entries(samples)) now[labels] = higher(now[labels] ?? value, value);
+  }
+}
+
+function higher(one: MetricValue, other: MetricValue): MetricValue {
+  if (typeof one === "number" && typeof other === "number") return Math.max(one, other);
+  return (one as readonly number[]).map((count, index) => Math.max(count, (other as readonly number[])[index]));
+}
+
 /** Takes counters back that were added. */
 export function subtractMetrics(sum: Metrics, other: Metrics): void {
   for (const [name, samples] of Object.entries(other)) {

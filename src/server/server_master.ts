@@ -109,6 +109,7 @@ export class ServerMaster implements ServerProcesses {
     }, {
       warn: (text) => context.log.warn(text),
       onWorkerError: (id, pid, exit) => this.#onWorkerError(id, pid, exit),
+      onExit: (slot, pid) => context.workerStats?.exited(slot, pid),
       onReload: (event) => context.call(event),
       onReady: () => this.#dispatcher.flush(),
       onGivenUp: (error) => this.#onGivenUp(error),

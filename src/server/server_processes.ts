@@ -144,6 +144,9 @@ export function claimWorkers(control: ProcessControl, host: unknown): void {
   owners.set(control, host);
 }
 
+/** How long a new process waits for one that is blocked, and sends nothing to clients of others, in milliseconds. */
+const BASE_JOIN_TIMEOUT = 1000;
+
 /**
  * Makes the links of a process to the others, and has the server use them.
  *
@@ -155,6 +158,7 @@ export function makeMesh(host: ProcessesHost, token: string, workers: number): M
     self: context.member!,
     token,
     bufferSize: context.settings.worker_buffer_size,
+    joinTimeout: mode === SWOOLE_PROCESS ? undefined : BASE_JOIN_TIMEOUT,
     warn: (message) => context.log.warn(message),
     fault: (error) => context.fault(error),
   });

@@ -1,5 +1,5 @@
 /**
- * Whether all processes of a server are ready, as each of them can tell.
+ * Whether all processes of a server are ready. Each of them can answer a health check.
  *
  * @module
  */

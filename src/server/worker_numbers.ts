@@ -81,6 +81,15 @@ export function countersOfNumbers(numbers: Numbers, areAll = false): Numbers {
   return counters;
 }
 
+/** Raises counters to what they have been already, where they are lower. */
+export function raiseNumbers(numbers: Numbers, seen: Numbers): void {
+  for (const [key, value] of Object.entries(seen)) {
+    const now = numbers[key];
+    if (typeof value === "object") raiseNumbers(numbers[key] = { ...now as Numbers | undefined }, value);
+    else if (typeof value === "number") numbers[key] = typeof now === "number" ? Math.max(now, value) : value;
+  }
+}
+
 /** Takes counters back that were added. */
 export function subtractNumbers(sum: Numbers, other: Numbers): void {
   for (const [key, value] of Object.entries(other)) {

@@ -12,9 +12,9 @@ import { EMPTY } from "../transport/bytes.ts";
 import { utf8Decoder, utf8Encoder } from "../values.ts";
 import { SILENT } from "./metric_families.ts";
 import type { AllStats, Metrics } from "./all_processes.ts";
-import { addMetrics, countersOfMetrics, subtractMetrics } from "./metrics.ts";
+import { addMetrics, countersOfMetrics, raiseMetrics, subtractMetrics } from "./metrics.ts";
 import { SharedResult } from "./shared_result.ts";
-import { addNumbers, countersOfNumbers, type Numbers, subtractNumbers } from "./worker_numbers.ts";
+import { addNumbers, countersOfNumbers, type Numbers, raiseNumbers, subtractNumbers } from "./worker_numbers.ts";
 
 /** How often a process tells its counters, in milliseconds; less often if collecting them takes more than a twentieth of the time. */
 const INTERVAL = 1000;
@@ -24,7 +24,7 @@ const SHARE = 20;
 /** How often it does so although nothing has happened, in milliseconds: its memory may have changed. */
 const IDLE_INTERVAL = 10_000;
 
-/** For so many processes that have ended last, the master remembers what each of them has counted. */
+/** The master tells the others of so many processes that have ended last. */
 const MOST_REMEMBERED = 255;
 
 /**
@@ -54,9 +54,11 @@ function countersOf({ metrics, stats }: Counts): Counts {
 
 /** What one process has told last. */
 interface Report {
-  readonly counts: Counts;
+  counts: Counts;
   /** Whether its link has ended. Its counters are used until the master counts them. */
   hasLeft: boolean;
+  /** Whether the master knows that the process has ended: its link is not made again. */
+  hasExited: boolean;
 }
 
 /** What a process says: its own counts; the master also what those have counted that have ended, and the last of these. */
@@ -77,10 +79,15 @@ export class WorkerStats implements AllStats {
   readonly #fresh: SharedResult<Metrics>;
   #ended: Counts = { stats: {}, metrics: {} }; // counted by the master
   #endedNames: ReadonlySet<string> = new Set();
-  readonly #remembered: Map<string, Counts> = new Map(); // in the master: what is in `#ended`, by process
+  // In the master: the processes in `#ended`, and what each has counted as long as its link may be made again.
+  readonly #remembered: Map<string, Counts | undefined> = new Map();
   #startTime = 0; // of the master
   #due = 0;
   #idleDue = 0;
+  #took = 0; // collecting the counters the last time, in milliseconds
+  // The counters that were shown last. What one process has known, another one, which counts those that have ended, may not.
+  #shownStats: Numbers = {};
+  #shownMetrics: Metrics = {};
   #hasWarned = false; // of metrics that are too large for a link
   #last = ""; // what `stats()` was made from when it was told last
 
@@ -136,8 +143,10 @@ export class WorkerStats implements AllStats {
     const isIdleDue = now >= this.#idleDue;
     if (isIdleDue) this.#idleDue = now + IDLE_INTERVAL;
     this.tell(isIdleDue);
-    const pause = Math.min(LONGEST_INTERVAL, Math.max(INTERVAL, (performance.now() - begun) * SHARE));
-    this.#due = now + pause - 100; // ticks come every 250 ms, or a little earlier
+    const took = performance.now() - begun;
+    const usual = Math.min(took, this.#took); // once may be because the machine was busy
+    this.#took = took;
+    this.#due = now + Math.min(LONGEST_INTERVAL, Math.max(INTERVAL, usual * SHARE)) - 100; // ticks may come a little early
   }
 
   #describe(own: Counts): Uint8Array {
@@ -161,7 +170,10 @@ export class WorkerStats implements AllStats {
     }
     const counted = this.#remembered.get(name);
     if (counted !== undefined) this.#forget(name, counted); // only its link had ended
-    if (!this.#endedNames.has(name)) this.#reports.set(name, { counts: own, hasLeft: false });
+    if (this.#endedNames.has(name)) return;
+    const report = this.#reports.get(name);
+    if (report === undefined) this.#reports.set(name, { counts: own, hasLeft: false, hasExited: false });
+    else Object.assign(report, { counts: own, hasLeft: false });
   }
 
   #onLeft(name: string): void {
@@ -171,9 +183,17 @@ export class WorkerStats implements AllStats {
     if (!this.#isMaster) return;
     this.#reports.delete(name);
     const counters = countersOf(report.counts);
-    this.#remembered.set(name, counters);
+    this.#remembered.set(name, report.hasExited ? undefined : counters);
     add(this.#ended, counters);
     if (this.#remembered.size > MOST_REMEMBERED) this.#remembered.delete(this.#remembered.keys().next().value!);
+    this.#due = 0; // a process that was joined meanwhile, and never knew that one, lacks its counters
+  }
+
+  exited(slot: number, pid: number): void {
+    const name = nameOf({ slot, pid });
+    const report = this.#reports.get(name);
+    if (report !== undefined) report.hasExited = true;
+    else if (this.#remembered.has(name)) this.#remembered.set(name, undefined);
   }
 
   #forget(name: string, counters: Counts): void {
@@ -193,6 +213,8 @@ export class WorkerStats implements AllStats {
     sum.worker_num = this.#workers;
     sum.idle_worker_num = this.#idleWorkers();
     sum.start_time = this.#startTime || own.start_time;
+    raiseNumbers(sum, this.#shownStats);
+    this.#shownStats = countersOfNumbers(sum);
     return sum;
   }
 
@@ -202,7 +224,14 @@ export class WorkerStats implements AllStats {
     for (const { counts: { metrics }, hasLeft } of this.#reports.values()) {
       addMetrics(sum, hasLeft ? countersOfMetrics(metrics) : metrics);
     }
-    return sum;
+    return this.#notLower(sum);
+  }
+
+  /** Raises counters that are lower than they were shown before. */
+  #notLower(metrics: Metrics): Metrics {
+    raiseMetrics(metrics, this.#shownMetrics);
+    this.#shownMetrics = countersOfMetrics(metrics);
+    return metrics;
   }
 
   freshMetrics(): Promise<Metrics> {
@@ -212,7 +241,7 @@ export class WorkerStats implements AllStats {
   async #askMaster(): Promise<Metrics> {
     try {
       const reply = await this.#requests.ask(this.#mesh.linkOf(0), METRICS, EMPTY, MASTER_TIMEOUT);
-      return JSON.parse(utf8Decoder.decode(reply));
+      return this.#notLower(JSON.parse(utf8Decoder.decode(reply)));
     } catch {
       const silent = { [labelOf(this.#mesh.self)]: 0, [labelOf({ id: -1 })]: 1 };
       return { ...this.metrics(), [SILENT]: silent };
@@ -254,6 +283,6 @@ function labelOf({ id }: Pick<Member, "id">): string {
 }
 
 /** Names a process; no other one of the server has the same name. */
-function nameOf({ slot, pid }: Member): string {
+function nameOf({ slot, pid }: Pick<Member, "slot" | "pid">): string {
   return `${slot} ${pid}`;
 }

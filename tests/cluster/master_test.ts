@@ -16,6 +16,10 @@ class Cluster {
   readonly errors: [id: number, pid: number, exit: ProcessExit][] = [];
   readonly events: string[] = [];
   readonly shutdowns: [number, number][] = [];
+  /** The slots and process IDs of the processes that have ended. */
+  readonly exits: string[] = [];
+  /** What the handlers of a reload do. */
+  during: ((event: string) => Promise<void>) | undefined = undefined;
   givenUp: Error | undefined = undefined;
 
   constructor(options: Partial<MasterOptions> = {}, program?: (process: FakeProcess) => void) {
@@ -42,7 +46,11 @@ class Cluster {
       {
         warn: (text) => void this.warnings.push(text),
         onWorkerError: (id, pid, exit) => void this.errors.push([id, pid, exit]),
-        onReload: (event) => void this.events.push(event),
+        onExit: (slot, pid) => void this.exits.push(`${slot} ${pid}`),
+        onReload: (event) => {
+          this.events.push(event);
+          return this.during?.(event);
+        },
         onReady: () => {},
         onGivenUp: (error) => this.givenUp = error,
         onShutdown: (wait, tell) => void this.shutdowns.push([wait, tell]),
@@ -355,6 +363,47 @@ test("reload: a second one meanwhile is refused", async () => {
   await settled();
   assertEquals(cluster.living, [103, 104]);
   assertEquals(cluster.master.reload(), true);
+});
+
+test("reload: a handler of beforeReload that does not settle holds it up for so long as handlers may run", async () => {
+  const cluster = await started();
+  const done: (() => void)[] = [];
+  cluster.during = (event) => event === "beforereload" ? new Promise((resolve) => done.push(resolve)) : Promise.resolve();
+  assertEquals(cluster.master.reload(), true);
+  await cluster.clock.move(2.9);
+  assertEquals([cluster.processes.length, cluster.warnings, cluster.master.reload()], [2, [], false]);
+  await cluster.clock.move(0.1);
+  assertEquals(cluster.living, [103, 104]);
+  assertEquals(cluster.warnings, [
+    "The beforeReload handler has not settled for 3 s, see max_wait_time: the reload goes on",
+  ]);
+  done[0](); // too late, and nothing happens
+  await settled();
+  assertEquals(cluster.master.reload(), true);
+  await settled();
+  done[1](); // in time
+  await cluster.clock.move(20);
+  assertEquals([cluster.living, cluster.warnings.length], [[105, 106], 1]);
+  assertEquals(cluster.clock.size, 0);
+
+  const patient = await started({ waitTime: Infinity });
+  patient.during = cluster.during;
+  patient.master.reload();
+  await patient.clock.move(1e6);
+  assertEquals([patient.processes.length, patient.warnings], [2, []]);
+  done[2]();
+  await settled();
+  assertEquals(patient.living, [103, 104]);
+});
+
+test("each process that has ended is told to the server, with its slot", async () => {
+  const cluster = await started();
+  cluster.processes[1].end(0, 9);
+  await cluster.clock.move(0); // another one is started
+  assertEquals([cluster.exits, cluster.living], [["2 102"], [101, 103]]);
+  cluster.master.reload();
+  await settled();
+  assertEquals(cluster.exits.toSorted(), ["1 101", "2 102", "3 103"]);
 });
 
 test("reload: a new one that does not get ready ends it, and the old one stays", async () => {

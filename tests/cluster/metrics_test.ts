@@ -279,6 +279,29 @@ test("a master that does not reply leaves what all have told last", () =>
     assertEquals([samplesOf(text!, REQUESTS), samplesOf(text!, SILENT)], [{ "": 15 }, { 'worker="-1"': 1 }]);
   }));
 
+test("a master that does not reply any more: what was on a page before does not fall", () =>
+  processes(async (all, _net, time) => {
+    const [master, first, second] = all;
+    first.context.counters.droppedPackets = 10;
+    second.context.counters.droppedPackets = 5;
+    second.context.counters.pings.add(0.5);
+    second.stats.tell = () => {}; // the master alone knows of it, by asking
+    assertEquals(first.of(REQUESTS), { "": 10 });
+    assertEquals(samplesOf(await freshOf(first), REQUESTS), { "": 15 });
+    master.block();
+    await new Promise((resolve) => setTimeout(resolve, 110)); // a page is good for others so long
+    let text: string | undefined;
+    freshOf(first).then((page) => text = page);
+    await pass([first], time, 1750);
+    assertEquals([samplesOf(text!, REQUESTS), samplesOf(text!, SILENT)], [{ "": 15 }, { 'worker="-1"': 1 }]);
+    assertEquals(samplesOf(text!, "sluice_ping_rtt_seconds_sum"), { "": 0.5 });
+    first.context.counters.droppedPackets = 20;
+    await new Promise((resolve) => setTimeout(resolve, 110));
+    freshOf(first).then((page) => text = page);
+    await pass([first], time, 1750);
+    assertEquals(samplesOf(text!, REQUESTS), { "": 20 });
+  }));
+
 test("counters and histograms of a process that has ended stay, its gauges go; what was on a page never falls", () =>
   processes(async (all, net) => {
     const [master, first, second] = all;
@@ -373,7 +396,7 @@ test("metrics that are too large for a link are not told, which is said once; th
     set(room + 1);
     for (let i = 0; i < 2; i++) first.stats.tell(true);
     await settle();
-    assertEquals(master.of(REQUESTS), {});
+    assertEquals([first.of(REQUESTS), master.of(REQUESTS)], [{ "": 3 }, { "": 2 }]); // what was shown does not fall
     assertEquals(first.warnings, ["Metrics of 65536 bytes are not told to other processes, see worker_buffer_size"]);
     assertEquals(master.node.warnings, []);
     assert(master.node.mesh.linkOf(1) !== undefined);
@@ -507,6 +530,7 @@ test("the master counts processes by state, and misses those that do not serve, 
   const host = {
     warn: nothing,
     onWorkerError: nothing,
+    onExit: nothing,
     onReload: nothing,
     onReady: nothing,
     onGivenUp: nothing,

@@ -27,8 +27,8 @@ interface Process {
   readonly sum: () => Numbers;
 }
 
-function makeProcess(slot: number): Process {
-  const node = new Node(slot, {}, false);
+function makeProcess(slot: number, clock?: () => number): Process {
+  const node = new Node(slot, clock === undefined ? {} : { clock }, false);
   const own: Numbers = {
     start_time: 100 + slot,
     worker_num: 1,
@@ -49,7 +49,7 @@ function makeProcess(slot: number): Process {
 
 /** The master and two workers. */
 async function processes(test: (all: Process[], net: MemoryNet) => Promise<void>): Promise<void> {
-  const all = [0, 1, 2].map(makeProcess);
+  const all = [0, 1, 2].map((slot) => makeProcess(slot));
   const net = new MemoryNet();
   await joined(net, all.map(({ node }) => node));
   try {
@@ -127,6 +127,101 @@ test("counters of a process that has ended are kept, also for one that starts la
     assertEquals(late.sum().refusals, { request: { late: 1 } });
     await late.node.mesh.close();
   }));
+
+test("what a process that was killed has counted is told soon, also to one that has never been joined to it", () =>
+  processes(async (all, net) => {
+    const [master, one, two] = all;
+    one.own.request_count = 3;
+    await tellAll(all);
+    const late = makeProcess(3);
+    await late.node.mesh.listen(net, "//3");
+    await late.node.mesh.join(net, [{ slot: 0, path: "//0" }]); // the other one is killed before it can be joined
+    assertEquals(late.sum().request_count, 0);
+    await one.node.mesh.close();
+    await settle();
+    master.node.mesh.tick(); // although it has told its counters less than a second ago
+    await settle();
+    assertEquals([master, two, late].map(({ sum }) => sum().request_count), [3, 3, 3]);
+    await late.node.mesh.close();
+  }));
+
+test("a process that has ended counts once, whether that is known before or after the end of its link", () =>
+  processes(async (all) => {
+    const [master, one, two] = all;
+    one.own.request_count = 3;
+    two.own.request_count = 4;
+    await tellAll(all);
+    master.stats.exited(1, 1001);
+    assertEquals(master.sum().request_count, 7);
+    one.own.request_count = 5; // what arrives last
+    one.stats.tell();
+    await one.node.mesh.close();
+    await settle();
+    assertEquals([master.sum().request_count, two.sum().request_count], [9, 9]);
+    await two.node.mesh.close();
+    await settle();
+    master.stats.exited(2, 1002);
+    master.stats.exited(9, 1009); // was never joined
+    assertEquals(master.sum().request_count, 9);
+  }));
+
+test("no process shows a counter lower than before, also when the master knows less of one that was killed", () =>
+  processes(async (all) => {
+    const [master, one, two] = all;
+    Object.assign(one.own, { request_count: 3, connection_num: 2 });
+    await tellAll(all);
+    Object.assign(one.own, { request_count: 8, refusals: { request: { late: 2 } } });
+    one.node.link(0).tell = () => {}; // what it says to the master does not arrive
+    one.stats.tell();
+    await settle();
+    assertEquals([master, two].map(({ sum }) => sum().request_count), [3, 8]);
+    assertEquals(two.sum().refusals, { request: { late: 2 } });
+    await one.node.mesh.close();
+    await settle();
+    master.node.mesh.tick();
+    await settle();
+    assertEquals([master, two].map(({ sum }) => [sum().request_count, sum().connection_num]), [[3, 0], [8, 0]]);
+    assertEquals(two.sum().refusals, { request: { late: 2 } });
+    two.own.request_count = 7; // the sum goes on when it is above that
+    assertEquals(two.sum().request_count, 10);
+  }));
+
+test("a look that takes long makes a process tell less often, unless it was one alone", async () => {
+  let now = 1000;
+  const [master, one] = [0, 1].map((slot) => makeProcess(slot, () => now));
+  await joined(new MemoryNet(), [master.node, one.node]);
+  const real = performance.now;
+  let looked = 0; // how long all looks have taken
+  let isSlow = false;
+  performance.now = () => looked;
+  Object.defineProperty(one.own, "request_count", {
+    enumerable: true,
+    get() {
+      if (isSlow) looked += 50; // it is read twice in one look
+      return now;
+    },
+  });
+  const told = async (after: number) => {
+    now += after;
+    one.node.mesh.tick();
+    await settle();
+    return master.sum().request_count === now;
+  };
+  try {
+    isSlow = true;
+    assertEquals(await told(10_000), true);
+    isSlow = false;
+    assertEquals(await told(1000), true); // one slow look
+    isSlow = true;
+    assertEquals([await told(1000), await told(1000)], [true, true]);
+    assertEquals([await told(1000), await told(899), await told(1)], [false, false, true]); // two of them, of 100 ms each
+    isSlow = false;
+    assertEquals([await told(1899), await told(1), await told(900)], [false, true, true]);
+  } finally {
+    performance.now = real;
+    await Promise.all([master.node.mesh.close(), one.node.mesh.close()]);
+  }
+});
 
 test("a link that is made again counts nothing twice", () =>
   processes(async (all) => {

@@ -2,7 +2,7 @@
 
 import { existsSync } from "node:fs";
 import process from "node:process";
-import { SWOOLE_PROCESS, SWOOLE_SSL, WebSocketServer } from "../../mod.ts";
+import { SWOOLE_BASE, SWOOLE_PROCESS, SWOOLE_SSL, WebSocketServer } from "../../mod.ts";
 import { HttpServer as CoroutineServer } from "../../src/coroutine/mod.ts";
 
 const [style, settings, ...does] = process.argv.slice(2);
@@ -11,7 +11,7 @@ const port = Number(does.find((one) => one.startsWith("port="))?.slice(5) ?? 0);
 const server = style === "coroutines" ? new CoroutineServer(host ?? "127.0.0.1", port) : new WebSocketServer(
   host?.slice(5) ?? "127.0.0.1",
   port,
-  SWOOLE_PROCESS,
+  does.includes("base") ? SWOOLE_BASE : SWOOLE_PROCESS,
   (host === undefined ? 1 : 5) | (does.includes("tls") ? SWOOLE_SSL : 0),
 );
 
@@ -41,7 +41,10 @@ on("workerStop", async (_server, id) => {
 });
 on("workerExit", (_server, id) => print(`workerExit ${id}`));
 on("workerError", (_server, ...rest) => print(`workerError ${JSON.stringify(rest)}`));
-on("beforeReload", () => print("beforeReload"));
+on("beforeReload", () => {
+  print("beforeReload");
+  if (does.includes("never-reloads")) return new Promise(() => {});
+});
 on("afterReload", () => print("afterReload"));
 
 function fail(): never {
@@ -55,6 +58,11 @@ function obey(path: string): string {
   if (path === "/stop") return String(server.stop());
   if (path === "/shutdown") return String(server.shutdown());
   if (path === "/block") { for (const end = Date.now() + 3000; Date.now() < end;); }
+  if (path === "/hang") {
+    print("hangs");
+    const sleep = new Int32Array(new SharedArrayBuffer(4));
+    while (!existsSync(`${process.env.TMPDIR}/go-on`)) Atomics.wait(sleep, 0, 0, 10);
+  }
   if (path === "/throw") setTimeout(() => fail(), 0);
   if (path === "/reject") setTimeout(() => void Promise.reject(new Error("outside of handlers")), 0);
   if (path === "/crash") setTimeout(() => process.exit(5), 0);

@@ -264,6 +264,30 @@ test("reload() and stop() in a worker; a second reload meanwhile is dropped", { 
   assertEquals(it.lines.filter((line) => line.includes("workerError")), []);
 });
 
+test("SWOOLE_BASE: a worker that is blocked holds up the next one for a second", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events", {}, "base");
+  const old = it.pidOf(0);
+  await it.getFrom(1, "/hang");
+  await it.until("worker 1: hangs");
+  process.kill(old, "SIGTERM"); // it is replaced
+  await it.until("worker 0: workerStop 0");
+  assert(it.pidOf(0) !== old);
+  const silent = /#(\d+)\.0 the process in slot \d+ has not answered for 1 s; it is joined when it does/.exec(it.program.errors);
+  assertEquals(silent?.[1], String(it.pidOf(0)));
+  writeFileSync(`${it.folder}/go-on`, "");
+  process.kill(it.pid, "SIGTERM");
+  assertEquals(await it.ended(), 0);
+});
+
+test("a beforeReload handler that never settles does not keep a reload from going on", { skip: !isHere }, async () => {
+  await using it = await Workers.start("events", {}, "never-reloads");
+  for (let reload = 0; reload < 2; reload++) {
+    assertEquals(await it.get("/reload"), "true");
+    await it.until("master: afterReload");
+  }
+  assertEquals(it.program.errors.match(/beforeReload handler has not settled for 0\.5 s/g)?.length, 2);
+});
+
 test("SIGTERM replaces a worker in order", { skip: !isHere }, async () => {
   await using it = await Workers.start("events");
   const opened = await it.openAt(1);

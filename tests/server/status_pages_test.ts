@@ -363,7 +363,7 @@ test("pages for which other processes are asked come later: in order, on each po
       return result;
     };
     const metrics = { sluice_publish: { "": 41 } };
-    context.workerStats = { sum: () => ({}), metrics: () => ({}), freshMetrics: () => wait(metrics), tell() {} };
+    context.workerStats = { sum: () => ({}), metrics: () => ({}), freshMetrics: () => wait(metrics), tell() {}, exited() {} };
     context.workerHealth = { check: () => wait({ reasons: ["workers"], workers: [3] }) };
     const unready = '{"status":"unavailable","reasons":["workers"],"workers":[3]}\n';
     for (const one of [port, server.admin_port]) {
