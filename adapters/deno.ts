@@ -18,6 +18,7 @@ import type {
 } from "../src/transport/runtime.ts";
 import { common } from "./common.ts";
 import { nextTurn, OutputShare } from "./process.ts";
+import { SmallBuffers } from "./small_buffers.ts";
 
 /**
  * The sizes of read buffers. A pending read occupies its buffer, so the buffer is most of the cost of an idle connection. A
@@ -75,19 +76,8 @@ function nextWrites(): void {
   firstWaiting = 0;
 }
 
-/** Small read buffers that nobody uses: pieces of a few larger ones, because each buffer takes as much again as it holds. */
-const spareBuffers: Uint8Array[] = [];
-const BUFFERS_AT_ONCE = 32;
-
-/** Returns a buffer of the smallest size. */
-function smallBuffer(): Uint8Array {
-  const [size] = READ_SIZES;
-  if (spareBuffers.length === 0) {
-    const memory = new Uint8Array(BUFFERS_AT_ONCE * size);
-    for (let at = memory.length - size; at >= 0; at -= size) spareBuffers.push(memory.subarray(at, at + size));
-  }
-  return spareBuffers.pop()!;
-}
+/** The buffers of the smallest size, that of nearly all idle connections. */
+const smallBuffers = new SmallBuffers(READ_SIZES[0]);
 
 /**
  * A lane over `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` have no half-close and hold 64 KiB each. It reads and
@@ -127,7 +117,7 @@ class DenoLane implements Lane {
 
   start(sink: LaneSink): void {
     this.#sink = sink;
-    this.#buffer = smallBuffer();
+    this.#buffer = smallBuffers.take();
     this.#read();
   }
 
@@ -174,9 +164,9 @@ class DenoLane implements Lane {
     }
     if (count < size) this.#burst = 0;
     if (next === level) return;
-    if (level === 0) spareBuffers.push(this.#buffer!);
+    if (level === 0) smallBuffers.give(this.#buffer!);
     this.#level = next;
-    this.#buffer = next === 0 ? smallBuffer() : new Uint8Array(READ_SIZES[next]);
+    this.#buffer = next === 0 ? smallBuffers.take() : new Uint8Array(READ_SIZES[next]);
     this.heldBytes = next < COUNTED_LEVEL ? 0 : READ_SIZES[next];
   }
 
@@ -190,7 +180,7 @@ class DenoLane implements Lane {
 
   /** Gives the buffer back, which the runtime no longer writes to. */
   #endReading(): void {
-    if (this.#level === 0 && this.#buffer !== undefined) spareBuffers.push(this.#buffer);
+    if (this.#level === 0 && this.#buffer !== undefined) smallBuffers.give(this.#buffer);
     this.#buffer = undefined;
     this.heldBytes = 0;
   }

@@ -75,9 +75,11 @@ process.stdin.on("data", () => {
   Bun?.gc(true);
   gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
   const { connection_num, timeouts, closes, refusals } = server.stats();
+  const { rss, heapUsed, external } = process.memoryUsage();
   console.log(
     JSON.stringify({
-      rss: process.memoryUsage().rss,
+      rss,
+      heap: heapUsed + external,
       descriptors: existsSync("/proc/self/fd") ? readdirSync("/proc/self/fd").length : 0,
       connections: connection_num,
       endings: JSON.stringify({ timeouts, closes, refusals }),
