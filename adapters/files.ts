@@ -185,7 +185,7 @@ const RETRY = 20;
  * Writes a text to a file. A named pipe must not block a thread, of which there are few, and for which the process would wait at
  * its end: without a reader it fails with ENXIO, and while it is full it is tried again.
  *
- * @param mode What becomes of the content that the file has: `O_APPEND` or `O_TRUNC`.
+ * @param mode What becomes of the content that the file has: `O_APPEND` or `O_TRUNC`; `O_EXCL` if there must be no such file.
  */
 async function write(path: string, text: string, mode: number): Promise<void> {
   const { O_CREAT, O_NONBLOCK = 0, O_WRONLY } = fs.constants;
@@ -203,6 +203,30 @@ async function write(path: string, text: string, mode: number): Promise<void> {
     }
   } finally {
     await handle.close();
+  }
+}
+
+/** The codes for a disk that is full. */
+const FULL: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT"]);
+
+/**
+ * Replaces a text file: whoever reads it meanwhile has the old content or the new one, as a whole. If no other file can be made beside
+ * it, or it is no file, its content is overwritten.
+ */
+async function replace(path: string, text: string): Promise<void> {
+  const { O_EXCL, O_TRUNC } = fs.constants;
+  const old = await stat(path).catch(() => undefined);
+  if (old?.isFile() === false) return write(path, text, O_TRUNC);
+  const target = old === undefined ? path : await realpath(path); // a link stays
+  const made = `${target}.${process.pid}.new`;
+  try {
+    await write(made, text, O_EXCL);
+    if (old !== undefined) await chmod(made, old.mode & 0o7777);
+    await rename(made, target);
+  } catch (error) {
+    await unlink(made).catch(() => {});
+    if (FULL.has((error as { code?: string }).code)) throw error;
+    await write(path, text, O_TRUNC);
   }
 }
 
@@ -233,7 +257,7 @@ export const files: Pick<
 > = {
   readTextFile,
   appendTextFile: (path, text) => write(path, text, fs.constants.O_APPEND),
-  writeTextFile: (path, text) => write(path, text, fs.constants.O_TRUNC),
+  writeTextFile: replace,
   removeFile: (path) =>
     unlink(path).catch((error) => {
       if (error.code !== "ENOENT") throw error;

@@ -423,7 +423,7 @@ export interface Runtime {
   readTextFile(path: string): Promise<string>;
   /** Appends text to a file, creating it if necessary. A named pipe without a reader is an error, instead of a wait for one. */
   appendTextFile(path: string, text: string): Promise<void>;
-  /** Writes a text file, replacing its content. A named pipe without a reader is an error. */
+  /** Writes a text file in place of the one there is, which others may read meanwhile. A named pipe without a reader is an error. */
   writeTextFile(path: string, text: string): Promise<void>;
   /** Removes a file, if it exists. */
   removeFile(path: string): Promise<void>;

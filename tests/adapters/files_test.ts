@@ -3,7 +3,21 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { toArrayBuffer } from "@std/streams";
 import { execFileSync } from "node:child_process";
-import { closeSync, constants, existsSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -51,6 +65,34 @@ test("a text file is written, appended to, read and removed", () =>
     await runtime.removeFile(path);
     assert(!existsSync(path));
     await runtime.removeFile(path); // is no fault
+  }));
+
+test("a text file that is written again is read as a whole, keeps its permissions, and leaves nothing else", () =>
+  inFolder(async (folder) => {
+    const runtime = await loadRuntime();
+    const [path, link] = [join(folder, "a"), join(folder, "link")];
+    const texts = ["a", "b"].map((text) => text.repeat(300_000));
+    await runtime.writeTextFile(path, texts[0]);
+    chmodSync(path, 0o640);
+    symlinkSync(path, link);
+    let isWritten = false;
+    const writing = (async () => {
+      for (let i = 0; i < 50; i++) await runtime.writeTextFile(i % 2 === 0 ? path : link, texts[i % 2]);
+      isWritten = true;
+    })();
+    let reads = 0;
+    for (; !isWritten; reads++) assert(texts.includes(await readFile(path, "utf8")));
+    await writing;
+    assert(reads > 0);
+    assertEquals([readdirSync(folder).sort(), statSync(path).mode & 0o777], [["a", "link"], 0o640]);
+
+    const long = join(folder, "x".repeat(250)); // no room for a longer name beside it
+    for (const text of ["first, longer", "second"]) {
+      await runtime.writeTextFile(long, text);
+      assertEquals([readFileSync(long, "utf8"), readdirSync(folder).length], [text, 3]);
+    }
+    const none = join(folder, "none", "a");
+    assertEquals((await assertRejects(() => runtime.writeTextFile(none, "x")) as { code?: string }).code, "ENOENT");
   }));
 
 test("a named pipe blocks nothing: without a reader it is an error, and while it is full it is tried again", () =>

@@ -231,11 +231,7 @@ test("stats_file gets the counters again and again, in the format of its name", 
       const path = join(folder, name);
       const server = packaging(new EventLog(), { stats_file: path, stats_timer_interval: 5 });
       const content = () => {
-        try {
-          return read(readFileSync(path, "utf8"));
-        } catch {
-          return undefined; // it is being written
-        }
+        return existsSync(path) ? read(readFileSync(path, "utf8")) : undefined;
       };
       await serving(server, async (_server, port) => {
         while (content() !== 0) await new Promise<void>((resolve) => setTimeout(resolve, 2));
