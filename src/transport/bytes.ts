@@ -151,6 +151,14 @@ export interface Sharing {
 }
 
 /**
+ * Returns what the next connection pays that a shared array waits for, in bytes: a part, all together hardly more than it takes.
+ * Its receivers may be a peer and its accomplice.
+ */
+export function partOf(size: number, sharing: Sharing): number {
+  return Math.ceil(size / ++sharing.waits);
+}
+
+/**
  * The outgoing side of a connection, as protocols see it. Small parts are written directly to `memory`; large ones are passed by
  * reference.
  */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type ByteSink, copyBytes, type Sharing, sliceBytes } from "./bytes.ts";
+import { type ByteSink, copyBytes, partOf, type Sharing, sliceBytes } from "./bytes.ts";
 import { Backpressure, HeldChunks, OutputQueue, OutputWaiters, SHARED_COPY_LIMIT } from "./connection_queues.ts";
 import { type ConnectionOrigin, type ConnectionOwner, MEASURE_STEP, type Protocol } from "./connection_interfaces.ts";
 import { BROKEN, ConnectionEnd, type EndCause } from "./connection_end.ts";
@@ -166,9 +166,7 @@ export class Connection implements LaneSink, ByteSink {
     this.sentBytes += bytes.length;
     if (scratch.owner === this) this.#spill(scratch.borrower === this); // then both leave together
     (this.#queue ??= new OutputQueue()).push(bytes);
-    if (!isShared) return this.#onQueued(bytes.length);
-    // Whoever waits for it pays a part, all together hardly more than it takes: its receivers may be a peer and its accomplice.
-    this.#onQueued(this.#busy ? Math.ceil(bytes.length / ++sharing.waits) : 0);
+    this.#onQueued(isShared ? this.#busy ? partOf(bytes.length, sharing) : 0 : bytes.length);
   }
 
   appendCopy(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
@@ -256,7 +254,9 @@ export class Connection implements LaneSink, ByteSink {
       while (!this.#busy && this.#isWaiting && this.#state < ENDED) {
         const queue = this.#queue!;
         const chunk = queue.take(WRITE_LIMIT);
-        this.#write(chunk, queue.start, queue.end, true);
+        const { start, end, sharing } = queue;
+        this.#write(chunk, start, end, true);
+        if (this.#busy && sharing !== undefined) this.#holdOutput(partOf(end - start, sharing));
       }
     } catch (error) { // must not reach the event loop, nor affect other connections
       this.#queue = undefined;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { allocateBytes, joinBytes, sliceBytes } from "./bytes.ts";
+import { allocateBytes, joinBytes, type Sharing, sliceBytes } from "./bytes.ts";
 import type { ConnectionOwner, Protocol } from "./connection_interfaces.ts";
 
 /** Parts are joined to chunks of up to this many bytes. */
@@ -25,8 +25,8 @@ const COPIED_ONE_BY_ONE = 128;
 /** Up to this size, a chunk that other connections send too is copied if it cannot be in a run. */
 export const SHARED_COPY_LIMIT = 1024;
 
-/** The largest size of a run. A slow peer keeps one alive, which counts for nobody. */
-const MOST_IN_RUN = 16 * 1024;
+/** The largest size of a run. */
+const MOST_IN_RUN = JOIN_LIMIT;
 
 /**
  * Chunks that several connections send one after the other, in this order. Connections that are sent the same chunks have the same
@@ -35,6 +35,8 @@ const MOST_IN_RUN = 16 * 1024;
 class Run {
   /** The number of bytes. */
   readonly size: number;
+  /** Who waits for the joined chunk, once there is one. */
+  sharing: Sharing | undefined = undefined;
   /** The run that continued this one last. */
   next: Run | undefined = undefined;
 
@@ -64,6 +66,7 @@ class Run {
       end -= run.#last.length;
       whole.set(run.#last, end);
     }
+    this.sharing = { waits: 0 };
     return this.#joined = whole;
   }
 }
@@ -83,6 +86,8 @@ export class OutputQueue {
   /** The range of the bytes of `take()` within the returned chunk. */
   start = 0;
   end = 0;
+  /** What was taken last, if it was joined for several connections. */
+  sharing: Sharing | undefined = undefined;
 
   #parts: Uint8Array[] = [];
   #taken = 0; // of the first part
@@ -175,7 +180,8 @@ export class OutputQueue {
    */
   take(most: number): Uint8Array {
     const parts = this.#parts;
-    if (this.#run !== undefined && this.bytes <= most) return this.#takeRun();
+    if (this.#run !== undefined && this.bytes <= most) return this.#takeRun(this.#run);
+    this.sharing = undefined;
     this.#sealRun();
     if (parts.length === 0 && this.#tailUsed <= most) return this.#takeTail();
     this.#sealTail();
@@ -211,9 +217,10 @@ export class OutputQueue {
   }
 
   /** Takes the whole run. */
-  #takeRun(): Uint8Array {
-    const { joined } = this.#run!;
+  #takeRun(run: Run): Uint8Array {
+    const { joined } = run;
     this.#run = undefined;
+    this.sharing = run.sharing;
     this.start = this.bytes = 0;
     this.end = joined.length;
     return joined;

@@ -312,6 +312,19 @@ test("a frame that many wait for counts by a part for each of them, and not for 
   end();
 });
 
+test("frames that were joined for many count by a part for each of those who wait for them", () => {
+  const { table, add, pass, end } = holders(MIB);
+  const [one, other, reader] = [add(), add(), add()];
+  for (const { lane } of [one, other]) lane.takes = false;
+  const frames = [new Uint8Array(4000), new Uint8Array(4000)];
+  for (const { connection } of [one, other, reader]) for (const frame of frames) connection.append(frame, { waits: 0 });
+  for (const { connection } of [reader, one, other]) connection.flush();
+  pass(250);
+  assertEquals([one, other, reader].map(({ connection }) => connection.heldOutput), [8000, 4000, 0]);
+  assertEquals(table.memory.held, 12_000);
+  end();
+});
+
 for (const way of ["text", "prepared", "published"] as const) {
   test(`a peer that reads does not hide what another one makes the server hold: ${way}`, async () => {
     await trying({ max_buffer_memory: 64 * MIB }, async ({ server, memory, webSocket }) => {

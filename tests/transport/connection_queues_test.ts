@@ -112,8 +112,8 @@ test("queues that send the same chunks in the same order get one joined chunk fo
   assertEquals(taken[3], joinBytes([a, c]));
 });
 
-test("a run ends at 16 KiB, and a queue with bytes of its own has none", () => {
-  const chunk = new Uint8Array(8 * 1024);
+test("a run ends at 64 KiB, and a queue with bytes of its own has none", () => {
+  const chunk = new Uint8Array(32 * 1024);
   const queue = new OutputQueue();
   assertEquals([queue.share(chunk), queue.share(chunk), queue.share(Uint8Array.of(1))], [true, true, false]);
   const own = new OutputQueue();
