@@ -10,6 +10,7 @@ import tls from "node:tls";
 import { copyBytes } from "../src/transport/bytes.ts";
 import { LanePipe } from "../src/transport/pipes.ts";
 import type { Address, Lane, LaneSink } from "../src/transport/runtime.ts";
+import { readShared } from "./node_reading.ts";
 import { certificateOf } from "./node_tls.ts";
 import { OutputShare } from "./process.ts";
 import { hidesClient, localAddressOf, remoteAddressOf } from "./sockets.ts";
@@ -48,7 +49,7 @@ class NodeLane implements Lane {
   readonly canReset: boolean;
   readonly #socket: net.Socket;
   readonly #source: net.Socket;
-  readonly #usesSpares: boolean;
+  readonly #isPlain: boolean; // a socket of Node, without TLS
   readonly #share = new OutputShare();
   sink!: LaneSink;
   error: unknown = undefined;
@@ -60,7 +61,7 @@ class NodeLane implements Lane {
     // On a unix socket, which has no address, resetAndDestroy() throws; a socket that was reset has no address either.
     const isTls = socket instanceof tls.TLSSocket;
     this.canReset = !isTls && socket.remoteAddress !== undefined;
-    this.#usesSpares = !isTls && WRITES_AT_ONCE;
+    this.#isPlain = !isTls && WRITES_AT_ONCE;
     (socket as LaneSocket)[LANE] = this;
     socket.on("error", onError);
   }
@@ -73,7 +74,7 @@ class NodeLane implements Lane {
     if (socket.readableEnded) setImmediate(() => socket.destroyed || sink.onEnd()); // an end without data has passed already
     else socket.on("end", onEnd);
     socket.on("drain", onDrain);
-    socket.on("data", onData);
+    if (!this.#isPlain || !readShared(socket, onRead)) socket.on("data", onData);
     this.#source.resume();
   }
 
@@ -105,7 +106,7 @@ class NodeLane implements Lane {
   /** Passes bytes to the socket. Returns whether it takes more at once. */
   #pass(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
     const socket = this.#socket;
-    if (!owned && this.#usesSpares && socket.writableLength === 0) return writeFromSpare(socket, bytes, start, end);
+    if (!owned && this.#isPlain && socket.writableLength === 0) return writeFromSpare(socket, bytes, start, end);
     const chunk = owned ? bytes.subarray(start, end) : copyBytes(bytes, start, end);
     if (this.#source === socket) return socket.write(chunk);
     socket.write(chunk, (error) => void (error ?? onDrain.call(socket))); // it never reaches its high water mark
@@ -135,6 +136,10 @@ class NodeLane implements Lane {
 
 function onData(this: LaneSocket, chunk: Uint8Array): void {
   this[LANE]!.sink.onData(chunk, GIVES_CHUNKS);
+}
+
+function onRead(this: LaneSocket, size: number, memory: Uint8Array): void {
+  this[LANE]!.sink.onData(memory.subarray(0, size), false);
 }
 
 function onEnd(this: LaneSocket): void {
