@@ -22,9 +22,9 @@ import { SmallBuffers } from "./small_buffers.ts";
 
 /**
  * The sizes of read buffers. A pending read occupies its buffer, so the buffer is most of the cost of an idle connection. A
- * connection gets the next larger buffer when a read fills the current one. 20 KiB hold a message of 16 KiB.
+ * connection gets the next larger buffer when a read fills the current one. 20 KiB hold a message of 16 KiB, 80 KiB four of them.
  */
-const READ_SIZES = [512, 4 * 1024, 20 * 1024, 64 * 1024];
+const READ_SIZES = [512, 4 * 1024, 20 * 1024, 80 * 1024];
 
 /** The first level of `READ_SIZES` whose buffers count as memory that a connection holds. */
 const COUNTED_LEVEL = 2;
@@ -44,7 +44,7 @@ const ACCEPT_RETRY = 100;
 /** Writes of at least this many bytes are copied to pooled memory, because allocating it would be most of their cost. */
 const POOLED_FROM = 4 * 1024;
 const POOLED_SIZE = 128 * 1024;
-const POOL_LIMIT = 8;
+const POOL_LIMIT = 24;
 const pool: Uint8Array[] = [];
 let pooled = 0; // in the pool or in use
 
@@ -78,6 +78,21 @@ function nextWrites(): void {
 
 /** The buffers of the smallest size, that of nearly all idle connections. */
 const smallBuffers = new SmallBuffers(READ_SIZES[0]);
+
+/** A few larger buffers that nobody uses, of each size. */
+const spareBuffers: Uint8Array[][] = READ_SIZES.map(() => []);
+const MOST_SPARE = 16;
+
+/** Returns a buffer of a level. */
+function takeBuffer(level: number): Uint8Array {
+  return level === 0 ? smallBuffers.take() : spareBuffers[level].pop() ?? new Uint8Array(READ_SIZES[level]);
+}
+
+/** Gives back a buffer of a level. */
+function giveBuffer(level: number, buffer: Uint8Array): void {
+  if (level === 0) smallBuffers.give(buffer);
+  else if (spareBuffers[level].length < MOST_SPARE) spareBuffers[level].push(buffer);
+}
 
 /**
  * A lane over `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` have no half-close and hold 64 KiB each. It reads and
@@ -117,7 +132,7 @@ class DenoLane implements Lane {
 
   start(sink: LaneSink): void {
     this.#sink = sink;
-    this.#buffer = smallBuffers.take();
+    this.#buffer = takeBuffer(0);
     this.#read();
   }
 
@@ -164,9 +179,9 @@ class DenoLane implements Lane {
     }
     if (count < size) this.#burst = 0;
     if (next === level) return;
-    if (level === 0) smallBuffers.give(this.#buffer!);
+    giveBuffer(level, this.#buffer!);
     this.#level = next;
-    this.#buffer = next === 0 ? smallBuffers.take() : new Uint8Array(READ_SIZES[next]);
+    this.#buffer = takeBuffer(next);
     this.heldBytes = next < COUNTED_LEVEL ? 0 : READ_SIZES[next];
   }
 
@@ -180,7 +195,7 @@ class DenoLane implements Lane {
 
   /** Gives the buffer back, which the runtime no longer writes to. */
   #endReading(): void {
-    if (this.#level === 0 && this.#buffer !== undefined) smallBuffers.give(this.#buffer);
+    if (this.#buffer !== undefined) giveBuffer(this.#level, this.#buffer);
     this.#buffer = undefined;
     this.heldBytes = 0;
   }

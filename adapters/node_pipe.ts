@@ -30,7 +30,7 @@ const WRITES_AT_ONCE = !("Deno" in globalThis || "Bun" in globalThis);
  * Memory for lent bytes on their way to the system, one piece of each size. It is used again if the system takes all of them at
  * once, as it nearly always does; otherwise it is the socket's, which holds at most a few times what is pending.
  */
-const SPARE_SIZES = [512, 4 * 1024, 20 * 1024, 64 * 1024];
+const SPARE_SIZES = [512, 4 * 1024, 20 * 1024, 128 * 1024];
 const spares: (Buffer | undefined)[] = [];
 
 /** Writes lent bytes to a socket that has nothing pending. */
