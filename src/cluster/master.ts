@@ -29,7 +29,7 @@ const GRACE = 2;
 
 /** The master. */
 export class Master {
-  /** Whether a worker has cut something off when it ended. */
+  /** Whether a worker has cut something off at the end of the server. */
   wasCutOff = false;
   /** How the workers are. */
   readonly census: WorkerCensus;
@@ -243,7 +243,7 @@ export class Master {
       case "shutdown":
         return this.#host.onShutdown(secondsOf(message.wait), secondsOf(message.tell));
       case "stopped":
-        this.wasCutOff ||= message.wasCutOff && worker.readyAt > 0; // one that starts has nothing of clients
+        this.wasCutOff ||= message.wasCutOff && worker.readyAt > 0 && this.#state === "stopping"; // one that starts has no clients
     }
   }
 

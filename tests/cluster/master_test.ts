@@ -644,10 +644,27 @@ test("shutdown: a second call shortens it, none lengthens it", async () => {
   assertEquals(cluster.processes[0].orders, ["shutdown Infinity 0", "shutdown 1 0", "shutdown 100 0"]);
 });
 
-test("shutdown: what a worker cut off is known", async () => {
+test("shutdown: what a worker cut off is known, not that of one that was replaced before", async () => {
   const cluster = await started({}, (process) => process.run({ cutsOff: process.role.id === 1 }));
   await cluster.master.shutdown(3, 0);
   assertEquals(cluster.master.wasCutOff, true);
+
+  const reloaded = await started({}, (process) => process.run({ stays: process.pid <= 102 }));
+  reloaded.master.reload();
+  await settled();
+  for (const old of reloaded.processes.slice(0, 2)) old.life!.leave(true);
+  await settled();
+  assertEquals(reloaded.living, [103, 104]);
+  await reloaded.master.shutdown(3, 0);
+  assertEquals(reloaded.master.wasCutOff, false);
+
+  const late = await started({}, (process) => process.run({ stays: process.pid <= 102 }));
+  late.master.reload();
+  await settled();
+  const stopped = late.master.shutdown(3, 0);
+  for (const old of late.processes.slice(0, 2)) old.life!.leave(true);
+  await stopped;
+  assertEquals(late.master.wasCutOff, true);
 });
 
 test("shutdown: asked for by a worker", async () => {
