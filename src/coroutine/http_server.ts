@@ -355,7 +355,7 @@ export class HttpServer<Data extends ConnectionData = ConnectionData> {
    * TLS: the certificates then stay as they are, `errCode` and `errMsg` have the reason, and so has the log. Never rejects.
    */
   async reloadCertificates(): Promise<boolean> {
-    const error = await this.#core.reloadCertificates();
+    const error = await this.#core.renewal.run();
     this.errCode = error === undefined ? 0 : systemCode(error) ?? systemCode(error.cause) ?? SWOOLE_ERROR_INVALID_PARAMS;
     this.errMsg = error?.message ?? "";
     return error === undefined || this.#core.context.failed(this.errCode);

@@ -26,10 +26,11 @@ import { listen, renewTls } from "./listening.ts";
 import { logWritten } from "./log_output.ts";
 import { knownOf } from "./own_process.ts";
 import { type Place, PortCore, portOf, type ProtocolFactory, type ProtocolName, Protocols } from "./port_core.ts";
+import { Renewal } from "./renewal.ts";
 import { RequestQueue, UNLIMITED } from "./running_handlers.ts";
 import { ServerContext } from "./server_context.ts";
 import { ServerMaster } from "./server_master.ts";
-import { type ProcessesHost, renewEverywhere, type ServerProcesses, workersOf } from "./server_processes.ts";
+import { type ProcessesHost, type ServerProcesses, workersOf } from "./server_processes.ts";
 import { ServerWorker } from "./server_worker.ts";
 import { checkSeconds, Shutdown, signalsOf } from "./shutdown.ts";
 import { checkFiles, checkTls } from "./settings/start_checks.ts";
@@ -53,6 +54,8 @@ export class ServerCore implements ProcessesHost {
   mode: number = SWOOLE_BASE;
   /** What this process is to the others, if the server has workers; from the start on. */
   processes: ServerProcesses | undefined = undefined;
+  /** See `Server.reloadCertificates()`. */
+  readonly renewal: Renewal = new Renewal(this);
 
   readonly #protocols: Protocols = new Protocols();
   #statsFile: StatsFile | undefined = undefined;
@@ -62,7 +65,6 @@ export class ServerCore implements ProcessesHost {
   #onPort: (port: number) => void = () => {};
   #wasCutOff = false; // by a worker
   #shutdown: Shutdown | undefined = undefined;
-  #renewing: Promise<unknown> = Promise.resolve(); // settles when the certificates are not being read
 
   /** @param server The object that handlers receive as `server`. */
   constructor(server: unknown) {
@@ -273,18 +275,6 @@ export class ServerCore implements ProcessesHost {
   /** See `ProcessesHost`. */
   get hasTimers(): boolean {
     return this.timers.size > 0;
-  }
-
-  /** See `Server.reloadCertificates()`. Resolves to the error if the certificates stay as they are. */
-  reloadCertificates(): Promise<Error | undefined> {
-    const { context } = this;
-    const renew = () => this.processes === undefined ? this.renewHere() : renewEverywhere(this, this.processes);
-    const renewed = this.#renewing.then(renew).then(() => undefined, (error: Error) => {
-      context.log.warn(`The certificates stay as they are: ${error.message}`);
-      return error;
-    });
-    this.#renewing = renewed;
-    return renewed;
   }
 
   /** See `ProcessesHost`. */

@@ -384,8 +384,8 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
    * those of `ssl_sni_certs`, and the authorities of client certificates. Open connections stay. If one of the files cannot be
    * used, all ports go on with the certificates that they have.
    *
-   * @returns `true` if the certificates are in use. `false`, with the reason in the log, if they stay as they are: with 2, 13 or
-   * 21 if a file does not exist, cannot be read or is a folder; with 505 if its content cannot be used, or no port that listens
+   * @returns `true` if the certificates are in use. `false`, with the reason in the log, if they stay as they are, in one of several
+   * workers or in all: with 2, 13 or 21 if a file does not exist, cannot be read or is a folder; with 505 if its content cannot be used, or no port that listens
    * speaks TLS. Never rejects.
    *
    * @example Renew the certificates of a server when they have changed
@@ -399,7 +399,7 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
    * ```
    */
   async reloadCertificates(): Promise<boolean> {
-    const error = await this.#core.reloadCertificates();
+    const error = await this.#core.renewal.run();
     if (error === undefined) return true;
     return this.#core.context.failed(systemCode(error) ?? systemCode(error.cause) ?? SWOOLE_ERROR_INVALID_PARAMS);
   }

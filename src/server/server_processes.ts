@@ -6,9 +6,7 @@
 
 import { SWOOLE_PROCESS } from "../constants.ts";
 import { Mesh } from "../cluster/mesh.ts";
-import { RequestError, Requests } from "../cluster/requests.ts";
-import { EMPTY } from "../transport/bytes.ts";
-import { utf8Decoder, utf8Encoder } from "../values.ts";
+import { Requests } from "../cluster/requests.ts";
 import { FdSequence } from "../transport/fd_sequence.ts";
 import { type FdBlock, SLOTS } from "../cluster/slots.ts";
 import type { ProcessControl, SharedListening } from "../transport/processes.ts";
@@ -190,46 +188,6 @@ export function makeMesh(host: ProcessesHost, token: string, workers: number): M
 function countsOf(context: ServerContext): { stats: ServerStats; metrics: Metrics } {
   const survey = surveyOf(context.table);
   return { stats: ownStats(context, survey), metrics: ownMetrics(context, survey) };
-}
-
-/** The method of requests to read the certificates again. */
-const RENEW = 1;
-
-/** Reads certificates again when another process asks for it. The reply has the error, if there is one. */
-export function serveRenewing(host: ProcessesHost): void {
-  host.context.requests!.serve(RENEW, async () => {
-    try {
-      await host.renewHere();
-      return EMPTY;
-    } catch (error) {
-      const { message, code, cause } = error as Error & { code?: unknown };
-      return utf8Encoder.encode(JSON.stringify({ message, code: code ?? (cause as { code?: unknown } | undefined)?.code }));
-    }
-  });
-}
-
-/**
- * Reads the certificates again in all workers.
- *
- * @throws {Error} The first error. Other workers may use the new ones then. That a process ends meanwhile is none.
- */
-export async function renewEverywhere(host: ProcessesHost, processes: ServerProcesses): Promise<void> {
-  const { mesh, requests } = host.context;
-  const isOwn = processes.isWorker && !processes.isTaskWorker;
-  const others = mesh!.links.filter(({ peer }) => peer!.id >= 0 && peer!.id < processes.workers);
-  const replies = await Promise.allSettled([
-    isOwn ? host.renewHere().then(() => EMPTY) : EMPTY,
-    ...others.map((link) => requests!.ask(link, RENEW)),
-  ]);
-  for (const reply of replies) {
-    if (reply.status === "rejected") {
-      if (reply.reason instanceof RequestError && reply.reason.failure === "gone") continue; // it has ended meanwhile
-      throw reply.reason;
-    }
-    if (reply.value.length === 0) continue;
-    const { message, code } = JSON.parse(utf8Decoder.decode(reply.value)) as { message: string; code?: unknown };
-    throw Object.assign(new Error(message), { code });
-  }
 }
 
 /** The path of the socket on which a process accepts links. */

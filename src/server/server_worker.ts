@@ -11,16 +11,9 @@ import { type WorkerHost, WorkerLife } from "../cluster/worker.ts";
 import type { SocketHandle, WorkerIdentity } from "../transport/processes.ts";
 import { dropPipe } from "../transport/pipes.ts";
 import type { Listener } from "../transport/runtime.ts";
+import { serveRenewing } from "./renewal.ts";
 import { Retirement } from "./retirement.ts";
-import {
-  addFds,
-  makeFds,
-  makeMesh,
-  meshPath,
-  type ProcessesHost,
-  serveRenewing,
-  type ServerProcesses,
-} from "./server_processes.ts";
+import { addFds, makeFds, makeMesh, meshPath, type ProcessesHost, type ServerProcesses } from "./server_processes.ts";
 
 /** How often a worker that leaves calls `workerExit`, in milliseconds. */
 const EXIT_INTERVAL = 1000;
