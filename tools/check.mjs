@@ -40,6 +40,8 @@ if (options.has("--list")) {
 
 const env = {
   ...process.env,
+  // The programs that tests start import the same files.
+  NODE_COMPILE_CACHE: join(root, "tools/node_modules/.cache/compiled"),
   NO_COLOR: "1",
   DENO_NO_UPDATE_CHECK: "1",
   // Deno gets packages from where npm gets them, and trusts whom the system trusts, a company's proxy included.
