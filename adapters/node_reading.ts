@@ -50,5 +50,8 @@ export function readShared(socket: net.Socket, onRead: (this: net.Socket, size: 
   (socket as ReadingSocket)[keys.buffer] = memory;
   (socket as ReadingSocket)[keys.callback] = onRead;
   handle.useUserBuffer(memory);
+  // The stream now waits for a chunk for ever. Otherwise the first `resume()` would ask it for one in the next tick, and with that
+  // start to read, although the socket may be paused by then.
+  socket.read(0);
   return true;
 }

@@ -54,6 +54,30 @@ test("chunks arrive in the same memory, none while the socket is paused, then th
   close();
 });
 
+test("a socket that is paused as soon as it was started, behind a preamble, does not read", { skip: !isNode }, async () => {
+  const { socket, peer, close } = await connected();
+  let received = 0;
+  const started = new Promise<boolean>((resolve) =>
+    socket.once("data", () => {
+      socket.pause();
+      resolve(readShared(socket, (size) => void (received += size)));
+      socket.resume();
+      socket.pause();
+    })
+  );
+  peer.write("preamble");
+  assert(await started);
+  peer.end("more");
+  await once(peer, "finish");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assertEquals(received, 0);
+  const ended = once(socket, "end");
+  socket.resume();
+  await ended;
+  assertEquals(received, 4);
+  close();
+});
+
 test("a socket that holds a chunk already, and one without a handle, emit data as always", { skip: !isNode }, async () => {
   const { socket, close } = await connected();
   socket.unshift(new Uint8Array(1));
