@@ -5,27 +5,15 @@ import { fileURLToPath } from "node:url";
 
 export { resolve } from "./resolve.mjs";
 
-/** Each test file is a process of its own, and imports the same files: they are kept without their types. */
-const kept = new URL(
-  "../../tools/node_modules/.cache/stripped/",
-  import.meta.url,
-);
+/** The programs that tests start import the same files, which are kept without their types. */
+const kept = new URL("../../tools/node_modules/.cache/stripped/", import.meta.url);
 
 export async function load(url, context, next) {
   if (!/^file:[^?]*\.ts(\?|$)/.test(url)) return await next(url, context);
   const file = fileURLToPath(url);
   const typed = readFileSync(file, "utf8");
-  const place = fileURLToPath(
-    new URL(
-      createHash("sha256").update(file).update(typed).digest("hex"),
-      kept,
-    ),
-  );
-  return {
-    format: "module",
-    source: read(place) ?? await strip(typed, file, place),
-    shortCircuit: true,
-  };
+  const place = fileURLToPath(new URL(createHash("sha256").update(file).update(typed).digest("hex"), kept));
+  return { format: "module", source: read(place) ?? await strip(typed, file, place), shortCircuit: true };
 }
 
 function read(file) {
@@ -37,9 +25,7 @@ function read(file) {
 }
 
 async function strip(typed, file, place) {
-  const { transformSync } = await import(
-    "../../tools/node_modules/esbuild/lib/main.js"
-  );
+  const { transformSync } = await import("../../tools/node_modules/esbuild/lib/main.js");
   const { code } = transformSync(typed, {
     loader: "ts",
     sourcefile: file,
