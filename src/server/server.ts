@@ -385,8 +385,8 @@ export class Server<Data extends ConnectionData = ConnectionData> extends Server
    * used, all ports go on with the certificates that they have.
    *
    * @returns `true` if the certificates are in use. `false`, with the reason in the log, if they stay as they are, in one of several
-   * workers or in all: with 2, 13 or 21 if a file does not exist, cannot be read or is a folder; with 505 if its content cannot be used, or no port that listens
-   * speaks TLS. Never rejects.
+   * workers or in all: with 2, 13 or 21 if a file does not exist, cannot be read or is a folder; with 505 if its content cannot be
+   * used, or no port that listens speaks TLS. Never rejects.
    *
    * @example Renew the certificates of a server when they have changed
    * ```ts
