@@ -344,7 +344,8 @@ export class Link implements Protocol {
   }
 
   onClosed(end: ConnectionEnd): void {
-    if (this.reason === "" && end.error !== undefined) this.reason = String(end.error);
+    // That of a process that has not introduced itself is made again, or the process has just ended in order.
+    if (this.reason === "" && end.error !== undefined && this.peer !== undefined) this.reason = String(end.error);
     this.#partial.length = 0;
     this.#partial.memory = EMPTY;
     if (this.peer !== undefined) this.#context.onEnded(this);

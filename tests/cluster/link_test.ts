@@ -153,6 +153,20 @@ test("memory grows with what has arrived, not with what was announced, and is re
   assertEquals([other.mesh.linkOf(2)!.heldBytes, other.events.length], [0, 2]);
 });
 
+test("a link that the system ends is reported if the other process has introduced itself", () => {
+  const { node, lane } = accepting();
+  lane.sink!.onClose(new Error("read ECONNRESET")); // it has ended while it was joined
+  const end = new FakeLane();
+  node.mesh.connect(laneOnly(end), 2);
+  end.sink!.onClose(new Error("read ECONNRESET"));
+  assertEquals([node.events, node.warnings], [[], []]);
+  const { node: other, lane: established } = accepting();
+  established.receive(hello());
+  established.sink!.onClose(new Error("read ECONNRESET"));
+  assertEquals(other.events, ["+2", "-2"]);
+  assertEquals(other.warnings, ["the link to worker 1 (process 7) is closed: Error: read ECONNRESET"]);
+});
+
 test("a kind that nobody handles ends the link", () => {
   const { node, lane } = accepting();
   lane.receive(hello());
