@@ -30,14 +30,27 @@ export const systemClock: Clock = {
  *
  * @param seconds How long; `Infinity` for no limit.
  * @param late Called when the time is over. It is not waited any longer then.
+ * @param signal Ends the wait before.
  */
-export function atMost(clock: Clock, seconds: number, work: void | Promise<void>, late: () => void): Promise<void> {
-  if (work === undefined || seconds === Infinity) return Promise.resolve(work);
+export function atMost(
+  clock: Clock,
+  seconds: number,
+  work: void | Promise<void>,
+  late: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  if (work === undefined || seconds === Infinity || signal.aborted) return Promise.resolve(work);
   return new Promise((resolve, reject) => {
+    const end = () => {
+      cancel();
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
     const cancel = clock.after(seconds, () => {
       late();
-      resolve();
+      end();
     });
-    work.finally(cancel).then(resolve, reject);
+    signal.addEventListener("abort", end);
+    work.catch(reject).then(end);
   });
 }

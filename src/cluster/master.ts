@@ -43,6 +43,7 @@ export class Master {
   /** All processes that have not ended. */
   readonly #processes: Set<WorkerProcess> = new Set();
   #state: "new" | "starting" | "running" | "stopping" = "new";
+  readonly #stopping: AbortController = new AbortController();
   #ports: readonly number[];
   #launching = 0;
   #isReloading = false;
@@ -213,7 +214,7 @@ export class Master {
   #onMessage(worker: WorkerProcess, received: ProcessMessage, socket: SocketHandle | undefined): void {
     const message = readWorkerMessage(received);
     if (message === undefined) return socket?.close(); // the program's own, or that of a later version
-    if (message.type === "give") return void this.#passOn(worker, message.port, socket);
+    if (message.type === "give") return void worker.give(message.port, socket);
     socket?.close();
     this.#obey(worker, message);
   }
@@ -325,6 +326,7 @@ export class Master {
    */
   shutdown(wait: number, tell: number): Promise<void> {
     this.#state = "stopping";
+    this.#stopping.abort();
     this.#started?.reject(new Error("Cannot start the server: it was shut down meanwhile"));
     this.#started = undefined;
     for (const post of this.#posts) {
@@ -397,7 +399,7 @@ export class Master {
     const { waitTime } = this.#options;
     const late = `The beforeReload handler has not settled for ${waitTime} s, see max_wait_time: the reload goes on`;
     const before = this.#host.onReload("beforereload");
-    await atMost(this.#clock, waitTime, before, () => this.#state === "running" && this.#host.warn(late));
+    await atMost(this.#clock, waitTime, before, () => this.#host.warn(late), this.#stopping.signal);
     for (const post of this.#posts.slice(onlyTasks ? this.#options.workers : 0)) {
       await post.replacing;
       const { current } = post;
@@ -474,14 +476,7 @@ export class Master {
     old.heir = next;
     const given = old.whenGiven();
     old.send({ type: "give" });
-    await atMost(this.#clock, GIVE_TIMEOUT, given, () => old.endGiving());
-  }
-
-  /** Passes on a listening socket. If its new owner cannot have it, the old one goes on with its copy. */
-  async #passOn(old: WorkerProcess, port: number, socket: SocketHandle | undefined): Promise<void> {
-    const { heir } = old;
-    if (heir?.stage === "prepared" && socket !== undefined) await heir.send({ type: "take", port }, socket);
-    socket?.close();
+    await atMost(this.#clock, GIVE_TIMEOUT, given, () => old.endGiving(), this.#stopping.signal);
   }
 
   /** Tells a process that was replaced to leave. */

@@ -114,6 +114,13 @@ export class WorkerProcess {
     return new Promise((resolve) => this.#given = resolve);
   }
 
+  /** Gives a listening socket to its heir. If that cannot have it, it goes on with its copy. */
+  async give(port: number, socket: SocketHandle | undefined): Promise<void> {
+    const { heir } = this;
+    if (heir?.stage === "prepared" && socket !== undefined) await heir.send({ type: "take", port }, socket);
+    socket?.close();
+  }
+
   /** Ends the handover of the listening sockets. */
   endGiving(): void {
     this.#given?.();

@@ -396,6 +396,18 @@ test("reload: a handler of beforeReload that does not settle holds it up for so 
   assertEquals(patient.living, [103, 104]);
 });
 
+test("reload: a handler of beforeReload that does not settle holds up no shutdown", async () => {
+  const cluster = await started({ waitTime: 60 });
+  cluster.during = () => new Promise(() => {});
+  cluster.master.reload();
+  await settled();
+  await cluster.master.shutdown(3, 0);
+  await settled();
+  assertEquals([cluster.clock.size, cluster.living, cluster.events], [0, [], ["beforereload"]]);
+  await cluster.clock.move(60);
+  assertEquals(cluster.warnings, []);
+});
+
 test("each process that has ended is told to the server, with its slot", async () => {
   const cluster = await started();
   cluster.processes[1].end(0, 9);
