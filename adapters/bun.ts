@@ -20,7 +20,7 @@ import type {
 import type { BunApi, BunSocket, BunSocketHandlers } from "./bun_api.ts";
 import { common } from "./common.ts";
 import type { ServerTls } from "./node_tls.ts";
-import { OutputShare, sharesPorts } from "./process.ts";
+import { sharesPorts, SharingLane } from "./process.ts";
 import { adopt, type ArrivedListener, NativeHandle } from "./socket_handles.ts";
 import { addressOf, commonAddress, connectionLimit, outOfDescriptors } from "./sockets.ts";
 
@@ -33,23 +33,20 @@ const LONGEST_TIMEOUT = 4 * 3600;
 /** A chunk of at least this size indicates that there is more to read: Bun reads 512 KiB at a time. */
 const LARGE_CHUNK = 512 * 1024;
 
-class BunLane implements Lane {
+class BunLane extends SharingLane implements Lane {
   readonly #socket: LaneSocket;
   sink: LaneSink | undefined = undefined;
   #rest: Uint8Array | undefined = undefined; // bytes that the kernel has not taken yet
-  readonly #share = new OutputShare();
   #ended = false;
   #peerEnded = false;
   #closed = false;
-  #aborted = false;
   #held = false;
   #isPaused = false;
   #isResting = false; // while other sockets have their turn
   #error: unknown = undefined;
-  /** The address of the client during a TLS handshake that is counted. */
-  counted: Address | undefined = undefined;
 
   constructor(socket: LaneSocket) {
+    super();
     this.#socket = socket;
   }
 
@@ -81,8 +78,8 @@ class BunLane implements Lane {
     const taken = this.#socket.write(bytes, start, end - start);
     if (taken < 0) return this.#lose();
     const at = start + taken;
-    this.#share.use(taken);
-    if (at === end) return !this.#share.isUsedUp || this.#pauseOutput();
+    this.useOutput(taken);
+    if (at === end) return !this.isOutputUsedUp || this.#pauseOutput();
     this.#rest = owned ? bytes.subarray(at, end) : sliceBytes(bytes, at, end);
     return false;
   }
@@ -145,7 +142,7 @@ class BunLane implements Lane {
 
   abort(): void {
     if (this.#closed) return;
-    this.#aborted = true;
+    this.#peerEnded = true; // or taken for it: an end that we cause is none of the peer
     if (this.#ended) this.#socket.end(); // our FIN is sent: the kernel still sends its pending output
     else this.#socket.terminate();
   }
@@ -165,7 +162,7 @@ class BunLane implements Lane {
     this.#closed = true;
     error ??= this.#error;
     this.#error = error;
-    if (error === undefined && !this.#aborted) this.onEnd(); // Bun omits `end` if our own FIN came first
+    if (error === undefined) this.onEnd(); // Bun omits `end` if our own FIN came first
     this.sink?.onClose(error);
   }
 }
@@ -204,8 +201,8 @@ interface Accepting {
   listenAddress?: Address | undefined;
 }
 
-/** The sockets of a listener that are in a TLS handshake. */
-class Shaking extends Set<LaneSocket> {
+/** The sockets of a listener that are in a TLS handshake, with the addresses of their clients. */
+class Shaking extends Map<LaneSocket, Address> {
   #waiting: (() => void)[] = [];
 
   override delete(socket: LaneSocket): boolean {
@@ -277,10 +274,9 @@ function tlsHandlers(accepting: Accepting, secure: ServerTls): LaneHandlers {
   const limit = connectionLimit();
   const seconds = Math.ceil(handshakeTimeout / 1000);
   const uncount = (socket: LaneSocket) => {
-    const { data: lane } = socket;
+    const address = shaking.get(socket);
     shaking.delete(socket);
-    if (lane.counted !== undefined) gate!.leave(lane.counted);
-    lane.counted = undefined;
+    if (address !== undefined) gate?.leave(address);
   };
   const secured: LaneHandlers = {
     ...established,
@@ -303,8 +299,7 @@ function tlsHandlers(accepting: Accepting, secure: ServerTls): LaneHandlers {
     if (gate !== undefined && !gate.enter(address)) return refuse(raw);
     const [, socket] = raw.upgradeTLS({ data: undefined, tls: secure.options, isServer: true, socket: secured });
     socket.data = new BunLane(socket);
-    if (gate !== undefined) socket.data.counted = address;
-    shaking.add(socket);
+    shaking.set(socket, address);
     socket.timeout(seconds > LONGEST_TIMEOUT ? 0 : seconds); // a handshake that never completes ends in `timeout`
   };
   const waiting: Set<LaneSocket> = new Set();
@@ -399,7 +394,7 @@ export const runtime: Runtime = {
       close() {
         stop();
         options.accepts?.flush();
-        for (const socket of accepting.shaking) socket.terminate(); // nobody accepts them any more
+        for (const socket of accepting.shaking.keys()) socket.terminate(); // nobody accepts them any more
       },
       ...(options.shared && {
         async release() {

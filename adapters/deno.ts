@@ -17,7 +17,7 @@ import type {
   Runtime,
 } from "../src/transport/runtime.ts";
 import { common } from "./common.ts";
-import { nextTurn, OutputShare } from "./process.ts";
+import { nextTurn, SharingLane } from "./process.ts";
 import { SmallBuffers } from "./small_buffers.ts";
 
 /**
@@ -95,17 +95,33 @@ function giveBuffer(level: number, buffer: Uint8Array): void {
 }
 
 /**
- * A lane over `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` have no half-close and hold 64 KiB each. It reads and
- * writes with callbacks that are made once: the state of an async function that waits takes more memory than all of the lane.
+ * The callback of a write, for both of its results. It is made once and serves one lane after another: on most connections nothing
+ * is being written, most of the time.
  */
-class DenoLane implements Lane {
-  readonly canReset: boolean = false; // Deno has no way to send a reset
+class WriteCallback {
+  lane: DenoLane | undefined = undefined;
+  readonly call = (result: unknown): void => {
+    const lane = this.lane!;
+    this.lane = undefined;
+    if (spareCallbacks.length < SPARE_CALLBACKS) spareCallbacks.push(this);
+    lane.afterWrite(result);
+  };
+}
+
+const SPARE_CALLBACKS = 256;
+const spareCallbacks: WriteCallback[] = [];
+
+/**
+ * A lane over `conn.read()` and `conn.write()`: the streams of a `Deno.Conn` have no half-close and hold 64 KiB each. Its
+ * callbacks are made once: the state of an async function that waits takes more memory than all of the lane.
+ */
+class DenoLane extends SharingLane implements Lane {
   readonly #conn: Deno.Conn;
   #sink!: LaneSink;
   #buffer: Uint8Array | undefined = undefined; // from the start until nothing more is read
   #level = 0; // of the buffer, in `READ_SIZES`
   #burst = 0; // bytes since a read last left room in its buffer
-  #small = 0; // consecutive reads that would have fitted into the next smaller buffer
+  #small = -1; // consecutive reads that would have fitted into the next smaller buffer; negative during the first burst
   #chunk: Uint8Array | undefined = undefined; // what is being written
   #memory: Uint8Array | undefined = undefined; // of the pool, if that is in it
   #paused = false;
@@ -115,19 +131,20 @@ class DenoLane implements Lane {
   #writeError: unknown = undefined;
   #closed = false;
   #share = BYTES_PER_TURN; // remaining bytes of this turn
-  readonly #outputShare = new OutputShare();
-  readonly #onRead = (count: number | null): void => this.#afterRead(count);
-  readonly #onReadFailed = (error: unknown): void => {
-    this.#endReading();
-    this.#close(this.#writeError ?? error);
-  };
-  readonly #onWritten = (count: number): void => this.#afterWrite(count);
-  readonly #onWriteFailed = (error: unknown): void => this.#afterFailedWrite(error);
-  /** Counts only large buffers: the smaller ones are part of the basic cost of a connection. */
-  heldBytes = 0;
-
+  readonly #onRead = (result: unknown): void => this.#afterRead(result);
   constructor(conn: Deno.Conn) {
+    super();
     this.#conn = conn;
+  }
+
+  /** Deno has no way to send a reset. */
+  get canReset(): boolean {
+    return false;
+  }
+
+  /** Counts only large buffers: the smaller ones are part of the basic cost of a connection. */
+  get heldBytes(): number {
+    return this.#level < COUNTED_LEVEL || this.#buffer === undefined ? 0 : READ_SIZES[this.#level];
   }
 
   start(sink: LaneSink): void {
@@ -141,16 +158,21 @@ class DenoLane implements Lane {
     if (this.#paused) {
       this.#isWaiting = true;
       if (this.#writeError !== undefined) this.#close(this.#writeError);
-    } else this.#conn.read(this.#buffer!).then(this.#onRead, this.#onReadFailed);
+    } else this.#conn.read(this.#buffer!).then(this.#onRead, this.#onRead);
   }
 
-  #afterRead(count: number | null): void {
+  /** @param result The number of bytes, `null` at the end, or the error. */
+  #afterRead(result: unknown): void {
     if (this.#closed) return this.#endReading();
-    if (count === null) return this.#afterEnd();
-    this.#share -= count;
-    if (this.#share > 0) return this.#deliver(count);
+    if (result === null) return this.#afterEnd();
+    if (typeof result !== "number") {
+      this.#endReading();
+      return this.#close(this.#writeError ?? result);
+    }
+    this.#share -= result;
+    if (this.#share > 0) return this.#deliver(result);
     this.#share = BYTES_PER_TURN;
-    nextTurn().then(() => this.#closed ? this.#endReading() : this.#deliver(count));
+    nextTurn().then(() => this.#closed ? this.#endReading() : this.#deliver(result));
   }
 
   #deliver(count: number): void {
@@ -168,9 +190,12 @@ class DenoLane implements Lane {
     let next = level;
     if (count === size) {
       next = Math.min(level + 1, READ_SIZES.length - 1);
-      this.#small = 0;
+      if (this.#small > 0) this.#small = 0;
     } else if (level > COUNTED_LEVEL || (level === COUNTED_LEVEL && burst <= READ_SIZES[level - 1])) {
       next--;
+    } else if (this.#small < 0) {
+      next = 0; // the first bytes, such as a handshake, say nothing of those that follow, perhaps in hours
+      this.#small = 0;
     } else if (level === 0 || burst > READ_SIZES[level - 1]) {
       this.#small = 0;
     } else if (++this.#small === SMALL_READS) {
@@ -182,7 +207,6 @@ class DenoLane implements Lane {
     giveBuffer(level, this.#buffer!);
     this.#level = next;
     this.#buffer = takeBuffer(next);
-    this.heldBytes = next < COUNTED_LEVEL ? 0 : READ_SIZES[next];
   }
 
   #afterEnd(): void {
@@ -197,7 +221,6 @@ class DenoLane implements Lane {
   #endReading(): void {
     if (this.#buffer !== undefined) giveBuffer(this.#level, this.#buffer);
     this.#buffer = undefined;
-    this.heldBytes = 0;
   }
 
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
@@ -224,19 +247,27 @@ class DenoLane implements Lane {
   }
 
   #write(): void {
-    this.#conn.write(this.#chunk!).then(this.#onWritten, this.#onWriteFailed);
+    const callback = spareCallbacks.pop() ?? new WriteCallback();
+    callback.lane = this;
+    this.#conn.write(this.#chunk!).then(callback.call, callback.call);
+  }
+
+  /** @param result The number of bytes written, or the error. */
+  afterWrite(result: unknown): void {
+    if (typeof result === "number") this.#afterWrite(result);
+    else this.#afterFailedWrite(result);
   }
 
   #afterWrite(count: number): void {
     const chunk = this.#chunk!;
-    this.#outputShare.use(count);
+    this.useOutput(count);
     if (count < chunk.length) {
       this.#chunk = chunk.subarray(count);
       return this.#write();
     }
     if (this.#memory !== undefined) pool.push(this.#memory);
     this.#chunk = this.#memory = undefined;
-    if (this.#outputShare.isUsedUp) nextTurn().then(() => this.#drain());
+    if (this.isOutputUsedUp) nextTurn().then(() => this.#drain());
     else this.#drain();
   }
 

@@ -12,7 +12,7 @@ import { LanePipe } from "../src/transport/pipes.ts";
 import type { Address, Lane, LaneSink } from "../src/transport/runtime.ts";
 import { readShared } from "./node_reading.ts";
 import { certificateOf } from "./node_tls.ts";
-import { OutputShare } from "./process.ts";
+import { SharingLane } from "./process.ts";
 import { hidesClient, localAddressOf, remoteAddressOf } from "./sockets.ts";
 
 /** The key of the lane in a socket. Keeping it there lets all sockets share their listeners. */
@@ -45,17 +45,17 @@ function writeFromSpare(socket: net.Socket, bytes: Uint8Array, start: number, en
   return isReady;
 }
 
-class NodeLane implements Lane {
+class NodeLane extends SharingLane implements Lane {
   readonly canReset: boolean;
   readonly #socket: net.Socket;
   readonly #source: net.Socket;
   readonly #isPlain: boolean; // a socket of Node, without TLS
-  readonly #share = new OutputShare();
   sink!: LaneSink;
   error: unknown = undefined;
 
   /** @param source The socket to pause, which may be different. */
   constructor(socket: net.Socket, source: net.Socket) {
+    super();
     this.#socket = socket;
     this.#source = source;
     // On a unix socket, which has no address, resetAndDestroy() throws; a socket that was reset has no address either.
@@ -90,16 +90,16 @@ class NodeLane implements Lane {
   }
 
   write(bytes: Uint8Array, start: number, end: number, owned: boolean): boolean {
-    this.#share.use(end - start);
+    this.useOutput(end - start);
     if (!this.#pass(bytes, start, end, owned)) return false;
-    if (!this.#share.isUsedUp) return true;
+    if (!this.isOutputUsedUp) return true;
     this.onTaken();
     return false;
   }
 
   /** Reports that everything was taken, in a later turn if it has been much. */
   onTaken(): void {
-    if (this.#share.isUsedUp) setImmediate(() => this.sink.onDrain());
+    if (this.isOutputUsedUp) setImmediate(() => this.sink.onDrain());
     else this.sink.onDrain();
   }
 

@@ -140,26 +140,26 @@ let turn = 0;
 let isCounting = false;
 
 /**
- * What a connection may send in one turn. The system takes everything at once for a peer that reads as fast as the program sends,
- * such as a proxy on the same machine: a program that sends without end would never give others their turn.
+ * A lane that sends a limited number of bytes per turn. The system takes everything at once for a peer that reads as fast as the
+ * program sends, such as a proxy on the same machine: a program that sends without end would never give others their turn.
  */
-export class OutputShare {
+export abstract class SharingLane {
   #turn = 0;
-  #left = OUTPUT_PER_TURN;
+  #remaining = OUTPUT_PER_TURN;
 
-  /** Whether everything is used up. What waits for output to be taken must be told in a later turn then. */
-  get isUsedUp(): boolean {
-    return this.#left <= 0 && this.#turn === turn;
+  /** Whether the output of this turn is used up. What waits for output to be taken must be told in a later turn then. */
+  protected get isOutputUsedUp(): boolean {
+    return this.#remaining <= 0 && this.#turn === turn;
   }
 
-  /** Takes bytes from it. */
-  use(size: number): void {
+  /** Takes bytes from the output of this turn. */
+  protected useOutput(size: number): void {
     if (this.#turn !== turn) {
       this.#turn = turn;
-      this.#left = OUTPUT_PER_TURN;
+      this.#remaining = OUTPUT_PER_TURN;
     }
-    this.#left -= size;
-    if (isCounting || this.#left > OUTPUT_PER_TURN / 2) return;
+    this.#remaining -= size;
+    if (isCounting || this.#remaining > OUTPUT_PER_TURN / 2) return;
     isCounting = true;
     setImmediate(() => {
       isCounting = false;

@@ -6,7 +6,8 @@
 
 import { type ByteSink, copyBytes, partOf, type Sharing, sliceBytes } from "./bytes.ts";
 import { Backpressure, HeldChunks, OutputQueue, OutputWaiters, SHARED_COPY_LIMIT } from "./connection_queues.ts";
-import { type ConnectionOrigin, type ConnectionOwner, MEASURE_STEP, type Protocol } from "./connection_interfaces.ts";
+import { GATHER_LIMIT, MEASURE_STEP, WRITE_LIMIT } from "./connection_interfaces.ts";
+import type { ConnectionOrigin, ConnectionOwner, Protocol } from "./connection_interfaces.ts";
 import { BROKEN, ConnectionEnd, type EndCause } from "./connection_end.ts";
 import { deadlineIn } from "./deadlines.ts";
 import type { Address, BytePipe, Lane, LaneSink } from "./runtime.ts";
@@ -14,16 +15,15 @@ import { StreamLane } from "./pipes.ts";
 
 export type { ConnectionOrigin, Protocol } from "./connection_interfaces.ts";
 
-/** The maximum number of bytes per write to the lane, so that the progress of a slow peer is visible. */
-const WRITE_LIMIT = 256 * 1024;
-
-/** Program bytes up to this size are copied to the gathered output; larger ones go to the lane at once. */
-const GATHER_LIMIT = 32 * 1024;
-
 const OPEN = 0;
 const CLOSING = 1; // over for the program; output is flushed, then the transport ends
 const ENDED = 2; // our FIN is sent; further input is dropped
 const RELEASED = 3; // the transport is gone
+
+const PEER_ENDED = 1;
+const FAILED = 2; // an error of the program was reported
+const CUT_OFF = 4; // it ends with an abort behind its output
+const LOST = 8; // it ended with pending output
 
 /**
  * A connection: a lane below, a protocol above. It gathers output, enforces its limits, and handles the closing. All output of
@@ -50,7 +50,6 @@ export class Connection implements LaneSink, ByteSink {
   error: unknown = undefined;
   measured = 0; // bytes held at the last measurement by the owner
   grown = 0; // bytes received or queued since then
-  hasLost = false; // whether the connection ended with pending output
   waitingSince = 0; // start of the current period in which output has been pending
   /** Called once when the connection is over, after `protocol.onClosed()`. */
   onOver: (() => void) | undefined = undefined;
@@ -60,16 +59,13 @@ export class Connection implements LaneSink, ByteSink {
   readonly #owner: ConnectionOwner<Connection>;
   readonly #lane: Lane;
   #state = OPEN;
-  #busy = false; // the lane has not taken the last chunk yet
-  #inFlight = 0; // size of that chunk
+  #inFlight = 0; // size of the chunk that the lane has not taken yet; 0 if it is free
   #ownQueued = 0; // bytes queued since the queue was last empty, not counting shared ones
   #queue: OutputQueue | undefined = undefined; // output pending for the lane, created on demand
   #flushing = false; // a flush at the end of this turn is scheduled
   #backpressure: Backpressure<Connection> | undefined = undefined; // created on demand
   #pausedByProtocol = false;
-  #peerEnded = false;
-  #failed = false;
-  #isCutOff = false; // it ends with an abort behind its output
+  #marks = 0; // what has happened to it, as bits
   #held: HeldChunks | undefined = undefined; // input that arrives while the program has paused reading
   #waiters: OutputWaiters | undefined = undefined; // while somebody waits
 
@@ -100,6 +96,11 @@ export class Connection implements LaneSink, ByteSink {
     return this.#state === OPEN;
   }
 
+  /** Whether it ended with pending output. */
+  get hasLost(): boolean {
+    return (this.#marks & LOST) !== 0;
+  }
+
   /** Whether the peer can distinguish an `abort()` from an orderly end. */
   get canReset(): boolean {
     return this.#lane.canReset;
@@ -125,7 +126,7 @@ export class Connection implements LaneSink, ByteSink {
 
   reserve(size: number): number {
     const { scratch } = this.#owner;
-    if (scratch.owner === undefined && !this.#busy && !this.#isWaiting && this.#state < ENDED) {
+    if (scratch.owner === undefined && this.#inFlight === 0 && !this.#isWaiting && this.#state < ENDED) {
       this.#onQueued(0); // it is flushed at the end of this turn
       scratch.owner = scratch.borrower = this;
     }
@@ -137,7 +138,7 @@ export class Connection implements LaneSink, ByteSink {
       }
     }
     const queue = this.#queue ??= new OutputQueue();
-    this.memory = queue.reserve(size, this.#busy);
+    this.memory = queue.reserve(size, this.#inFlight > 0);
     return queue.at;
   }
 
@@ -158,7 +159,7 @@ export class Connection implements LaneSink, ByteSink {
     if (bytes.length === 0) return;
     const { scratch } = this.#owner;
     const isShared = sharing !== undefined;
-    if (isShared && scratch.owner !== this && !this.#busy && (this.#queue ??= new OutputQueue()).share(bytes)) {
+    if (isShared && scratch.owner !== this && this.#inFlight === 0 && (this.#queue ??= new OutputQueue()).share(bytes)) {
       this.sentBytes += bytes.length;
       return this.#onQueued(0);
     }
@@ -166,7 +167,7 @@ export class Connection implements LaneSink, ByteSink {
     this.sentBytes += bytes.length;
     if (scratch.owner === this) this.#spill(scratch.borrower === this); // then both leave together
     (this.#queue ??= new OutputQueue()).push(bytes);
-    this.#onQueued(isShared ? this.#busy ? partOf(bytes.length, sharing) : 0 : bytes.length);
+    this.#onQueued(isShared ? this.#inFlight > 0 ? partOf(bytes.length, sharing) : 0 : bytes.length);
   }
 
   appendCopy(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
@@ -179,8 +180,8 @@ export class Connection implements LaneSink, ByteSink {
     }
     this.sentBytes += size;
     if (this.#owner.scratch.owner === this) this.#spill();
-    if (!this.#busy && this.#isWaiting) this.flush();
-    while (start < end && !this.#busy && this.#state < ENDED) {
+    if (this.#inFlight === 0 && this.#isWaiting) this.flush();
+    while (start < end && this.#inFlight === 0 && this.#state < ENDED) {
       const stop = Math.min(start + WRITE_LIMIT, end);
       this.#writeNow(bytes, start, stop);
       start = stop;
@@ -200,7 +201,7 @@ export class Connection implements LaneSink, ByteSink {
     if (this.#state >= ENDED) return void (this.#queue = undefined);
     this.#holdOutput(own);
     if (this.grown >= MEASURE_STEP) this.#owner.onGrown(this);
-    if (!this.#flushing && !this.#busy && this.#owner.scratch.owner !== this) {
+    if (!this.#flushing && this.#inFlight === 0 && this.#owner.scratch.owner !== this) {
       this.#flushing = true;
       this.#owner.flushLater(this);
     }
@@ -214,7 +215,7 @@ export class Connection implements LaneSink, ByteSink {
     if (length === 0) return;
     scratch.length = 0;
     if (this.#state >= ENDED) return;
-    if (!this.#busy && !this.#isWaiting && !waits) {
+    if (this.#inFlight === 0 && !this.#isWaiting && !waits) {
       this.#writeNow(scratch.memory, 0, length);
     } else {
       (this.#queue ??= new OutputQueue()).push(copyBytes(scratch.memory, 0, length));
@@ -233,14 +234,13 @@ export class Connection implements LaneSink, ByteSink {
   /** Passes unqueued bytes to the lane, which copies any that it cannot send at once. */
   #writeNow(bytes: Uint8Array, start: number, end: number): void {
     this.#write(bytes, start, end, false);
-    if (this.#busy) this.#holdOutput(end - start);
+    if (this.#inFlight > 0) this.#holdOutput(end - start);
   }
 
   #write(bytes: Uint8Array, start: number, end: number, owned: boolean): void {
     this.lastSent = this.#owner.now;
-    this.#inFlight = end - start;
-    this.#busy = true; // a lane may drain before write() returns
-    if (this.#lane.write(bytes, start, end, owned)) this.#busy = false, this.#inFlight = 0;
+    this.#inFlight = end - start; // a lane may drain before write() returns
+    if (this.#lane.write(bytes, start, end, owned)) this.#inFlight = 0;
   }
 
   /** Passes pending output to the lane until it is busy. */
@@ -251,12 +251,12 @@ export class Connection implements LaneSink, ByteSink {
     if (isBorrower) scratch.borrower = undefined; // until it is empty, it cannot be taken away, as in a turn
     try {
       if (isBorrower) this.#spill();
-      while (!this.#busy && this.#isWaiting && this.#state < ENDED) {
+      while (this.#inFlight === 0 && this.#isWaiting && this.#state < ENDED) {
         const queue = this.#queue!;
         const chunk = queue.take(WRITE_LIMIT);
         const { start, end, sharing } = queue;
         this.#write(chunk, start, end, true);
-        if (this.#busy && sharing !== undefined) this.#holdOutput(partOf(end - start, sharing));
+        if (this.#inFlight > 0 && sharing !== undefined) this.#holdOutput(partOf(end - start, sharing));
       }
     } catch (error) { // must not reach the event loop, nor affect other connections
       this.#queue = undefined;
@@ -269,10 +269,10 @@ export class Connection implements LaneSink, ByteSink {
   }
 
   #afterFlush(): void {
-    if (!this.#busy && !this.#isWaiting) this.#ownQueued = 0;
+    if (this.#inFlight === 0 && !this.#isWaiting) this.#ownQueued = 0;
     if (this.#waiters?.tell(this.queuedBytes)) this.#waiters = undefined;
     if (this.isFull && this.queuedBytes <= this.origin.lowWatermark) this.#backpressure!.drain();
-    if (this.#state === CLOSING && !this.#busy && !this.#isWaiting) this.#end();
+    if (this.#state === CLOSING && this.#inFlight === 0 && !this.#isWaiting) this.#end();
   }
 
   /** Reading continues: if both ends stopped reading while they cannot write, neither could make progress. */
@@ -325,25 +325,24 @@ export class Connection implements LaneSink, ByteSink {
 
   /** Reports an error of the program, or of ours; the protocol then ends the connection, if it can. */
   onFault(error: unknown): void {
-    if (this.#failed) return this.abort(true, { error });
-    this.#failed = true;
+    if ((this.#marks & FAILED) !== 0) return this.abort(true, { error });
+    this.#marks |= FAILED;
     this.#owner.onFault(this, error);
   }
 
   #endTurn(): void {
     this.#spill();
     this.#owner.scratch.end();
-    if (this.#isWaiting && !this.#busy) this.flush();
+    if (this.#isWaiting && this.#inFlight === 0) this.flush();
     else if (this.#state === CLOSING || this.#waiters !== undefined) this.#afterFlush();
   }
 
   onEnd(): void {
-    this.#peerEnded = true;
+    this.#marks |= PEER_ENDED;
     if (this.#state === OPEN && this.#held === undefined) this.gather(() => this.protocol.receiveEnd());
   }
 
   onDrain(): void {
-    this.#busy = false;
     this.#inFlight = 0;
     // Bytes that the system takes at once say nothing about the peer: some lanes drain after each write.
     const hadToWait = this.#owner.now > this.lastSent;
@@ -360,7 +359,7 @@ export class Connection implements LaneSink, ByteSink {
 
   onClose(error?: unknown): void {
     if (this.#state === RELEASED) return;
-    this.hasLost = this.queuedBytes > 0;
+    if (this.queuedBytes > 0) this.#marks |= LOST;
     this.#leave(new ConnectionEnd(false, false, this.error ??= error, BROKEN));
     this.#state = RELEASED;
     this.#queue = undefined;
@@ -420,7 +419,7 @@ export class Connection implements LaneSink, ByteSink {
     const receive = (chunk: Uint8Array) => (this.protocol.receive(chunk, 0), this.isOpen); // the program may end it
     if (!held.release(receive)) return;
     this.#held = undefined;
-    if (this.#peerEnded) this.protocol.receiveEnd();
+    if ((this.#marks & PEER_ENDED) !== 0) this.protocol.receiveEnd();
     else this.#readOn();
   }
 
@@ -439,7 +438,7 @@ export class Connection implements LaneSink, ByteSink {
    */
   end(byServer = true, cause?: EndCause): void {
     if (this.#state !== OPEN) return;
-    this.#leave(new ConnectionEnd(byServer, !this.#isCutOff, this.error, cause));
+    this.#leave(new ConnectionEnd(byServer, (this.#marks & CUT_OFF) === 0, this.error, cause));
     if ((this.#state as number) === RELEASED) return; // the program has aborted it meanwhile
     this.#waitForPeer();
     this.#lane.resume();
@@ -449,7 +448,7 @@ export class Connection implements LaneSink, ByteSink {
 
   /** Sends the queued output, then aborts the connection: the peer cannot take that for an orderly end; see `end()`. */
   cutOff(byServer = true, cause?: EndCause): void {
-    this.#isCutOff ||= this.#state === OPEN;
+    if (this.#state === OPEN) this.#marks |= CUT_OFF;
     this.end(byServer, cause);
   }
 
@@ -490,11 +489,12 @@ export class Connection implements LaneSink, ByteSink {
   }
 
   #end(): void {
-    if (this.#isCutOff) return this.#lane.abort();
+    if ((this.#marks & CUT_OFF) !== 0) return this.#lane.abort();
     const { lingerTimeout } = this.origin;
+    const hasEnded = (this.#marks & PEER_ENDED) !== 0;
     this.#state = ENDED;
     this.#owner.onLingering(this);
     this.#lane.end();
-    this.deadline = deadlineIn(this.#peerEnded ? Math.min(lingerTimeout || 1000, 1000) : lingerTimeout, this.#owner.now);
+    this.deadline = deadlineIn(hasEnded ? Math.min(lingerTimeout || 1000, 1000) : lingerTimeout, this.#owner.now);
   }
 }

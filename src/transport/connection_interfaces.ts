@@ -66,6 +66,12 @@ export interface Protocol {
 /** The owner measures a connection whenever it has received or queued this many bytes. */
 export const MEASURE_STEP: number = 16 * 1024;
 
+/** The maximum number of bytes per write to the lane, so that the progress of a slow peer is visible. */
+export const WRITE_LIMIT: number = 256 * 1024;
+
+/** Program bytes up to this size are copied to the gathered output; larger ones go to the lane at once. */
+export const GATHER_LIMIT: number = 32 * 1024;
+
 /** Settings shared by all connections of one listener. */
 export interface ConnectionOrigin {
   /** How long a connection that we ended may take to go away, in milliseconds. */

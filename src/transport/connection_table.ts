@@ -114,7 +114,7 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
     this.lingerTimeout = options.lingerTimeout;
     this.highWatermark = options.highWatermark;
     this.lowWatermark = options.lowWatermark;
-    this.now = clock();
+    this.now = Math.floor(clock());
     this.memory = new BufferMemory(() => this.time, () => this.#flush(), (connection) => events.onShed?.(connection));
   }
 
@@ -268,7 +268,7 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
   /** Checks all deadlines, by the table's clock. Called by its timer, and by tests. */
   tick(): void {
     this.#ticked = this.#clock();
-    const now = this.now = this.#ticked - this.#lost;
+    const now = this.now = this.#wholeTime();
     for (const connection of this.#open.values()) {
       if (connection.deadline !== 0 && connection.deadline <= now) connection.expire(now);
       if (connection.grown !== 0 || connection.measured !== 0) this.memory.measure(connection);
@@ -291,10 +291,15 @@ export class ConnectionTable implements ConnectionOwner<Connection> {
     return this.#open.size === 0 && this.#leaving.size === 0 && this.#lingering.size === 0 && this.#aborted.size === 0;
   }
 
+  /** The time of the last tick in whole milliseconds: connections keep several times, and other numbers take memory of their own. */
+  #wholeTime(): number {
+    return Math.floor(this.#ticked - this.#lost);
+  }
+
   #startClock(): void {
     if (this.#timer !== undefined) return;
     this.#ticked = this.#clock();
-    this.now = this.#ticked - this.#lost;
+    this.now = this.#wholeTime();
     this.#timer = setInterval(() => this.#onTimer(), TICK);
     // A socket keeps the process alive by itself; the clock should not.
     (this.#timer as unknown as { unref?(): void }).unref?.();

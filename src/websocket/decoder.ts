@@ -51,8 +51,18 @@ const MAX_CONTROL_PAYLOAD = 125;
  */
 const FRAMES_PER_TURN = 2048;
 
-/** The message type while there is no unfinished message. */
-const NONE = 0;
+/** A message that is being collected. */
+class UnfinishedMessage {
+  readonly opcode: number;
+  readonly compressed: boolean;
+  readonly bytes: GrowingBuffer = new GrowingBuffer();
+  utf8: number = UTF8_ACCEPT; // the state of its validation
+
+  constructor(opcode: number, compressed: boolean) {
+    this.opcode = opcode;
+    this.compressed = compressed;
+  }
+}
 
 /**
  * A decoder for one direction of a connection. It turns bytes, in any number of pieces, into messages and control frames.
@@ -70,28 +80,16 @@ export class MessageDecoder {
   // Input that waits while decoding is on hold.
   #holding = false;
   #rest: Uint8Array | undefined = undefined;
-  #restAt = 0;
 
-  // A header that is cut off by the end of a chunk.
-  #stash: Uint8Array | undefined = undefined;
-  #stashed = 0;
-
-  // The frame whose payload is being read; `#left` is negative if there is no such frame.
+  // The frame whose payload is being read: its first byte, and its masking key. `#left` is negative if there is no such frame.
   #left = -1;
-  #fin = false;
-  #opcode = 0;
+  #first = 0;
   #key = 0;
-  #rsv1 = false;
 
-  // The message that is being collected. `#type` is its opcode, or 0 if there is no such message.
-  #type: number = NONE;
-  #compressed = false;
-  #message: GrowingBuffer | undefined = undefined;
-  #utf8: number = UTF8_ACCEPT;
-
-  // The payload of a control frame that is cut off by the end of a chunk.
-  #control: Uint8Array | undefined = undefined;
-  #controlLength = 0;
+  // What is cut off by the end of a chunk, or continues in another frame. Most connections have nothing of it, most of the time.
+  #header: GrowingBuffer | undefined = undefined;
+  #control: GrowingBuffer | undefined = undefined; // the payload of a control frame
+  #message: UnfinishedMessage | undefined = undefined;
 
   /** @param takesCompressed Whether permessage-deflate was agreed, so that the bit RSV1 marks compressed messages (RFC 7692). */
   constructor(options: DecoderOptions, events: DecoderEvents, takesCompressed = false) {
@@ -102,13 +100,13 @@ export class MessageDecoder {
 
   /** The number of bytes of unfinished messages and frames held in memory. */
   get heldBytes(): number {
-    return (this.#message?.memory.length ?? 0) + (this.#control?.length ?? 0) + (this.#stash?.length ?? 0) +
-      (this.#rest === undefined ? 0 : this.#rest.length - this.#restAt);
+    return (this.#message?.bytes.memory.length ?? 0) + (this.#control?.memory.length ?? 0) +
+      (this.#header?.memory.length ?? 0) + (this.#rest?.length ?? 0);
   }
 
   /** Whether a message or frame has begun but is not complete. */
   get isMidMessage(): boolean {
-    return this.#left >= 0 || this.#type !== NONE || (!this.#holding && this.#stashed > 0);
+    return this.#left >= 0 || this.#message !== undefined || (!this.#holding && this.#header !== undefined);
   }
 
   /** Puts decoding on hold. Called inside `onMessage()`; the bytes that follow wait until `goOn()`. */
@@ -121,17 +119,14 @@ export class MessageDecoder {
     this.#holding = false;
     const rest = this.#rest;
     this.#rest = undefined;
-    if (rest !== undefined) this.#decode(rest, this.#restAt, false, true);
+    if (rest !== undefined) this.#decode(rest, 0, false, true);
   }
 
   #keep(chunk: Uint8Array, at: number): void {
     if (at >= chunk.length) return;
     const rest = this.#rest;
     // A second chunk was already on its way when reading was paused.
-    this.#rest = rest === undefined
-      ? sliceBytes(chunk, at, chunk.length)
-      : joinBytes([rest.subarray(this.#restAt), chunk.subarray(at)]);
-    this.#restAt = 0;
+    this.#rest = rest === undefined ? sliceBytes(chunk, at, chunk.length) : joinBytes([rest, chunk.subarray(at)]);
   }
 
   /** Stops decoding. All further input is dropped. */
@@ -139,7 +134,7 @@ export class MessageDecoder {
     this.#stopped = true;
     this.#message =
       this.#control =
-      this.#stash =
+      this.#header =
       this.#rest =
         undefined;
   }
@@ -157,12 +152,12 @@ export class MessageDecoder {
 
   /** @param kept Whether the memory was made by `#keep()`, so that the rest can stay in it. */
   #decode(chunk: Uint8Array, at: number, given: boolean, kept: boolean): void {
-    const mayBeAlone = given && at === 0 && this.#left < 0 && this.#stashed === 0;
+    const mayBeAlone = given && at === 0 && this.#left < 0 && this.#header === undefined;
     const end = chunk.length;
     let frames = 0;
     while (!this.#stopped) {
       if (this.#holding || (frames === FRAMES_PER_TURN && at < end)) {
-        if (kept) this.#rest = chunk, this.#restAt = at;
+        if (kept) this.#rest = chunk.subarray(at);
         else this.#keep(chunk, at);
         if (this.#holding) return;
         this.#holding = true; // a chunk that is on its way must wait for the rest of this one
@@ -170,17 +165,18 @@ export class MessageDecoder {
       }
       if (this.#left < 0) {
         if (at >= end) return;
-        at = this.#stashed === 0 ? this.#readHeader(chunk, at, end) : this.#completeHeader(chunk, at, end);
+        at = this.#header === undefined ? this.#readHeader(chunk, at, end) : this.#completeHeader(chunk, at, end);
         if (this.#left < 0) return; // cut off, or a violation
       }
       const left = this.#left;
-      const opcode = this.#opcode;
+      const first = this.#first;
+      const opcode = first & 0x0f;
       frames++;
       if (end - at >= left) {
         const stop = at + left;
-        if (this.#fin && this.#type === NONE && opcode < 8) {
+        if (first > 0x7f && this.#message === undefined && opcode < 8) {
           // The common case: a complete message in the chunk.
-          const compressed = this.#rsv1;
+          const compressed = (first & 0x40) !== 0;
           const plain = this.#options.masked && mask(chunk, at, stop, this.#key) === 0;
           if (opcode === 1 && !plain && !compressed && !isUtf8(chunk, at, stop)) {
             return void this.#violate(1007, "text is not UTF-8"); // section 8.1
@@ -190,7 +186,7 @@ export class MessageDecoder {
           at = stop;
           continue;
         }
-        if (opcode >= 8 && this.#controlLength === 0) {
+        if (opcode >= 8 && this.#control === undefined) {
           if (this.#options.masked) mask(chunk, at, stop, this.#key);
           this.#left = -1;
           this.#events.onControl(opcode, chunk, at, stop);
@@ -211,22 +207,21 @@ export class MessageDecoder {
     const size = this.#parseHeader(chunk, at, end);
     if (size > 0) return at + size;
     if (size === 0) {
-      const stash = this.#stash ??= new Uint8Array(MAX_HEADER);
-      for (let i = at; i < end; i++) stash[this.#stashed++] = chunk[i];
+      this.#header = new GrowingBuffer();
+      this.#header.append(chunk, at, end, MAX_HEADER);
     }
     return end;
   }
 
   /** Continues a header that began in an earlier chunk. */
   #completeHeader(chunk: Uint8Array, at: number, end: number): number {
-    const stash = this.#stash!;
+    const header = this.#header!;
     while (at < end) {
-      stash[this.#stashed++] = chunk[at++];
-      const size = this.#parseHeader(stash, 0, this.#stashed);
+      header.append(chunk, at, ++at, MAX_HEADER);
+      const size = this.#parseHeader(header.memory, 0, header.length);
       if (size < 0) return end;
       if (size > 0) {
-        this.#stashed = 0;
-        this.#stash = undefined;
+        this.#header = undefined;
         break;
       }
     }
@@ -257,8 +252,8 @@ export class MessageDecoder {
       if (!fin) return this.#violate(1002, "a control frame is fragmented"); // section 5.5
       if (length > MAX_CONTROL_PAYLOAD) return this.#violate(1002, "a control frame is longer than 125"); // section 5.5
     } else if (opcode === 0) {
-      if (this.#type === NONE) return this.#violate(1002, "a continuation has nothing to continue"); // section 5.4
-    } else if (this.#type !== NONE) {
+      if (this.#message === undefined) return this.#violate(1002, "a continuation has nothing to continue"); // section 5.4
+    } else if (this.#message !== undefined) {
       return this.#violate(1002, "a message begins inside another"); // section 5.4
     }
 
@@ -276,7 +271,8 @@ export class MessageDecoder {
       if (length < 65536) return this.#violate(1002, "the length is not minimal"); // section 5.2
       size = 10;
     }
-    if (opcode < 8 && length > this.#limit(rsv1 || (opcode === 0 && this.#compressed)) - (this.#message?.length ?? 0)) {
+    const message = this.#message; // for a continuation
+    if (opcode < 8 && length > this.#limit(message?.compressed ?? rsv1) - (message?.bytes.length ?? 0)) {
       return this.#violate(1009, "the message is too big"); // section 7.4.1
     }
     if (masked) {
@@ -285,9 +281,7 @@ export class MessageDecoder {
       this.#key = bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
       size += 4;
     }
-    this.#fin = fin;
-    this.#opcode = opcode;
-    this.#rsv1 = rsv1;
+    this.#first = first;
     this.#left = length;
     return size;
   }
@@ -307,44 +301,37 @@ export class MessageDecoder {
   }
 
   #collectMessage(chunk: Uint8Array, at: number, stop: number): void {
-    if (this.#type === NONE) {
-      this.#type = this.#opcode;
-      this.#compressed = this.#rsv1;
-    }
+    const first = this.#first;
+    const fin = first > 0x7f;
+    const message = this.#message ??= new UnfinishedMessage(first & 0x0f, (first & 0x40) !== 0);
+    const { opcode, compressed, bytes } = message;
     const ascii = this.#unmask(chunk, at, stop);
-    const compressed = this.#compressed;
-    if (this.#type === 1 && !compressed && !(ascii && this.#utf8 === UTF8_ACCEPT)) {
+    if (opcode === 1 && !compressed && !(ascii && message.utf8 === UTF8_ACCEPT)) {
       // Validate bytes as they arrive: an invalid byte fails the connection before the frame is complete (section 8.1).
-      this.#utf8 = validateUtf8(chunk, at, stop, this.#utf8);
-      if (this.#utf8 === UTF8_REJECT) return void this.#violate(1007, "text is not UTF-8");
+      message.utf8 = validateUtf8(chunk, at, stop, message.utf8);
+      if (message.utf8 === UTF8_REJECT) return void this.#violate(1007, "text is not UTF-8");
     }
     const count = stop - at;
     this.#left -= count;
-    const message = this.#message ??= new GrowingBuffer();
     const maxLength = this.#limit(compressed);
-    message.append(chunk, at, stop, this.#fin ? Math.min(message.length + count + this.#left, maxLength) : maxLength);
+    bytes.append(chunk, at, stop, fin ? Math.min(bytes.length + count + this.#left, maxLength) : maxLength);
     if (this.#left > 0) return;
     this.#left = -1;
-    if (!this.#fin) return;
-    if (this.#utf8 !== UTF8_ACCEPT) return void this.#violate(1007, "text is not UTF-8");
-    const opcode = this.#type;
-    this.#type = NONE;
+    if (!fin) return;
+    if (message.utf8 !== UTF8_ACCEPT) return void this.#violate(1007, "text is not UTF-8");
     this.#message = undefined;
-    this.#events.onMessage(opcode, message.memory, 0, message.length, compressed, false);
+    this.#events.onMessage(opcode, bytes.memory, 0, bytes.length, compressed, false);
   }
 
   #collectControl(chunk: Uint8Array, at: number, stop: number): void {
     this.#unmask(chunk, at, stop);
-    const control = this.#control ??= new Uint8Array(MAX_CONTROL_PAYLOAD);
-    control.set(chunk.subarray(at, stop), this.#controlLength);
-    this.#controlLength += stop - at;
+    const control = this.#control ??= new GrowingBuffer();
+    control.append(chunk, at, stop, MAX_CONTROL_PAYLOAD);
     this.#left -= stop - at;
     if (this.#left > 0) return;
-    const length = this.#controlLength;
     this.#left = -1;
     this.#control = undefined;
-    this.#controlLength = 0;
-    this.#events.onControl(this.#opcode, control, 0, length);
+    this.#events.onControl(this.#first & 0x0f, control.memory, 0, control.length);
   }
 
   #violate(code: number, reason: string): -1 {

@@ -92,11 +92,8 @@ export class WebSocketEndpoint implements DecoderEvents {
   readonly #compression: Compression | undefined;
   #queue: SendQueue | undefined = undefined; // created by the first compressed message
   #state = OPEN;
-  #fragmenting = false;
-  #textState = UTF8_REJECT; // of the fragmented text being sent; UTF8_REJECT if not text
-  #compressing = false; // the fragments of the message being sent
-  #inflating = false;
-  #inflatingBytes = 0;
+  #fragments: { readonly compresses: boolean; readonly textState: number } | undefined = undefined; // of the message being sent
+  #inflatingBytes = -1; // of the message being inflated; negative if there is none
   #pong: Uint8Array | undefined = undefined; // the payload of a pending pong
   #closing: Closing | undefined = undefined;
   #unsentClose: Uint8Array | undefined = undefined; // the payload of our Close while it waits for compression
@@ -127,7 +124,7 @@ export class WebSocketEndpoint implements DecoderEvents {
 
   /** Whether a message is being sent in fragments, so that no other may be sent. */
   get isFragmenting(): boolean {
-    return this.#fragmenting;
+    return this.#fragments !== undefined;
   }
 
   /** Whether the peer's Close is not answered yet. */
@@ -147,7 +144,7 @@ export class WebSocketEndpoint implements DecoderEvents {
 
   /** Whether a message is being inflated; later input waits for it. */
   get isInflating(): boolean {
-    return this.#inflating;
+    return this.#inflatingBytes >= 0;
   }
 
   /** Whether a message is being compressed; later output waits for it. */
@@ -167,7 +164,7 @@ export class WebSocketEndpoint implements DecoderEvents {
 
   /** The number of bytes of an unfinished message held in memory. */
   get heldBytes(): number {
-    return this.#decoder.heldBytes + this.#inflatingBytes;
+    return this.#decoder.heldBytes + Math.max(this.#inflatingBytes, 0);
   }
 
   /**
@@ -183,7 +180,7 @@ export class WebSocketEndpoint implements DecoderEvents {
 
   /** Continues after `onTurnOver()`. */
   goOn(): void {
-    if (!this.#inflating) this.#decoder.goOn();
+    if (!this.isInflating) this.#decoder.goOn();
   }
 
   onTurnOver(): void {
@@ -210,19 +207,17 @@ export class WebSocketEndpoint implements DecoderEvents {
     end: number = payload.length,
     compress: boolean = false,
   ): boolean {
-    if (!this.canSend || (opcode === 0) !== this.#fragmenting) return false;
-    if ((opcode === 0 || !fin) && !this.#takesFragment(opcode, payload, fin, start, end)) return false;
-    this.#fragmenting = !fin;
-    if (opcode !== 0) this.#compressing = compress && this.#compression !== undefined;
+    if (!this.canSend || (opcode === 0) !== this.isFragmenting) return false;
+    const compresses = opcode === 0 ? this.#fragments!.compresses : compress && this.#compression !== undefined;
+    if ((opcode === 0 || !fin) && !this.#takesFragment(opcode, payload, fin, start, end, compresses)) return false;
     const first = fin ? 0x80 | opcode : opcode;
-    if (this.#compressing || this.isCompressing) this.#sendInOrder(first, payload, start, end);
+    if (compresses || this.isCompressing) this.#sendInOrder(first, payload, start, end, compresses);
     else this.#write(first, payload, start, end);
     return true;
   }
 
   /** Compresses a frame, or sends it after one that is being compressed. */
-  #sendInOrder(first: number, payload: string | Uint8Array, start: number, end: number): void {
-    const compresses = this.#compressing;
+  #sendInOrder(first: number, payload: string | Uint8Array, start: number, end: number, compresses: boolean): void {
     const queue = this.#queue ??= this.#makeQueue();
     // The payload may wait for longer than it may be referred to.
     const copied = queue.isBusy && typeof payload !== "string";
@@ -233,15 +228,22 @@ export class WebSocketEndpoint implements DecoderEvents {
     else queue.do(end - start, () => this.#write(first, bytes, from, to));
   }
 
-  /** Reports whether a text stays valid UTF-8 with a fragment (section 5.6). Fragments of bytes may split a character. */
-  #takesFragment(opcode: number, payload: string | Uint8Array, fin: boolean, start: number, end: number): boolean {
-    let state = opcode === 0 ? this.#textState : opcode === WEBSOCKET_OPCODE_TEXT ? UTF8_ACCEPT : UTF8_REJECT;
+  /** Notes a fragment. Refuses one with which a text is not UTF-8 (section 5.6); fragments of bytes may split a character. */
+  #takesFragment(
+    opcode: number,
+    payload: string | Uint8Array,
+    fin: boolean,
+    start: number,
+    end: number,
+    compresses: boolean,
+  ): boolean {
+    let state = opcode === 0 ? this.#fragments!.textState : opcode === WEBSOCKET_OPCODE_TEXT ? UTF8_ACCEPT : UTF8_REJECT;
     if (state !== UTF8_REJECT) { // it is text
       if (typeof payload !== "string") state = validateUtf8(payload, start, end, state);
       else if (state !== UTF8_ACCEPT && payload !== "") return false;
       if (state === UTF8_REJECT || (fin && state !== UTF8_ACCEPT)) return false;
     }
-    this.#textState = state;
+    this.#fragments = fin ? undefined : { compresses, textState: state };
     return true;
   }
 
@@ -251,7 +253,7 @@ export class WebSocketEndpoint implements DecoderEvents {
    * @param compress Whether to compress it, if that was agreed.
    */
   sendPrepared(message: PreparedFrame, compress: boolean): boolean {
-    if (!this.canSend || this.#fragmenting) return false;
+    if (!this.canSend || this.isFragmenting) return false;
     const { first, payload } = message;
     const compression = this.#compression;
     if (compress && compression !== undefined) {
@@ -362,15 +364,13 @@ export class WebSocketEndpoint implements DecoderEvents {
     const payload = lent ? sliceBytes(bytes, start, end) : bytes.subarray(start, end);
     const inflated = this.#compression!.inflate(payload, this.#options.maxLength);
     if (isThere(inflated)) return this.#onInflated(opcode, inflated);
-    this.#inflating = true;
     this.#inflatingBytes = payload.length;
     this.#decoder.hold();
     this.#events.onHold();
     inflated.then((result) => {
       if (this.#state === FINISHED) return;
       this.#events.onGoOn(() => {
-        this.#inflating = false;
-        this.#inflatingBytes = 0;
+        this.#inflatingBytes = -1;
         this.#onInflated(opcode, result);
         this.#decoder.goOn();
       });

@@ -50,6 +50,7 @@ export class MessageDispatcher implements FrameConsumer {
   #handlers = 0; // that are running
   #isStarting = false;
   #peerClose: Uint8Array | undefined = undefined; // after pending messages
+  #onSettled: (() => void) | undefined = undefined; // created by the first handler that returns a promise
 
   constructor(session: WebSocketSession, context: MessageDispatcherContext) {
     this.#session = session;
@@ -87,9 +88,9 @@ export class MessageDispatcher implements FrameConsumer {
       if (result !== undefined) {
         this.#handlers++;
         this.#context.running.enter();
-        result.then(this.#onSettled, (error) => {
+        result.then(this.#onSettled ??= () => this.#afterHandler(), (error) => {
           serverContext.fault(error, this.#session.connection, "message");
-          this.#onSettled();
+          this.#afterHandler();
         });
       }
     } catch (error) {
@@ -110,13 +111,13 @@ export class MessageDispatcher implements FrameConsumer {
     if (!this.#session.waiting.isEmpty && this.#handlers >= this.#context.maxHandlers) this.#watch();
   }
 
-  readonly #onSettled = (): void => {
+  #afterHandler(): void {
     this.#handlers--;
     this.#context.running.leave();
     if (this.#session.waiting.isEmpty) return;
     this.#context.serverContext.stuckHandlers.onSettled(this);
     this.#session.connection.gather(() => this.#startWaiting());
-  };
+  }
 
   onDrain(): void {
     if (!this.#session.waiting.isEmpty) this.#startWaiting();

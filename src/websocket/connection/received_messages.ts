@@ -55,10 +55,14 @@ export class MessageQueue {
 
   /** Drops all messages. */
   clear(): void {
+    if (this.isEmpty) return;
     this.#frames = [];
     this.#next = this.bytes = 0;
   }
 }
+
+/** An empty queue, of all connections on which no message waits: most never have one. Nothing may be added to it. */
+export const NO_MESSAGES: MessageQueue = new MessageQueue();
 
 /**
  * The result of `recv()`: a message; the peer's Close, once; `""` when the connection is closed; `false` after a failure or a

@@ -27,7 +27,7 @@ import type { Compression } from "../deflate/compression.ts";
 import { closeFrameOf, Frame, type ReceivedFrame } from "../frame.ts";
 import type { Outgoing } from "../outgoing.ts";
 import type { FrameConsumer, HeldOutput, WebSocketContext } from "./session_interfaces.ts";
-import { MessageQueue } from "./received_messages.ts";
+import { MessageQueue, NO_MESSAGES } from "./received_messages.ts";
 import { type EndpointEvents, WebSocketEndpoint } from "../endpoint.ts";
 
 /** The `flags` of a message from a server, and from a client. */
@@ -48,8 +48,8 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
   /** What takes the frames. */
   readonly consumer: C;
 
-  /** The messages that wait for the program. */
-  readonly waiting: MessageQueue = new MessageQueue();
+  /** The messages that wait for the program; see `enqueue()`. */
+  waiting: MessageQueue = NO_MESSAGES;
 
   /** The published messages that wait until it can take them, if there are any. */
   held: HeldOutput | undefined = undefined;
@@ -110,6 +110,7 @@ export class WebSocketSession<C extends FrameConsumer = FrameConsumer> implement
 
   /** Lets a message wait for the program. Stops reading while the waiting ones hold `inputLimit`. */
   enqueue(frame: ReceivedFrame): void {
+    if (this.waiting === NO_MESSAGES) this.waiting = new MessageQueue();
     this.connection.grown += this.waiting.push(frame);
     if (this.#holdsBack || this.waiting.bytes < this.#context.inputLimit) return;
     this.#holdsBack = true;
