@@ -45,11 +45,20 @@ function writeFromSpare(socket: net.Socket, bytes: Uint8Array, start: number, en
   return isReady;
 }
 
+/**
+ * After this many consecutive reads that fill the memory, 2 MiB, others get their turn: Node reads up to 32 times from a socket before
+ * it turns to the next one.
+ */
+const FULL_READS = 16;
+
 class NodeLane extends SharingLane implements Lane {
   readonly canReset: boolean;
   readonly #socket: net.Socket;
   readonly #source: net.Socket;
   readonly #isPlain: boolean; // a socket of Node, without TLS
+  #fullReads = 0;
+  #isPaused = false;
+  #isResting = false; // until others had their turn
   sink!: LaneSink;
   error: unknown = undefined;
 
@@ -113,12 +122,31 @@ class NodeLane extends SharingLane implements Lane {
     return false;
   }
 
+  /** Receives a chunk in memory that is shared. */
+  onRead(size: number, memory: Uint8Array): void {
+    this.sink.onData(memory.subarray(0, size), false);
+    if (size < memory.length) this.#fullReads = 0;
+    else if (++this.#fullReads === FULL_READS) this.#rest();
+  }
+
+  #rest(): void {
+    this.#fullReads = 0;
+    this.#isResting = true;
+    this.#source.pause();
+    setImmediate(() => {
+      this.#isResting = false;
+      if (!this.#isPaused) this.#source.resume();
+    });
+  }
+
   pause(): void {
+    this.#isPaused = true;
     this.#source.pause();
   }
 
   resume(): void {
-    this.#source.resume();
+    this.#isPaused = false;
+    if (!this.#isResting) this.#source.resume();
   }
 
   end(): void {
@@ -139,7 +167,7 @@ function onData(this: LaneSocket, chunk: Uint8Array): void {
 }
 
 function onRead(this: LaneSocket, size: number, memory: Uint8Array): void {
-  this[LANE]!.sink.onData(memory.subarray(0, size), false);
+  this[LANE]!.onRead(size, memory);
 }
 
 function onEnd(this: LaneSocket): void {

@@ -1,9 +1,10 @@
 // How sockets of Node are read: into memory that they share, where that is possible.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { EventEmitter, once } from "node:events";
 import net from "node:net";
 import { test } from "node:test";
+import { NodePipe } from "../../adapters/node_pipe.ts";
 import { readShared } from "../../adapters/node_reading.ts";
 
 const isNode = !("Deno" in globalThis || "Bun" in globalThis);
@@ -77,6 +78,45 @@ test("a socket that is paused as soon as it was started, behind a preamble, does
   assertEquals(received, 4);
   close();
 });
+
+test(
+  "a peer that floods gives others their turn after 2 MiB, also if it is paused and resumed meanwhile",
+  { skip: !isNode },
+  async () => {
+    const { socket, peer, close } = await connected();
+    const { lane } = new NodePipe(socket);
+    const size = 16 * 1024 * 1024;
+    let inTurn = 0, most = 0, total = 0;
+    const ended = new Promise<void>((resolve) =>
+      lane.start({
+        onData(chunk) {
+          inTurn += chunk.length;
+          total += chunk.length;
+          if (total % 7 === 0) {
+            lane.pause();
+            lane.resume();
+          }
+        },
+        onEnd: resolve,
+        onDrain() {},
+        onClose() {},
+      })
+    );
+    const countTurns = () => {
+      most = Math.max(most, inTurn);
+      inTurn = 0;
+      if (total < size) setImmediate(countTurns);
+    };
+    countTurns();
+    peer.end(new Uint8Array(size));
+    const until = Date.now() + 200;
+    while (Date.now() < until); // the system's buffers are filled meanwhile
+    await ended;
+    assertEquals(total, size);
+    assertLessOrEqual(most, 2 * 1024 * 1024);
+    close();
+  },
+);
 
 test("a socket that holds a chunk already, and one without a handle, emit data as always", { skip: !isNode }, async () => {
   const { socket, close } = await connected();
