@@ -166,7 +166,7 @@ export class Connection implements LaneSink, ByteSink {
     if (isShared && bytes.length <= SHARED_COPY_LIMIT) return this.appendCopy(bytes);
     this.sentBytes += bytes.length;
     if (scratch.owner === this) this.#spill(scratch.borrower === this); // then both leave together
-    (this.#queue ??= new OutputQueue()).push(bytes);
+    (this.#queue ??= new OutputQueue()).push(bytes, this.#inFlight > 0 ? undefined : sharing);
     this.#onQueued(isShared ? this.#inFlight > 0 ? partOf(bytes.length, sharing) : 0 : bytes.length);
   }
 
@@ -254,10 +254,10 @@ export class Connection implements LaneSink, ByteSink {
       while (this.#inFlight === 0 && this.#isWaiting && this.#state < ENDED) {
         const queue = this.#queue!;
         const chunk = queue.take(WRITE_LIMIT);
-        const { start, end, sharing } = queue;
-        this.#write(chunk, start, end, true);
-        if (this.#inFlight > 0 && sharing !== undefined) this.#holdOutput(partOf(end - start, sharing));
+        this.#write(chunk, queue.start, queue.end, true);
       }
+      const due = this.#queue === undefined ? 0 : this.#queue.settle(this.#inFlight);
+      if (due > 0) this.#holdOutput(due);
     } catch (error) { // must not reach the event loop, nor affect other connections
       this.#queue = undefined;
       this.onFault(error);

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { allocateBytes, joinBytes, type Sharing, sliceBytes } from "./bytes.ts";
+import { allocateBytes, joinBytes, partOf, type Sharing, sliceBytes } from "./bytes.ts";
 import type { ConnectionOwner, Protocol } from "./connection_interfaces.ts";
 
 /** Parts are joined to chunks of up to this many bytes. */
@@ -32,11 +32,10 @@ const MOST_IN_RUN = JOIN_LIMIT;
  * Chunks that several connections send one after the other, in this order. Connections that are sent the same chunks have the same
  * run, so that those are joined once for all of them.
  */
-class Run {
+class Run implements Sharing {
   /** The number of bytes. */
   readonly size: number;
-  /** Who waits for the joined chunk, once there is one. */
-  sharing: Sharing | undefined = undefined;
+  waits = 0;
   /** The run that continued this one last. */
   next: Run | undefined = undefined;
 
@@ -66,7 +65,6 @@ class Run {
       end -= run.#last.length;
       whole.set(run.#last, end);
     }
-    this.sharing = { waits: 0 };
     return this.#joined = whole;
   }
 }
@@ -79,6 +77,25 @@ export function forgetRuns(): void {
   first = undefined;
 }
 
+/** Chunks that other connections send too, of which it is not known yet whether the lane takes them at once. */
+class UnpaidChunks {
+  /** The number of bytes that were taken since the first one was added. */
+  taken = 0;
+  readonly #chunks: { readonly sharing: Sharing; readonly size: number; readonly end: number }[] = [];
+
+  /** @param end Where the chunk ends, counted from the first byte that is pending. */
+  add(sharing: Sharing, size: number, end: number): void {
+    this.#chunks.push({ sharing, size, end });
+  }
+
+  /** Returns what a connection pays whose lane has taken so many of these bytes. */
+  dueFor(sent: number): number {
+    let due = 0;
+    for (const { sharing, size, end } of this.#chunks) if (end > sent) due += partOf(Math.min(size, end - sent), sharing);
+    return due;
+  }
+}
+
 /** Parts in order, oldest first, followed by memory that gathers small ones. */
 export class OutputQueue {
   /** The number of pending bytes. */
@@ -86,14 +103,14 @@ export class OutputQueue {
   /** The range of the bytes of `take()` within the returned chunk. */
   start = 0;
   end = 0;
-  /** What was taken last, if it was joined for several connections. */
-  sharing: Sharing | undefined = undefined;
 
   #parts: Uint8Array[] = [];
   #taken = 0; // of the first part
   #tail: Uint8Array | undefined = undefined;
   #tailUsed = 0;
   #run: Run | undefined = undefined; // then there is nothing else
+  #takenRun: Run | undefined = undefined; // since the last `settle()`
+  #unpaid: UnpaidChunks | undefined = undefined;
 
   /** The index at which to write the next small part in the memory that `reserve()` returned. */
   get at(): number {
@@ -130,12 +147,31 @@ export class OutputQueue {
     this.bytes += size;
   }
 
-  /** Adds a part, which must not change any more. */
-  push(bytes: Uint8Array): void {
+  /**
+   * Adds a part, which must not change any more.
+   *
+   * @param unpaid What other connections are given too, if `settle()` is to count it.
+   */
+  push(bytes: Uint8Array, unpaid?: Sharing): void {
     this.#sealTail();
     this.#sealRun();
     this.#parts.push(bytes);
     this.bytes += bytes.length;
+    if (unpaid !== undefined) (this.#unpaid ??= new UnpaidChunks()).add(unpaid, bytes.length, this.bytes);
+  }
+
+  /**
+   * Returns what the connection pays for chunks that other connections send too, added before the bytes that were taken since the
+   * last call. It pays for none that the lane has taken.
+   *
+   * @param inFlight The number of bytes taken last that the lane still has.
+   */
+  settle(inFlight: number): number {
+    const run = this.#takenRun;
+    const unpaid = this.#unpaid;
+    this.#takenRun = this.#unpaid = undefined;
+    const due = run === undefined || inFlight === 0 ? 0 : partOf(run.size, run);
+    return unpaid === undefined ? due : due + unpaid.dueFor(unpaid.taken - inFlight);
   }
 
   /**
@@ -161,6 +197,7 @@ export class OutputQueue {
     if (run === undefined) return;
     this.#run = undefined;
     this.#parts.push(run.joined);
+    if (run.size > SHARED_COPY_LIMIT) (this.#unpaid ??= new UnpaidChunks()).add(run, run.size, run.size);
   }
 
   /** Ends the gathering in the current tail. */
@@ -181,7 +218,6 @@ export class OutputQueue {
   take(most: number): Uint8Array {
     const parts = this.#parts;
     if (this.#run !== undefined && this.bytes <= most) return this.#takeRun(this.#run);
-    this.sharing = undefined;
     this.#sealRun();
     if (parts.length === 0 && this.#tailUsed <= most) return this.#takeTail();
     this.#sealTail();
@@ -190,6 +226,7 @@ export class OutputQueue {
     if (first.length - this.#taken > most) {
       this.end = this.#taken += most;
       this.bytes -= most;
+      this.#onTaken(most);
       return first;
     }
     this.#taken = 0;
@@ -197,6 +234,7 @@ export class OutputQueue {
     let count = 1;
     while (count < parts.length && size + parts[count].length <= JOIN_LIMIT) size += parts[count++].length;
     this.bytes -= size;
+    this.#onTaken(size);
     this.end = first.length;
     if (count === 1) return parts.shift()!;
     const joined = parts.splice(0, count);
@@ -206,9 +244,14 @@ export class OutputQueue {
     return joinBytes(joined);
   }
 
+  #onTaken(size: number): void {
+    if (this.#unpaid !== undefined) this.#unpaid.taken += size;
+  }
+
   /** Takes the whole tail, in the usual case that all pending bytes were gathered in this turn. */
   #takeTail(): Uint8Array {
     const tail = this.#tail!;
+    this.#onTaken(this.#tailUsed);
     this.start = 0;
     this.end = this.#tailUsed;
     this.#tail = undefined;
@@ -220,7 +263,7 @@ export class OutputQueue {
   #takeRun(run: Run): Uint8Array {
     const { joined } = run;
     this.#run = undefined;
-    this.sharing = run.sharing;
+    this.#takenRun = run;
     this.start = this.bytes = 0;
     this.end = joined.length;
     return joined;
@@ -229,7 +272,11 @@ export class OutputQueue {
   /** Drops everything. */
   clear(): void {
     this.#parts = [];
-    this.#tail = this.#run = undefined;
+    this.#tail =
+      this.#run =
+      this.#takenRun =
+      this.#unpaid =
+        undefined;
     this.#tailUsed = this.#taken = this.bytes = 0;
   }
 }

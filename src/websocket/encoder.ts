@@ -142,9 +142,9 @@ function writeKnown(sink: ByteSink, first: number): number {
     const { bytes, start, end } = knownText;
     if (end - start > COPY_LIMIT) return writeFrame(sink, first, bytes, start, end);
     frame = knownText.frame = frameBytes(first, bytes, start, end);
-    knownText.waits = 0;
+    knownText.sharing = { waits: 0 };
   }
-  sink.append(frame, knownText);
+  sink.append(frame, knownText.sharing);
   return frame.length;
 }
 

@@ -119,7 +119,7 @@ export function isThere<T>(result: Eventually<T>): result is T {
 const LIMIT = 64 * 1024;
 
 /** A text with the place of its bytes. */
-interface KnownText extends Sharing {
+interface KnownText {
   text: string | undefined;
   bytes: Uint8Array;
   start: number;
@@ -128,10 +128,20 @@ interface KnownText extends Sharing {
   uses: number;
   /** The complete frame, once it has been sent twice. */
   frame: Uint8Array | undefined;
+  /** What its receivers share. */
+  sharing: Sharing;
 }
 
 /** The text, if there is one. */
-export const knownText: KnownText = { text: undefined, bytes: EMPTY, start: 0, end: 0, uses: 0, frame: undefined, waits: 0 };
+export const knownText: KnownText = {
+  text: undefined,
+  bytes: EMPTY,
+  start: 0,
+  end: 0,
+  uses: 0,
+  frame: undefined,
+  sharing: { waits: 0 },
+};
 
 /** The last text that was not known when it was sent. */
 let last: string | undefined;

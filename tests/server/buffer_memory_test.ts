@@ -291,7 +291,7 @@ test("what waits to be sent counts, but for what many share; above the limit tho
   end();
 });
 
-test("a frame that many wait for counts by a part for each of them, and not for those who have nothing else to wait for", () => {
+test("a frame that many wait for counts by a part for each of them", () => {
   const { table, add, pass, end } = holders(MIB);
   const [first, second, third, free] = [add(), add(), add(), add()];
   for (const { lane } of [first, second, third, free]) lane.takes = false;
@@ -304,8 +304,9 @@ test("a frame that many wait for counts by a part for each of them, and not for 
   for (const { connection } of [free, first, second, third]) connection.append(frame, sharing);
   for (const { connection } of [free, first, second, third]) connection.flush();
   pass(250);
-  assertEquals([free, first, second, third].map(({ connection }) => connection.heldOutput), [0, 6010, 3010, 2010]);
-  assertEquals(table.memory.held, 11_030);
+  // The free ones learn only at the end of the turn that they have to wait, and share what they pay.
+  assertEquals([free, first, second, third].map(({ connection }) => connection.heldOutput), [6000, 6010, 3010, 2010]);
+  assertEquals(table.memory.held, 17_030);
   first.connection.append(new Uint8Array(6000), { waits: 0 }); // another frame
   pass(250);
   assertEquals(first.connection.heldOutput, 12_010);
@@ -322,6 +323,42 @@ test("frames that were joined for many count by a part for each of those who wai
   pass(250);
   assertEquals([one, other, reader].map(({ connection }) => connection.heldOutput), [8000, 4000, 0]);
   assertEquals(table.memory.held, 12_000);
+  end();
+});
+
+test("frames that nothing waits before count for those whose lane does not take them: for each the rest, by a part", () => {
+  const { table, add, pass, end } = holders(64 * MIB);
+  const [one, other, reader] = [add(), add(), add()];
+  for (const { lane } of [one, other]) lane.takes = false;
+  const large = { bytes: new Uint8Array(2 * MIB), sharing: { waits: 0 } };
+  const others = Array.from({ length: 4 }, () => ({ bytes: new Uint8Array(60 * KIB), sharing: { waits: 0 } }));
+  for (const { connection } of [reader, one, other]) {
+    for (const { bytes, sharing } of [...others, large]) connection.append(bytes, sharing);
+  }
+  for (const { connection } of [reader, one, other]) connection.flush();
+  pass(250);
+  const whole = 2 * MIB + 240 * KIB;
+  assertEquals([one, other, reader].map(({ connection }) => connection.heldOutput), [whole, whole / 2, 0]);
+  for (let i = 0; i < 4; i++) one.lane.sink.onDrain();
+  one.lane.takes = other.lane.takes = true;
+  for (const { lane } of [one, other]) lane.sink.onDrain();
+  pass(250);
+  assertEquals(table.memory.held, 0);
+  end();
+});
+
+test("of a frame that the lane takes in part, the rest counts; and of the bytes around it only itself", () => {
+  const { table, add, pass, end } = holders(64 * MIB);
+  const { connection, lane } = add();
+  lane.takes = false;
+  connection.append(new Uint8Array(300 * KIB), { waits: 0 });
+  connection.appendCopy(new Uint8Array(10));
+  connection.flush();
+  pass(250);
+  assertEquals(table.memory.held, 300 * KIB + 10);
+  lane.takes = true;
+  lane.sink.onDrain();
+  assertEquals([connection.queuedBytes, connection.heldOutput], [0, 0]);
   end();
 });
 
