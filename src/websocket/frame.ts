@@ -264,8 +264,13 @@ export class Frame {
   /** Copies lent bytes of a received frame, because their memory is about to be reused. */
   private static settle(frame: Frame): void {
     if (!frame.#lent) return;
-    if (frame.#text === undefined) frame.#own(sliceBytes(frame.#bytes!, frame.#start, frame.#end));
-    else forgetText(frame.#bytes!), frame.#bytes = undefined, frame.#lent = false; // valid UTF-8: the text is enough
+    if (frame.#text !== undefined && frame.#isKnownText) { // the text is enough
+      forgetText(frame.#bytes!);
+      frame.#bytes = undefined;
+      frame.#lent = false;
+    } else { // without a text, or one that has U+FFFD for errors: the program has made a binary message a text
+      frame.#own(sliceBytes(frame.#bytes!, frame.#start, frame.#end));
+    }
   }
 
   /**

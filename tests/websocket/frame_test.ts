@@ -111,3 +111,14 @@ test("a handler that does not catch what json() throws ends that WebSocket with 
   server.shutdown();
   await server.finished;
 });
+
+test("a binary message that is read as text keeps its bytes when their memory is used again", () => {
+  const memory = new Uint8Array([0, 0xff, 0xfe, 0x41, 0]);
+  const frame: Frame = Frame["received"](1, WEBSOCKET_OPCODE_BINARY, 33, memory, 1, 4, true);
+  frame.opcode = WEBSOCKET_OPCODE_TEXT;
+  assertEquals(frame.data, "\ufffd\ufffdA");
+  Frame["settle"](frame);
+  memory.fill(0xdd);
+  frame.opcode = WEBSOCKET_OPCODE_BINARY;
+  assertEquals(frame.data, new Uint8Array([0xff, 0xfe, 0x41]));
+});
