@@ -1,4 +1,4 @@
-// The ceiling in Node: bytes back as they came, through `node:net`.
+// Bytes back as they came, through what `node:net` documents. Sluice reads from the same sockets without a stream.
 
 import net from "node:net";
 import { ready } from "./support.mjs";
