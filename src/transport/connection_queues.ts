@@ -272,11 +272,8 @@ export class OutputQueue {
   /** Drops everything. */
   clear(): void {
     this.#parts = [];
-    this.#tail =
-      this.#run =
-      this.#takenRun =
-      this.#unpaid =
-        undefined;
+    this.#tail = this.#run = this.#takenRun = undefined;
+    this.#unpaid = undefined;
     this.#tailUsed = this.#taken = this.bytes = 0;
   }
 }
