@@ -174,7 +174,8 @@ async function visit() {
 }
 const silent = new Set();
 
-const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
+// The server ends connections that are idle for 60 s, perhaps while a request is on its way: who keeps one that long may lose it.
+const agent = new http.Agent({ keepAlive: true, maxSockets: 4, timeout: 30_000 });
 function request(path, body = "", wanted = String(body.length)) {
   return new Promise((resolve) => {
     const sent = http.request({
@@ -199,7 +200,10 @@ function request(path, body = "", wanted = String(body.length)) {
       });
     });
     sent.on("error", (error) => {
-      if (!stopping) problem(`${path}: ${error.message}`);
+      if (!stopping) {
+        const on = sent.reusedSocket ? "one that was used before" : "a new connection";
+        problem(`${path}: ${error.message}, on ${on}`);
+      }
       resolve();
     });
     sent.end(body);
